@@ -1,0 +1,62 @@
+# The short commands. `make help` lists them.
+#   MODEL=slowfast_r50   another row of the zoo          DATASET=mini   another data set
+#   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
+
+MODEL   ?= slowonly_r50
+DATASET ?= mini
+TORCH   ?= default
+PYTHON  ?= python3
+VENV    ?= .venv
+
+BIN    := $(VENV)/bin
+FOLDER := outputs/runs/$(DATASET)/$(MODEL)
+STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
+DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
+
+.PHONY: help install demo test lab lint bench-eval
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(BIN)/.installed  ## make .venv and install the package with all it needs
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+ifeq ($(TORCH),cpu)
+	$(BIN)/pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu
+endif
+	$(BIN)/pip install -e .
+	touch $@
+
+demo: $(DONE)  ## mini-AVA, train MODEL, score it, draw the GIF: notebooks 01 to 05, headless
+	@$(BIN)/python -m avalib.run report $(FOLDER)
+
+# Each notebook runs when the one before it has; a failed one is left as *.failed.ipynb, traceback inside.
+$(FOLDER)/notebooks/%.ipynb: notebooks/%.ipynb | $(BIN)/.installed
+	@mkdir -p $(@D)
+	@echo "== $* ($(MODEL), $(DATASET))"
+	@$(BIN)/papermill $< $(@:.ipynb=.failed.ipynb) -p dataset $(DATASET) $(if $(filter 01%,$*),,-p model $(MODEL)) \
+	  --log-output --no-progress-bar --log-level WARNING
+	@mv $(@:.ipynb=.failed.ipynb) $@
+$(FOLDER)/notebooks/02_build_model.ipynb: $(FOLDER)/notebooks/01_prepare_data.ipynb
+$(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb
+$(FOLDER)/notebooks/04_evaluate.ipynb: $(FOLDER)/notebooks/03_train.ipynb
+$(FOLDER)/notebooks/05_visualise.ipynb: $(FOLDER)/notebooks/04_evaluate.ipynb
+
+$(BIN)/.tested: pyproject.toml | $(BIN)/.installed
+	$(BIN)/pip install -e '.[test]'
+	touch $@
+
+test: $(BIN)/.tested  ## the fast test suite
+	$(BIN)/ruff check .
+	$(BIN)/pytest
+
+lab: $(BIN)/.installed  ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab notebooks
+
+lint: $(BIN)/.tested  ## ruff: check, and format in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
+	$(BIN)/python benchmarks/bench_eval.py

@@ -1,0 +1,122 @@
+"""Scores for boxes: a model over a data set's keyframes, to a table of detections."""
+
+import platform
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from avalib import boxes, dataset, transforms, weights, zoo
+from avalib.actions import N_ACTIONS
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(device="auto"):
+    """torch.device for "auto" (cuda, else mps, else cpu) or a name that torch knows and this machine has."""
+    if device != "auto":
+        chosen = torch.device(device)
+        if chosen.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device={device!r}: this machine or this torch build has no CUDA; use 'cpu' or 'auto'")
+        return chosen
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_precision(precision, device):
+    """The arithmetic's dtype, from its name or itself.
+
+    "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with AMX or AVX512-BF16), else float32.
+    Weights stay float32 in every case.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if _computes_bfloat16(device) else "float32"
+    if precision in PRECISIONS.values():
+        return precision
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}")
+    return PRECISIONS[precision]
+
+
+def _computes_bfloat16(device):
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def autocast(device, dtype):
+    """The context that computes in `dtype` (no context for float32)."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def load(model, checkpoint, dataset_name):
+    """A detector and the recipe it is tested with. -> (Detector, zoo.Recipe).
+
+    The recipe is the one inside the checkpoint, or the zoo's for that data set where the file holds none.
+    """
+    detector = weights.build_model(model, checkpoint)
+    recipe = detector.meta.recipe if detector.meta else None
+    return detector, recipe or zoo.recipe(detector.entry, dataset_name)
+
+
+def detect_dataset(detector, layout, split, recipe, device="auto", precision="auto", workers=0, progress=True):
+    """A detector over a split's proposals. -> table of detections (see `detections`), keyframes."""
+    keyframes = dataset.load_keyframes(layout, split, recipe.person_score)
+    frames = dataset.open_frames(layout, recipe, [keyframes], progress)
+    scored = score(detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress)
+    return detections(keyframes, *scored), keyframes
+
+
+@torch.inference_mode()
+def score(model, keyframes, recipe, frames, device="auto", precision="auto", batch_size=8, workers=0, progress=True):
+    """Run a model over every keyframe's proposals.
+
+    model: Detector; keyframes: dataset.Keyframes; frames: dataset.FrameSource.
+    -> (scores, rows): scores (P,81) float32 0..1, one row a proposal, in keyframe order (the order of
+    keyframes.proposals_norm); and the proposals' boxes (P,4) 0..1, as they came back from the resized frame.
+    """
+    device = choose_device(device)
+    dtype = choose_precision(precision, device)
+    model = model.to(device).eval()
+    clips = dataset.ClipDataset(keyframes, model.entry, recipe, frames, training=False)
+    batches = dataset.TestBatches(keyframes.video_ids, batch_size)
+    scores, found = [], []
+    for batch in tqdm(dataset.loader(clips, batches, workers), desc="scoring", unit="batch", disable=not progress):
+        height, width = batch["clips"].shape[2:4]
+        with autocast(device, dtype):
+            logits = model(transforms.normalise(batch["clips"].to(device, non_blocking=True)), batch["rois"].to(device))
+        scores.append(logits.float().sigmoid().cpu().numpy())
+        found.append(boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height))
+    return np.concatenate(scores), np.concatenate(found)
+
+
+def proposals_table(keyframes):
+    """The proposals that `score` scores, as a table: video_id, timestamp, x1, y1, x2, y2, score."""
+    frame = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))
+    table = pd.DataFrame(keyframes.proposals_norm, columns=["x1", "y1", "x2", "y2"])
+    table.insert(0, "video_id", keyframes.video_ids[frame])
+    table.insert(1, "timestamp", keyframes.timestamps[frame])
+    return table.assign(score=keyframes.proposal_scores.astype(np.float64))
+
+
+def detections(keyframes, scores, boxes_norm):
+    """Scores as a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
+
+    Every proposal gets all 80 actions: no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order, then
+    action, then proposal.
+    """
+    count = np.diff(keyframes.proposal_start)
+    frame = np.repeat(np.arange(len(keyframes)), count)  # keyframe of every proposal
+    proposal = np.repeat(np.arange(len(frame)), N_ACTIONS)
+    action = np.tile(np.arange(1, N_ACTIONS + 1), len(frame))
+    order = np.lexsort((proposal, action, frame[proposal]))
+    proposal, action = proposal[order], action[order]
+    table = pd.DataFrame(boxes_norm[proposal].astype(np.float64), columns=["x1", "y1", "x2", "y2"])
+    table.insert(0, "video_id", keyframes.video_ids[frame[proposal]])
+    table.insert(1, "timestamp", keyframes.timestamps[frame[proposal]])
+    return table.assign(action_id=action, score=scores[proposal, action].astype(np.float64))

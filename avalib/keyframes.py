@@ -1,0 +1,135 @@
+"""Ground truth and detections side by side: keyframes numbered across both, actions as indices of the label map."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from avalib import actions
+from avalib.matching import number_frames
+from avalib.tables import BOX, NO_ACTION, NO_PERSON, place
+
+
+def counted_actions(label_map):
+    if label_map is None:
+        return actions.evaluated()
+    label_map = dict(label_map) if isinstance(label_map, dict) else actions.read_label_map(label_map)
+    if not label_map or min(label_map) < 1 or not all(isinstance(i, (int, np.integer)) for i in label_map):
+        raise ValueError(f"label map {label_map}: expected {{action_id: name}} with whole ids from 1")
+    return {int(i): name for i, name in sorted(label_map.items())}
+
+
+def label_notes(label_map, gt, det):
+    """What is dropped because its action doesn't count, and the mistake that has cost people 6 points of mAP."""
+    notes = []
+    if set(actions.names()) <= set(label_map):
+        notes.append(
+            "the label map has all 80 actions; AVA's mAP is over the 60 of ..._for_activitynet_2018/2019.pbtxt: this "
+            "figure can't be compared with published ones (leave label_map out, or give that file)"
+        )
+        warnings.warn(notes[0], UserWarning, stacklevel=4)
+    for kind, table in (("ground-truth", gt), ("detection", det)):
+        counts = np.bincount(np.clip(table["action_id"].to_numpy(), NO_ACTION, max(label_map) + 1))
+        counts[[i for i in (NO_ACTION, *label_map) if i < len(counts)]] = 0
+        if counts.any():
+            notes.append(f"{counts.sum():,} {kind} rows of actions outside the label map left out")
+    return notes
+
+
+class Keyframes:
+    """Both files' rows with their frames numbered and their actions as indices of the label map (-1: doesn't count)."""
+
+    def __init__(self, gt, det, exclusions, label_map, name, rules):
+        self.gt, self.det, self.n_classes = gt, det, len(label_map)
+        _check(gt, det, exclusions, name, rules)
+        tables = [table for table in (gt, det, exclusions) if table is not None]
+        cats = [table["video_id"].astype("category").array for table in tables]
+        self.videos = pd.Index([]).append([c.categories.astype(object) for c in cats]).unique()
+        codes = [self.videos.get_indexer(c.categories)[c.codes] if len(c) else np.zeros(0, int) for c in cats]
+        keys = [_keys(table, code, rules) for table, code in zip(tables, codes, strict=True)]
+        self.gt_video, self.det_video = codes[:2]
+        (self.gt_frame, self.det_frame, *rest), self.n_frames = number_frames(*keys)
+        self.excluded, self.listed, detected = (np.zeros(self.n_frames, bool) for _ in range(3))
+        if rest:
+            self.excluded[rest[0]] = True
+        self.listed[self.gt_frame] = True
+        detected[self.det_frame] = True
+        self.missed = int((self.listed & ~detected).sum())
+        if len(gt) and len(det) and not (self.listed & detected).any():
+            key = [f"{t['video_id'].iloc[0]},{t['timestamp'].iloc[0]:g}" for t in (gt, det)]
+            raise ValueError(
+                f"ground truth and detections share no keyframe: the first has {key[0]!r}, the second {key[1]!r}; are "
+                "they of the same videos, with the same names and seconds?"
+            )
+        size = max(label_map) + 2  # index of the ids beyond the label map
+        classes = np.full(size, -1, np.int16)
+        classes[list(label_map)] = np.arange(len(label_map))
+        self.gt_class, self.det_class = (
+            classes.take(table["action_id"].to_numpy(), mode="clip") for table in (gt, det)
+        )
+        person = gt["person_id"].to_numpy()
+        self.gt_score = np.where(person == NO_PERSON, 1.0, person)  # the originals read person ids as scores
+
+    def coverage(self):
+        return {
+            "videos": len(np.unique(self.gt_video)),
+            "keyframes": int(self.listed.sum()),
+            "keyframes_without_detections": self.missed,
+        }
+
+    def gt_tuples(self, rows):
+        return _tuples(self.gt, self.gt_score, rows)
+
+    def det_tuples(self, rows):
+        return _tuples(self.det, self.det["score"].to_numpy(), rows)
+
+
+def _check(gt, det, exclusions, name, rules):
+    """Raise for what the protocol's evaluator doesn't read, and for ground truth that can't be met."""
+    for table in (gt, det):
+        decimal = table.attrs["decimal"]
+        if rules.seconds == "whole" and decimal:
+            raise ValueError(
+                f"{place(table, decimal[0])}, column timestamp, value {decimal[1]!r}: protocol {name} reads whole "
+                'seconds (902 or 0902); write them so, or use protocol "activitynet"'
+            )
+        empty = table["x1"].isna().to_numpy()
+        if empty.any() and 2 not in rules.columns:
+            raise ValueError(
+                f"{place(table, int(empty.argmax()))}: a row of two columns; protocol {name} takes {rules.columns}"
+            )
+    if exclusions is not None and rules.seconds == "whole":
+        seconds = exclusions["timestamp"]
+        if (fractions := seconds[seconds % 1 != 0]).any():
+            raise ValueError(f"excluded second {fractions.iloc[0]}: protocol {name} reads whole seconds")
+    inverted = ((gt["x2"] < gt["x1"]) | (gt["y2"] < gt["y1"])).to_numpy()
+    if inverted.any():
+        row = int(inverted.argmax())
+        raise ValueError(
+            f"{place(gt, row)}, box {boxes_of(gt, [row])[0].tolist()}: x2 < x1 or y2 < y1 in ground "
+            "truth, which nothing can overlap; avalib.lint_csv lists such rows"
+        )
+    if not det.attrs["has_last"] and 7 not in rules.columns:
+        raise ValueError(f"{det.attrs['source']}: no score (8th column); protocol {name} needs one")
+
+
+def _keys(table, video, rules):
+    """A number (int64) for every row's frame."""
+    seconds = table["timestamp"].to_numpy()
+    ticks = seconds if rules.seconds == "whole" else np.rint(seconds * 1e6)
+    if len(ticks) and max(ticks.max(), -ticks.min()) >= 2**40:
+        raise ValueError(f"timestamp {seconds[np.abs(ticks).argmax()]}: expected seconds")
+    keys = np.left_shift(video, 42, dtype=np.int64)
+    keys += ticks.astype(np.int64)
+    return keys
+
+
+def boxes_of(table, rows):
+    """Boxes (N,4) float64 of some rows."""
+    return np.stack([table[column].to_numpy()[rows] for column in BOX], axis=1)
+
+
+def _tuples(table, score, rows):
+    """(score, action, y1, x1, y2, x2) of some rows, as the originals hold them."""
+    columns = [table[c].to_numpy()[rows].tolist() for c in ("action_id", "y1", "x1", "y2", "x2")]
+    return list(zip(score[rows].tolist(), *columns, strict=True))

@@ -1,0 +1,152 @@
+"""Array code under the evaluators: which rows of a frame count, in which order, and which ground truth each one meets.
+
+Rows are addressed by number; `frame` (N,) numbers frames, rows of one frame need not be neighbours.
+"""
+
+import heapq
+from collections import defaultdict
+from operator import itemgetter
+
+import numpy as np
+import pandas as pd
+
+
+def number_frames(*keys):
+    """Dense frame numbers for several arrays of int64 keys, numbered by first appearance over all of them in turn."""
+    heads, lengths = [], []
+    for key in keys:  # a frame's rows usually stand together: look every run up once
+        start = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]]) if len(key) else np.zeros(0, int)
+        heads.append(key[start])
+        lengths.append(np.diff(np.r_[start, len(key)]))
+    codes = pd.factorize(np.concatenate(heads))[0]
+    parts = np.split(codes, np.cumsum([len(head) for head in heads])[:-1])
+    return [np.repeat(part, length) for part, length in zip(parts, lengths, strict=True)], int(
+        codes.max(initial=-1)
+    ) + 1
+
+
+def place_in_run(values):
+    """0, 1, 2 … inside every run of equal neighbours."""
+    start = np.flatnonzero(np.r_[True, values[1:] != values[:-1]]) if len(values) else np.zeros(0, int)
+    return np.arange(len(values)) - np.repeat(start, np.diff(np.r_[start, len(values)]))
+
+
+def by_frame(frame, n_frames):
+    """(order, start, count): rows sorted by frame, file order inside; a frame's rows are order[start:start+count]."""
+    count = np.bincount(frame, minlength=n_frames)
+    ordered = len(frame) < 2 or (frame[1:] >= frame[:-1]).all()
+    order = np.arange(len(frame)) if ordered else np.argsort(frame, kind="stable")
+    return order, np.cumsum(count) - count, count
+
+
+def kth_largest(values, order, start, count, k):
+    """The k-th largest value of every frame that has more than k rows, -inf for the others: (n_frames,)."""
+    kth = np.full(len(count), -np.inf)
+    for size in np.unique(count[count > k]):  # frames of one size make one matrix
+        frames = np.flatnonzero(count == size)
+        matrix = values[order[start[frames, None] + np.arange(size)]]
+        kth[frames] = np.partition(matrix, size - k, axis=1)[:, size - k]
+    return kth
+
+
+def capped(frame, n_frames, score, tie_keys, cap):
+    """Mask of the rows that survive a cap per frame kept by a min-heap on (score, *tie_keys).
+
+    Closed form: t is the frame's cap-th largest score; of the first `cap` rows in file order with score >= t those
+    equal to t leave, smallest tie keys first, until with all rows above t `cap` remain. Source: the official evaluator.
+    """
+    order, start, count = by_frame(frame, n_frames)
+    kth = kth_largest(score, order, start, count, cap)
+    rows = order[np.isfinite(kth)[frame[order]]]  # those in crowded frames, frame by frame
+    keep = np.ones(len(frame), bool)
+    keep[rows] = False
+    rows = rows[score[rows] >= kth[frame[rows]]]
+    above = score[rows] > kth[frame[rows]]
+    keep[rows[above]] = True
+    first = rows[(place_in_run(frame[rows]) < cap) & ~above]
+    room = cap - np.bincount(frame[rows[above]], minlength=n_frames)
+    enough = np.bincount(frame[first], minlength=n_frames) <= room
+    keep[first[enough[frame[first]]]] = True
+    first = first[~enough[frame[first]]]
+    first = first[np.lexsort([-key[first] for key in tie_keys[::-1]] + [frame[first]])]
+    keep[first[place_in_run(frame[first]) < room[frame[first]]]] = True
+    return keep
+
+
+def heap_list(rows, cap=0):
+    """A frame's tuples (score, action, y1, x1, y2, x2) as the original evaluators hold them: pushed on a heap in file
+    order (the smallest replaced once `cap` are held), then the heap's array stably sorted by falling score."""
+    heap = []
+    for row in rows:
+        if not cap or len(heap) < cap:
+            heapq.heappush(heap, row)
+        elif row[0] > heap[0][0]:
+            heapq.heapreplace(heap, row)
+    return sorted(heap, key=itemgetter(0), reverse=True)
+
+
+def settle_order(position, frames, frame, n_frames, tuples_of, make_list):
+    """Put the rows of some frames in the order an original evaluator's list has, by rewriting `position` (N,) in place.
+
+    Only frames where the order of equals can change a result are worth it. tuples_of: row numbers -> their tuples
+    (score, action, y1, x1, y2, x2); make_list: a frame's tuples in file order -> in list order (some may be gone).
+    """
+    order, start, count = by_frame(frame, n_frames)
+    for f in np.unique(frames):
+        rows = order[start[f] : start[f] + count[f]]
+        tuples = tuples_of(rows)
+        waiting = defaultdict(list)  # equal tuples are interchangeable
+        for row, item in zip(rows.tolist()[::-1], tuples[::-1], strict=True):
+            waiting[item].append(row)
+        listed = [waiting[item].pop() for item in make_list(tuples)]
+        position[listed] = np.sort(position[rows])[: len(listed)]
+
+
+def iou_pairs(a, b):
+    """IoU (N,) of boxes a[i] and b[i], (N,4) each, in the originals' arithmetic: differences and areas in the arrays'
+    own precision, intersection and quotient in float64, no +1, no clipping; 0 where both areas are 0."""
+    side_x = np.maximum(np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0]), 0)
+    side_y = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0)
+    inter = side_x.astype(np.float64) * side_y
+    areas = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nan_to_num(inter / (areas - inter), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def expand(left, right):
+    """All pairs (i, j) with left[i] == right[j], right sorted; i ascending, j ascending inside; and pairs per i."""
+    first = np.searchsorted(right, left, "left")
+    number = np.searchsorted(right, left, "right") - first
+    i = np.repeat(np.arange(len(left)), number)
+    j = np.arange(len(i)) - np.repeat(np.cumsum(number) - number, number) + np.repeat(first, number)
+    return i, j, number
+
+
+def best_match(group, boxes, gt_group, gt_boxes, gt_position):
+    """For every detection the ground truth of its group (frame and action) that it overlaps most, the first of equals.
+
+    group (N,), boxes (N,4), gt_group (M,), gt_boxes (M,4), gt_position (M,): the order of the ground truths.
+    Every detection's group must have a ground truth. Returns (index of the ground truth (N,), IoU (N,), mask (N,) of
+    detections that overlap two different boxes equally).
+    """
+    order = np.lexsort((gt_position, gt_group))
+    i, j, number = expand(group, gt_group[order])
+    overlap = iou_pairs(boxes[i], gt_boxes[order[j]])
+    start = np.cumsum(number) - number
+    if not len(start):
+        return np.zeros(0, int), np.zeros(0), np.zeros(0, bool)
+    best = np.maximum.reduceat(overlap, start)
+    equal = overlap == best[i]
+    first = np.minimum.reduceat(np.where(equal, np.arange(len(i)), len(i)), start)
+    other = equal & (gt_boxes[order[j]] != gt_boxes[order[j[first]]][i]).any(axis=1)
+    return order[j[first]], best, np.logical_or.reduceat(other, start)
+
+
+def first_claims(gt, hit, rank_keys):
+    """Mask (N,) of true positives: of the detections with `hit` the first one of each ground truth, in the order of
+    rank_keys (most significant first)."""
+    rows = np.flatnonzero(hit)
+    rows = rows[np.lexsort([key[rows] for key in rank_keys[::-1]] + [gt[rows]])]
+    true = np.zeros(len(gt), bool)
+    true[rows[place_in_run(gt[rows]) == 0]] = True
+    return true

@@ -1,0 +1,318 @@
+"""The AVA metric: mAP at an IoU, under each of the four protocols in use, equal to their evaluators to the last tie.
+
+    avalib.evaluate("gt.csv", "detections.csv", "actions.pbtxt", "excluded.csv", protocol="mmaction")
+    python -m avalib.metrics gt.csv detections.csv --label-map actions.pbtxt --exclude excluded.csv --protocol mmaction
+
+Equal scores: the originals sort by numpy's default argsort, reversed, whose order inside ties depends on numpy and on
+the processor. ties="stable" (the default) is the machine-independent `np.argsort(scores, kind="stable")[::-1]` over
+each action's list: of equals the last listed comes first, frames listed by their first row, rows of a frame as the
+original lists them. ties="grouped" lets all detections of one score enter together: no order is left to choose.
+Needs numpy and pandas alone; pyarrow, where installed, reads faster.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from avalib.actions import GROUPS
+from avalib.annotations import read_exclusions
+from avalib.keyframes import Keyframes, boxes_of, counted_actions, label_notes
+from avalib.matching import best_match, capped, first_claims, heap_list, number_frames, place_in_run, settle_order
+from avalib.protocols import FP, PROTOCOLS, RULES, get
+from avalib.recall import box_recall
+from avalib.report import Ranking, Report
+from avalib.tables import BOX, FRAME, NO_ACTION, load, place
+
+
+def evaluate(
+    ground_truth,
+    detections,
+    label_map=None,
+    exclusions=None,
+    protocol="mmaction",
+    iou=0.5,
+    ties="stable",
+    missing="whole_frame",
+):
+    """Score detections against ground truth: a `Report` with mAP, per-class AP, recall, curves, intervals.
+
+    ground_truth, detections: path of an AVA csv (plain or gzip), open file, or DataFrame. label_map: path (pbtxt) or
+    {action_id: name} of the actions that count; None: AVA's 60. exclusions: path or DataFrame of excluded seconds.
+    protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast". iou: a threshold in 0..1, or several, of which the
+    mAP is the mean. ties: "stable" or "grouped". missing: see `recall.box_recall`.
+
+    Raises ValueError for what the protocol's evaluator refuses, for numbers that aren't finite (file, line, column,
+    value), and for files that share no keyframe.
+    """
+    tables = _load(ground_truth, detections, label_map, exclusions)
+    return _score(*tables, protocol, iou, ties, missing)
+
+
+def _load(ground_truth, detections, label_map, exclusions):
+    label_map = counted_actions(label_map)
+    exclusions = None if exclusions is None else read_exclusions(exclusions)
+    return load(ground_truth, "ground_truth"), load(detections, "detections"), label_map, exclusions
+
+
+def _score(gt, det, label_map, exclusions, protocol, iou, ties, missing="whole_frame"):
+    name, rules = get(protocol)
+    thresholds = tuple(float(t) for t in np.atleast_1d(iou))
+    if ties not in ("stable", "grouped") or not all(0 < t <= 1 for t in thresholds) or not thresholds:
+        raise ValueError(f'ties {ties!r}, iou {iou!r}: expected "stable" or "grouped", and IoU thresholds in 0..1')
+    notes = label_notes(label_map, gt, det)
+    rows = Keyframes(gt, det, exclusions, label_map, name, rules)
+    rankings = dict(zip(label_map, _rank(rows, rules, thresholds, notes), strict=True))
+    counts = {"ground_truth": len(gt), "detections": len(det), **rows.coverage()}
+    measure = partial(_recall, rows, missing=missing)
+    return Report(name, label_map, rankings, thresholds, rows.det_video, ties, rules.undetected, notes, counts, measure)
+
+
+def ledger(ground_truth, detections, label_map=None, exclusions=None, iou=0.5, ties="stable", base="mmaction"):
+    """The same detections under every protocol: DataFrame protocol, evaluator, mAP, difference (from the base's), pose,
+    object, person, reason. Arguments as `evaluate`'s.
+
+    The reason turns the base protocol into the other one rule by rule, in the order of `protocols.RULES`, and gives
+    the mAP that each changes; they add up to the difference. A protocol that refuses the input says why.
+    """
+    tables = _load(ground_truth, detections, label_map, exclusions)
+    start = _score(*tables, base, iou, ties).mAP
+    lines = []
+    for name, rules in PROTOCOLS.items():
+        line = {"protocol": name, "evaluator": rules.evaluator}
+        try:
+            report = _score(*tables, name, iou, ties)
+        except ValueError as error:
+            lines.append(line | {"mAP": np.nan, "difference": np.nan, "reason": f"refused: {error}"})
+            continue
+        steps = _steps(tables, base, name, start, iou, ties)
+        reason = "; ".join(f"{text} {change:+.4f}" for text, change in steps if abs(change) >= 5e-5)
+        same = "the base" if name == base else "no rule changes anything here" if report.mAP == start else "ties alone"
+        lines.append(
+            line | {"mAP": report.mAP, "difference": report.mAP - start, **report.groups, "reason": reason or same}
+        )
+    columns = ["protocol", "evaluator", "mAP", "difference", *GROUPS, "reason"]
+    return pd.DataFrame(lines).reindex(columns=columns)
+
+
+def _steps(tables, base, name, start, iou, ties):
+    """(rule in words, change of the mAP) on the way from one protocol to another."""
+    rules, goal, steps = PROTOCOLS[base], PROTOCOLS[name], []
+    for field, text in RULES.items():
+        value = getattr(goal, field)
+        if value == getattr(rules, field) or (field == "undetected" and rules.undetected is goal.undetected):
+            continue
+        rules = replace(rules, **{field: value})
+        score = _score(*tables, rules, iou, ties).mAP
+        steps.append((text.format(getattr(value, "__name__", value)), score - start))
+        start = score
+    return steps
+
+
+def frequency_baseline(train, proposals):
+    """The strongest trivial detector: every proposal with every action, scored by the action's frequency in training.
+
+    train: ground-truth table (or csv); the score is the share of its boxes that have the action. proposals: table
+    `video_id, timestamp, x1, y1, x2, y2, …`. Returns a detections table, frame by frame, then action, then proposal.
+    """
+    train = load(train, "ground_truth")
+    train = train[train["action_id"] != NO_ACTION]
+    n_boxes = len(train[[*FRAME, *BOX]].drop_duplicates())
+    if not n_boxes:
+        raise ValueError("the training table has no boxes; expected AVA ground truth")
+    frequency = (train["action_id"].value_counts() / n_boxes).sort_index()
+    repeated = proposals[[*FRAME, *BOX]].reset_index(drop=True).merge(
+        pd.DataFrame({"action_id": frequency.index.astype(np.int64), "score": frequency.to_numpy()}), how="cross"
+    )  # fmt: skip
+    frame = np.repeat(proposals.groupby(FRAME, sort=False).ngroup().to_numpy(), len(frequency))
+    proposal = np.repeat(np.arange(len(proposals)), len(frequency))
+    order = np.lexsort((proposal, repeated["action_id"], frame))
+    return repeated.iloc[order].reset_index(drop=True)
+
+
+def _kept_rows(rows, rules, notes):
+    """(row numbers of the ground truth that counts, of the detections that enter the lists)."""
+    g, d = rows.gt_class >= 0, rows.det_class >= 0
+    if rows.excluded.any():
+        out_gt, out_det = rows.excluded[rows.gt_frame] & g, rows.excluded[rows.det_frame] & d
+        d &= ~out_det
+        if rules.excluded == "both":
+            g &= ~out_gt
+        kept = "left out" if rules.excluded == "both" else "still counted"
+        notes.append(
+            f"excluded seconds: {out_det.sum():,} detections left out, {out_gt.sum():,} ground-truth rows {kept}"
+        )
+    evaluated = np.zeros(rows.n_frames, bool)
+    evaluated[rows.gt_frame[g]] = True
+    for frames, rule, what in (
+        (~rows.listed, rules.unlisted, "in frames without ground truth"),
+        (rows.listed & ~evaluated, rules.unevaluated, "in frames without ground truth of the counted actions"),
+    ):
+        there = frames[rows.det_frame] & d
+        if there.any():
+            notes.append(f"{there.sum():,} detections {what}: {rule}" + ("s" if rule == FP else ""))
+        if rule == "ignored":
+            d &= ~there
+    return np.flatnonzero(g), np.flatnonzero(d)
+
+
+def _valid(rows, d, rules, notes):
+    """Mask of the listed detections whose box the protocol takes."""
+    x1, y1, x2, y2 = (rows.det[column].to_numpy() for column in BOX)
+    inverted = ((x2 < x1) | (y2 < y1))[d]
+    flat = ((x2 == x1) | (y2 == y1))[d] & ~inverted
+    if inverted.any() and rules.inverted == "refused":
+        row = int(d[inverted.argmax()])
+        raise ValueError(
+            f"{place(rows.det, row)}, box {boxes_of(rows.det, [row])[0].tolist()}: x2 < x1 or "
+            f"y2 < y1, which {rules.evaluator} refuses; avalib.lint_csv lists such rows"
+        )
+    dropped = (inverted & (rules.inverted == "dropped")) | (flat & (rules.flat == "dropped"))
+    if dropped.any():
+        notes.append(f"{dropped.sum():,} detections with an empty or inverted box dropped; avalib.lint_csv lists them")
+    return ~dropped
+
+
+def _rank(rows, rules, thresholds, notes):
+    """One `Ranking` per action of the label map: who meets which ground truth, and in which order it is told."""
+    g, d = _kept_rows(rows, rules, notes)
+    gt_frame, frame, n_frames = _frame_order(rows, g, d, rules)
+    score = rows.det["score"].to_numpy()[d]
+    keep = np.ones(len(d), bool)
+    if rules.cap:
+        tie_keys = [rows.det[c].to_numpy()[d] for c in ("action_id", "y1", "x1", "y2", "x2")]
+        keep = capped(frame, n_frames, score, tie_keys, rules.cap)
+        notes.append(f"{(~keep).sum():,} detections beyond the best {rules.cap} of their frame left out")
+    keep &= _valid(rows, d, rules, notes)
+
+    # detections of a frame and action that have ground truth: few; the others are false positives whatever they are
+    group = frame.astype(np.int64) * rows.n_classes + rows.det_class[d]
+    gt_group = gt_frame.astype(np.int64) * rows.n_classes + rows.gt_class[g]
+    wanted = np.zeros(n_frames * rows.n_classes, bool)
+    wanted[gt_group] = True
+    near = np.flatnonzero(wanted[group] & keep)
+    position = np.arange(len(d))  # a row's place in its list; only its order inside a frame is ever changed
+    target, overlap = _targets(rows, rules, d[near], group[near], g, gt_group, gt_frame, n_frames, thresholds)
+    hit = overlap >= min(thresholds)
+    if rules.matched == "score":
+        equals = _with_equals(group[near], score[near].astype(rules.dtype), hit)
+        make = partial(heap_list, cap=rules.cap) if rules.order == "heap" else _by_score
+        settle_order(position, frame[near[equals]], frame, n_frames, lambda r: rows.det_tuples(d[r]), make)
+    order = (-score[near], position[near]) if rules.matched == "score" else (position[near],)
+    true = np.zeros((len(thresholds), len(d)), bool)
+    for t, threshold in enumerate(thresholds):
+        true[t, near] = first_claims(target, overlap >= threshold, order)
+    return _rankings(rows, g, d, frame, position, keep, score.astype(rules.dtype), true)
+
+
+def _frame_order(rows, g, d, rules):
+    """(frames of the ground truth rows g, of the detection rows d, how many), numbered in the order they are listed."""
+    gt_frame, det_frame = rows.gt_frame[g], rows.det_frame[d]
+    if rules.frames == "detections":
+        (det_frame, gt_frame), n_frames = number_frames(det_frame, gt_frame)
+    else:
+        (gt_frame, det_frame), n_frames = number_frames(gt_frame, det_frame)
+    return gt_frame, det_frame, n_frames
+
+
+def _targets(rows, rules, d, group, g, gt_group, gt_frame, n_frames, thresholds):
+    """The ground truth (index into g) that each detection looks at, the protocol's first of equals, and its IoU."""
+    boxes, gt_boxes = boxes_of(rows.det, d).astype(rules.dtype), boxes_of(rows.gt, g).astype(rules.dtype)
+    place = np.arange(len(g))
+    if rules.gt_order != "file":
+        place[np.argsort(-rows.gt_score[g], kind="stable")] = np.arange(len(g))
+    target, overlap, tied = best_match(group, boxes, gt_group, gt_boxes, place)
+    tied &= overlap >= min(thresholds)
+    if tied.any() and rules.gt_order == "heap":
+        settle_order(place, gt_frame[target[tied]], gt_frame, n_frames, lambda r: rows.gt_tuples(g[r]), heap_list)
+        target, overlap, _ = best_match(group, boxes, gt_group, gt_boxes, place)
+    return target, overlap
+
+
+def _with_equals(group, score, hit):
+    """Mask of the detections with an equal in their frame and action, where a true positive is at stake."""
+    order = np.lexsort((score, group))
+    first = place_in_run(group[order]) == 0
+    first[1:] |= score[order][1:] != score[order][:-1]
+    run = np.cumsum(first) - 1
+    stake = (np.bincount(run) > 1) & (np.bincount(run, hit[order]) > 0)
+    mask = np.zeros(len(group), bool)
+    mask[order] = stake[run]
+    return mask
+
+
+def _by_score(tuples):
+    return sorted(tuples, key=lambda row: -row[0])
+
+
+def _rankings(rows, g, d, frame, position, keep, score, true):
+    """Each action's list (frames in order, positions inside), stably sorted by score and reversed."""
+    ordered = (frame[1:] >= frame[:-1]).all()
+    listing = np.argsort(position, kind="stable") if ordered else np.lexsort((position, frame))
+    listing = listing[keep[listing]]
+    cls = rows.det_class[d[listing]]
+    listing = listing[np.argsort(cls, kind="stable")]
+    stop = np.cumsum(np.bincount(cls, minlength=rows.n_classes))
+    gt_class, gt_video = rows.gt_class[g], rows.gt_video[g]
+    for k, end in enumerate(stop):
+        members = listing[stop[k - 1] if k else 0 : end]
+        members = members[np.argsort(score[members], kind="stable")[::-1]]
+        n_gt = np.bincount(gt_video[gt_class == k], minlength=len(rows.videos))
+        yield Ranking(d[members], score[members], true[:, members], n_gt)
+
+
+def _recall(rows, missing, exclude=False):
+    """Box recall; excluded seconds are left out on request only, as in the original."""
+    evaluated = np.zeros(rows.n_frames, bool)
+    evaluated[rows.gt_frame[rows.gt_class >= 0]] = True
+    if exclude:
+        evaluated &= ~rows.excluded
+    sides = []
+    for table, frame, cls, score in (
+        (rows.gt, rows.gt_frame, rows.gt_class, rows.gt_score),
+        (rows.det, rows.det_frame, rows.det_class, rows.det["score"].to_numpy()),
+    ):
+        kept = np.flatnonzero((cls >= 0) & evaluated[frame])
+        action = table["action_id"].to_numpy()[kept]
+        sides.append({"frame": frame[kept], "boxes": boxes_of(table, kept), "score": score[kept], "action": action})
+    return box_recall(*sides, rows.n_frames, missing)
+
+
+def main(arguments=None):
+    """The command: print the report, write it as JSON. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m avalib.metrics", description="Score AVA detections (csv).")
+    parser.add_argument("ground_truth", help="AVA csv, plain or gzip")
+    parser.add_argument("detections", help="csv of detections, plain or gzip")
+    parser.add_argument("--label-map", help="pbtxt of the actions that count (default: AVA's 60)")
+    parser.add_argument("--exclude", help="csv of excluded seconds")
+    parser.add_argument("--protocol", default="mmaction", choices=PROTOCOLS)
+    parser.add_argument("--iou", type=float, nargs="+", default=[0.5], help="thresholds; the mAP is the mean over them")
+    parser.add_argument("--ties", default="stable", choices=("stable", "grouped"))
+    parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="resample the videos N times")
+    parser.add_argument("--ledger", action="store_true", help="also under the other protocols, with the reasons")
+    parser.add_argument("--json", help="where the report goes (default: beside the detections)")
+    args = parser.parse_args(arguments)
+    files = (args.ground_truth, args.detections, args.label_map, args.exclude)
+    try:
+        report = evaluate(*files, args.protocol, args.iou, args.ties)
+        print(report.summary())
+        if args.bootstrap:
+            interval = report.bootstrap(args.bootstrap)
+            print("{level:.0%} interval over videos: {low:.4f} to {high:.4f}".format(**interval))
+        if args.ledger:
+            for line in ledger(*files, args.iou, args.ties).itertuples():
+                print(f"{line.protocol:12} {line.mAP:.4f} {line.difference:+.4f}  {line.reason}")
+        path = args.json or f"{args.detections.removesuffix('.gz').removesuffix('.csv')}.{args.protocol}.json"
+        report.to_json(path)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"written: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

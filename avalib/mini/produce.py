@@ -1,0 +1,289 @@
+"""Rendering mini-AVA to disk: videos in parallel, then annotations, with a manifest that lets a broken run go on."""
+
+import errno
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+import time
+import zlib
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from avalib import actions, annotations
+from avalib import video as video_room
+from avalib.mini import scenes
+from avalib.mini.annotate import annotate
+from avalib.mini.motions import ACTIONS
+from avalib.mini.take import Take
+
+VERSION = 6
+CRF, GOP, PRESET = 24, 48, "superfast"
+SPLITS = ("train", "val")
+_RATES = (Fraction(30), Fraction(25), Fraction(30000, 1001), *[Fraction(30)] * 5)
+_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_BYTES_PER_SECOND = 100_000  # of video, generously; for the check of free space
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many videos, and how long the shortest and the longest are, in seconds."""
+
+    train: int
+    val: int
+    seconds: tuple[float, float]
+
+
+SIZES = {
+    "tiny": Size(2, 1, (6.5, 8)),
+    "mini": Size(28, 10, (28, 43)),
+    "large": Size(240, 60, (40, 60)),
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One video to be: everything about it follows from `seed`."""
+
+    video_id: str
+    split: str
+    suffix: str
+    fps: Fraction
+    n_frames: int
+    seed: tuple[int, ...]
+    kinds: tuple[str, ...]  # of its shots
+
+    @property
+    def file(self):
+        return self.video_id + self.suffix
+
+
+def videos(size="mini", seed=0):
+    """The Specs of all videos of a size, train first. Raises ValueError for an unknown size."""
+    if size not in SIZES:
+        raise ValueError(f"size {size!r}: there are {', '.join(SIZES)}")
+    found = []
+    for s, split in enumerate(SPLITS):
+        dealt = scenes.deal(np.random.default_rng((seed, zlib.crc32(size.encode()), s)))
+        for i in range(getattr(SIZES[size], split)):
+            key = (seed, zlib.crc32(size.encode()), s, i)
+            rng = np.random.default_rng(key)
+            name = "".join(_ID_LETTERS[k] for k in rng.integers(0, 64, 11))
+            fps = _RATES[(i + 2 * s) % len(_RATES)]
+            seconds = rng.uniform(*SIZES[size].seconds)
+            kinds = tuple(itertools.islice(dealt, max(2, round(seconds / 5.2))))
+            found.append(Spec(name, split, ".mkv" if s and not i else ".mp4", fps, round(seconds * fps), key, kinds))
+    return found
+
+
+def takes(spec):
+    """The shots of one video, worked out: [(first frame, Take)]."""
+    found, first, start = [], 0, 0.0
+    for shot in scenes.video(np.random.default_rng([*spec.seed, 1]), float(spec.n_frames / spec.fps), spec.kinds):
+        last = min(round((start + shot.seconds) * spec.fps), spec.n_frames)
+        found.append((first, Take(shot, (np.arange(first, last) / float(spec.fps)) - start)))
+        first, start = last, start + shot.seconds
+    return found
+
+
+def frames(spec):
+    """Yield one video's frames, (240,320,3) uint8 RGB, as they are before encoding."""
+    return _frames(spec, takes(spec))
+
+
+def _frames(spec, shots):
+    noise = np.random.default_rng([*spec.seed, 2])
+    for _, take in shots:
+        for i in range(len(take.times)):
+            yield take.draw(i, noise)
+
+
+def make_video(spec, folder):
+    """Write one video; returns its entry in the manifest and its annotations."""
+    digest, shots = hashlib.sha256(), takes(spec)
+
+    def hashed():
+        for frame in _frames(spec, shots):
+            digest.update(frame)
+            yield frame
+
+    path = video_room.write_mp4(folder / spec.file, hashed(), spec.fps, CRF, GOP, preset=PRESET, threads=1)
+    entry = {"file": spec.file, "split": spec.split, "fps": str(spec.fps), "frames": spec.n_frames}
+    entry |= {"bytes": path.stat().st_size, "pixels_sha256": digest.hexdigest()}
+    return entry, annotate_video(spec, shots)
+
+
+def annotate_video(spec, shots=None):
+    """Rows (truth, excluded, proposals) of one video, without drawing it; see annotate.annotate."""
+    rng = np.random.default_rng([*spec.seed, 3])
+    return annotate(shots or takes(spec), float(spec.fps), spec.n_frames, rng)
+
+
+def render(root, size="mini", seed=0, workers=None, progress=True):
+    """Render a mini-AVA of a named size into folder `root`; -> annotations.Layout.
+
+    The same size and seed give the same annotations byte for byte and the same pixels before encoding, however many
+    `workers` (processes; None: one a core) make them. A broken run goes on where it was; a finished one returns at
+    once.
+    Raises ValueError for an unknown size or a folder that holds another one; OSError when there is no space for it.
+    """
+    specs, layout = videos(size, seed), annotations.Layout(Path(root), "mini")
+    manifest = _Manifest(layout, size, seed)
+    todo = [spec for spec in specs if not manifest.has(spec)]
+    if not todo and manifest.complete():
+        return layout
+    layout.videos.mkdir(parents=True, exist_ok=True)
+    _sweep(layout.videos, lambda part: time.time() - part.stat().st_mtime > 600)  # nobody writes to these any more
+    n_frames = sum(spec.n_frames for spec in todo)
+    bar = tqdm(total=n_frames, unit=" frames", desc=f"render {size}", disable=not progress)
+    with bar, _space(layout.root, sum(float(spec.n_frames / spec.fps) for spec in todo)):
+        with Jobs(workers, todo, layout.videos) as jobs:
+            made = dict(jobs.each(annotate_video, [spec for spec in specs if spec not in todo]))
+            for spec, (entry, rows) in jobs.each(make_video, todo, layout.videos):
+                manifest.add(spec, entry)
+                made[spec] = rows
+                bar.update(spec.n_frames)
+        _write_tables(layout, {spec: made[spec] for spec in specs})
+        manifest.finish(specs)
+    return layout
+
+
+class Jobs:
+    """Runs jobs in `workers` processes, or right here when the work is small; says which video failed."""
+
+    def __init__(self, workers, specs, folder):
+        small = workers is None and sum(spec.n_frames for spec in specs) < 1500
+        self.workers = 1 if small else min(workers or os.cpu_count() or 1, max(len(specs), 1))
+        self.folder, self.pool = folder, None
+
+    def __enter__(self):
+        if self.workers > 1:  # spawn: forking a process that has torch's threads is not safe
+            self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        return self
+
+    def each(self, job, specs, *rest):
+        """Yield (spec, job(spec, *rest)) as they are done."""
+        if self.pool is None:
+            for spec in specs:
+                yield spec, _named(spec, lambda spec=spec: job(spec, *rest))
+            return
+        running = {self.pool.submit(job, spec, *rest): spec for spec in specs}
+        for future in as_completed(running):
+            yield running[future], _named(running[future], future.result)
+
+    def __exit__(self, kind, error, trace):
+        """After an interruption or a failure the videos under way are not waited for, and leave nothing behind."""
+        if self.pool is None:
+            return
+        processes = list(self.pool._processes.values()) if kind else []
+        for process in processes:
+            process.terminate()
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        _sweep(self.folder, lambda part: any(f".{process.pid}." in part.name for process in processes))
+
+
+def _sweep(folder, which):
+    """Remove half-written videos for which which(path) holds."""
+    for part in folder.glob(".*.part.*"):
+        if which(part):
+            part.unlink(missing_ok=True)
+
+
+def _named(spec, call):
+    """call(), its errors with the video's name."""
+    try:
+        return call()
+    except OSError as error:
+        raise OSError(error.errno, f"rendering video {spec.file} failed: {error.strerror or error}") from error
+    except Exception as error:
+        raise RuntimeError(f"rendering video {spec.file} ({spec.split}, seed {spec.seed}) failed: {error}") from error
+
+
+@contextmanager
+def _space(root, seconds):
+    """Refuses to begin `seconds` of video where they do not fit, and says so when the disk is full later on."""
+    needed, free = int(seconds * _BYTES_PER_SECOND) + 5_000_000, shutil.disk_usage(root).free
+    if seconds and free < needed:
+        raise OSError(errno.ENOSPC, f"{root}: {needed / 1e6:.0f} MB needed for the videos, {free / 1e6:.0f} MB free")
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        what = f"{root}: no space left, {needed / 1e6:.0f} MB were needed; free some and call again ({error.strerror})"
+        raise OSError(errno.ENOSPC, what) from error
+
+
+def _write_tables(layout, made):
+    """Write csv's, exclusions, proposals and label maps from {spec: annotate(…)}."""
+    layout.annotations.mkdir(parents=True, exist_ok=True)
+    layout.proposals("train").parent.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        columns = {0: ["timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"], 1: ["timestamp"]}
+        columns[2] = ["timestamp", "x1", "y1", "x2", "y2", "score"]
+        tables = []
+        for part in range(3):
+            rows = [(s.video_id, *np.atleast_1d(r)) for s, m in made.items() if s.split == split for r in m[part]]
+            table = pd.DataFrame(rows, columns=["video_id", *columns[part]])
+            whole = {c: np.int64 for c in ("action_id", "person_id") if c in table}
+            tables.append(table.astype({"video_id": str, "timestamp": np.float64} | whole))
+        annotations.write_csv(tables[0], layout.csv(split))
+        annotations.write_exclusions(tables[1], layout.excluded(split))
+        annotations.write_proposals(tables[2], layout.proposals(split))
+    actions.write_label_map(actions.names(), layout.label_map)
+    actions.write_label_map({i: actions.names()[i] for i in ACTIONS}, layout.evaluated_map)
+
+
+class _Manifest:
+    """manifest.json: what was made from what, with hashes; rewritten after every video."""
+
+    def __init__(self, layout, size, seed):
+        self.layout, self.path = layout, layout.root / "manifest.json"
+        self.head = {"dataset": "mini-AVA", "size": size, "seed": seed, "version": VERSION}
+        self.known = json.loads(self.path.read_text()) if self.path.exists() else {**self.head, "videos": {}}
+        for key in ("size", "seed"):
+            if self.known.get(key) != self.head[key]:
+                raise ValueError(
+                    f"{layout.root} holds {key} {self.known.get(key)!r}, {self.head[key]!r} was asked for; "
+                    "choose another folder or delete this one"
+                )
+        if self.known["version"] != VERSION:  # an older renderer's: everything is made anew
+            self.known = {**self.head, "videos": {}}
+
+    def has(self, spec):
+        entry, path = self.known["videos"].get(spec.video_id), self.layout.videos / spec.file
+        return entry is not None and path.is_file() and path.stat().st_size == entry["bytes"]
+
+    def _tables(self):
+        files = [f(s) for s in SPLITS for f in (self.layout.csv, self.layout.excluded, self.layout.proposals)]
+        return [*files, self.layout.label_map, self.layout.evaluated_map]
+
+    def complete(self):
+        """Whether the annotation files are there as they were written."""
+        hashes = self.known.get("files", {})
+        return bool(hashes) and all(
+            p.is_file() and hashlib.sha256(p.read_bytes()).hexdigest() == hashes.get(p.name) for p in self._tables()
+        )
+
+    def add(self, spec, entry):
+        self.known["videos"][spec.video_id] = entry
+        self._save()
+
+    def finish(self, specs):
+        self.known["videos"] = {s.video_id: self.known["videos"][s.video_id] for s in specs}
+        self.known["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in self._tables()}
+        self._save()
+
+    def _save(self):
+        part = self.path.with_name(self.path.name + ".part")
+        part.write_text(json.dumps(self.known, indent=1) + "\n")
+        os.replace(part, self.path)

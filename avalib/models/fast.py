@@ -1,0 +1,116 @@
+"""The detector's inference form: batch norms folded into the convolutions; one-frame convolutions run as 2-D ones.
+
+The same numbers to float32's rounding, in less time; it is used, not trained and not saved.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from avalib.models.resnet3d import ConvBN, convolve
+
+
+class FoldedConv(nn.Module):
+    """A convolution that its batch norm (and ReLU) went into: w' = w g/s, b' = b - m g/s, computed in float64.
+
+    as_2d: run as a 2-D one where its shape allows that, faster in PyTorch; else as the 3-D one it is, a shorter graph.
+    """
+
+    def __init__(self, unit, as_2d=True):
+        super().__init__()
+        conv, bn = unit.conv, unit.bn
+        scale = bn.weight.double() / (bn.running_var.double() + bn.eps).sqrt()
+        weight = conv.weight.double() * scale.view(-1, 1, 1, 1, 1)
+        bias = bn.bias.double() - bn.running_mean.double() * scale
+        self.register_buffer("weight", weight.to(conv.weight.dtype))
+        self.register_buffer("bias", bias.to(conv.weight.dtype))
+        self.convolve = convolve if as_2d else F.conv3d
+        self.stride, self.padding, self.relu = conv.stride, conv.padding, unit.relu
+
+    def forward(self, x):
+        x = self.convolve(x, self.weight, self.bias, self.stride, self.padding)
+        return F.relu(x, inplace=True) if self.relu else x
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a form's outputs are from the plain model's, the largest of one sample: measured, not promised."""
+
+    dtype: str
+    logits: float
+    scores: float
+    sample: str
+
+    def __str__(self):
+        return (
+            f"inference form in {self.dtype}: logits within {self.logits:.1e}, scores within {self.scores:.1e} "
+            f"of the plain model on {self.sample}"
+        )
+
+
+class InferenceForm(nn.Module):
+    """A detector's folded copy: (clips, rois) -> logits (N,81) float32, as the detector's own forward.
+
+    `.deviation` says how far from the plain model it is, `.dtype` what the backbone computes in, `.entry` the row.
+    """
+
+    def __init__(self, detector, dtype):
+        super().__init__()
+        self.detector, self.dtype, self.entry = detector, dtype, detector.entry
+
+    def forward(self, clips, rois):
+        return self.detector(clips.to(self.dtype), rois)
+
+
+def fold(model, as_2d=True):
+    """A copy of a detector, in eval mode and without gradients, with every conv+BN unit a FoldedConv."""
+    model = copy.deepcopy(model).eval().requires_grad_(False)
+    for name, unit in list(model.named_modules()):
+        if isinstance(unit, ConvBN):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, FoldedConv(unit, as_2d))
+    return model
+
+
+def for_inference(model, dtype=None, sample=None, verbose=True):
+    """The inference form of a detector; the detector itself is left as it is.
+
+    dtype: what the backbone computes in: None keeps the model's own, torch.bfloat16 is about twice as fast where the
+    processor has it; the head stays as it is. sample: (clips, rois) on which `.deviation` is measured, best of your own
+    data; default: one clip of noise. verbose: print the deviation.
+    Raises ValueError for a dtype that convolutions don't take.
+    """
+    own = model.roi_head.bbox_head.fc_cls.weight.dtype
+    dtype = dtype or own
+    if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"dtype {dtype}: expected torch.float32, bfloat16, float16 or None")
+    folded = fold(model)
+    folded.backbone.to(dtype)
+    form = InferenceForm(folded, dtype)
+    form.deviation = _deviation(model, form, sample)
+    if verbose:
+        print(form.deviation)
+    return form
+
+
+def _noise(model):
+    """A sample of anything: one normal clip of 64x80 and three boxes, the same at every call."""
+    weight = model.roi_head.bbox_head.fc_cls.weight
+    clip = torch.randn(1, 3, model.entry.clip_len, 64, 80, generator=torch.Generator().manual_seed(0))
+    rois = torch.tensor([[0, 0, 0, 79, 63], [0, 10, 5, 45, 60], [0, 50, 20, 75, 50]], dtype=weight.dtype)
+    return clip.to(weight), rois.to(weight)
+
+
+@torch.inference_mode()
+def _deviation(model, form, sample):
+    clips, rois = sample or _noise(model)
+    if len(rois) == 0:
+        raise ValueError("the sample has no boxes; a deviation needs at least one")
+    what = f"{'this' if sample else 'a noise'} sample {tuple(clips.shape)} with {len(rois)} boxes"
+    plain = copy.deepcopy(model).eval()(clips, rois).double()
+    fast = form(clips, rois).double()
+    logits, scores = (plain - fast).abs().max(), (plain.sigmoid() - fast.sigmoid()).abs().max()
+    return Deviation(str(form.dtype).removeprefix("torch."), logits.item(), scores.item(), what)

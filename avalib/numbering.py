@@ -1,0 +1,51 @@
+"""Which frame of a video the published recipe's jpg extraction would have given which number.
+
+Proved against the ffmpeg program itself (4.2, 5.1 and 9.0): mp4, mov, mkv, webm, avi at 10 to 120 fps and variable
+rates, with B-frames, open GOPs, edit lists, sound that starts earlier or later. One known difference: an mkv whose AAC
+sound has a codec delay starts a few hundredths of a second earlier for FFmpeg up to 6.0, which can shift it by a slot;
+and an AVI whose packets hold two frames each (old XviD) is numbered as if its rate were constant.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+AVA_FPS = 30
+
+
+def ava_numbering(ticks, durations, tick_s, fps, start_s=0, alone=True, since_ffmpeg_6_1=False):
+    """Which native frame every AVA number shows: (n_ava,) int64, item i for the file img_{i+1:05d}.jpg.
+
+    This is what the ffmpeg program does for `-r 30` into jpg files, step by step: each frame has a place on the grid of
+    1/30 s; where it runs more than 1.1 slots late the previous or this frame is repeated, more than 1.1 early it is
+    dropped, and in between it simply takes the next number (so 50 and 60 fps drift by up to a frame at the start). Up
+    to FFmpeg 6.0, and so behind the published table, a frame's duration was rounded to whole slots; since 6.1 it isn't.
+
+    ticks, durations: (N,) ints in units of tick_s (Fraction, seconds), in presentation order, a duration 0 where it
+    isn't known; fps: the stream's rate, float; start_s: where the container starts, Fraction; alone: the file has no
+    other stream (otherwise video that starts late is padded in front).
+    Source: FFmpeg, fftools/ffmpeg.c do_video_out (4.2), fftools/ffmpeg_filter.c video_sync_process (6.1 and later).
+    """
+    grid = Fraction(tick_s) * AVA_FPS
+    start = round(Fraction(start_s) / tick_s)
+    numbering, history, following = [], [0, 0, 0], 0
+    for n, (tick, length) in enumerate(zip(np.asarray(ticks).tolist(), np.asarray(durations).tolist(), strict=True)):
+        place = round((tick - start) * grid * 65536) / 65536
+        if place != round(place) or not since_ffmpeg_6_1:
+            place += 2**-17 if place > 0 else -(2**-17)  # as FFmpeg steps off exact midpoints
+        length = float(length * grid) or AVA_FPS / fps
+        if not since_ffmpeg_6_1:
+            length = round(length) or min(AVA_FPS / fps, 1)
+        late = place - following
+        end = late + length
+        if alone and n == 0 and late >= 0.5:
+            following, late, end = round(place), 0, length
+        elif late < 0 < end:
+            late = 0
+        count = 0 if end < -1.1 else 1 if end <= 1.1 else round(float(np.float32(end)))
+        previous = min(round(late - 0.6), count) if end > 1.1 and late > 1.1 else 0
+        numbering += [max(n - 1, 0)] * previous + [n] * (count - previous)
+        following += count
+        history = [previous, *history[:2]]
+    numbering += [len(ticks) - 1] * sorted(history)[1]
+    return np.array(numbering, np.int64)

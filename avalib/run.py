@@ -1,0 +1,251 @@
+"""One run's record: its parameters checked, seed, versions, git, hardware, hashes, times -> run.json.
+
+A notebook calls `begin` in the cell behind its parameters and `finish` in its last one.
+"""
+
+import ast
+import difflib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
+
+
+@dataclass
+class Run:
+    """What is known of a run; `facts` is free for results (mAP, coverage, protocol, …). See `finish`."""
+
+    name: str
+    parameters: dict
+    started: float = field(default_factory=time.time)
+    facts: dict = field(default_factory=dict)
+    hashes: dict = field(default_factory=dict)
+
+    def hash(self, *paths):
+        """Note the sha256 of files that the run reads or makes."""
+        for path in paths:
+            self.hashes[public_path(path)] = sha256(path)
+
+    def finish(self, path, written=(), **facts):
+        """Write the record to `path` (a run.json), print it and the other files in `written`, a line each."""
+        self.facts |= facts
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.record(), indent=1, default=_plain) + "\n")
+        print("written:")
+        for file in (*written, path):
+            print(f"  {file}")
+
+    def record(self):
+        """The record as a dict that json can take, without a path of this machine."""
+        return {
+            "name": self.name,
+            "date": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            "parameters": {k: public_path(v) if _is_path(v) else v for k, v in self.parameters.items()},
+            **self.facts,
+            "hashes": self.hashes,
+            "git": git_state(),
+            "versions": versions(),
+            "hardware": hardware(),
+            "wall_s": round(time.time() - self.started, 1),
+            "peak_memory_GB": round(peak_memory_bytes() / 1e9, 2),
+        }
+
+
+def begin(name, namespace):
+    """Start a notebook's record: check what papermill injected, go to the repository's root. -> Run.
+
+    namespace: the notebook's globals(). JupyterLab starts a notebook in its own folder, papermill in the caller's;
+    from here on both are in the folder that holds pyproject.toml, where there is one.
+    Raises NameError for an injected name that the parameters cell does not have (papermill itself only warns), and
+    TypeError for a value of another kind than the cell's.
+    """
+    cells = [source for source in namespace.get("In", []) if source.strip()]
+    injected_at = next((i for i, source in enumerate(cells) if source.lstrip().startswith("# Parameters")), None)
+    declared = {}
+    for source in cells[:injected_at]:
+        declared |= literals(source)
+    if injected_at is not None:
+        check_parameters(declared, literals(cells[injected_at]))
+    root = repository_root()
+    if root != Path.cwd():
+        os.chdir(root)
+    return Run(name, {key: namespace[key] for key in declared if key in namespace})
+
+
+def literals(source):
+    """{name: value} of the plain `name = literal` lines of a cell."""
+    found = {}
+    for node in ast.parse(_without_magics(source)).body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue  # computed, so not a parameter
+    return found
+
+
+def check_parameters(declared, given):
+    """Hold given parameters to the declared ones: names must be there, kinds must agree (None takes any kind)."""
+    for name, value in given.items():
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise NameError(f"this notebook has no parameter {name!r}.{hint} It has: {', '.join(declared)}")
+        default = declared[name]
+        number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+        if default is not None and value is not None and type(value) is not type(default) and not number:
+            kind = type(default).__name__
+            raise TypeError(f"parameter {name}={value!r}: expected {kind}, as in its default {default!r}")
+
+
+def repository_root():
+    """The nearest folder upwards with a pyproject.toml and a notebooks/ in it, else the current folder."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    return here
+
+
+def public_path(path):
+    """A path as it may be published: relative to the current folder, or its last part alone."""
+    path = Path(path)
+    if not path.is_absolute():
+        return path.as_posix()
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+def sha256(path):
+    """Hex digest of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_state():
+    """{"commit": …, "dirty": bool} of the repository around the current folder; None outside of one."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*words):
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def versions():
+    """{package: version} of Python and the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def hardware():
+    """Processor, cores, memory, and the GPUs that a loaded torch sees."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {"system": platform.system(), "processor": processor_name(), "cores": cores, "memory_GB": _memory_GB()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return found
+
+
+def processor_name():
+    """The processor's name as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_GB():
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
+
+
+def peak_memory_bytes():
+    """The most memory this process, and the largest of its ended children, have held, added up."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def _is_path(value):
+    return isinstance(value, Path) or (isinstance(value, str) and Path(value).is_absolute())
+
+
+def _plain(value):
+    if isinstance(value, Path):
+        return public_path(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} can't go into run.json")
+
+
+def _without_magics(source):
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
+
+
+def folder(output_dir, dataset, model, tag=""):
+    """Where a row's runs on a data set are kept: output_dir/dataset/model[-tag]/, with train/, evaluate/, visualise/."""
+    return Path(output_dir) / dataset / (f"{model}-{tag}" if tag else model)
+
+
+def checkpoint(path, name):
+    """The weights that a notebook's `checkpoint` parameter names: "best" and "final" are the run's own (folder `path`).
+
+    Raises FileNotFoundError that says which notebook makes them.
+    """
+    if name not in ("best", "final"):
+        return name
+    return existing(
+        Path(path) / "train" / f"{name}.pth", "notebook 03 with the same model, dataset, tag and output_dir"
+    )
+
+
+def existing(path, maker):
+    """`path`, if it is there; else FileNotFoundError that names what makes it."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} is not there: run {maker} first")
+    return Path(path)
+
+
+def report(path):
+    """Print what the runs under `path` (see `folder`) gave and where their files are."""
+    path = Path(path)
+    records = sorted(path.glob("*/run.json"))
+    if not records:
+        raise SystemExit(f"{path}: no run.json in any folder of it; run the notebooks first (make demo)")
+    print(f"\n{path}")
+    for record in records:
+        facts = json.loads(record.read_text())
+        for name, value in facts.get("headline", {}).items():
+            print(f"  {name:<44} {value}")
+    print("files:")
+    for pattern in ("notebooks/*.ipynb", "train/*.png", "evaluate/*", "visualise/*"):
+        for file in sorted(path.glob(pattern)):
+            print(f"  {file}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "report":
+        raise SystemExit("usage: python -m avalib.run report FOLDER")
+    report(sys.argv[2])

@@ -1,0 +1,73 @@
+"""Where data comes from, by name. Now: the rendered mini-AVA."""
+
+import difflib
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from avalib import annotations, mini, video
+
+DATASETS = tuple(mini.SIZES)
+
+
+def data_root():
+    """The folder for data sets: AVALIB_DATA, else data/ in the current folder."""
+    return Path(os.environ.get("AVALIB_DATA", "data"))
+
+
+def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True):
+    """The named data set on disk, made if it isn't there: -> annotations.Layout.
+
+    dataset: a size of the rendered mini-AVA (mini.SIZES). Raises ValueError, with a suggestion, for another name.
+    """
+    if dataset not in DATASETS:
+        near = difflib.get_close_matches(dataset, DATASETS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
+    root = Path(root) if root else data_root() / f"{dataset}-seed{seed}"
+    return mini.render(root, size=dataset, seed=seed, workers=workers, progress=progress)
+
+
+def survey(layout, splits=("train", "val")):
+    """What is there, a row a video: split, video_id, file, fps, width, height, seconds, frames (at 30 a second),
+    keyframes, people (boxes), labels, gaps (seconds without annotation between the first and the last), problem.
+
+    A missing or unreadable video is a row with its problem in words; nothing is left out.
+    """
+    rows = []
+    for split in splits:
+        table = annotations.read_csv(layout.csv(split), "ground_truth")
+        excluded = annotations.read_exclusions(layout.excluded(split))
+        for video_id, of_video in table.groupby("video_id", sort=False):
+            known = set(of_video.timestamp) | set(excluded.timestamp[excluded.video_id == video_id])
+            wanted = range(int(min(known)), int(max(known)) + 1)
+            rows.append(
+                {
+                    "split": split,
+                    "video_id": video_id,
+                    **_describe_video(layout, video_id),
+                    "keyframes": of_video.timestamp.nunique(),
+                    "people": len(of_video.drop_duplicates(["timestamp", "x1", "y1", "x2", "y2"])),
+                    "labels": len(of_video),
+                    "gaps": " ".join(str(second) for second in wanted if second not in known),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _describe_video(layout, video_id):
+    try:
+        path = layout.video_path(video_id)
+        with video.Video(path) as opened:
+            return {
+                "file": path.name,
+                "fps": round(opened.fps, 3),
+                "width": opened.width,
+                "height": opened.height,
+                "seconds": round(opened.duration_s, 2),
+                "frames": opened.n_ava_frames,
+                "problem": "",
+            }
+    except OSError as error:
+        return {"file": "", "problem": str(error)}

@@ -1,0 +1,334 @@
+"""Exact frames from video files, and writing mp4 and GIF. The only room that knows PyAV (FFmpeg).
+
+A frame is a (H,W,3) uint8 RGB array. Two ways to count: native frames 0, 1, 2 … in the order a player shows them, and
+AVA numbers 1, 2, 3 … at 30 a second, as in the file names of `ffmpeg -i VIDEO -r 30 -q:v 1 img_%05d.jpg`.
+"""
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from PIL import Image
+
+from avalib.numbering import ava_numbering
+from avalib.packed import JpegFolder, PackedFrames, VideoError, checked, pack, whole_file
+
+__all__ = ["JpegFolder", "PackedFrames", "Video", "VideoError", "build_cache", "write_gif", "write_mp4"]
+
+
+def open_container(path):
+    """An open av container that has a video stream. Raises VideoError."""
+    if not Path(path).is_file():
+        raise VideoError(f"{path}: no such video file")
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{path}: not readable as a video ({error.strerror or error}); is the file complete?"
+        ) from error
+    if not container.streams.video:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        container.close()
+        raise VideoError(f"{path}: has no video in it, only {kinds}")
+    return container
+
+
+class PacketIndex(NamedTuple):
+    """What is in a video stream, packet by packet in file order; plain arrays, made to be pickled and kept."""
+
+    pts: np.ndarray  # (P,) int64 presentation times, in units of time_base
+    dts: np.ndarray  # (P,) int64 decoding times (the presentation time where the container has none)
+    pos: np.ndarray  # (P,) int64 byte positions
+    duration: np.ndarray  # (P,) int64, 0 where the container doesn't say
+    key: np.ndarray  # (P,) bool: decoding can start here
+    shown: np.ndarray  # (P,) bool: false for what an edit list cuts away, and for half a packet at a torn end
+
+
+def where(packet):
+    """What tells a packet from all others of its stream: (presentation time, byte position)."""
+    return (packet.dts if packet.pts is None else packet.pts), packet.pos or 0
+
+
+def read_index(container, stream, path):
+    """The PacketIndex of a freshly opened container: one pass over the file, nothing decoded (but for AVI)."""
+    if container.format.name == "avi":  # has no presentation times, and its packets can hold two frames or none
+        times = np.array([frame.pts for frame in container.decode(stream)], float)  # nan where there is none
+        times = (times if (np.diff(times) > 0).all() else np.arange(len(times))).astype(np.int64)
+        return PacketIndex(times, times, times, np.ones_like(times), times == times[0], times == times)
+    rows = []
+    try:
+        for p in container.demux(stream):
+            if p.size:
+                pts, pos = where(p)
+                dts = pts if p.dts is None else p.dts
+                rows.append((pts, dts, pos, p.duration or 0, p.is_keyframe, not p.is_discard and not p.is_corrupt))
+    except av.error.FFmpegError as error:
+        raise VideoError(f"{path}: reading stopped after {len(rows)} packets ({error.strerror})") from error
+    if not any(row[5] for row in rows):
+        raise VideoError(f"{path}: the video stream has no frames; is the file complete?")
+    if any(row[0] is None for row in rows):
+        raise VideoError(f"{path}: the container gives no times for its frames; re-mux it to mp4 or mkv")
+    columns = [np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), "qqqq??", strict=True)]
+    return PacketIndex(*columns)
+
+
+class Video:
+    """One video file with exact random access by frame number.
+
+    The file is read through once at opening to index its packets (nothing decoded but the first frame); `index`, the
+    `.index` of an earlier opening, saves that. The i-th shown frame is the i-th smallest presentation time that no
+    edit list cuts away. Colours are converted by BT.601 whatever the file says, as readers of the recipe's jpgs do.
+
+    Attributes: path, index, width, height (pixels, as shown), rotation (degrees, already applied), fps (average),
+    n_frames (native), n_ava_frames, ava_index (native frame of each AVA number), duration_s, times_s (n_frames,)
+    float64 from the first frame, missing_frames (what the header promises and a truncated file doesn't have).
+    Raises VideoError. Not thread-safe; open one per worker. `threads`: the decoder's, 0 means one per core.
+    """
+
+    def __init__(self, path, threads=1, index=None, since_ffmpeg_6_1=False):
+        self.path, self.since_ffmpeg_6_1 = Path(path), since_ffmpeg_6_1
+        self._container = open_container(path)
+        self._stream = self._container.streams.video[0]
+        self._stream.codec_context.thread_count = threads
+        self._stream.codec_context.thread_type = "AUTO"
+        try:
+            self._describe(index or read_index(self._container, self._stream, path))
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, index):
+        """Everything that follows from the index, and the picture's size from the first frame."""
+        self.index, self._seekable = index, self._container.format.name != "avi"
+        shown = np.flatnonzero(index.shown)
+        self._packet_of = shown[np.argsort(index.pts[shown], kind="stable")]  # (n_frames,) place in the file
+        self._ticks = index.pts[self._packet_of]
+        self._keys = np.flatnonzero(index.key)
+        self._place = {packet: i for i, packet in enumerate(zip(index.pts.tolist(), index.pos.tolist(), strict=True))}
+        self.n_frames = len(shown)
+        tick_s, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate or 25
+        self.times_s = (self._ticks - self._ticks[0]) * float(tick_s)
+        self.duration_s = float(self.times_s[-1] + (int(index.duration[self._packet_of[-1]]) * tick_s or 1 / rate))
+        self.fps = self.n_frames / self.duration_s
+        self.missing_frames = self._promised() - len(index.pts) if self._seekable else 0
+        self._ava_index = self._size = None
+        first = next(self._decode(0, {0}))[1]
+        self._size, self.rotation = {"width": first.width, "height": first.height}, int(first.rotation)
+        self.height, self.width = self._array(first).shape[:2]
+
+    def _promised(self):
+        """How many frames the header promises: mp4 counts them, mkv states a duration; else as many as found."""
+        found, seconds = len(self.index.pts), (self._container.duration or 0) / av.time_base
+        if "mp4" in self._container.format.name:
+            return max(len(self._stream.index_entries), found)
+        if "matroska" in self._container.format.name and seconds > self.duration_s + 1:
+            return round(seconds * self.fps)
+        return found
+
+    @property
+    def ava_index(self):
+        """(n_ava_frames,) int64: the native frame that AVA number i+1 shows; see numbering.py."""
+        if self._ava_index is None:
+            stream, kind, durations = self._stream, self._container.format.name, self.index.duration[self._packet_of]
+            if "mp4" in kind and not self.since_ffmpeg_6_1 and (self.index.pts != self.index.dts).any():
+                durations = np.zeros_like(durations)  # older FFmpeg knew none where mp4 has B-frames
+            start_s = Fraction(self._container.start_time or 0, av.time_base)
+            if kind == "mpegts":  # the start of what is used, not of the file
+                start_s = (stream.start_time or 0) * stream.time_base
+            fps, alone = float(stream.guessed_rate or self.fps), len(self._container.streams) == 1
+            self._ava_index = ava_numbering(
+                self._ticks, durations, stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
+            )
+        return self._ava_index
+
+    @property
+    def n_ava_frames(self):
+        return len(self.ava_index)
+
+    def frames(self, indices):
+        """Native frames: indices (T,) ints 0..n_frames-1, any order, repeats allowed -> (T,H,W,3) uint8.
+
+        Raises IndexError outside the range, VideoError where the file doesn't give the frame.
+        """
+        indices = checked(indices, 0, self.n_frames - 1, self.path, "frame", self.missing_frames)
+        wanted, inverse = np.unique(indices, return_inverse=True)
+        out = np.empty((len(wanted), self.height, self.width, 3), np.uint8)
+        starts = np.array([self._start_of(n) for n in wanted])
+        for start in np.unique(starts):
+            missing = set(wanted[starts == start].tolist())
+            for n, frame in self._decode(start, missing.copy()):
+                out[np.searchsorted(wanted, n)] = self._array(frame)
+                missing.discard(n)
+            if missing:
+                raise VideoError(f"{self.path}: frame {min(missing)} of {self.n_frames} could not be decoded")
+        return out[inverse]
+
+    def ava_frames(self, numbers):
+        """Frames by AVA number: numbers (T,) ints 1..n_ava_frames, any order, repeats allowed -> (T,H,W,3) uint8."""
+        numbers = checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames)
+        return self.frames(self.ava_index[numbers - 1])
+
+    def iter_frames(self, start=0, stop=None):
+        """Native frames start..stop-1 in order, one (H,W,3) uint8 at a time; decodes each once, on all cores."""
+        stop = self.n_frames if stop is None else min(stop, self.n_frames)
+        if start >= stop:
+            return
+        with Video(self.path, 0, self.index) as reader:  # its own decoder: `frames` may be called meanwhile
+            expected = start
+            for n, frame in reader._decode(reader._start_of(start), range(start, stop)):
+                if n != expected:
+                    break
+                yield reader._array(frame)
+                expected += 1
+        if expected < stop:
+            raise VideoError(f"{self.path}: frame {expected} of {self.n_frames} could not be decoded")
+
+    def iter_ava_frames(self, start=1, stop=None):
+        """Frames of AVA numbers start..stop-1 in order, one (H,W,3) uint8 at a time; a repeat is the same array."""
+        shows = self.ava_index[start - 1 : None if stop is None else stop - 1]
+        if not len(shows):
+            return
+        native = zip(itertools.count(shows[0]), self.iter_frames(shows[0], shows[-1] + 1))
+        n, frame = next(native)
+        for wanted in shows:
+            while n < wanted:
+                n, frame = next(native)
+            yield frame
+
+    def _start_of(self, n):
+        """The packet from which frame n can be decoded: the last keyframe before it in the file and in time."""
+        keys = self._keys[self._keys <= self._packet_of[n]]
+        keys = keys[self.index.pts[keys] <= self._ticks[n]]  # shown before its keyframe (open GOP): the GOP before
+        return int(keys[-1]) if len(keys) else 0
+
+    def _decode(self, start, wanted):
+        """(n, av frame) of the `wanted` native frames, in order, reading from packet `start` to the last one needed.
+
+        Frames that nothing refers to and nobody wants are not decoded. What the decoder can't give is left out.
+        """
+        if not self._seekable:
+            self._container.seek(0)
+            frames = itertools.islice(enumerate(self._container.decode(self._stream)), max(wanted) + 1)
+            yield from ((n, frame) for n, frame in frames if n in wanted)
+            return
+        context = self._stream.codec_context
+        needed = set(self._packet_of[list(wanted)].tolist())
+        last = max(needed)
+        packets = itertools.takewhile(lambda item: item[0] <= last, self._packets_from(start))
+        for place, packet in itertools.chain(packets, [(start, None)]):
+            if place < start:
+                continue
+            context.skip_frame = "DEFAULT" if packet is None or place in needed else "NONREF"
+            try:
+                decoded = context.decode(packet)
+            except av.error.FFmpegError:
+                continue  # the frame stays missing, and its absence is what gets reported
+            for frame in decoded:
+                n = -1 if frame.pts is None else int(np.searchsorted(self._ticks, frame.pts))
+                if n in wanted and self._ticks[n] == frame.pts:
+                    yield n, frame
+
+    def _packets_from(self, start):
+        """(place in the file, packet) in file order, from the packet `start` or somewhat before."""
+        for key in self._keys[self._keys <= start][::-1]:
+            ticks = int(min(self.index.pts[key], self.index.dts[key]))
+            self._container.seek(ticks, stream=self._stream, backward=True)
+            packets = (p for p in self._container.demux(self._stream) if p.size)
+            first = next(packets, None)
+            place = None if first is None else self._place.get(where(first))
+            if place is not None and place <= start:
+                break
+        else:
+            raise VideoError(f"{self.path}: packet {start} can't be reached by seeking; re-mux the file to mp4")
+        yield place, first
+        for packet in packets:
+            place = self._place.get(where(packet), place + 1)
+            yield place, packet
+
+    def _array(self, frame):
+        array = frame.to_ndarray(format="rgb24", src_colorspace="ITU601", **(self._size or {}))
+        return np.rot90(array, self.rotation // 90) if self.rotation else array
+
+    def close(self):
+        self._container.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def build_cache(video_path, cache_path, short_side, quality=90):
+    """Decode a whole video once, in order, and keep its AVA-numbered frames for PackedFrames; returns cache_path."""
+    with Video(video_path) as video:
+        return pack(video, cache_path, short_side, quality)
+
+
+def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfast", times_s=None, threads=0):
+    """Write frames, an iterable of (H,W,3) uint8 of one size, as H.264 (yuv420p); returns the path.
+
+    The suffix chooses mp4 (index in front, so that browsers start at once) or mkv. fps: float or Fraction, 29.97 means
+    30000/1001. crf: 18 good, 23 usual, 28 small. gop: frames from keyframe to keyframe. times_s: (T,) presentation
+    times in seconds, for a variable rate. An odd side gets its last row or column doubled. The file appears when done.
+    Raises ValueError without frames or when their size changes; OSError when the disk is full.
+    """
+    rate = Fraction(fps).limit_denominator(1001)
+    base = 1 / rate if times_s is None else Fraction(1, 90000)
+    options = {"crf": crf, "preset": preset, "g": gop, "bf": bframes}
+    options = {key: str(value) for key, value in options.items() if value is not None}
+    stream = None
+    with (
+        whole_file(path) as part,
+        av.open(str(part), "w", options={"movflags": "+faststart"} if part.suffix == ".mp4" else {}) as container,
+    ):
+        for n, array in enumerate(frames):
+            array = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge")
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate, options=options)
+                stream.height, stream.width = array.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.thread_count = threads
+                stream.codec_context.time_base = base
+            elif array.shape[:2] != (stream.height, stream.width):
+                raise ValueError(f"{path}: frame {n} is {array.shape[:2]}, the first {(stream.height, stream.width)}")
+            frame = av.VideoFrame.from_ndarray(array, format="rgb24")
+            frame.time_base, frame.pts = base, n if times_s is None else round(times_s[n] / base)
+            container.mux(stream.encode(frame))
+        if stream is None:
+            raise ValueError(f"{path}: no frames to write")
+        container.mux(stream.encode(None))
+    return Path(path)
+
+
+def write_gif(path, frames, fps, width=None, keep_colours=()):
+    """Write frames, (H,W,3) uint8 arrays of one size, as a GIF that loops for ever; returns the path.
+
+    One palette for all frames and no dithering: a tenth of the time and less flicker than a palette a frame. fps: up to
+    50, as GIF counts hundredths of a second and viewers slow down anything under two. width: scale to this many pixels.
+    keep_colours: (r,g,b) that must stay exact, such as those of thin box lines.
+    """
+    if not 0 < fps <= 50:
+        raise ValueError(f"{path}: a GIF plays at up to 50 frames a second, got {fps}")
+    pictures = [Image.fromarray(frame) for frame in frames]
+    if not pictures:
+        raise ValueError(f"{path}: no frames to write")
+    if width is not None and width != pictures[0].width:
+        size = (width, round(pictures[0].height * width / pictures[0].width))
+        pictures = [picture.resize(size, Image.Resampling.BILINEAR) for picture in pictures]
+    few = pictures[:: max(1, len(pictures) // 8)]
+    sample = Image.new("RGB", (few[0].width, few[0].height * len(few)))
+    for i, picture in enumerate(few):
+        sample.paste(picture, (0, i * picture.height))
+    colours = sample.quantize(256 - len(keep_colours), dither=Image.Dither.NONE).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours[: 3 * (256 - len(keep_colours))] + [int(c) for rgb in keep_colours for c in rgb])
+    pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    ends = [round(100 * (i + 1) / fps) * 10 for i in range(len(pictures))]  # ms; hundredths, right on average
+    durations = np.diff([0, *ends]).tolist()
+    with whole_file(path) as part:
+        pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False)
+    return Path(path)

@@ -1,0 +1,330 @@
+"""Models with weights in them: the published ones, a recogniser's backbone, your own; and saving them with their story.
+
+Every loading says what matched. Nothing that does not fit is passed over, unless `strict=False` asks for it, and then
+it stands in the report.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import torch
+
+from avalib import actions, checkpoints, transforms, zoo
+from avalib.checkpoints import CheckpointError
+from avalib.fetch import fetch
+from avalib.models.detector import Detector
+from avalib.models.resnet3d import SlowFast
+
+__all__ = [
+    "CheckpointError",
+    "Meta",
+    "Report",
+    "build_model",
+    "load_checkpoint",
+    "read_meta",
+    "read_state_dict",
+    "save",
+]
+
+HEAD, RECOGNISER_HEAD = "roi_head.", "cls_head."
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a file's tensors met a model's: keys by what became of them, each once."""
+
+    source: str  # the file's name
+    model: str  # the entry's alias
+    matched: tuple = ()
+    missing: tuple = ()  # the model has it, the file has not
+    unexpected: tuple = ()  # the other way round
+    wrong_shape: tuple = ()  # (key, the file's shape, the model's shape)
+    initialised: tuple = ()  # the head, where only a backbone was asked for
+    left_out: tuple = ()  # what else the file has then
+    notes: tuple = ()
+
+    @property
+    def ok(self):
+        """Whether everything that had to fit did."""
+        return not (self.missing or self.unexpected or self.wrong_shape)
+
+    def to_frame(self):
+        """A DataFrame with a row a key: key, status, file_shape, model_shape (shapes only where they differ)."""
+        import pandas as pd
+
+        rows = []
+        for status in ("matched", "missing", "unexpected", "initialised", "left_out"):
+            rows += [(key, status.replace("_", " "), "", "") for key in getattr(self, status)]
+        rows += [(key, "wrong shape", _shape(a), _shape(b)) for key, a, b in self.wrong_shape]
+        return pd.DataFrame(rows, columns=["key", "status", "file_shape", "model_shape"])
+
+    def __str__(self):
+        total = sum(len(getattr(self, f)) for f in ("matched", "missing", "wrong_shape", "initialised"))
+        lines = [f"{self.source} -> {self.model}: {len(self.matched)} of {total} tensors matched"]
+        shapes = [f"{key} ({_shape(a)} in the file, {_shape(b)} in the model)" for key, a, b in self.wrong_shape]
+        for label, found in (
+            ("missing in the file", self.missing),
+            ("not in the model", self.unexpected),
+            ("of another shape", shapes),
+            ("initialised anew", self.initialised),
+            ("left out", self.left_out),
+        ):
+            if found:
+                more = f", … {len(found) - 4} more" if len(found) > 4 else ""
+                lines.append(f"  {len(found)} {label}: {', '.join(found[:4])}{more}")
+        return "\n".join(lines + [f"  {note}" for note in self.notes])
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a saved model carries with it. `entry` and `recipe` are None in files that we did not write."""
+
+    entry: zoo.Entry | None = None
+    recipe: zoo.Recipe | None = None
+    label_map: dict = field(default_factory=actions.names)  # {action_id: name}
+    preprocessing: dict = field(default_factory=dict)
+    protocol: str | None = None  # of the metric it was chosen by
+    extra: dict = field(default_factory=dict)  # everything else: epoch, mAP, mmcv's own
+    notes: tuple = ()
+
+
+def build_model(
+    model, checkpoint=None, device="cpu", strict=True, backbone_only=False, mirror=None, progress=True, verbose=True,
+    **options,
+):  # fmt: skip
+    """A detector in eval mode, with its loading report as `.report` and what the file says of itself as `.meta`.
+
+    model: a zoo name, an Entry, or None to take the entry that the checkpoint carries.
+    checkpoint: None (initialised), "published" (the row's own file), "pretrained" (the recogniser's backbone and a new
+    head), a path or a URL; backbone_only: the last two as "pretrained" does; strict: anything that does not fit is an
+    error; options: Detector's (dropout, zero_init_residual, fc_bias).
+    A lateral kernel that differs from the entry's is read from the file, built so, and said.
+    Raises KeyError, FileNotFoundError, FetchError, CheckpointError.
+    """
+    entry = zoo.get(model) if isinstance(model, str) else model
+    if checkpoint is None:
+        if entry is None:
+            raise ValueError("build_model(None) needs a checkpoint that carries its entry")
+        network = Detector(entry, **options)
+        network.report = network.meta = None
+        return network.to(device).eval()
+    file = checkpoints.read(*_locate(entry, str(checkpoint), mirror, progress))
+    meta = _meta(file)
+    entry, notes = _entry_for(entry, file, meta, strict)
+    network = Detector(entry, **options)
+    only_backbone = backbone_only or checkpoint == "pretrained"
+    network.report = _fill(network, file, strict, only_backbone, (*notes, *meta.notes))
+    network.meta = meta
+    if verbose:
+        print(network.report)
+    return network.to(device).eval()
+
+
+def load_checkpoint(model, source, strict=True, backbone_only=False):
+    """Fill a detector that is already built from a file; -> Report. Arguments and errors as build_model's."""
+    file = checkpoints.read(*_locate(model.entry, str(source), None, True))
+    _entry_for(model.entry, file, _meta(file), strict)
+    return _fill(model, file, strict, backbone_only or source == "pretrained", ())
+
+
+def read_state_dict(path):
+    """{key: tensor} of a weight file, without wrappers and optimizer state. Errors as checkpoints.read's."""
+    return checkpoints.read(path).state_dict
+
+
+def read_meta(path):
+    """The Meta of a weight file: entry, recipe, label map, preprocessing, protocol and the rest."""
+    return _meta(checkpoints.read(path))
+
+
+def save(model, path, entry=None, recipe=None, label_map=None, preprocessing=None, protocol="mmaction", **extra):
+    """Save a detector so that build_model and MMAction2 load it, with what is needed to use it inside. -> the path.
+
+    path: .pth, or .safetensors for a file without pickle; entry: default the model's own; recipe: a Recipe or its dict;
+    label_map {action_id: name}, default AVA's 80; preprocessing: default what `preprocessing` says; extra: plain values
+    (epoch, mAP, …), which land beside them in the file's "meta".
+    Raises ValueError where the model's tensors are not the entry's.
+    """
+    entry = entry or model.entry
+    state_dict = checkpoints.unwrapped(model.state_dict())
+    if _shapes(state_dict) != _shapes(_blank(entry).state_dict()):
+        raise ValueError(
+            f"the model is not a plain {entry.alias} (an inference form can't be saved; save the original)"
+        )
+    recipe = dataclasses.asdict(recipe) if dataclasses.is_dataclass(recipe) else recipe
+    meta = {
+        "entry": dataclasses.asdict(entry),
+        "recipe": recipe,
+        "label_map": label_map or actions.names(),
+        "preprocessing": preprocessing or default_preprocessing(entry, recipe),
+        "protocol": protocol,
+        **extra,
+    }
+    return checkpoints.write(path, state_dict, meta)
+
+
+def default_preprocessing(entry, recipe=None):
+    """How clips are made for this model, as plain values."""
+    side = (recipe or {}).get("test_short_side", zoo.published_recipe(entry).test_short_side)
+    return {
+        "fps": transforms.FPS,
+        "clip_len": entry.clip_len,
+        "frame_interval": entry.frame_interval,
+        "short_side": side,
+        "channel_order": "RGB",
+        "mean": transforms.MEAN,
+        "std": transforms.STD,
+    }
+
+
+def describe(state_dict):
+    """What network a state_dict is of, read off its keys and shapes: 'SlowFast R50 detector, laterals 7x1x1'."""
+    prefix = "backbone.slow_path." if any(k.startswith("backbone.slow_path.") for k in state_dict) else "backbone."
+    blocks = {k.split(".")[-4] for k in state_dict if k.startswith(f"{prefix}layer3.") and ".conv1.conv." in k}
+    depth = {6: "R50", 23: "R101"}.get(len(blocks))
+    stem = state_dict.get(f"{prefix}conv1.conv.weight")
+    if depth is None or stem is None or stem.dim() != 5:
+        return f"a network that is not of this zoo ({len(state_dict)} tensors, the first is {next(iter(state_dict))!r})"
+    name = f"{'SlowFast' if 'slow' in prefix else 'SlowOnly'} {depth}"
+    classifier = next((v for k, v in state_dict.items() if k.endswith("fc_cls.weight")), None)
+    kind = "detector" if any(k.startswith(HEAD) for k in state_dict) else "recogniser"
+    classes = f" for {classifier.shape[0]} classes" if classifier is not None and kind == "recogniser" else ""
+    context = " with context" if classifier is not None and classifier.shape[1] in (4096, 4608) else ""
+    laterals = _lateral_kernel(state_dict)
+    return f"{name} {kind}{classes}{context}" + (f", laterals {laterals}x1x1" if laterals else "")
+
+
+def _locate(entry, checkpoint, mirror, progress):
+    """A checkpoint's path and the beginning of its hash, fetched where it is not on this machine."""
+    if checkpoint in ("published", "pretrained"):
+        if entry is None:
+            raise ValueError(f"checkpoint={checkpoint!r} needs a model's name")
+        of_row = {"published": "checkpoint", "pretrained": "pretrained"}[checkpoint]
+        url, digest = getattr(entry, f"{of_row}_url"), getattr(entry, f"{of_row}_sha256")
+    elif checkpoint.startswith(("http://", "https://")):
+        url, digest = checkpoint, checkpoints.hash_in_name(checkpoint)
+    else:
+        return checkpoint, None
+    return fetch(url, digest, mirror=mirror, progress=progress), digest
+
+
+def _entry_for(entry, file, meta, strict):
+    """The entry to build: the asked one, with the laterals that the file has; and what there is to say about it."""
+    notes = []
+    if entry is None:
+        if meta.entry is None:
+            raise CheckpointError(f"{file.source} carries no entry; say which model it is: {', '.join(zoo.names())}")
+        entry = meta.entry
+    elif meta.entry is not None:
+        other = zoo.difference(entry, meta.entry)
+        changed = [f"{f} {b} (the entry: {a})" for f, (a, b) in other.items() if f in _SAMPLING]
+        if strict and {"resample_rate", "speed_ratio"} & set(other):
+            raise CheckpointError(
+                f"{file.source} was saved as {meta.entry.alias}, {', '.join(changed)}; not {entry.alias}"
+            )
+        if changed:
+            notes.append(f"trained with {', '.join(changed)}")
+    kernel = _lateral_kernel(file.state_dict)
+    if kernel and entry.backbone == "SlowFast" and kernel != entry.fusion_kernel:
+        notes.append(
+            f"laterals are {kernel}x1x1 in the file, {entry.fusion_kernel}x1x1 in the entry: built as in the file"
+        )
+        entry = dataclasses.replace(entry, fusion_kernel=kernel)
+    return entry, notes
+
+
+_SAMPLING = ("clip_len", "frame_interval", "resample_rate", "speed_ratio")
+
+
+def _lateral_kernel(state_dict):
+    weight = state_dict.get(f"backbone.slow_path.{SlowFast.lateral_names()[0]}.conv.weight")
+    return None if weight is None else weight.shape[2]
+
+
+def _fill(model, file, strict, backbone_only, notes):
+    """Copy what fits into the model; -> Report. Strict: the model is left as it was where something does not fit."""
+    wanted, found = model.state_dict(), file.state_dict
+    absent = [key for key in wanted if key not in found]
+    extra = [key for key in found if key not in wanted]
+    common = [key for key in wanted if key in found]
+    initialised, left_out = [], []
+    if backbone_only:
+        initialised = [key for key in wanted if key.startswith(HEAD)]
+        left_out = [key for key in found if key.startswith((HEAD, RECOGNISER_HEAD))]
+        absent, common = ([k for k in keys if not k.startswith(HEAD)] for keys in (absent, common))
+        extra = [key for key in extra if key not in left_out]
+    differ = [(k, tuple(found[k].shape), tuple(wanted[k].shape)) for k in common if found[k].shape != wanted[k].shape]
+    wrong = {key for key, _, _ in differ}
+    matched = [key for key in common if key not in wrong]
+    fields = (matched, absent, extra, differ, initialised, left_out, notes)
+    report = Report(file.source, model.entry.alias, *map(tuple, fields))
+    if (strict and not report.ok) or not matched:
+        raise CheckpointError(_mismatch(report, file.state_dict, backbone_only))
+    model.load_state_dict({key: found[key] for key in matched}, strict=False)
+    return report
+
+
+def _mismatch(report, state_dict, backbone_only):
+    """Why a file does not fit, in words: what it is of, which rows it would fit, what to do."""
+    fitting = [e.alias for e in zoo.ENTRIES if _shapes(_blank(e).state_dict()) == _shapes(state_dict)]
+    advice = "strict=False takes what fits."
+    if fitting:
+        advice = f"It fits {', '.join(fitting)}."
+    elif not backbone_only and any(key.startswith(RECOGNISER_HEAD) for key in state_dict):
+        advice = "backbone_only=True takes a recogniser's backbone and starts with a new head."
+    return f"{report.source} does not fit {report.model}: it is of {describe(state_dict)}. {advice}\n{report}"
+
+
+def _blank(entry):
+    with torch.device("meta"):
+        return Detector(entry)
+
+
+def _shapes(state_dict):
+    return {key: tuple(value.shape) for key, value in state_dict.items()}
+
+
+def _shape(shape):
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _meta(file):
+    """Meta out of a file's own words; an entry or recipe of another version is completed from today's, and said."""
+    known = {f.name for f in dataclasses.fields(Meta)}
+    values = dict(file.meta)
+    if not isinstance(values.get("entry"), dict):
+        return Meta(extra=values)
+    notes = []
+    alias = values["entry"].get("alias")
+    base = zoo.get(alias) if alias in zoo.names() else None
+    entry = _rebuilt(zoo.Entry, values["entry"], base, file.source, notes)
+    recipe = values.get("recipe")
+    if recipe is not None:
+        recipe = _rebuilt(zoo.Recipe, recipe, zoo.published_recipe(entry), file.source, notes)
+    return Meta(
+        entry,
+        recipe,
+        {int(i): name for i, name in values.get("label_map", {}).items()},
+        values.get("preprocessing", {}),
+        values.get("protocol"),
+        {key: value for key, value in values.items() if key not in known},
+        tuple(notes),
+    )
+
+
+def _rebuilt(kind, values, base, source, notes):
+    """A dataclass from a dict that another version of it may have written."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    gone, new = sorted(set(values) - names), sorted(names - set(values))
+    if gone or new:
+        notes.append(
+            f"its {kind.__name__} is another version's: without {new or 'nothing'}, with {gone or 'nothing'} more"
+        )
+    values = {k: v for k, v in values.items() if k in names}
+    if base is not None:
+        return dataclasses.replace(base, **values)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise CheckpointError(f"{source}: its {kind.__name__} lacks {', '.join(new)} and can't be completed") from error

@@ -1,0 +1,216 @@
+"""The evaluator at the size of AVA v2.1 val: seconds, memory, and the ratio to a plain per-frame Python evaluator.
+
+    python benchmarks/bench_eval.py [--repeats 3] [--baseline-videos 16] [--protocol mmaction] [--json results.json]
+
+57,408 keyframes in 64 videos, 208,916 ground-truth rows, 5,592,300 detections written with 3 decimals as the published
+table's were, made from a seed. Both evaluators read and score the same files in fresh processes; the baseline gets a
+stated part of the videos (all of them with --baseline-videos 64), and the ratio is taken on that part, in this run.
+"""
+
+import argparse
+import csv
+import heapq
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+VIDEOS, SECONDS, GROUND_TRUTH, DETECTIONS = 64, 897, 208_916, 5_592_300
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--baseline-videos", type=int, default=16)
+    parser.add_argument("--baseline-repeats", type=int, default=3)
+    parser.add_argument("--protocol", default="mmaction", help="of the full-size figure; the ratio is under mmaction")
+    parser.add_argument("--keep", help="folder for the generated files (reused if they are there)")
+    parser.add_argument("--json", help="write the figures here")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        return child(*args.child, args.protocol)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, n = Path(args.keep or scratch), args.baseline_videos
+        folder.mkdir(parents=True, exist_ok=True)
+        part = generate(folder, n)
+        whole = measure(generate(folder, VIDEOS), "avalib", args.protocol, args.repeats)
+        fast = measure(part, "avalib", "mmaction", args.repeats)
+        plain = measure(part, "plain", "mmaction", args.baseline_repeats)
+    if abs(fast["mAP"] - plain["mAP"]) > 1e-9:
+        raise SystemExit(f"the two disagree: mAP {fast['mAP']} and {plain['mAP']}")
+    ratio = plain["seconds"] / fast["seconds"]
+    print(f"{VIDEOS} videos, {GROUND_TRUTH:,} ground-truth rows, {DETECTIONS:,} detections, protocol {args.protocol}:")
+    seconds, peak, recall = whole["seconds"], whole["peak_gb"], whole["recall_seconds"]
+    print(
+        f"  read and scored in {seconds:.2f} s (median of {args.repeats}), peak {peak:.2f} GB, mAP {whole['mAP']:.4f}"
+    )
+    print(f"  box recall takes {recall:.2f} s more")
+    seconds, repeats = (fast["seconds"], plain["seconds"]), args.baseline_repeats
+    print(f"{n} of the videos, protocol mmaction: {seconds[0]:.2f} s against {seconds[1]:.1f} s (median of {repeats})")
+    print(f"  of the plain per-frame evaluator: {ratio:.1f} times faster, the same mAP")
+    if args.json:
+        figures = {"full": whole, "part": fast, "plain": plain, "part_videos": n, "ratio": ratio}
+        Path(args.json).write_text(json.dumps(figures | {"protocol": args.protocol}, indent=1) + "\n")
+
+
+def generate(folder, n_videos, seed=0):
+    """(ground truth, detections): csv files of the first n_videos of the same made-up val split."""
+    paths = folder / f"gt_{n_videos}.csv", folder / f"det_{n_videos}.csv"
+    if all(path.exists() for path in paths):
+        return paths
+    rng = np.random.default_rng(seed)
+    frames = VIDEOS * SECONDS
+    n_boxes = -(-DETECTIONS // 80)  # every frame has one at least, each of another person
+    box_frame = np.sort(np.concatenate([np.arange(frames), rng.integers(0, frames, n_boxes - frames)]))
+    box_person = np.arange(n_boxes) - np.searchsorted(box_frame, box_frame)
+    n_people = np.maximum(np.bincount(box_frame), 1 + rng.poisson(0.6, frames))
+    people = boxes(rng, (frames, n_people.max()))
+    odds = 1 / np.arange(1, 81) ** 1.3
+    classes = rng.choice(np.arange(1, 81), GROUND_TRUTH, p=odds / odds.sum())
+    gt_frame = np.sort(rng.integers(0, frames, GROUND_TRUTH))
+    person = (rng.random(GROUND_TRUTH) * n_people[gt_frame]).astype(int)
+    near = people[box_frame, box_person] + rng.normal(0, 0.02, (n_boxes, 4))
+    near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 0.01)  # mmaction1x refuses inverted boxes
+    near = np.clip(near, 0, 1)
+    found = np.zeros((n_boxes, 81), bool)  # the actions of the person a box was made from
+    labels = defaultdict(set)
+    for f, p, c in zip(gt_frame.tolist(), person.tolist(), classes.tolist(), strict=True):
+        labels[f, p].add(c)
+    for row, key in enumerate(zip(box_frame.tolist(), box_person.tolist(), strict=True)):
+        found[row, list(labels.get(key, ()))] = True
+    scores = rng.beta(0.12, 4, (n_boxes, 81)) + found * rng.beta(0.5, 2, (n_boxes, 81))
+    wanted = n_videos * SECONDS
+    with open(paths[0], "w") as file:
+        for f, p, c in zip(gt_frame.tolist(), person.tolist(), classes.tolist(), strict=True):
+            if f < wanted:
+                file.write(f"{name(f)},%.3f,%.3f,%.3f,%.3f,{c},{p}\n" % tuple(people[f, p].tolist()))
+    starts = np.flatnonzero(np.r_[True, box_frame[1:] != box_frame[:-1]])
+    left = DETECTIONS
+    with open(paths[1], "w") as file:  # frame by frame, then action, then box, as MMAction2 writes
+        for start, stop in zip(starts, np.r_[starts[1:], n_boxes], strict=True):
+            if box_frame[start] < wanted:
+                key = name(box_frame[start], "")
+                texts = [",".join(f"{value:.3f}" for value in box) for box in near[start:stop].tolist()]
+                lines = [
+                    f"{key},{text},{c},{scores[start + i, c]:.3f}\n"
+                    for c in range(1, 81)
+                    for i, text in enumerate(texts)
+                ]
+                file.writelines(lines[:left])
+                left -= len(lines[:left])
+    return paths
+
+
+def name(frame, zero="0"):
+    second = 902 + frame % SECONDS
+    return f"video_{frame // SECONDS:05d},{zero if second < 1000 else ''}{second}"
+
+
+def boxes(rng, shape):
+    """Boxes like AVA's people: tall, three quarters of the frame high."""
+    width, height = rng.beta(4, 7, shape), rng.beta(6, 3, shape)
+    x, y = rng.random(shape) * (1 - width), rng.random(shape) * (1 - height)
+    return np.stack([x, y, x + width, y + height], axis=-1)
+
+
+def measure(paths, which, protocol, repeats):
+    """Medians over fresh processes that read and score, and the largest peak."""
+    runs = []
+    for _ in range(repeats):
+        command = [sys.executable, __file__, "--protocol", protocol, "--child", which, *map(str, paths)]
+        runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    return middle | {"peak_gb": max(run["peak_gb"] for run in runs), "all_seconds": [run["seconds"] for run in runs]}
+
+
+def child(which, gt, det, protocol):
+    """One measurement; imports count, as they do for who runs the command."""
+    start = time.perf_counter()
+    result = {}
+    if which == "plain":
+        result["mAP"] = plain_map(gt, det)
+        result["seconds"] = time.perf_counter() - start
+    else:
+        from avalib import metrics
+
+        report = metrics.evaluate(gt, det, protocol=protocol)
+        result["mAP"] = report.mAP
+        result["seconds"] = time.perf_counter() - start
+        start = time.perf_counter()
+        result.update(report.recall)
+        result["recall_seconds"] = time.perf_counter() - start
+    result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps(result))
+
+
+def plain_map(gt_path, det_path):
+    """mAP@0.5 as one would write it down: csv rows into dicts, a loop over frames, actions and boxes (mmaction)."""
+    from avalib import actions
+
+    counted = actions.evaluated()
+    gt, det = plain_read(gt_path, counted), plain_read(det_path, counted)
+    n_gt = dict.fromkeys(counted, 0)
+    lists = {action: [] for action in counted}  # (score, true positive), frames in file order
+    for rows in gt.values():
+        for row in rows:
+            n_gt[row[1]] += 1
+    for key, rows in det.items():
+        truths = defaultdict(list)
+        for row in gt.get(key, ()):
+            truths[row[1]].append([row, False])
+        for row in rows:
+            if row[4] > row[2] and row[5] > row[3]:
+                lists[row[1]].append((row[0], plain_hit(row, truths.get(row[1], ()))))
+    aps = [plain_ap(lists[action], n_gt[action]) for action in counted if n_gt[action]]
+    return sum(aps) / len(aps)
+
+
+def plain_read(path, counted):
+    frames = defaultdict(list)
+    with open(path, newline="") as file:
+        for video, second, x1, y1, x2, y2, action, last in csv.reader(file):
+            if int(action) in counted:
+                row = (float(last), int(action), float(y1), float(x1), float(y2), float(x2))
+                heapq.heappush(frames[video, int(second)], row)
+    return {key: sorted(rows, key=lambda row: -row[0]) for key, rows in frames.items()}
+
+
+def plain_hit(row, truths):
+    """Whether a detection finds a free ground truth: its best overlap only."""
+    best, found = -1.0, None
+    for truth in truths:
+        height = max(0.0, min(row[4], truth[0][4]) - max(row[2], truth[0][2]))
+        width = max(0.0, min(row[5], truth[0][5]) - max(row[3], truth[0][3]))
+        area = (row[4] - row[2]) * (row[5] - row[3]) + (truth[0][4] - truth[0][2]) * (truth[0][5] - truth[0][3])
+        if (iou := height * width / (area - height * width)) > best:
+            best, found = iou, truth
+    if best < 0.5 or found[1]:
+        return False
+    found[1] = True
+    return True
+
+
+def plain_ap(ranked, n_gt):
+    ranked = sorted(ranked, key=lambda item: item[0])[::-1]  # stable, reversed
+    precision, hits = [], 0
+    for seen, (_, true) in enumerate(ranked, 1):
+        if true:
+            hits += 1
+            precision.append(hits / seen)
+    total = best = 0.0
+    for value in reversed(precision):
+        best = max(best, value)
+        total += best
+    return total / n_gt
+
+
+if __name__ == "__main__":
+    main()

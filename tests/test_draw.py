@@ -1,0 +1,342 @@
+"""Pictures say what the tables say: boxes follow people, tags stay legible and apart, plots carry the numbers."""
+
+import base64
+import io
+import json
+import subprocess
+import sys
+import time
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+from avalib import annotations, draw, metrics, video
+from avalib.draw import people, pictures, plots, scenes
+
+SIZE = (160, 120)
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    yield
+    plt.close("all")
+
+
+def rows(video_id, timestamp, box, actions, **columns):
+    base = {"video_id": video_id, "timestamp": float(timestamp), **dict(zip(people.BOX, box, strict=True))}
+    return [base | {"action_id": action} | {k: v[i] for k, v in columns.items()} for i, action in enumerate(actions)]
+
+
+def square_at(time_s):
+    """The box (fractions) of the bright square that the test video shows at AVA's second `time_s`: right and down."""
+    x, y = 0.1 + 0.1 * (time_s - 900), 0.2 + 0.05 * (time_s - 900)
+    return np.array([x, y, x + 0.25, y + 0.4])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A layout with one video, seconds 900 to 906, its ground truth and detections: a square that moves."""
+    layout = annotations.Layout(tmp_path_factory.mktemp("world"), "mini")
+    frames = []
+    for n in range(180):
+        frame = np.full((SIZE[1], SIZE[0], 3), 40, np.uint8)
+        x1, y1, x2, y2 = (square_at(900 + n / 30) * [*SIZE, *SIZE]).round().astype(int)
+        frame[y1:y2, x1:x2] = 230
+        frames.append(frame)
+    video.write_mp4(layout.videos / "AAAAAAAAAAA.mp4", frames, 30)
+    truth, detections = [], []
+    for t in range(901, 906):
+        truth += rows("AAAAAAAAAAA", t, square_at(t), [12, 80], person_id=[7, 7])
+        detections += rows("AAAAAAAAAAA", t, square_at(t) + 0.01, [12, 80, 14], score=[0.9, 0.4, 0.05])
+    return layout, pd.DataFrame(truth), pd.DataFrame(detections)
+
+
+def test_rows_become_people():
+    table = rows("v", 902, (0.1, 0.1, 0.3, 0.9), [80, 12, 14], score=[0.4, 0.9, 0.1])
+    table += rows("v", 902, (0.5, 0.1, 0.7, 0.9), [11], score=[0.2])
+    first, second = people.people_at(pd.DataFrame(table))
+    assert first.labels == ((12, 0.9), (80, 0.4), (14, 0.1)) and np.allclose(second.box, (0.5, 0.1, 0.7, 0.9))
+    assert first.keeping(score_threshold=0.3).labels == ((12, 0.9), (80, 0.4))
+    assert first.keeping(top_k=1).labels == ((12, 0.9),) and first.keeping(actions={14}).labels == ((14, 0.1),)
+    known = people.people_at(pd.DataFrame(rows("v", 902, (0, 0, 1, 1), [12, 80], person_id=[3, 3])))
+    assert known[0].person_id == 3 and known[0].labels == ((12, None), (80, None))
+
+
+def test_people_are_followed_from_keyframe_to_keyframe():
+    left, right = np.array([0.1, 0.2, 0.3, 0.9]), np.array([0.6, 0.2, 0.8, 0.9])
+    moving = [0.12, 0, 0.12, 0]  # too far for any IoU after two steps
+    order = [[left, right], [right - moving, left + moving], [left + np.multiply(moving, 2), right], [right]]
+    moments = {900.0 + t: [people.Person(b, ()) for b in boxes] for t, boxes in enumerate(order)}
+    ids = [[p.person_id for p in moment] for moment in people.follow(moments).values()]
+    assert ids == [[0, 1], [1, 0], [0, 1], [1]]
+    apart = people.follow({900.0: moments[900.0], 903.0: moments[900.0]})
+    assert [p.person_id for p in apart[903.0]] == [2, 3]  # three seconds later nobody is known to be the same
+
+
+def test_between_keyframes_boxes_lie_on_the_line():
+    box = np.array([0.1, 0.1, 0.2, 0.5])
+    moments = {
+        902.0: [people.Person(box, ((12, None),), 1), people.Person(box + 0.4, ((11, None),), 2)],
+        903.0: [people.Person(box + 0.2, ((14, None),), 1)],
+    }
+    (person,) = people.between(moments, 902.75)
+    assert np.allclose(person.box, box + 0.15) and person.labels == ((14, None),)
+    assert [p.person_id for p in people.between(moments, 902.25)] == [1, 2]
+    assert np.allclose(people.between(moments, 902.25, cuts=[902.5])[0].box, box)  # the line ends at a cut
+    assert people.between(moments, 905.5) == []
+
+
+def test_boxes_follow_the_square_in_every_frame(world):
+    layout, truth, detections = world
+    scene = draw.scene(layout, truth, detections, start=901, seconds=4, fps=10)
+    assert (scene.video_id, len(scene.frames), scene.keyframes) == ("AAAAAAAAAAA", 40, (901.0, 902.0, 903.0, 904.0))
+    for frame, told, seen in zip(scene.frames, scene.truth, scene.detections, strict=True):
+        y, x = np.nonzero(frame[..., 0] > 130)
+        shown = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]) / [*SIZE, *SIZE]
+        assert np.abs(told[0].box - shown).max() < 0.02 and np.abs(seen[0].box - shown - 0.01).max() < 0.02
+    assert len({person[0].person_id for person in scene.detections}) == 1
+
+
+def test_a_cut_is_seen():
+    frames = np.full((10, 60, 80, 3), 60, np.uint8)
+    frames[6:] = 160
+    assert scenes.cuts(frames, np.arange(10) / 10).tolist() == [0.6]
+
+
+@pytest.mark.parametrize("size", [(320, 240), (1920, 1080)])
+def test_tags_stay_in_the_frame_and_apart(size):
+    rng = np.random.default_rng(0)
+    font_px = pictures.text_size(size[1], size[0])
+    assert font_px >= 12
+    for _ in range(30):
+        corner = rng.uniform(0, 0.75, (4, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(0.08, 0.25, (4, 2))], axis=1) * [*size, *size]
+        boxes = list(boxes.astype(int))
+        extent, taken = (7 * font_px, 2 * font_px), []
+        for i in range(4):
+            _, (x, y) = pictures.place_tags(extent, i, boxes, taken, size)
+            assert 0 <= x <= size[0] - extent[0] and 0 <= y <= size[1] - extent[1]
+            tag = (x, y, x + extent[0], y + extent[1])
+            assert not any(pictures._overlap(tag, other) for other in taken)
+            taken.append(tag)
+
+
+def test_overlay_draws_on_a_copy_in_its_colours():
+    frame = np.full((240, 320, 3), 128, np.uint8)
+    person = people.Person(np.array([0.3, 0.1, 0.9, 0.95]), ((12, 0.93), (80, 0.5)))
+    blue, green = (pictures.overlay(frame, [person], colour) for colour in (draw.BLUE, draw.GREEN))
+    assert (frame == 128).all() and blue.shape == frame.shape
+    for picture, colour in ((blue, draw.BLUE), (green, draw.GREEN)):
+        for part in (colour["line"], *colour["tags"][:2], pictures.TEXT):
+            assert (picture == part).all(-1).sum() > 50, part
+    assert not (blue == draw.GREEN["line"]).all(-1).any()
+    y, x = np.nonzero((blue == draw.BLUE["line"]).all(-1))
+    assert abs(x.min() - 96) <= 1 and abs(x.max() - 288) <= 1 and abs(y.max() - 228) <= 1
+
+
+def contrast(a, b):
+    """WCAG 2's contrast of two colours, 1..21."""
+    light = [np.where((c := np.array(v) / 255) <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) for v in (a, b)]
+    high, low = sorted((float(v @ [0.2126, 0.7152, 0.0722]) for v in light), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_tags_are_legible_and_the_lines_differ_in_brightness():
+    for colour in (draw.BLUE, draw.GREEN):
+        assert min(contrast(tag, pictures.TEXT) for tag in colour["tags"]) >= 4.5
+    assert contrast(draw.BLUE["line"], draw.GREEN["line"]) > 1.7  # told apart without seeing colour
+
+
+def test_long_names_are_shortened_to_the_frame():
+    line = pictures._line(1, 0.5, {1: "an extraordinarily long name of an action that nobody can read"}, 12, 160)
+    assert line.endswith("… 0.50") and pictures._extent([line], 12)[0] <= 160
+
+
+def test_side_by_side_gif_and_mp4(world, tmp_path):
+    layout, truth, detections = world
+    scene = draw.scene(layout, truth, detections, start=902, seconds=1, fps=10)
+    frames = draw.side_by_side(scene, width=200, score_threshold=0.3)
+    left, right = frames[0][:, :200], frames[0][:, 204:]
+    assert len(frames) == 10 and frames[0].shape == (150, 404, 3)
+    assert (left == draw.BLUE["line"]).all(-1).any() and (right == draw.GREEN["line"]).all(-1).any()
+    assert not (left == draw.GREEN["line"]).all(-1).any()
+    nobody = draw.side_by_side(scene, width=200, score_threshold=0.95)
+    assert not (nobody[0] == draw.GREEN["line"]).all(-1).any()
+    alone = draw.side_by_side(draw.scene(layout, truth, start=902, seconds=1), width=200)
+    assert alone[0].shape == (150, 200, 3)
+
+    gif = draw.gif(tmp_path / "a.gif", frames, 10)
+    with Image.open(gif) as opened:
+        assert opened.n_frames == 10 and (np.asarray(opened.convert("RGB")) == draw.BLUE["line"]).all(-1).any()
+    page = draw.show_gif(gif).data
+    assert base64.b64decode(page.split("base64,")[1].split('"')[0]) == gif.read_bytes() and page.startswith("<img")
+    movie = draw.mp4(tmp_path / "a.mp4", frames, 10)
+    assert "<video" in draw.show_mp4(movie).data
+    with video.Video(movie) as opened:
+        assert (opened.n_frames, opened.width) == (10, 404)
+
+
+def test_scenes_that_are_not_there(world):
+    layout, truth, _ = world
+    with pytest.raises(ValueError, match="'nobody': not annotated here; there are AAAAAAAAAAA"):
+        draw.scene(layout, truth, video="nobody")
+    with pytest.raises(ValueError, match="start 990: video AAAAAAAAAAA has the seconds 900 to 906"):
+        draw.scene(layout, truth, start=990)
+
+
+def test_sheets(world):
+    layout, truth, _ = world
+    frames = [np.full((30, 40, 3), v, np.uint8) for v in (10, 100, 200)]
+    sheet = np.asarray(draw.contact_sheet(frames, columns=2))
+    assert sheet.shape == (64, 84, 3) and sheet[40, 10, 0] == 200 and sheet[10, 60, 0] == 100
+    with pytest.raises(ValueError, match="no frames"):
+        draw.contact_sheet([])
+    keyframes = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160))
+    assert keyframes.shape == (120, 324, 3)
+    assert all((half == draw.BLUE["line"]).all(-1).any() for half in (keyframes[:, :160], keyframes[:, 164:]))
+
+
+def test_the_scrubber_answers_quickly_and_obeys(world):
+    layout, truth, detections = world
+    scrubber = draw.scrubber(draw.scene(layout, truth, detections, start=901, seconds=4), score_threshold=0.3)
+
+    def colours():
+        return np.asarray(Image.open(io.BytesIO(scrubber.image.value))).astype(int)
+
+    scrubber.time.value = 1
+    before, took = scrubber.image.value, []
+    for i in range(2, 12):
+        started = time.perf_counter()
+        scrubber.time.value = i
+        took.append(time.perf_counter() - started)
+    assert np.median(took) < 0.1 and scrubber.image.value != before
+    assert scrubber.clock.value == "902.1 s" and colours().shape[1] == 804
+    assert [name for name, _ in scrubber.action.options] == ["all actions", "stand", "walk", "watch"]
+    both = scrubber.image.value
+    scrubber.action.value = 14  # only ever predicted with 0.05
+    assert scrubber.image.value != both
+    green = np.abs(colours() - draw.GREEN["line"]).sum(-1) < 60
+    assert not green.any()
+    scrubber.threshold.value = 0.0
+    assert (np.abs(colours() - draw.GREEN["line"]).sum(-1) < 60).any()
+    scrubber.truth.value = False
+    assert colours().shape[1] == 400
+
+
+# --- plots ----------------------------------------------------------------------------------------------------------
+
+
+def words(figure):
+    """All that is written in a figure."""
+    return " | ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+@pytest.fixture(scope="module")
+def report(world):
+    _, truth, detections = world
+    return metrics.evaluate(truth, detections, label_map={12: "stand", 80: "watch (a person)", 14: "walk"})
+
+
+def test_training_curves_from_rows_and_from_the_file(tmp_path):
+    log = [
+        {"mode": "train", "epoch": 1, "iteration": i + 1, "lr": 0.1, "loss_action_cls": 1 / (i + 1)} for i in range(9)
+    ]
+    assert "no validation yet" in words(draw.training_curves(log))
+    log += [{"mode": "val", "epoch": e, "iteration": 9, "mAP@0.5IOU": m} for e, m in ((1, 0.2), (2, 0.375), (3, 0.3))]
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(map(json.dumps, log)))
+    for given in (log, pd.DataFrame(log), path):
+        figure = draw.training_curves(given)
+        loss, rate, score = figure.axes
+        assert loss.lines[0].get_ydata().tolist() == [1 / (i + 1) for i in range(9)]
+        assert score.lines[0].get_ydata().tolist() == [0.2, 0.375, 0.3] and "best 0.375" in words(figure)
+        assert all(axis.get_xlabel() and axis.get_ylabel() and axis.get_title() for axis in figure.axes)
+
+
+def test_notebooks_show_every_figure():
+    """A notebook turns matplotlib interactive at its first figure, whoever draws it; then a cell's figures show."""
+    code = """
+import nbformat, nbclient
+cell = "import pandas; from avalib import draw; t = pandas.DataFrame({'action_id': [12]}); f = draw.class_counts(t, t)"
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for _ in range(2)])
+nbclient.NotebookClient(notebook).execute()
+assert all("image/png" in cell.outputs[0].data for cell in notebook.cells)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
+def test_live_curves_draw_now_and_then(capsys):
+    row = {"mode": "train", "epoch": 1, "iteration": 1, "lr": 0.1, "loss_action_cls": 0.3}
+    live = draw.LiveCurves(seconds=60)
+    for n in range(1, 4):
+        live([row] * n)
+    assert capsys.readouterr().out.count("Figure") == 1
+    assert not plt.get_fignums()
+
+
+def test_class_bars_are_the_average_precisions(report):
+    figure = draw.per_class_bars(report, baseline=report)
+    left, right = figure.axes
+    table = report.per_class.dropna(subset=["AP"]).sort_values("AP", ascending=False, kind="stable")
+    assert [bar.get_width() for bar in left.patches] == table["AP"].tolist()
+    assert [bar.get_width() for bar in right.patches] == table["ground_truth"].tolist()
+    assert [label.get_text() for label in left.get_yticklabels()] == [a.split(" (")[0] for a in table["action"]]
+    assert f"mAP {report.mAP:.3f}" in words(figure) and "1 actions without boxes" in words(figure)
+    assert left.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.GROUP_COLOURS[table["group"].iloc[0]])
+
+
+def test_precision_recall_curves(report):
+    figure = draw.pr_curves(report, [12, "watch (a person)"])
+    assert "stand: AP 1.00, 5 boxes" in words(figure) and len(figure.axes[0].lines) == 4
+
+
+def test_class_counts(world):
+    _, truth, _ = world
+    figure = draw.class_counts(truth, truth[truth.timestamp < 903])
+    axis = figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [5, 5]
+    assert axis.lines[0].get_xdata().tolist() == [2, 2] and "78 of 80 actions do not occur" in words(figure)
+
+
+def test_proposal_recall_counts_people(world):
+    _, truth, _ = world
+    first = truth.drop_duplicates("timestamp")[["video_id", "timestamp", *people.BOX]]
+    proposals = first[first.timestamp < 904].assign(score=0.9)
+    best, score, per_frame = plots._best_proposals(truth, proposals)
+    assert best.tolist() == [1, 1, 1, 0, 0] and score.tolist() == [0.9, 0.9, 0.9, -1, -1]
+    assert (per_frame(0), per_frame(0.95)) == (0.6, 0)
+    figure = draw.proposal_recall({"val": (truth, proposals)})
+    assert "val: 0.600 at IoU 0.5, 5 people" in words(figure)
+
+
+def test_the_network_in_blocks():
+    rows = [
+        ("clips", "frames", "3x4x64x64", 0),
+        ("slow_path.conv1", "stem conv 1x7x7, stride 1x2x2", "64x4x32x32", 9536),
+        ("fast_path.conv1", "stem conv 5x7x7", "8x32x32x32", 5896),
+        ("slow_path.conv1_lateral", "lateral conv 5x1x1", "16x4x16x16", 640),
+        ("logits", "linear 2304 -> 81", "81", 186705),
+    ]
+    figure = draw.stage_shapes(pd.DataFrame(rows, columns=["stage", "what", "output", "parameters"]))
+    text = words(figure)
+    for part in ("64x4x32x32", "8x32x32x32", "+16 channels", "9,536 parameters", "(0.2 M parameters)", "fast pathway"):
+        assert part in text
+    assert len(figure.axes[0].patches) >= 4 + 4 + 32 + 1  # a sheet a frame
+
+
+def test_features_and_rois():
+    rng = np.random.default_rng(0)
+    logits = np.full((2, 81), -5.0)
+    logits[0, 12] = 5
+    followed = {"clips": rng.random((1, 3, 4, 16, 16)), "backbone.conv1": rng.random((1, 8, 4, 8, 8)),
+                "RoIAlign": rng.random((2, 8, 8, 8)), "logits": logits}  # fmt: skip
+    figure = draw.feature_maps(followed)
+    assert "conv1\n8x4x8x8" in words(figure) and "stand" in words(figure)
+    figure = draw.roi_on_frame(np.zeros((64, 64, 3), np.uint8), (10, 10, 30, 60), followed["RoIAlign"][0])
+    assert np.allclose(figure.axes[2].images[0].get_array(), followed["RoIAlign"][0].mean(0))

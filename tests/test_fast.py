@@ -1,0 +1,94 @@
+"""The inference form: the plain model's logits, folded, and how far reduced precision is from them."""
+
+import goldens
+import pytest
+import torch
+from torch import nn
+
+from avalib import weights
+from avalib.models.fast import FoldedConv, fold, for_inference
+from avalib.models.resnet3d import ConvBN
+
+
+@pytest.fixture(scope="module")
+def model():
+    return goldens.detector("slowfast_context_r50")  # every kind of convolution, laterals and context
+
+
+def sample(name="slowfast_context_r50"):
+    return goldens.clips(name), goldens.rois()
+
+
+def logits(model, given):
+    with torch.inference_mode():
+        return model(*given)
+
+
+@pytest.mark.parametrize("name", ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"])
+def test_float32_gives_the_goldens(name):
+    form = for_inference(goldens.detector(name), verbose=False)
+    found = logits(form, sample(name)).numpy()
+    assert abs(found - goldens.ARRAYS[f"{name}/logits64"]).max() < 1e-4
+    assert form.deviation.dtype == "float32" and 0 < form.deviation.logits < 1e-4
+
+
+def test_float64_is_exact(model):
+    form = for_inference(goldens.detector("slowfast_context_r50").double(), verbose=False)
+    given = tuple(t.double() for t in sample())
+    assert abs(logits(form, given).numpy() - goldens.ARRAYS["slowfast_context_r50/logits64"]).max() < 1e-8
+
+
+def test_bfloat16_is_measured_and_said(model, capsys):
+    form = for_inference(model, torch.bfloat16, sample=sample())
+    far = (logits(form, sample()) - logits(model, sample())).abs().max().item()
+    assert 1e-3 < far < 0.2 and form.deviation.logits == pytest.approx(far, rel=1e-3)
+    assert logits(form, sample()).dtype == torch.float32 and form.deviation.scores < 0.05
+    assert capsys.readouterr().out.startswith("inference form in bfloat16: logits within ")
+
+
+def test_no_batch_norm_is_left_and_the_model_is_as_it_was(model):
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train()
+    folded = fold(model)
+    assert model.training and not folded.training
+    model.eval()
+    assert not any(isinstance(m, ConvBN | nn.BatchNorm3d) for m in folded.modules())
+    units = sum(isinstance(m, ConvBN) for m in model.modules())
+    assert sum(isinstance(m, FoldedConv) for m in folded.modules()) == units == 106
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_measuring_in_training_changes_no_statistics(model):
+    model.train()
+    before = model.backbone.fast_path.conv1.bn.running_mean.clone()
+    form = for_inference(model, verbose=False)
+    assert torch.equal(model.backbone.fast_path.conv1.bn.running_mean, before) and model.training
+    assert form.deviation.logits < 1e-4
+    model.eval()
+
+
+def test_it_follows_the_weights_at_the_time(model):
+    form = for_inference(model, verbose=False)
+    other = goldens.detector("slowfast_context_r50")
+    with torch.no_grad():
+        other.backbone.slow_path.layer4[2].conv3.bn.running_var *= 4
+    far = (logits(for_inference(other, verbose=False), sample()) - logits(form, sample())).abs().max()
+    assert far > 0.01
+
+
+def test_no_boxes_no_logits(model):
+    clips, rois = sample()
+    form = for_inference(model, verbose=False)
+    assert logits(form, (clips, rois[:0])).shape == (0, 81)
+    with pytest.raises(ValueError, match="no boxes"):
+        for_inference(model, sample=(clips, rois[:0]))
+
+
+def test_it_cannot_be_saved_as_a_checkpoint(model, tmp_path):
+    with pytest.raises(ValueError, match="an inference form can't be saved"):
+        weights.save(for_inference(model, verbose=False), tmp_path / "a.pth")
+
+
+def test_other_types_are_refused(model):
+    with pytest.raises(ValueError, match="expected torch.float32"):
+        for_inference(model, torch.int8)

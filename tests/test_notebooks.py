@@ -1,0 +1,93 @@
+"""The notebooks: stripped, thin, parameterised, and each runs headless on the tiny data set, one after the other."""
+
+import ast
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = ["01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise"]
+SMALL = {"dataset": "tiny"}
+PARAMETERS = {
+    "02_build_model": {},
+    "03_train": {"epochs": 1, "short_side": 32, "batch_size": 4, "workers": 0},
+    "04_evaluate": {},
+    "05_visualise": {"seconds": 2, "score_threshold": 0.0},
+}
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def test_these_are_the_notebooks():
+    assert [path.stem for path in NOTEBOOKS] == NAMES
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_stripped_thin_and_parameterised(path):
+    cells = code_cells(path)
+    assert not any(cell.outputs or cell.execution_count for cell in cells), "run `nbstripout` on it"
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1 and tagged[0] is cells[0], "the first code cell, and it alone, holds the parameters"
+    for line in tagged[0].source.splitlines():
+        (assignment,) = ast.parse(line).body
+        ast.literal_eval(assignment.value)
+        assert "#" in line.split("=", 1)[1], f"no comment: {line}"
+    for cell in cells[1:]:
+        assert len(cell.source.splitlines()) <= 15, cell.source
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not any(isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.Try) for n in nodes), cell.source
+    assert "record.finish(" in cells[-1].source and nbformat.read(path, 4).cells[0].source.startswith("# ")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with data/ and outputs/ of its own in which notebooks run."""
+    folder = tmp_path_factory.mktemp("workplace")
+    before = os.environ.get("AVALIB_DATA")
+    os.environ["AVALIB_DATA"] = str(folder / "data")
+    yield folder
+    os.environ.pop("AVALIB_DATA") if before is None else os.environ.update(AVALIB_DATA=before)
+
+
+def execute(name, folder, **parameters):
+    """Run a notebook through papermill as the command line does; -> its code cells, executed."""
+    out = folder / f"{name}.ipynb"
+    parameters = SMALL | PARAMETERS.get(name, {}) | {"output_dir": str(folder / "runs")} | parameters
+    papermill.execute_notebook(ROOT / "notebooks" / f"{name}.ipynb", out, parameters, progress_bar=False, cwd=ROOT)
+    return code_cells(out)
+
+
+def test_run_headless_one_after_the_other(workplace):
+    """What each leaves behind is what the next one reads."""
+    for name in NAMES:
+        cells = execute(name, workplace)
+        assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs), f"{name}: no picture"
+        assert "written:" in cells[-1].outputs[0].text
+    row = workplace / "runs" / "tiny" / "slowonly_r50"
+    record = json.loads((row / "evaluate" / "run.json").read_text())
+    assert 0 <= record["mAP"] <= 1 and record["coverage"]["share"] == 1.0 and record["protocol"] == "mmaction"
+    assert len(record["git"]["commit"]) == 40 and record["hashes"]
+    assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"
+    lines = (row / "evaluate" / "detections.csv").read_text().splitlines()
+    assert len(lines) % 80 == 0 and len(lines[0].split(",")) == 8
+    assert (row / "train" / "best.pth").exists() and list((row / "visualise").glob("*.gif"))
+    # a second call of training finds it done
+    again = execute("03_train", workplace)
+    assert "finished already" in "".join(o.get("text", "") for c in again for o in c.outputs)
+
+
+def test_a_misspelt_parameter_stops_with_the_name_that_was_meant(workplace):
+    with pytest.raises(papermill.PapermillExecutionError, match="no parameter 'modle'. Did you mean 'model'"):
+        execute("02_build_model", workplace, modle="slowonly_r50")
+
+
+def test_an_unknown_model_is_answered_with_the_list(workplace):
+    with pytest.raises(papermill.PapermillExecutionError, match="slowfast_r50_8x8"):
+        execute("02_build_model", workplace, model="slowonly_r5")

@@ -1,0 +1,68 @@
+import json
+
+import pytest
+
+from avalib import run
+
+
+def cells(*sources):
+    return {"In": ["", *sources]}
+
+
+def test_parameters_are_the_declared_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = cells('model = "a"  # which\nepochs = None', "# Parameters\nepochs = 3\n", "from avalib import run")
+    record = run.begin("x", space | {"model": "a", "epochs": 3, "other": 1})
+    assert record.parameters == {"model": "a", "epochs": 3}
+
+
+def test_a_misspelt_name_is_answered_with_the_one_that_was_meant():
+    with pytest.raises(NameError, match="no parameter 'modle'. Did you mean 'model'"):
+        run.begin("x", cells('model = "a"', '# Parameters\nmodle = "b"'))
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "fine"),
+    [
+        ({"lr": 0.1}, {"lr": 1}, True),
+        ({"epochs": None}, {"epochs": "3"}, True),
+        ({"epochs": 3}, {"epochs": "3"}, False),
+        ({"flag": True}, {"flag": 1}, False),
+        ({"n": 1}, {"n": True}, False),
+    ],
+)
+def test_kinds_of_values(declared, given, fine):
+    if fine:
+        run.check_parameters(declared, given)
+    else:
+        with pytest.raises(TypeError, match="expected"):
+            run.check_parameters(declared, given)
+
+
+def test_magics_and_computed_values_are_no_parameters():
+    assert run.literals("%matplotlib inline\na = 1\nb = a + 1\nc: int = 2\nd = [1, 'x']") == {"a": 1, "d": [1, "x"]}
+
+
+def test_the_record_holds_what_is_needed_and_no_machine_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = tmp_path / "data.csv"
+    data.write_text("x")
+    record = run.Run("x", {"checkpoint": str(tmp_path / "best.pth"), "n": 1})
+    record.hash(data)
+    record.finish(tmp_path / "out" / "run.json", mAP=0.5, coverage={"share": 1.0})
+    written = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert str(tmp_path) not in json.dumps(written)
+    assert written["parameters"] == {"checkpoint": "best.pth", "n": 1} and written["mAP"] == 0.5
+    assert written["hashes"] == {"data.csv": run.sha256(data)}
+    assert {"git", "versions", "hardware", "wall_s", "peak_memory_GB", "date"} <= set(written)
+
+
+def test_what_is_missing_is_named_with_its_maker(tmp_path):
+    with pytest.raises(FileNotFoundError, match="best.pth is not there: run notebook 03"):
+        run.checkpoint(tmp_path, "best")
+    assert run.checkpoint(tmp_path, "published") == "published"
+
+
+def test_report_without_runs(tmp_path):
+    with pytest.raises(SystemExit, match="no run.json"):
+        run.report(tmp_path)
