@@ -12,8 +12,8 @@ _ROOMS = {
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "infer", "metrics", "mini",
-    "models", "run", "sources", "state", "train", "transforms", "tubes", "video", "weights", "zoo",
+    "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "infer",
+    "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -205,7 +205,7 @@ def _without_magics(source):
 
 
 def folder(output_dir, dataset, model, tag=""):
-    """Where a row's runs on a data set are kept: output_dir/dataset/model[-tag]/, with train/, evaluate/, visualise/."""
+    """Where a row's runs on a data set are kept: output_dir/dataset/model[-tag]/, with train/, evaluate/ and more."""
     return Path(output_dir) / dataset / (f"{model}-{tag}" if tag else model)
 
 

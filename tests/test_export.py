@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from avalib import zoo
-from avalib.models.detector import Detector
 from avalib.export import ExportError, check, export
+from avalib.models.detector import Detector
 
 CASES = [("slowonly_r50", ".pt2", None), ("slowonly_r50", ".onnx", None), ("slowfast_context_r50", ".onnx", (64, 80))]
 

@@ -1,0 +1,122 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from avalib import annotations, dataset, zoo
+
+ENTRY = zoo.get("slowonly_r50")
+RECIPE = zoo.customise(zoo.mini_recipe(ENTRY), short_side=48, cache_short_side=None)
+RECIPE = replace(RECIPE, cache_short_side=None)
+
+
+def clips_of(layout, split, training, recipe=RECIPE):
+    keyframes = dataset.load_keyframes(layout, split, recipe.person_score, training)
+    return dataset.ClipDataset(keyframes, ENTRY, recipe, dataset.FrameSource(layout), training)
+
+
+def test_keyframes_are_the_csvs(tiny):
+    table = annotations.read_csv(tiny.csv("train"), "ground_truth")
+    keyframes = dataset.load_keyframes(tiny, "train")
+    assert len(keyframes) == table.groupby(["video_id", "timestamp"]).ngroups
+    assert keyframes.labels.sum() == len(
+        table.drop_duplicates(["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id"])
+    )
+    for k in (0, len(keyframes) - 1):
+        rows = table[(table.video_id == keyframes.video_ids[k]) & (table.timestamp == keyframes.timestamps[k])]
+        boxes, labels = keyframes.ground_truth(k)
+        for (x1, y1), person in rows.groupby(["x1", "y1"]):
+            (at,) = np.flatnonzero((boxes[:, 0] == x1) & (boxes[:, 1] == y1))
+            assert set(np.flatnonzero(labels[at])) == set(person.action_id)
+
+
+def test_excluded_seconds_leave_training_only(tiny, tmp_path):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    for folder in ("annotations", "proposals"):
+        shutil.copytree(tiny.root / folder, tmp_path / folder)
+    whole = dataset.load_keyframes(layout, "train", training=True)
+    one = pd.DataFrame({"video_id": [whole.video_ids[0]], "timestamp": [whole.timestamps[0]]})
+    annotations.write_exclusions(one, layout.excluded("train"))
+    assert (
+        len(dataset.load_keyframes(layout, "train", training=False))
+        == len(dataset.load_keyframes(layout, "train", training=True)) + 1
+    )
+
+
+def test_proposals_at_the_threshold_the_frames_best_or_the_whole_frame(tiny, tmp_path):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    for folder in ("annotations", "proposals"):
+        shutil.copytree(tiny.root / folder, tmp_path / folder)
+    keys = annotations.read_csv(layout.csv("val"), "ground_truth")[["video_id", "timestamp"]].drop_duplicates()
+    box = {"x1": 0.1, "y1": 0.1, "x2": 0.5, "y2": 0.5}
+    rows = [{**dict(keys.iloc[0]), **box, "score": s} for s in (0.95, 0.9, 0.89)]
+    rows += [{**dict(keys.iloc[1]), **box, "score": s} for s in (0.3, 0.5)]
+    annotations.write_proposals(pd.DataFrame(rows), layout.proposals("val"))
+    keyframes = dataset.load_keyframes(layout, "val")
+    scores = [
+        keyframes.proposal_scores[keyframes.proposal_start[k] : keyframes.proposal_start[k + 1]] for k in range(3)
+    ]
+    assert [s.round(2).tolist() for s in scores[:2]] == [[0.95, 0.9], [0.5]]
+    assert keyframes.proposals(2).tolist() == [[0, 0, 1, 1]] and keyframes.without_proposals == len(keyframes) - 2
+
+
+def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny):
+    first, second = clips_of(tiny, "train", True), clips_of(tiny, "train", True)
+    second[1]  # another history
+    a, b = first[(3, 0)], second[(3, 0)]
+    assert torch.equal(a["clip"], b["clip"]) and np.array_equal(a["boxes"], b["boxes"])
+    assert not torch.equal(a["clip"], first[(4, 0)]["clip"])
+    assert a["clip"].shape == (4, 48, 48, 3) and a["targets"][:, 1:].any(axis=1).all()
+
+
+def test_loader_gives_the_same_batches_with_and_without_workers(tiny):
+    clips = clips_of(tiny, "train", True)
+    plain = list(dataset.loader(clips, dataset.TrainingBatches(len(clips), 4, seed=0), workers=0))
+    spread = list(dataset.loader(clips, dataset.TrainingBatches(len(clips), 4, seed=0), workers=1))
+    assert len(plain) == len(spread) == -(-len(clips) // 4)
+    for a, b in zip(plain, spread, strict=True):
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_training_batches_go_on_in_mid_epoch():
+    batches = dataset.TrainingBatches(10, 4, seed=0)
+    whole = list(batches)
+    batches.skip = 1
+    assert list(batches) == whole[1:] and len(batches) == 2 and len(whole[-1]) == 2
+    batches.epoch, batches.skip = 1, 0
+    assert sorted(k for b in batches for _, k in b) == list(range(10)) and list(batches) != whole
+
+
+def test_test_batches_stay_within_a_video():
+    batches = dataset.TestBatches(np.array(list("aaabbc")), 2)
+    assert list(batches) == [[0, 1], [2], [3, 4], [5]]
+
+
+def test_packed_frames_are_the_videos(tiny, tmp_path):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    shutil.copytree(tiny.videos, layout.videos)
+    name = dataset.load_keyframes(tiny, "val").video_ids[0]
+    size = dataset.build_cache(layout, [name], 48, workers=1, progress=False)
+    assert size == dataset.cache_path(layout, name, 48).stat().st_size
+    packed = dataset.FrameSource(layout, 48).reader(name).ava_frames([10, 60])
+    direct = dataset.FrameSource(layout).reader(name).ava_frames([10, 60])
+    from avalib import transforms
+
+    exact, _ = transforms.resize(direct, np.zeros((0, 4), np.float32), 48)
+    assert packed.shape == exact.shape and np.abs(packed.astype(int) - exact).mean() < 4
+
+
+def test_missing_and_unreadable_videos_are_named_and_counted(tiny, tmp_path):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
+    keyframes = [dataset.load_keyframes(layout, "train")]
+    names = list(dict.fromkeys(keyframes[0].video_ids))
+    layout.video_path(names[0]).unlink()
+    with pytest.raises(FileNotFoundError, match=f"1 of 2 videos are missing.*keyframes: {names[0]}"):
+        dataset.open_frames(layout, RECIPE, keyframes)
+    layout.video_path(names[1]).write_bytes(b"not a video")
+    with pytest.raises(OSError, match=f"1 of 1 videos can't be read.*{names[1]}"):
+        dataset.build_cache(layout, [names[1]], 48, workers=1, progress=False)
