@@ -36,7 +36,7 @@ $(FOLDER)/notebooks/%.ipynb: notebooks/%.ipynb | $(BIN)/.installed
 	@mkdir -p $(@D)
 	@echo "== $* ($(MODEL), $(DATASET))"
 	@$(BIN)/papermill $< $(@:.ipynb=.failed.ipynb) -p dataset $(DATASET) $(if $(filter 01%,$*),,-p model $(MODEL)) \
-	  --log-output --no-progress-bar --log-level WARNING
+	  --log-output --no-progress-bar
 	@mv $(@:.ipynb=.failed.ipynb) $@
 $(FOLDER)/notebooks/02_build_model.ipynb: $(FOLDER)/notebooks/01_prepare_data.ipynb
 $(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb

@@ -26,7 +26,7 @@ from avalib.mini.annotate import annotate
 from avalib.mini.motions import ACTIONS
 from avalib.mini.take import Take
 
-VERSION = 6
+VERSION = 7
 CRF, GOP, PRESET = 24, 48, "superfast"
 SPLITS = ("train", "val")
 _RATES = (Fraction(30), Fraction(25), Fraction(30000, 1001), *[Fraction(30)] * 5)
@@ -45,7 +45,7 @@ class Size:
 
 SIZES = {
     "tiny": Size(2, 1, (6.5, 8)),
-    "mini": Size(28, 10, (28, 43)),
+    "mini": Size(31, 12, (28, 42)),
     "large": Size(240, 60, (40, 60)),
 }
 

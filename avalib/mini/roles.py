@@ -66,7 +66,7 @@ class Script:
         """Keep a pose: watching somebody, waving, on the phone, an arm held up, or nothing in particular."""
         rng, more, labels = self.rng, {}, [label]
         motion = m.hold(still, rng)
-        what = rng.choice(["watch", "plain", "phone", "wave", "raised"], p=[0.54, 0.12, 0.15, 0.11, 0.08])
+        what = rng.choice(["watch", "plain", "phone", "wave", "raised"], p=[0.51, 0.1, 0.2, 0.12, 0.07])
         if quiet and what in ("phone", "wave", "raised"):
             what = "plain"
         if what == "watch" and self.others:
@@ -123,7 +123,7 @@ def lifter(s):
 
 def hold_or_carry(s, low, high):
     """Some time with the box in the arms, standing or walking."""
-    if s.rng.random() < 0.5:
+    if s.rng.random() < 0.35:
         s.turn_to(-s.x if abs(s.x) > 0.2 else s.rng.choice([-1, 1]))
         speed = s.rng.uniform(0.35, 0.6)
         s.add(low, high, m.with_arms(m.stride(s.rng, speed, False), s.rng, "hold"), m.WALK, m.CARRY, speed=speed)

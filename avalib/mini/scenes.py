@@ -8,18 +8,18 @@ from avalib.mini.stage import Performer, Shot
 
 # How often each kind of shot comes, and pixels per body height (of 480) in it: low, high.
 KINDS = {
-    "falls": (0.19, 265, 350),
-    "boxes": (0.20, 275, 365),
-    "talk": (0.09, 285, 380),
-    "walk": (0.055, 240, 310),
-    "run": (0.055, 235, 295),
-    "stroll": (0.03, 280, 355),
-    "jog": (0.03, 280, 355),
-    "dance": (0.055, 270, 345),
-    "brawl": (0.06, 275, 355),
-    "meet": (0.085, 275, 355),
-    "sit": (0.06, 285, 375),
-    "kneel": (0.085, 285, 375),
+    "falls": (0.21, 315, 395),
+    "boxes": (0.2, 325, 410),
+    "talk": (0.09, 325, 415),
+    "walk": (0.05, 285, 350),
+    "run": (0.055, 275, 335),
+    "stroll": (0.03, 325, 395),
+    "jog": (0.03, 325, 395),
+    "dance": (0.065, 300, 365),
+    "brawl": (0.06, 325, 395),
+    "meet": (0.085, 325, 395),
+    "sit": (0.06, 335, 425),
+    "kneel": (0.08, 335, 430),
 }
 _ROLES = {  # who is there besides a pair: the first always, the others at random
     "falls": ("faller", "faller", "faller", "bystander"),
@@ -51,7 +51,7 @@ def shot(rng, kind, cast, seconds):
     """One Shot of `seconds` of one of KINDS, with some of the `cast`."""
     size = rng.uniform(*KINDS[kind][1:])
     width = _WIDTH / size
-    people = int(np.clip(round(width / 0.62 + rng.uniform(-1.0, 0.4)), 2, min(4, len(cast))))
+    people = int(np.clip(round(width / 0.75 + rng.uniform(-0.4, 0.4)), 2, min(4, len(cast))))
     actors = [cast[i] for i in rng.permutation(len(cast))[:people]]
     where = backgrounds.KINDS[rng.integers(len(backgrounds.KINDS))]
     place = backgrounds.Place(where, int(rng.integers(250, 330)), int(rng.integers(2**31)))
@@ -63,14 +63,14 @@ def shot(rng, kind, cast, seconds):
         Performer(actor, s.x0, s.depth, tuple(s.acts), s.seat, s.prop, s.holding)
         for actor, s in zip(actors, scripts, strict=True)
     )
-    zoom = rng.uniform(1.0, 1.14, 2) if rng.random() < 0.6 else np.ones(2)
+    zoom = rng.uniform(1.0, 1.08, 2) if rng.random() < 0.6 else np.ones(2)
     sway = rng.uniform(0.04, 0.16) if rng.random() < 0.7 else 0.0
     return Shot(
         seconds,
         performers,
         place,
         size,
-        foot=rng.uniform(430, 462),
+        foot=rng.uniform(440, 466),
         pan=(rng.uniform(-0.05, 0.05), sway, rng.uniform(5, 11), follow),
         zoom=tuple(zoom),
         light=_light(rng),
@@ -83,7 +83,7 @@ def _write(rng, kind, people, width, seconds):
     """(camera's speed, scripts) of one kind of shot."""
     spots = (np.arange(people) + 0.5) / people - 0.5
     spots = spots * (width - 0.25) + rng.uniform(-0.1, 0.1, people)
-    depths = rng.permutation(np.linspace(0.0, rng.uniform(0.25, 0.6), people))
+    depths = rng.permutation(np.linspace(0.0, rng.uniform(0.1, 0.35), people))
     scripts = [Script(rng, i, spots[i], depths[i], seconds, range(people)) for i in range(people)]
     if kind in ("stroll", "jog"):
         running, way = kind == "jog", rng.choice([-1, 1])
@@ -121,7 +121,7 @@ def _light(rng):
 
 def _foreground(rng, width, place):
     """Sometimes a thing between the camera and the people."""
-    if rng.random() > 0.3:
+    if rng.random() > 0.2:
         return ()
     what = rng.choice(backgrounds.FOREGROUND[place.kind])
     return ((rng.uniform(-0.45, 0.45) * width, -rng.uniform(0.15, 0.3), backgrounds.shapes(rng, what)),)
