@@ -171,11 +171,16 @@ def build_cache(layout, video_ids, short_side, workers=None, progress=True):
     Raises OSError that names and counts the videos that can't be read, when the others are done.
     """
     paths = {v: cache_path(layout, v, short_side) for v in dict.fromkeys(video_ids)}
-    missing = [v for v, path in paths.items() if not path.exists()]
+    missing = [v for v, path in paths.items() if not _is_newer(path, layout.video_path(v))]
     if missing:
         next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
         _pack(layout, {v: paths[v] for v in missing}, short_side, workers, progress)
     return sum(path.stat().st_size for path in paths.values())
+
+
+def _is_newer(packed, source):
+    """Whether the packed file is there and was made after the video it stands for: a new video is packed anew."""
+    return packed.exists() and packed.stat().st_mtime_ns >= source.stat().st_mtime_ns
 
 
 def _one_thread():
