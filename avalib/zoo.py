@@ -441,7 +441,7 @@ def customise(base, *, short_side=None, batch_size=None, lr=None, **changes):
         sides = tuple(round(side * factor) for side in base.train_short_side)
         cache = base.cache_short_side and round(base.cache_short_side * factor)
         changes |= dict(crop=short_side, test_short_side=short_side, train_short_side=sides, cache_short_side=cache)
-    changes |= dict(videos_per_gpu=batch_size, lr=lr)
+    changes |= {"lr": lr} | ({} if batch_size is None else {"videos_per_gpu": batch_size})
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
 
 

@@ -107,5 +107,6 @@ def test_a_recipe_with_other_numbers():
         "crop", "test_short_side", "train_short_side", "videos_per_gpu", "epochs",
     }  # fmt: skip
     assert zoo.customise(base) == base
+    assert zoo.customise(base, videos_per_gpu=3).videos_per_gpu == 3
     with pytest.raises(TypeError, match="a recipe has no epoch; it has .*epochs"):
         zoo.customise(base, epoch=3)
