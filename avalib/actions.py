@@ -49,7 +49,7 @@ def without_brackets(name):
 
 
 def groups(label_map):
-    """{action_id: group}: AVA's where most of a label map is AVA's, else AVA's by name; 'other' for one's own actions."""
+    """{action_id: group}: by id where most of a label map is AVA's, else by name; 'other' for one's own actions."""
     short = {i: without_brackets(name) for i, name in names().items()}
     wanted = {i: without_brackets(str(name)) for i, name in label_map.items()}
     if sum(short.get(i) == name for i, name in wanted.items()) * 2 > len(wanted):
@@ -88,5 +88,6 @@ def read_label_map(path):
 
 def write_label_map(label_map, path):
     """Write {action_id: name} as a pbtxt in the v2.1 spelling."""
-    items = [f'item {{\n  name: "{name}"\n  id: {i}\n}}\n' for i, name in label_map.items()]
+    quoted = {i: name.replace('"', '\\"') for i, name in label_map.items()}
+    items = [f'item {{\n  name: "{name}"\n  id: {i}\n}}\n' for i, name in quoted.items()]
     Path(path).write_text("".join(items), encoding="utf-8")

@@ -328,17 +328,22 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}; expected a dict of numpy arrays and nothing else")
 
 
+def read_pickle(path, what):
+    """The dicts, lists, strings, numbers and numpy arrays of a pickle; no code in it is run. ValueError for others."""
+    try:
+        with open(path, "rb") as file:
+            return _ArraysOnly(file, encoding="latin1").load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a pickle of {what}: {error}") from error
+
+
 def read_proposals(path):
     """Table `video_id, timestamp, x1, y1, x2, y2, score` of a person-box pickle, {"video_id,0902": array (n,5)}.
 
     No code in the pickle is run. A frame without boxes gives no rows.
     Raises ValueError naming file, key and what was found.
     """
-    try:
-        with open(path, "rb") as file:
-            found = _ArraysOnly(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a pickle of person boxes: {error}") from error
+    found = read_pickle(path, "person boxes")
     if not isinstance(found, dict):
         raise ValueError(f'{path}: a {type(found).__name__}; expected a dict "video_id,0902" -> float array (n,5)')
     videos, seconds, arrays = [], [], []

@@ -145,8 +145,8 @@ class Analysis:
         lost[WRONG_ACTION - 1] += unscored
         lost[WRONG_BOX - 1] += ranking.n_gt - len(at) - missed - unscored
         ap = average_precision(true, ranking.scores, ranking.n_gt)
-        name = self.report.label_map[action]
-        return action, name, actions.groups(self.report.label_map)[action], ranking.n_gt, ap, *(share / ranking.n_gt for share in lost)
+        name, group = self.report.label_map[action], actions.groups(self.report.label_map)[action]
+        return action, name, group, ranking.n_gt, ap, *(share / ranking.n_gt for share in lost)
 
     def _claimed(self, ranking, k):
         """People found by a true positive: of those near its box who do the action the one it overlaps most."""

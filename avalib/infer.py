@@ -110,8 +110,8 @@ def proposals_table(keyframes):
 def detections(keyframes, scores, boxes_norm):
     """Scores as a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
 
-    Every proposal gets all actions (AVA's 80): no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order, then
-    action, then proposal.
+    Every proposal gets all actions (AVA's 80): no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order,
+    then action, then proposal.
     """
     count, n_actions = np.diff(keyframes.proposal_start), scores.shape[1] - 1
     frame = np.repeat(np.arange(len(keyframes)), count)  # keyframe of every proposal

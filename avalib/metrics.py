@@ -42,8 +42,9 @@ def evaluate(
 
     ground_truth, detections: path of an AVA csv (plain or gzip), open file, or DataFrame. label_map: path (pbtxt) or
     {action_id: name} of the actions that count; None: AVA's 60. exclusions: path or DataFrame of excluded seconds.
-    protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time. iou: a threshold in 0..1, or several, of which the
-    mAP is the mean. ties: "stable" or "grouped". missing: see `recall.box_recall`.
+    protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time.
+    iou: a threshold in 0..1, or several, of which the mAP is the mean. ties: "stable" or "grouped". missing: see
+    `recall.box_recall`.
 
     Raises ValueError for what the protocol's evaluator refuses, for numbers that aren't finite (file, line, column,
     value), and for files that share no keyframe.
