@@ -8,12 +8,14 @@ __version__ = "0.1.0"
 _ROOMS = {
     "build_model": "weights",
     "evaluate": "metrics",
+    "import_data": "sources",
     "lint_csv": "annotations",
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "infer",
-    "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes", "video", "weights", "zoo",
+    "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "formats",
+    "infer", "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes", "video", "weights",
+    "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -40,7 +40,22 @@ def group(action_id):
 
 def short_name(action_id):
     """The name without its bracket, for labels on pictures: 'carry/hold', 'talk to'."""
-    return re.sub(r"\s*\(.*?\)", "", names()[action_id])
+    return without_brackets(names()[action_id])
+
+
+def without_brackets(name):
+    """'talk to' for 'talk to (e.g., self, a person, a group)'."""
+    return re.sub(r"\s*\(.*?\)", "", name)
+
+
+def groups(label_map):
+    """{action_id: group}: by id where most of a label map is AVA's, else by name; 'other' for one's own actions."""
+    short = {i: without_brackets(name) for i, name in names().items()}
+    wanted = {i: without_brackets(str(name)) for i, name in label_map.items()}
+    if sum(short.get(i) == name for i, name in wanted.items()) * 2 > len(wanted):
+        return {i: group(i) if i in short else "other" for i in wanted}
+    by_name = {name: group(i) for i, name in short.items()}
+    return {i: by_name.get(name, "other") for i, name in wanted.items()}
 
 
 _ITEM = re.compile(r"\b(item|label)\s*\{(.*?)\}", re.S)
@@ -73,5 +88,6 @@ def read_label_map(path):
 
 def write_label_map(label_map, path):
     """Write {action_id: name} as a pbtxt in the v2.1 spelling."""
-    items = [f'item {{\n  name: "{name}"\n  id: {i}\n}}\n' for i, name in label_map.items()]
+    quoted = {i: name.replace('"', '\\"') for i, name in label_map.items()}
+    items = [f'item {{\n  name: "{name}"\n  id: {i}\n}}\n' for i, name in quoted.items()]
     Path(path).write_text("".join(items), encoding="utf-8")

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from avalib import actions
 from avalib.boxes import iou_matrix
+from avalib.numbering import LAST_FRAME, START
 from avalib.tables import (
     BOX,
     FRAME,
     LAST,
     from_frame,
-    is_whole,
     lines,
     load,
     number,
@@ -35,20 +36,47 @@ __all__ = [
     "write_proposals",
 ]  # fmt: skip
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1" or "v2.2"."""
+    """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1", "v2.2" or "own".
+
+    "own" is anybody's data set (formats.import_data): other classes, any length, times from the video's beginning.
+    """
 
     root: Path
     version: str
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
-        if self.version not in ("mini", "v2.1", "v2.2"):
-            raise ValueError(f'version {self.version!r}: expected "mini", "v2.1" or "v2.2"')
+        if self.version not in ("mini", "v2.1", "v2.2", "own"):
+            raise ValueError(f'version {self.version!r}: expected "mini", "v2.1", "v2.2" or "own"')
+
+    @property
+    def start(self):
+        """The second at which a video's first frame stands."""
+        return 0 if self.version == "own" else START
+
+    @property
+    def last_frame(self):
+        """The last frame number (30 a second, from 1) that a clip takes; the originals stop there."""
+        return float("inf") if self.version == "own" else LAST_FRAME
+
+    @property
+    def protocol(self):
+        """The rules its mAP is measured by: see protocols."""
+        return "frame" if self.version == "own" else "mmaction"
+
+    def action_names(self):
+        """{action_id: name} for labels on pictures, without brackets."""
+        return {i: actions.without_brackets(name) for i, name in actions.read_label_map(self.label_map).items()}
+
+    @property
+    def n_columns(self):
+        """Columns of labels and logits: the highest action_id and, before it, the reserved column 0."""
+        return max(actions.read_label_map(self.label_map)) + 1 if self.version == "own" else actions.N_COLUMNS
 
     @property
     def annotations(self):
@@ -56,7 +84,7 @@ class Layout:
 
     @property
     def videos(self):
-        """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second 900."""
+        """Folder of <video_id>.mp4|mkv|webm…, each a cut that begins at second `start`."""
         return self.root / "videos"
 
     def csv(self, split):
@@ -67,18 +95,20 @@ class Layout:
 
     @property
     def label_map(self):
-        """All 80 actions."""
+        """All actions: AVA's 80, or one's own."""
         return self.annotations / f"ava_action_list_{self.version}.pbtxt"
 
     @property
     def evaluated_map(self):
         """The actions that the metric counts."""
+        if self.version == "own":
+            return self.label_map
         ending = {"mini": "_mini_evaluated", "v2.1": "_for_activitynet_2018", "v2.2": "_for_activitynet_2019"}
         stem = "ava_action_list" if self.version == "mini" else f"ava_action_list_{self.version}"
         return self.annotations / f"{stem}{ending[self.version]}.pbtxt"
 
     def proposals(self, split):
-        maker = "mini" if self.version == "mini" else "FAIR.recall_93.9"
+        maker = self.version if self.version in ("mini", "own") else "FAIR.recall_93.9"
         return self.root / "proposals" / f"ava_dense_proposals_{split}.{maker}.pkl"
 
     def video_path(self, video_id):
@@ -132,17 +162,18 @@ def _replacing(path):
 # --- csv: what is odd about one ---------------------------------------------------------------------------------------
 
 
-def lint_csv(source, kind="detections", ground_truth=None):
+def lint_csv(source, kind="detections", ground_truth=None, label_map=None, seconds=(900, 1800)):
     """What is wrong or odd in an AVA csv: DataFrame problem, rows (how many), lines (list), example, looks_like.
 
     source, kind: as `read_csv`'s, but rows that can't be read are listed instead of raised; a DataFrame's lines are its
-    row numbers. ground_truth: the annotations of the same videos, if there, show swapped x and y box by box. An empty
-    result is a clean file.
+    row numbers. ground_truth: the annotations of the same videos, if there, show swapped x and y box by box. label_map
+    {action_id: name}, default AVA's 80, and seconds (from, to): what is expected of a data set. An empty result is a
+    clean file.
     """
     table, line, findings = _read_leniently(source, kind)
     boxes = table[BOX].to_numpy()
     with_box = ~np.isnan(boxes).any(axis=1)
-    for problem, mask, looks_like in _checks(table, boxes, kind):
+    for problem, mask, looks_like in _checks(table, boxes, kind, label_map or actions.names(), seconds):
         rows = np.flatnonzero(mask & with_box)
         if len(rows):
             findings.append(_finding(problem, line[rows], _example(table, rows[0], kind), looks_like))
@@ -196,7 +227,7 @@ def _read_leniently(source, kind):
     return table, np.array(at, int), findings
 
 
-def _checks(table, boxes, kind):
+def _checks(table, boxes, kind, label_map, seconds):
     """(problem, mask, what it looks like) of everything that can be told row by row."""
     x1, y1, x2, y2 = boxes.T
     pixels = (np.abs(boxes) > 2).any(axis=1)
@@ -212,12 +243,13 @@ def _checks(table, boxes, kind):
     )
     yield "x2 < x1 or y2 < y1", inverted, like
     yield "box without area", ((x2 == x1) | (y2 == y1)) & ~inverted, "a collapsed box; most evaluators drop it"
-    action, seconds = table["action_id"].to_numpy(), table["timestamp"].to_numpy()
-    yield "action_id isn't one of AVA's 1..80", (action < 1) | (action > 80), "ids counted from 0, or another label map"
-    odd = (seconds < 900) | (seconds > 1800)
+    known = "AVA's 1..80" if label_map == actions.names() else f"the label map's {len(label_map)}"
+    unknown = ~np.isin(table["action_id"].to_numpy(), list(label_map))
+    yield f"action_id isn't one of {known}", unknown, "ids counted from 0, or another label map"
+    low, high = seconds
     yield (
-        "timestamp outside 900..1800",
-        odd,
+        f"timestamp outside {low:g}..{high:g}",
+        ~table["timestamp"].between(low, high).to_numpy(),
         "seconds counted from the cut, frame numbers or milliseconds; or videos of your own",
     )
     yield (
@@ -296,17 +328,22 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}; expected a dict of numpy arrays and nothing else")
 
 
+def read_pickle(path, what):
+    """The dicts, lists, strings, numbers and numpy arrays of a pickle; no code in it is run. ValueError for others."""
+    try:
+        with open(path, "rb") as file:
+            return _ArraysOnly(file, encoding="latin1").load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a pickle of {what}: {error}") from error
+
+
 def read_proposals(path):
     """Table `video_id, timestamp, x1, y1, x2, y2, score` of a person-box pickle, {"video_id,0902": array (n,5)}.
 
     No code in the pickle is run. A frame without boxes gives no rows.
     Raises ValueError naming file, key and what was found.
     """
-    try:
-        with open(path, "rb") as file:
-            found = _ArraysOnly(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a pickle of person boxes: {error}") from error
+    found = read_pickle(path, "person boxes")
     if not isinstance(found, dict):
         raise ValueError(f'{path}: a {type(found).__name__}; expected a dict "video_id,0902" -> float array (n,5)')
     videos, seconds, arrays = [], [], []
@@ -315,7 +352,7 @@ def read_proposals(path):
         array = np.asarray(boxes)
         if (
             not video
-            or not is_whole(second)
+            or not _is_number(second)
             or array.dtype.kind not in "fi"
             or (array.size and array.shape[1:] != (5,))
         ):
@@ -327,6 +364,14 @@ def read_proposals(path):
     values = np.concatenate(arrays) if arrays else np.zeros((0, 5))
     table = pd.DataFrame({"video_id": pd.Series(videos, dtype=str), "timestamp": np.array(seconds, np.float64)})
     return table.assign(**dict(zip([*BOX, "score"], values.T.copy(), strict=True)))
+
+
+def _is_number(text):
+    try:
+        number(text)
+    except ValueError:
+        return False
+    return True
 
 
 def write_proposals(table, path):

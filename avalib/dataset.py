@@ -18,11 +18,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from avalib import annotations, boxes, transforms, video
-from avalib.actions import N_COLUMNS
+from avalib import annotations, boxes, numbering, transforms, video
 from avalib.models import targets
 
-LAST_FRAME = 26999  # the original clips to this file number, whatever the video's length
 MAX_PROPOSALS = 1000
 KEY = ["video_id", "timestamp"]
 
@@ -35,11 +33,13 @@ class Keyframes:
     timestamps: np.ndarray  # (K,) float64 seconds
     start: np.ndarray  # (K+1,)
     boxes_norm: np.ndarray  # (G,4) float64, one row a person
-    labels: np.ndarray  # (G,81) bool
+    labels: np.ndarray  # (G,81) bool; 81: the layout's n_columns
     proposal_start: np.ndarray  # (K+1,)
     proposals_norm: np.ndarray  # (P,4) float64
     proposal_scores: np.ndarray  # (P,) float32
     without_proposals: int  # keyframes that got one whole-frame box instead
+    start_s: float = numbering.START  # the second of the videos' first frames
+    last_frame: float = numbering.LAST_FRAME  # the last frame number that a clip takes
 
     def __len__(self):
         return len(self.timestamps)
@@ -70,7 +70,7 @@ def load_keyframes(layout, split, person_score=0.9, training=False):
     people = table.groupby([*KEY, "x1", "y1", "x2", "y2"], sort=False).ngroup().to_numpy()
     _, first = np.unique(people, return_index=True)
     order = np.argsort(frame[first], kind="stable")  # people by keyframe; inside one, as in the file
-    labels = np.zeros((len(first), N_COLUMNS), bool)
+    labels = np.zeros((len(first), layout.n_columns), bool)
     labels[people, table.action_id.to_numpy().astype(np.int64)] = True
     keys = table.loc[np.unique(frame, return_index=True)[1], KEY].reset_index(drop=True)
     kept = _select_proposals(annotations.read_proposals(layout.proposals(split)), keys, person_score)
@@ -84,6 +84,8 @@ def load_keyframes(layout, split, person_score=0.9, training=False):
         proposals_norm=kept[["x1", "y1", "x2", "y2"]].to_numpy(np.float64),
         proposal_scores=kept.score.to_numpy(np.float32),
         without_proposals=int(kept.stand_in.sum()),
+        start_s=layout.start,
+        last_frame=layout.last_frame,
     )
 
 
@@ -238,9 +240,10 @@ class ClipDataset(Dataset):
             self.keyframes.timestamps[k],
             self.entry.clip_len,
             self.entry.frame_interval,
-            last=min(reader.n_ava_frames, LAST_FRAME),
+            last=min(reader.n_ava_frames, self.keyframes.last_frame),
             rng=jitter,
             first=1,
+            start=self.keyframes.start_s,
         )
         if self.recipe.shuffle_frames:
             numbers = rng.permutation(numbers)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from avalib import metrics
+from avalib import actions, metrics
 from avalib.annotations import read_csv, read_exclusions
 from avalib.keyframes import counted_actions
 from avalib.matching import expand, iou_pairs
 from avalib.protocols import get
-from avalib.report import Report, average_precision, group_of
+from avalib.report import Report, average_precision
 from avalib.tables import BOX, FRAME, NO_ACTION
 
 NEAR = 0.1  # below this IoU a box has nothing to do with a person
@@ -145,8 +145,8 @@ class Analysis:
         lost[WRONG_ACTION - 1] += unscored
         lost[WRONG_BOX - 1] += ranking.n_gt - len(at) - missed - unscored
         ap = average_precision(true, ranking.scores, ranking.n_gt)
-        name = self.report.label_map[action]
-        return action, name, group_of(action), ranking.n_gt, ap, *(share / ranking.n_gt for share in lost)
+        name, group = self.report.label_map[action], actions.groups(self.report.label_map)[action]
+        return action, name, group, ranking.n_gt, ap, *(share / ranking.n_gt for share in lost)
 
     def _claimed(self, ranking, k):
         """People found by a true positive: of those near its box who do the action the one it overlaps most."""

@@ -65,7 +65,7 @@ def export(model, path, size=None, label_map=None, preprocessing=None, verbose=T
     part = path.with_name(f"{path.stem}.part{path.suffix}")
     try:
         (_write_onnx if path.suffix == ".onnx" else _write_pt2)(
-            program, part, _metadata(model.entry, label_map, preprocessing)
+            program, part, _metadata(model, label_map, preprocessing)
         )
         exported = dataclasses.replace(check(model, part, size), path=path)
         os.replace(part, path)
@@ -127,14 +127,15 @@ def _program(folded, size, free):
     return program
 
 
-def _metadata(entry, label_map, preprocessing):
+def _metadata(model, label_map, preprocessing):
+    entry, n_columns = model.entry, model.roi_head.bbox_head.fc_cls.out_features
     words = {
         "entry": dataclasses.asdict(entry),
         "label_map": label_map or actions.names(),
         "preprocessing": preprocessing or {},
         "clips": f"(B,3,{entry.clip_len},H,W) float32 RGB, (0..255 - mean) / std",
         "rois": "(N,5) float32 [batch index, x1, y1, x2, y2] in input pixels",
-        "logits": "(N,81) float32; column i is action_id i, column 0 is reserved; scores are their sigmoid",
+        "logits": f"(N,{n_columns}) float32; column i is action_id i, column 0 is reserved; scores are their sigmoid",
     }
     return json.dumps(words)
 

@@ -7,8 +7,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from avalib import boxes, dataset, transforms, weights, zoo
-from avalib.actions import N_ACTIONS
+from avalib import actions, boxes, dataset, transforms, weights, zoo
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -65,7 +64,11 @@ def load(model, checkpoint, dataset_name):
 
 
 def detect_dataset(detector, layout, split, recipe, device="auto", precision="auto", workers=0, progress=True):
-    """A detector over a split's proposals. -> table of detections (see `detections`), keyframes."""
+    """A detector over a split's proposals. -> table of detections (see `detections`), keyframes.
+
+    Raises ValueError where the detector was trained for other classes than the data set's.
+    """
+    weights.check_classes(detector, actions.read_label_map(layout.label_map))
     keyframes = dataset.load_keyframes(layout, split, recipe.person_score)
     frames = dataset.open_frames(layout, recipe, [keyframes], progress)
     scored = score(detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress)
@@ -107,13 +110,13 @@ def proposals_table(keyframes):
 def detections(keyframes, scores, boxes_norm):
     """Scores as a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
 
-    Every proposal gets all 80 actions: no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order, then
-    action, then proposal.
+    Every proposal gets all actions (AVA's 80): no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order,
+    then action, then proposal.
     """
-    count = np.diff(keyframes.proposal_start)
+    count, n_actions = np.diff(keyframes.proposal_start), scores.shape[1] - 1
     frame = np.repeat(np.arange(len(keyframes)), count)  # keyframe of every proposal
-    proposal = np.repeat(np.arange(len(frame)), N_ACTIONS)
-    action = np.tile(np.arange(1, N_ACTIONS + 1), len(frame))
+    proposal = np.repeat(np.arange(len(frame)), n_actions)
+    action = np.tile(np.arange(1, n_actions + 1), len(frame))
     order = np.lexsort((proposal, action, frame[proposal]))
     proposal, action = proposal[order], action[order]
     table = pd.DataFrame(boxes_norm[proposal].astype(np.float64), columns=["x1", "y1", "x2", "y2"])

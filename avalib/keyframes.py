@@ -22,7 +22,7 @@ def counted_actions(label_map):
 def label_notes(label_map, gt, det):
     """What is dropped because its action doesn't count, and the mistake that has cost people 6 points of mAP."""
     notes = []
-    if set(actions.names()) <= set(label_map):
+    if set(actions.names()) <= set(label_map) and actions.names().items() & label_map.items():
         notes.append(
             "the label map has all 80 actions; AVA's mAP is over the 60 of ..._for_activitynet_2018/2019.pbtxt: this "
             "figure can't be compared with published ones (leave label_map out, or give that file)"
@@ -91,7 +91,7 @@ def _check(gt, det, exclusions, name, rules):
         if rules.seconds == "whole" and decimal:
             raise ValueError(
                 f"{place(table, decimal[0])}, column timestamp, value {decimal[1]!r}: protocol {name} reads whole "
-                'seconds (902 or 0902); write them so, or use protocol "activitynet"'
+                'seconds (902 or 0902); write them so, or use protocol "activitynet" or "frame"'
             )
         empty = table["x1"].isna().to_numpy()
         if empty.any() and 2 not in rules.columns:

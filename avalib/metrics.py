@@ -22,7 +22,7 @@ from avalib.actions import GROUPS
 from avalib.annotations import read_exclusions
 from avalib.keyframes import Keyframes, boxes_of, counted_actions, label_notes
 from avalib.matching import best_match, capped, first_claims, heap_list, number_frames, place_in_run, settle_order
-from avalib.protocols import FP, PROTOCOLS, RULES, get
+from avalib.protocols import FP, OWN, PROTOCOLS, RULES, get
 from avalib.recall import box_recall
 from avalib.report import Ranking, Report
 from avalib.tables import BOX, FRAME, NO_ACTION, load, place
@@ -42,8 +42,9 @@ def evaluate(
 
     ground_truth, detections: path of an AVA csv (plain or gzip), open file, or DataFrame. label_map: path (pbtxt) or
     {action_id: name} of the actions that count; None: AVA's 60. exclusions: path or DataFrame of excluded seconds.
-    protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast". iou: a threshold in 0..1, or several, of which the
-    mAP is the mean. ties: "stable" or "grouped". missing: see `recall.box_recall`.
+    protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time.
+    iou: a threshold in 0..1, or several, of which the mAP is the mean. ties: "stable" or "grouped". missing: see
+    `recall.box_recall`.
 
     Raises ValueError for what the protocol's evaluator refuses, for numbers that aren't finite (file, line, column,
     value), and for files that share no keyframe.
@@ -81,7 +82,7 @@ def ledger(ground_truth, detections, label_map=None, exclusions=None, iou=0.5, t
     tables = _load(ground_truth, detections, label_map, exclusions)
     start = _score(*tables, base, iou, ties).mAP
     lines = []
-    for name, rules in PROTOCOLS.items():
+    for name, rules in (PROTOCOLS | {base: get(base)[1]}).items():
         line = {"protocol": name, "evaluator": rules.evaluator}
         try:
             report = _score(*tables, name, iou, ties)
@@ -100,7 +101,7 @@ def ledger(ground_truth, detections, label_map=None, exclusions=None, iou=0.5, t
 
 def _steps(tables, base, name, start, iou, ties):
     """(rule in words, change of the mAP) on the way from one protocol to another."""
-    rules, goal, steps = PROTOCOLS[base], PROTOCOLS[name], []
+    rules, goal, steps = get(base)[1], get(name)[1], []
     for field, text in RULES.items():
         value = getattr(goal, field)
         if value == getattr(rules, field) or (field == "undetected" and rules.undetected is goal.undetected):
@@ -288,7 +289,7 @@ def main(arguments=None):
     parser.add_argument("detections", help="csv of detections, plain or gzip")
     parser.add_argument("--label-map", help="pbtxt of the actions that count (default: AVA's 60)")
     parser.add_argument("--exclude", help="csv of excluded seconds")
-    parser.add_argument("--protocol", default="mmaction", choices=PROTOCOLS)
+    parser.add_argument("--protocol", default="mmaction", choices=(*PROTOCOLS, *OWN))
     parser.add_argument("--iou", type=float, nargs="+", default=[0.5], help="thresholds; the mAP is the mean over them")
     parser.add_argument("--ties", default="stable", choices=("stable", "grouped"))
     parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="resample the videos N times")

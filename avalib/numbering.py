@@ -11,6 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 AVA_FPS = 30
+START = 900  # the second at which AVA's cuts begin: that of frame number 1
+LAST_FRAME = 26999  # the original's clips stop at this frame number, whatever the video's length
 
 
 def ava_numbering(ticks, durations, tick_s, fps, start_s=0, alone=True, since_ffmpeg_6_1=False):

@@ -1,6 +1,6 @@
 """The four AVA evaluators in use, as a table of what they do differently; a row each is read from its own code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,11 +58,17 @@ PROTOCOLS = {
         FP, FP, "dropped", "dropped", np.float64, 0.0, (8,)),
 }  # fmt: skip
 
+# One's own videos have keyframes at any time; here are the default's rules, reading them.
+OWN = {
+    "frame": replace(PROTOCOLS["mmaction"], evaluator="MMAction2 v0.10.0's rules at decimal seconds", seconds="decimal")
+}
+
 
 def get(protocol):
     """(name, Protocol) of a name, or of a Protocol of one's own. Raises ValueError that lists the names."""
     if isinstance(protocol, Protocol):
         return protocol.evaluator, protocol
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol {protocol!r}: expected one of {', '.join(PROTOCOLS)}")
-    return protocol, PROTOCOLS[protocol]
+    known = PROTOCOLS | OWN
+    if protocol not in known:
+        raise ValueError(f"protocol {protocol!r}: expected one of {', '.join(known)}")
+    return protocol, known[protocol]

@@ -105,7 +105,7 @@ class Report:
             {
                 "action_id": list(self.label_map),
                 "action": list(self.label_map.values()),
-                "group": [group_of(action) for action in self.label_map],
+                "group": list(actions.groups(self.label_map).values()),
                 "AP": self._ap.mean(axis=1) if len(self._ap) else [],
                 "ground_truth": n_gt,
                 "detections": np.array([len(ranking.rows) for ranking in rankings], np.int64),
@@ -244,11 +244,6 @@ class Report:
             f"<div><p><b>{html.escape(self._headline())}</b><br>{groups}</p><ul>{notes}</ul>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table></div>"
         )
-
-
-def group_of(action):
-    """'pose', 'object', 'person', or 'other' for an id of one's own beyond AVA's 80."""
-    return actions.group(action) if 1 <= action <= actions.N_ACTIONS else "other"
 
 
 def _mean(values):

@@ -1,4 +1,4 @@
-"""Where data comes from, by name. Now: the rendered mini-AVA."""
+"""Where data comes from, by name. Now: the rendered mini-AVA, and what was brought in by `import_data`."""
 
 import difflib
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from avalib import annotations, mini, video
+from avalib import annotations, formats, mini, video
 
 DATASETS = tuple(mini.SIZES)
 
@@ -19,14 +19,32 @@ def data_root():
 def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True):
     """The named data set on disk, made if it isn't there: -> annotations.Layout.
 
-    dataset: a size of the rendered mini-AVA (mini.SIZES). Raises ValueError, with a suggestion, for another name.
+    dataset: a size of the rendered mini-AVA (mini.SIZES), or the name of one's own (import_data). Raises ValueError,
+    with a suggestion, for another name.
     """
+    if dataset not in DATASETS and (own := formats.open_own(root or data_root() / dataset)):
+        return own
     if dataset not in DATASETS:
         near = difflib.get_close_matches(dataset, DATASETS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
     root = Path(root) if root else data_root() / f"{dataset}-seed{seed}"
     return mini.render(root, size=dataset, seed=seed, workers=workers, progress=progress)
+
+
+def import_data(source, format, name, root=None, **options):
+    """Annotations and videos of one's own as a data set that is prepared by `name` ever after. -> annotations.Layout.
+
+    source: file or folder; format: "csv", "ava", "coco", "cvat", "ucf101-24", "jhmdb" or "multisports"; root: where to
+    write, default a folder `name` in data_root(); options: formats.import_data's (videos, label_map, val_share, …).
+    Raises ValueError for a name that means another data set, and what formats.import_data raises.
+    """
+    root = Path(root) if root else data_root() / name
+    if name in DATASETS or name.startswith("ava") or Path(name).name != name:
+        raise ValueError(f"name {name!r}: expected a plain name that isn't {', '.join(DATASETS)} or AVA's")
+    if root.exists() and any(root.iterdir()) and formats.open_own(root) is None:
+        raise ValueError(f"{root}: holds something else; choose another name, or root")
+    return formats.import_data(source, format, root, **options)
 
 
 def survey(layout, splits=("train", "val")):
@@ -41,7 +59,8 @@ def survey(layout, splits=("train", "val")):
         excluded = annotations.read_exclusions(layout.excluded(split))
         for video_id, of_video in table.groupby("video_id", sort=False):
             known = set(of_video.timestamp) | set(excluded.timestamp[excluded.video_id == video_id])
-            wanted = range(int(min(known)), int(max(known)) + 1)
+            whole = all(second % 1 == 0 for second in known)  # own keyframes may be at any time
+            wanted = range(int(min(known)), int(max(known)) + 1) if whole else ()
             rows.append(
                 {
                     "split": split,

@@ -74,9 +74,11 @@ def make_optimizer(model, recipe):
 def initial_model(setup, label_prior=None):
     """The model at step 0: the recipe's initialisation, or a checkpoint's weights."""
     torch.manual_seed(setup.recipe.seed)
-    model = Detector(setup.entry, setup.recipe.dropout, setup.recipe.zero_init_residual)
+    n_classes = setup.layout.n_columns - 1
+    model = Detector(setup.entry, setup.recipe.dropout, setup.recipe.zero_init_residual, n_classes=n_classes)
     if setup.checkpoint:
-        model = weights.build_model(setup.entry, setup.checkpoint)
+        label_map = actions.read_label_map(setup.layout.label_map)
+        model = weights.build_model(setup.entry, setup.checkpoint, label_map=label_map)
     elif setup.recipe.prior_bias:
         model.init_classifier(label_prior)
     return model.to(setup.device)
@@ -107,12 +109,12 @@ def plan(setup, timed_steps=3):
 def _time_steps(setup, count):
     """Median seconds of a training step on noise, with a model of its own; one step more to warm up."""
     recipe, entry = setup.recipe, setup.entry
-    model = Detector(entry).to(setup.device).train()
+    model = Detector(entry, n_classes=setup.layout.n_columns - 1).to(setup.device).train()
     optimizer = make_optimizer(model, recipe)
     size, clips = recipe.crop, recipe.videos_per_gpu
     box = [size / 4, size / 4, size * 3 / 4, size * 3 / 4]
-    wanted = torch.zeros(3 * clips, actions.N_COLUMNS)
-    wanted[:, 12] = 1
+    wanted = torch.zeros(3 * clips, setup.layout.n_columns)
+    wanted[:, 1] = 1
     batch = {
         "clips": torch.randint(0, 255, (clips, entry.clip_len, size, size, 3), dtype=torch.uint8),
         "rois": torch.tensor([[i // 3, *box] for i in range(3 * clips)]),
@@ -227,6 +229,7 @@ def validate(state, setup, keyframes, frames, output_dir, progress=True):
         table,
         label_map=setup.layout.evaluated_map,
         exclusions=setup.layout.excluded("val"),
+        protocol=setup.layout.protocol,
     )
     state.log.append(
         {
@@ -252,6 +255,7 @@ def save_weights(state, setup, path):
         entry=setup.entry,
         recipe=setup.recipe,
         label_map=actions.read_label_map(setup.layout.evaluated_map),
+        protocol=setup.layout.protocol,
         epoch=state.epoch,
         mAP=next((row["mAP@0.5IOU"] for row in reversed(state.log) if row["mode"] == "val"), None),
     )

@@ -11,21 +11,22 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from avalib import boxes
+from avalib.numbering import START
 
 FPS = 30  # the convention of all AVA numbers: videos are read as if extracted at 30 frames a second
-START = 900  # the second at which frame number 1 stands
 MEAN = (123.675, 116.28, 103.53)  # RGB, of 0..255
 STD = (58.395, 57.12, 57.375)
 
 
-def frame_numbers(timestamp, clip_len, interval, last, rng=None, first=0):
+def frame_numbers(timestamp, clip_len, interval, last, rng=None, first=0, start=START):
     """The frames of the clip around a keyframe, as 1-based file numbers at 30 fps: int64 (clip_len,).
 
     timestamp: the annotated second (902.0 …); last: the video's last frame number, to which numbers are clipped.
     rng: every frame is moved by a uniform integer in [-interval//2, (interval+1)//2); None takes the nominal frames.
-    first: the lowest number (0 as the original has it; readers of real files pass 1).
+    first: the lowest number (0 as the original has it; readers of real files pass 1). start: the second at which frame
+    number 1 stands.
     """
-    centre = int(round(FPS * (timestamp - START))) + 1
+    centre = int(round(FPS * (timestamp - start))) + 1
     numbers = centre - clip_len // 2 * interval + np.arange(clip_len) * interval
     if rng is not None:
         numbers = numbers + rng.integers(-interval // 2, (interval + 1) // 2, size=clip_len)

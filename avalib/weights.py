@@ -90,14 +90,16 @@ class Meta:
 
 def build_model(
     model, checkpoint=None, device="cpu", strict=True, backbone_only=False, mirror=None, progress=True, verbose=True,
-    **options,
+    label_map=None, **options,
 ):  # fmt: skip
     """A detector in eval mode, with its loading report as `.report` and what the file says of itself as `.meta`.
 
     model: a zoo name, an Entry, or None to take the entry that the checkpoint carries.
     checkpoint: None (initialised), "published" (the row's own file), "pretrained" (the recogniser's backbone and a new
     head), a path or a URL; backbone_only: the last two as "pretrained" does; strict: anything that does not fit is an
-    error; options: Detector's (dropout, zero_init_residual, fc_bias).
+    error; label_map {action_id: name}: the classes to have, default the file's, else AVA's 80; a file of other
+    classes then gives its backbone, the head is new, and that is said; options: Detector's (dropout,
+    zero_init_residual, fc_bias).
     A lateral kernel that differs from the entry's is read from the file, built so, and said.
     Raises KeyError, FileNotFoundError, FetchError, CheckpointError.
     """
@@ -105,16 +107,19 @@ def build_model(
     if checkpoint is None:
         if entry is None:
             raise ValueError("build_model(None) needs a checkpoint that carries its entry")
-        network = Detector(entry, **options)
+        network = Detector(entry, n_classes=max(label_map or actions.names()), **options)
         network.report = network.meta = None
         return network.to(device).eval()
     file = checkpoints.read(*_locate(entry, str(checkpoint), mirror, progress))
     meta = _meta(file)
     entry, notes = _entry_for(entry, file, meta, strict)
-    network = Detector(entry, **options)
     only_backbone = backbone_only or checkpoint == "pretrained"
+    n_classes = max(label_map) if label_map else _n_classes(file.state_dict)
+    if label_map and not only_backbone and (other := _other_classes(file, meta, label_map)):
+        only_backbone, notes = True, [*notes, f"a new head: {other}"]
+    network = Detector(entry, n_classes=n_classes, **options)
     network.report = _fill(network, file, strict, only_backbone, (*notes, *meta.notes))
-    network.meta = meta
+    network.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
     if verbose:
         print(network.report)
     return network.to(device).eval()
@@ -147,7 +152,7 @@ def save(model, path, entry=None, recipe=None, label_map=None, preprocessing=Non
     """
     entry = entry or model.entry
     state_dict = checkpoints.unwrapped(model.state_dict())
-    if _shapes(state_dict) != _shapes(_blank(entry).state_dict()):
+    if _shapes(state_dict) != _shapes(_blank(entry, _n_classes(state_dict)).state_dict()):
         raise ValueError(
             f"the model is not a plain {entry.alias} (an inference form can't be saved; save the original)"
         )
@@ -266,7 +271,8 @@ def _fill(model, file, strict, backbone_only, notes):
 
 def _mismatch(report, state_dict, backbone_only):
     """Why a file does not fit, in words: what it is of, which rows it would fit, what to do."""
-    fitting = [e.alias for e in zoo.ENTRIES if _shapes(_blank(e).state_dict()) == _shapes(state_dict)]
+    n_classes = _n_classes(state_dict)
+    fitting = [e.alias for e in zoo.ENTRIES if _shapes(_blank(e, n_classes).state_dict()) == _shapes(state_dict)]
     advice = "strict=False takes what fits."
     if fitting:
         advice = f"It fits {', '.join(fitting)}."
@@ -275,9 +281,39 @@ def _mismatch(report, state_dict, backbone_only):
     return f"{report.source} does not fit {report.model}: it is of {describe(state_dict)}. {advice}\n{report}"
 
 
-def _blank(entry):
+def _blank(entry, n_classes):
     with torch.device("meta"):
-        return Detector(entry)
+        return Detector(entry, n_classes=n_classes)
+
+
+def _n_classes(state_dict):
+    """How many classes a detector's file tells apart, without the reserved column; AVA's 80 where it has no head."""
+    weight = state_dict.get(f"{HEAD}bbox_head.fc_cls.weight")
+    return actions.N_ACTIONS if weight is None or weight.dim() != 2 else weight.shape[0] - 1
+
+
+def _other_classes(file, meta, label_map):
+    """In words, how a file's classes differ from a label map; None where one can stand for the other."""
+    n_file, n_wanted = _n_classes(file.state_dict), max(label_map)
+    if n_file != n_wanted:
+        return f"{file.source} tells {n_file} classes apart, {n_wanted} are wanted"
+    for i in sorted(meta.label_map.keys() & label_map.keys()):
+        if meta.label_map[i] != label_map[i]:
+            return f"class {i} of {file.source} is {meta.label_map[i]!r}, {label_map[i]!r} is wanted"
+    return None
+
+
+def check_classes(detector, label_map):
+    """Raise ValueError where a detector from a file was trained for other classes than {action_id: name}."""
+    n_model, wanted = detector.roi_head.bbox_head.fc_cls.out_features - 1, max(label_map)
+    known = detector.meta.label_map if getattr(detector, "meta", None) else {}
+    wrong = [i for i in sorted(known.keys() & label_map.keys()) if known[i] != label_map[i]]
+    if n_model != wanted or wrong:
+        what = f"class {wrong[0]} is {known[wrong[0]]!r} there, {label_map[wrong[0]]!r} here; " if wrong else ""
+        raise ValueError(
+            f"the model tells {n_model} classes apart, the data set {wanted}: {what}train on this data set first "
+            "(notebook 03 with this checkpoint starts from its backbone)"
+        )
 
 
 def _shapes(state_dict):

@@ -159,18 +159,19 @@ def keyframe_sheet(layout, split, table, count=6, columns=3, width=400):
     table: the split's ground truth. Taken are, one after the other, the keyframes that add the most new actions, each
     from another video while there are any.
     """
-    frames = []
+    frames, names = [], layout.action_names()
     for video_id, timestamp in _varied(table, count):
         rows = table[(table.video_id == video_id) & (table.timestamp == timestamp)]
         frame = _keyframe(layout, video_id, timestamp, width)
-        frames.append(overlay(frame, people_at(rows), title=f"{split}  {video_id}  {timestamp:.0f} s"))
+        title = f"{split}  {video_id}  {timestamp:.4g} s"
+        frames.append(overlay(frame, people_at(rows), title=title, label_map=names))
     return contact_sheet(frames, columns)
 
 
 def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
     with video.Video(layout.video_path(video_id)) as reader:
-        number = min(max(1, round((timestamp - 900) * 30) + 1), reader.n_ava_frames)
+        number = min(max(1, round((timestamp - layout.start) * 30) + 1), reader.n_ava_frames)
         return scaled(reader.ava_frames([number])[0], width)
 
 
@@ -179,7 +180,7 @@ def mistakes_sheet(layout, worst, columns=4, width=320):
 
     Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
     """
-    frames = []
+    frames, names = [], layout.action_names()
     for row in worst.itertuples():
         box = np.array([row.x1, row.y1, row.x2, row.y2])
         said = Person(box, ((row.action_id, row.score),))
@@ -187,7 +188,8 @@ def mistakes_sheet(layout, worst, columns=4, width=320):
         if not np.isnan(row.gt_x1):
             truth = Person(np.array([row.gt_x1, row.gt_y1, row.gt_x2, row.gt_y2]), ((row.does, None),))
             frame = overlay(frame, [truth], label_map={row.does: row.does})  # names already, several in a line
-        frames.append(overlay(frame, [said], colour=GREEN, title=f"{row.kind}: {row.video_id} {row.timestamp:.0f} s"))
+        title = f"{row.kind}: {row.video_id} {row.timestamp:.4g} s"
+        frames.append(overlay(frame, [said], colour=GREEN, title=title, label_map=names))
     return contact_sheet(frames, columns)
 
 

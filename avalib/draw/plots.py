@@ -15,7 +15,7 @@ from IPython.display import display
 
 from avalib import actions
 
-GROUP_COLOURS = {"pose": "#0072B2", "object": "#D98200", "person": "#009E73"}
+GROUP_COLOURS = {"pose": "#0072B2", "object": "#D98200", "person": "#009E73", "other": "#7A7A7A"}
 SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7A00"]
 STYLE = {
     "figure.facecolor": "white",  # readable in a dark notebook too
@@ -129,7 +129,7 @@ def _bars(axis, table, values, colours, names):
 
 
 def _group_handles(groups):
-    words = {"pose": "pose", "object": "person and object", "person": "person and person"}
+    words = {"pose": "pose", "object": "person and object", "person": "person and person", "other": "other"}
     found = [group for group in GROUP_COLOURS if group in set(groups)]
     return [plt.Rectangle((0, 0), 1, 1, color=GROUP_COLOURS[group], label=words[group]) for group in found]
 
@@ -200,7 +200,7 @@ def class_counts(train, val, label_map=None, title="A long tail: a few actions a
     counts = counts.reindex(list(label_map)).fillna(0).astype(int)
     absent = int((counts.sum(axis=1) == 0).sum())
     counts = counts[counts.sum(axis=1) > 0].sort_values("train", ascending=False, kind="stable")
-    groups = [actions.group(action) for action in counts.index]
+    groups = [actions.groups(label_map)[action] for action in counts.index]
     fig, axis = figure(1, (8.5, 1.4 + 0.22 * len(counts)))
     names = [_short(label_map[action]) for action in counts.index]
     places = _bars(axis, counts, counts["train"], [GROUP_COLOURS[group] for group in groups], names)

@@ -17,7 +17,7 @@ from avalib.video import Video, write_gif, write_mp4
 class Scene:
     """Frames of one video and who does what in each.
 
-    video_id; start, stop (AVA's seconds, 902 …); fps; frames (N,H,W,3) uint8; times_s (N,) AVA's seconds; truth and
+    video_id; start, stop (the data set's seconds, AVA's 902 …); fps; frames (N,H,W,3) uint8; times_s (N,); truth and
     detections: N lists of Person (detections None where there are none); keyframes: the annotated or detected seconds;
     label_map {action_id: name} or None for AVA's names.
     """
@@ -38,7 +38,8 @@ def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=1
     """Cut a Scene out of a data set, its boxes following the people between keyframes.
 
     truth, detections: tables of a whole split. video: an id, "" for the video with the most different actions; start
-    None: where in it most is going on. Frames wider than `widest` pixels are scaled down.
+    None: where in it most is going on. Frames wider than `widest` pixels are scaled down. label_map {action_id: name}:
+    default the data set's.
     Raises ValueError for a video or a second that the annotations don't have.
     """
     video_id = video or truth.groupby("video_id").action_id.nunique().idxmax()
@@ -47,24 +48,25 @@ def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=1
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = _liveliest(rows, seconds) if start is None else float(start)
     with Video(layout.video_path(video_id)) as reader:
-        numbers = np.round((start - 900 + np.arange(round(seconds * fps)) / fps) * 30).astype(int) + 1
+        numbers = np.round((start - layout.start + np.arange(round(seconds * fps)) / fps) * 30).astype(int) + 1
         numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
         if not len(numbers):
-            last = 900 + reader.n_ava_frames / 30
-            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds 900 to {last:.0f}")
+            last = layout.start + reader.n_ava_frames / 30
+            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start} to {last:.0f}")
         stream = zip(
             range(numbers[0], numbers[-1] + 1), reader.iter_ava_frames(numbers[0], numbers[-1] + 1), strict=True
         )
         wanted = set(numbers.tolist())
         frames = np.stack([scaled(f, min(widest, f.shape[1])) for n, f in stream if n in wanted])
-    times_s = 900 + (numbers - 1) / 30
+    times_s = layout.start + (numbers - 1) / 30
     shots = cuts(frames, times_s)
     tables = [rows] if detections is None else [rows, detections[detections.video_id == video_id]]
     moments = [by_time(table[table.timestamp.between(start - 2, start + seconds + 2)]) for table in tables]
     people = [[between(m, t, shots) for t in times_s] for m in moments] + [None]
     keyframes = tuple(t for t in moments[0] if start <= t < start + seconds)
     stop = float(times_s[-1] + 1 / fps)
-    return Scene(video_id, start, stop, fps, frames, times_s, people[0], people[1], keyframes, label_map)
+    return Scene(video_id, start, stop, fps, frames, times_s, people[0], people[1], keyframes,
+                 label_map or layout.action_names())  # fmt: skip
 
 
 def _liveliest(rows, seconds):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from avalib.actions import N_COLUMNS
+from avalib.actions import N_ACTIONS
 from avalib.models import roi
 from avalib.models.resnet3d import SlowFast, SlowOnly, init_backbone
 
@@ -26,10 +26,10 @@ def build_backbone(entry):
 class BBoxHead(nn.Module):
     """RoI features (N,C,8,8) -> logits (N,81): dropout on every element, spatial max, one linear layer."""
 
-    def __init__(self, channels, dropout=0.5):
+    def __init__(self, channels, dropout=0.5, n_classes=N_ACTIONS):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.fc_cls = nn.Linear(channels, N_COLUMNS)
+        self.fc_cls = nn.Linear(channels, n_classes + 1)
 
     def pool(self, features):
         """(N,C,8,8) -> (N,C), what enters the classifier."""
@@ -42,10 +42,10 @@ class BBoxHead(nn.Module):
 class RoIHead(nn.Module):
     """Feature maps and boxes -> logits. `context` appends an 8x8 average of the whole map to every RoI's features."""
 
-    def __init__(self, channels, context, dropout=0.5):
+    def __init__(self, channels, context, dropout=0.5, n_classes=N_ACTIONS):
         super().__init__()
         self.context = context
-        self.bbox_head = BBoxHead(2 * channels if context else channels, dropout)
+        self.bbox_head = BBoxHead(2 * channels if context else channels, dropout, n_classes)
 
     def roi_features(self, maps, rois):
         """maps: list of (B,C_i,T_i,H/16,W/16); rois (N,5) in input pixels -> (N,C,8,8) float32 (or float64)."""
@@ -66,15 +66,16 @@ class Detector(nn.Module):
 
     clips (B,3,T,H,W) float, normalised (transforms.normalise); T = entry.clip_len.
     rois  (N,5) float [batch index, x1, y1, x2, y2] in input pixels; N may be 0.
-    -> logits (N,81); column 0 is reserved, column i is action_id i; scores are logits.sigmoid().
+    -> logits (N,81); column 0 is reserved, column i is action_id i; scores are logits.sigmoid(). With n_classes of
+    one's own there are n_classes + 1 columns.
     Raises ValueError for other shapes.
     """
 
-    def __init__(self, entry, dropout=0.5, zero_init_residual=True, fc_bias=0.0):
+    def __init__(self, entry, dropout=0.5, zero_init_residual=True, fc_bias=0.0, n_classes=N_ACTIONS):
         super().__init__()
         self.entry = entry
         self.backbone = build_backbone(entry)
-        self.roi_head = RoIHead(self.backbone.out_channels, entry.context, dropout)
+        self.roi_head = RoIHead(self.backbone.out_channels, entry.context, dropout, n_classes)
         init_backbone(self.backbone, zero_init_residual)
         self.init_classifier(fc_bias)
 

@@ -78,7 +78,7 @@ def batch_metrics(logits, targets, top=(3, 5)):
     scores, truth = logits[kept, 1:].sigmoid(), targets[kept, 1:] > 0.5
     predictions = {"thr=0.5": scores > 0.5}
     for k in top:
-        best = scores.topk(k, dim=1).indices
+        best = scores.topk(min(k, scores.shape[1]), dim=1).indices
         predictions[f"top{k}"] = torch.zeros_like(truth).scatter_(1, best, True)
     numbers = {}
     for name, predicted in predictions.items():

@@ -1,0 +1,101 @@
+"""The pickles of UCF101-24, JHMDB and MultiSports, boxes for every frame of every tube; read without running code.
+
+    gttubes   {"labels": [name], "train_videos": [[…]], "test_videos": [[…]], "resolution": {video: (h, w)}, "gttubes":
+              {video: {class from 0: [array (n,5): frame from 1, x1, y1, x2, y2 in pixels]}}}
+              UCF101v2-GT.pkl, JHMDB-GT.pkl, multisports_GT.pkl
+    pyannot   {video: {"label", "numf", "annotations": [{"label", "sf", "ef", "boxes" (n,4): x, y, w, h in pixels}]}},
+              frames from 0; pyannot.pkl of UCF101-24, with trainlist01.txt beside it
+
+Source: the ACT tubelet code's datasets (gttubes), github.com/gurkirt/corrected-UCF101-Annots (pyannot).
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from avalib.annotations import read_pickle
+from avalib.formats.common import raw_rows
+from avalib.tables import BOX
+
+NAMES = {
+    "ucf101-24": ("UCF101v2-GT.pkl", "pyannot.pkl"),
+    "jhmdb": ("JHMDB-GT.pkl",),
+    "multisports": ("multisports_GT.pkl",),
+}
+COLUMNS = ["video", "frame", *BOX, "width", "height", "action", "person", "split", "where"]
+
+
+def reader(format):
+    """The reader of one of the three layouts: (path, list_number=1) -> raw rows, label map, notes."""
+
+    def read(path, list_number=1):
+        path = _locate(Path(path), NAMES[format])
+        content = read_pickle(path, "tubes")
+        if isinstance(content, dict) and "gttubes" in content:
+            return _gttubes(content, path, list_number)
+        if isinstance(content, dict) and all(isinstance(v, dict) and "annotations" in v for v in content.values()):
+            return _pyannot(content, path, list_number)
+        raise ValueError(f"{path}: expected the keys labels, gttubes, train_videos, test_videos, resolution")
+
+    read.__doc__ = f"Raw rows of {', '.join(NAMES[format])}; list_number: which of the train/test lists, from 1."
+    return read
+
+
+def _locate(path, names):
+    """The pickle itself: `path`, or the first of the usual names in that folder."""
+    if path.is_file():
+        return path
+    for name in names:
+        for found in sorted(path.rglob(name)):
+            return found
+    raise FileNotFoundError(f"{path}: no {' or '.join(names)} there")
+
+
+def _gttubes(content, path, list_number):
+    try:
+        labels = list(content["labels"])
+        lists = {s: set(content[f"{s}_videos"][list_number - 1]) for s in ("train", "test")}
+        resolution, rows = content["resolution"], []
+        for video, by_class in content["gttubes"].items():
+            split = next((s for s, names in lists.items() if video in names), None)
+            if split is None:
+                continue  # of another list
+            height, width = resolution[video]
+            tubes = [(labels[int(c)], tube) for c, found in by_class.items() for tube in found]
+            for person, (action, tube) in enumerate(tubes):
+                for frame, *box in np.asarray(tube, np.float64).reshape(-1, 5).tolist():
+                    where = f"{video}, tube {person}, frame {frame:g}"
+                    rows.append((video, frame - 1, *box, width, height, action, person, split, where))
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {type(error).__name__} {error} is not as in its kind of pickle") from error
+    return raw_rows(rows, COLUMNS), dict(enumerate(labels, 1)), []
+
+
+def _pyannot(content, path, list_number):
+    train = _list(path, f"trainlist{list_number:02d}.txt")
+    labels, rows = {}, []
+    try:
+        for video, known in content.items():
+            labels[int(known["label"])] = _class_of(video)
+            for person, tube in enumerate(known["annotations"]):
+                for n, (x, y, w, h) in enumerate(np.asarray(tube["boxes"], np.float64).tolist()):
+                    frame = int(tube["sf"]) + n
+                    where = f"{video}, tube {person}, frame {frame}"
+                    box = (x, y, x + w, y + h, np.nan, np.nan)
+                    split = "train" if video in train else "test"
+                    rows.append((video, frame, *box, _class_of(video), person, split, where))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {type(error).__name__} {error} is not as in pyannot.pkl") from error
+    return raw_rows(rows, COLUMNS), {i + 1: name for i, name in sorted(labels.items())}, []
+
+
+def _class_of(video):
+    """UCF101-24's videos are Class/v_Class_g01_c01, all of one class."""
+    return video.split("/")[0] if "/" in video else video.split("_")[1]
+
+
+def _list(path, name):
+    """The videos of trainlist01.txt: beside the pickle or in a folder of its folder."""
+    for found in sorted(path.parent.rglob(name)):
+        return {line.split()[0].removesuffix(".avi") for line in found.read_text().splitlines() if line.strip()}
+    raise FileNotFoundError(f"{path.parent / name}: not there; it says which videos of {path.name} are for training")
