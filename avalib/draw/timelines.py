@@ -57,7 +57,7 @@ def segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
         table = table.assign(score=1.0)
     table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
     if not len(table):
-        return pd.DataFrame(columns=SEGMENTS)
+        return pd.DataFrame(columns=SEGMENTS).astype({"start_s": float, "stop_s": float, "score": float})
     key = ["person_id", "action_id"]
     table = table.groupby([*key, "time_s"], as_index=False, sort=True)["score"].max()
     new = (table["time_s"].diff() > 1.5 * step) | (table[key] != table[key].shift()).any(axis=1)
