@@ -8,7 +8,7 @@ does), widgets; colours (what they mean, everywhere).
 from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
 from avalib.draw.people import Person, people_at
-from avalib.draw.pictures import BLUE, GREEN, contact_sheet, keyframe_sheet, mistakes_sheet, overlay
+from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay
 from avalib.draw.plots import (
     LiveCurves,
     class_counts,
@@ -17,7 +17,9 @@ from avalib.draw.plots import (
     proposal_recall,
     training_curves,
 )
-from avalib.draw.scenes import Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.rows import find_rows
+from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.tags import BLUE, GREEN
 from avalib.draw.timelines import segments, timeline
 from avalib.draw.widgets import scrubber
 
@@ -26,12 +28,14 @@ __all__ = [
     "GREEN",
     "GROUP_COLOURS",
     "LiveCurves",
+    "Look",
     "MODEL_COLOURS",
     "Person",
     "Scene",
     "class_counts",
     "contact_sheet",
     "feature_maps",
+    "find_rows",
     "gif",
     "keyframe_sheet",
     "mistakes_sheet",

@@ -1,6 +1,6 @@
 """The colours that mean something, the same in every notebook: people, models, action groups.
 
-Okabe and Ito's, which all kinds of eyes tell apart; where there are more things than colours they begin again.
+Curves and bars have Okabe and Ito's, which all kinds of eyes tell apart. More people than colours: they begin again.
 """
 
 from avalib import zoo
@@ -9,7 +9,8 @@ SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 GROUP_COLOURS = {"pose": "#0072B2", "object": "#D98200", "person": "#009E73"}
 GROUP_WORDS = {"pose": "pose", "object": "person and object", "person": "person and person"}
 MODEL_COLOURS = dict(zip(zoo.names(), SERIES, strict=False))  # the seven rows, in the table's order
-PEOPLE = ["#E69F00", "#56B4E9", "#F0E442", "#CC79A7", "#00C08B", "#FF7A33", "#4F9DFF", "#E8E8E8"]  # bright, for photos
+# Bright, for photos, and far apart for normal eyes and for those that lack one of the three kinds of cones (a test).
+PEOPLE = ["#FF6020", "#4090FF", "#C8FF70", "#C860B0", "#40FFB0", "#FFC0FF", "#909070"]
 
 
 def rgb(colour):
