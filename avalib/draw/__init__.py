@@ -2,7 +2,7 @@
 
 people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
 with its annotations and detections), timelines (who does what when), plots (curves and bars), network (what a model
-does), widgets; colours (what they mean, everywhere).
+does), widgets (the workbench; persons, jumps); colours (what they mean, everywhere).
 """
 
 from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
@@ -18,10 +18,10 @@ from avalib.draw.plots import (
     training_curves,
 )
 from avalib.draw.rows import find_rows
-from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side, video_scene
 from avalib.draw.tags import BLUE, GREEN
 from avalib.draw.timelines import segments, timeline
-from avalib.draw.widgets import scrubber
+from avalib.draw.widgets import Workbench, scrubber, workbench
 
 __all__ = [
     "BLUE",
@@ -32,6 +32,7 @@ __all__ = [
     "MODEL_COLOURS",
     "Person",
     "Scene",
+    "Workbench",
     "class_counts",
     "contact_sheet",
     "feature_maps",
@@ -56,4 +57,6 @@ __all__ = [
     "stage_shapes",
     "timeline",
     "training_curves",
+    "video_scene",
+    "workbench",
 ]

@@ -35,11 +35,11 @@ def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None,
     for _, tag, _, box, style, _ in placed:
         _leader(draw, tag, box, style, max(2, round(size / 9)))
     for lines, tag, best, _, style, key in placed:
-        tags.paint(draw, tag[:2], lines, size, style)
+        tags.paint(image, tag[:2], lines, size, style)
         if places is not None:
             places[key] = best
     if title:
-        tags.paint(draw, (0, 0), [(title, None)], size, title_style)
+        tags.paint(image, (0, 0), [(title, None)], size, title_style)
     return np.asarray(image)
 
 

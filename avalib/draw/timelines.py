@@ -56,18 +56,31 @@ def segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
     if "score" not in table:
         table = table.assign(score=1.0)
     table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
-    if not len(table):
-        return pd.DataFrame(columns=SEGMENTS).astype({"start_s": float, "stop_s": float, "score": float})
-    key = ["person_id", "action_id"]
-    table = table.groupby([*key, "time_s"], as_index=False, sort=True)["score"].max()
-    new = (table["time_s"].diff() > 1.5 * step) | (table[key] != table[key].shift()).any(axis=1)
-    runs = table.groupby([*key, new.cumsum().rename("run")], sort=False).agg(
-        start_s=("time_s", "min"), stop_s=("time_s", "max"), score=("score", "mean")
-    )
-    runs = runs.reset_index().drop(columns="run")
-    runs["start_s"], runs["stop_s"] = runs["start_s"] - step / 2, runs["stop_s"] + step / 2
+    keys = zip(table["person_id"], table["action_id"], strict=True)
+    found = joined(zip(keys, table["time_s"], table["score"], strict=True), step)
+    runs = pd.DataFrame(
+        [(*key, *run) for key, of_key in found.items() for run in of_key],
+        columns=["person_id", "action_id", "start_s", "stop_s", "score"],
+    ).astype({"start_s": float, "stop_s": float, "score": float})
     names = label_map or {action: actions.short_name(action) for action in runs["action_id"].unique()}
     return runs.assign(action=runs["action_id"].map(names))[SEGMENTS]
+
+
+def joined(rows, step):
+    """Rows (key, time_s, score) that are up to 1.5 steps apart become runs: {key: [(start_s, stop_s, mean score)]}."""
+    best, found = {}, {}
+    for key, time_s, score in rows:
+        best[key, time_s] = max(score, best.get((key, time_s), score))
+    for (key, time_s), score in sorted(best.items()):
+        of_key = found.setdefault(key, [])
+        if of_key and time_s - of_key[-1][-1][0] <= 1.5 * step:
+            of_key[-1].append((time_s, score))
+        else:
+            of_key.append([(time_s, score)])
+    return {
+        key: [(run[0][0] - step / 2, run[-1][0] + step / 2, sum(s for _, s in run) / len(run)) for run in of_key]
+        for key, of_key in found.items()
+    }
 
 
 def lanes(runs, top_k=5, people=8):
