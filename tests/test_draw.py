@@ -14,7 +14,7 @@ from PIL import Image
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from avalib import annotations, draw, metrics, video
+from avalib import annotations, draw, metrics, run, video
 from avalib.draw import colours, people, pictures, plots, scenes, tags
 
 SIZE = (160, 120)
@@ -295,8 +295,10 @@ def test_sheets(world):
     assert sheet.shape == (64, 84, 3) and sheet[40, 10, 0] == 200 and sheet[10, 60, 0] == 100
     with pytest.raises(ValueError, match="no frames"):
         draw.contact_sheet([])
-    keyframes = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160))
+    keyframes = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160, caption=None))
     assert keyframes.shape == (120, 324, 3)
+    titled = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160))
+    assert titled.shape[0] > 120 and (titled[-120:] == keyframes).all()
     assert all((half == draw.BLUE["line"]).all(-1).any() for half in (keyframes[:, :160], keyframes[:, 164:]))
 
 
@@ -360,6 +362,15 @@ def test_class_bars_are_the_average_precisions(report):
     assert [label.get_text() for label in left.get_yticklabels()] == [a.split(" (")[0] for a in table["action"]]
     assert f"mAP {report.mAP:.3f}" in words(figure) and "1 actions without boxes" in words(figure)
     assert left.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.GROUP_COLOURS[table["group"].iloc[0]])
+
+
+def test_figures_and_sheets_name_their_run(report, monkeypatch):
+    monkeypatch.setattr(run, "line", lambda: "04_evaluate: slowonly_r50 on mini, seed 0")
+    assert "04_evaluate: slowonly_r50 on mini, seed 0" in words(draw.pr_curves(report, [12]))
+    frames = [np.full((90, 120, 3), 200, np.uint8)] * 2
+    plain, told = draw.contact_sheet(frames), draw.contact_sheet(frames, caption="What one should see")
+    assert told.width == plain.width == 244 and told.height > plain.height
+    assert (np.asarray(told)[-90:] == np.asarray(plain)).all()
 
 
 def test_precision_recall_curves(report):

@@ -1,6 +1,7 @@
 """The workbench answers quickly, shows what its controls say, and finds mistakes and examples that are there."""
 
 import io
+import json
 import time
 
 import noisy
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from avalib import annotations, draw
-from avalib.draw import persons
+from avalib.draw import grid, persons
 from avalib.draw.rows import find_rows, named_as
 
 
@@ -150,3 +151,25 @@ def test_tracks_get_the_annotated_persons_names():
     seen[1.0].append(draw.Person(np.array([0.4, 0, 0.5, 0.2]), (), 9))
     ids = [[p.person_id for p in people] for people in named_as(seen, told).values()]
     assert ids == [[50, 40], [50, 40, 51], [50, 40], [50, 40]]  # two tracks of one person, one of nobody
+
+
+def test_all_rows_as_one_gif(tmp_path, rows, tiny, monkeypatch, capsys):
+    """The command takes what is there, no more, and says it."""
+    with pytest.raises(SystemExit, match="run notebooks 03 and 04 first"):
+        grid.main(["--dataset", "tiny", "--output-dir", str(tmp_path)])
+    for name in list(rows)[2:5]:
+        path = tmp_path / "tiny" / name / "evaluate" / "detections.csv"
+        path.parent.mkdir(parents=True)
+        annotations.write_csv(rows[name], path)
+    monkeypatch.setattr(grid.sources, "prepare", lambda name, seed: tiny)
+    out = tmp_path / "figures" / "rows.gif"
+    grid.main(f"--dataset tiny --output-dir {tmp_path} --out {out} --seconds 2 --width 200".split())
+    said = capsys.readouterr().out
+    assert "3 of 7 rows have detections; without: slowonly_r50, slowonly_omnisource_r50, slowfast_context" in said
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["rows"] == list(rows)[2:5] and len(record["rows_missing"]) == 4 and len(record["hashes"]) == 3
+    with Image.open(out) as opened:
+        assert opened.n_frames == 6 and opened.width == 4 * 204 - 4
+        picture = np.asarray(opened.convert("RGB")).astype(int)
+    assert green(picture) and (picture == draw.BLUE["line"]).all(-1).any()
+    assert out.with_suffix(".mp4").stat().st_size < out.stat().st_size

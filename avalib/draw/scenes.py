@@ -137,9 +137,12 @@ def cuts(frames, times_s, jump=32):
 
 @dataclass(frozen=True)
 class Look:
-    """How a Scene is drawn: scores from score_threshold on, at most top_k labels a person, these `actions` only (None:
-    all), the annotation shown or not, beside or (overlaid) under each row's boxes, dashed; by_person: a colour a person
-    instead of blue for annotated, green for predicted; scores as "number", "bar" or "none"; the one person picked."""
+    """How a Scene is drawn.
+
+    Predictions from score_threshold on and at most top_k a person; these `actions` only (None: all); the annotation
+    (truth) or not, beside or, overlaid, under each row's boxes, dashed; by_person: a colour a person instead of blue for
+    annotated, green for predicted; scores as "number", "bar" or "none"; picked: the one person who keeps labels.
+    """
 
     score_threshold: float = 0.3
     top_k: int | None = 3
@@ -152,7 +155,9 @@ class Look:
 
     def people(self, people):
         """Who is drawn, with the labels that are: nobody without any; all but the picked person without theirs."""
-        shown = [person.keeping(self.score_threshold, self.top_k, self.actions) for person in people]
+        shown = [person.keeping(self.score_threshold, None, self.actions) for person in people]
+        told = [person.labels and person.labels[0][1] is None for person in shown]  # annotated: all of it is shown
+        shown = [person if t else person.keeping(top_k=self.top_k) for person, t in zip(shown, told, strict=True)]
         shown = [person for person in shown if person.labels]
         if self.picked is None:
             return shown
@@ -199,9 +204,9 @@ def _style(style, person, look):
     return own if look.picked in (None, person.person_id) else {**own, "line": (150, 150, 150)}
 
 
-def gif(path, frames, fps, width=None):
-    """Write frames as a looping GIF whose boxes and tags keep their colours; returns the path."""
-    return write_gif(path, frames, fps, width, keep_colours=KEEP)
+def gif(path, frames, fps, width=None, colours=256):
+    """Write frames as a looping GIF, boxes and tags in their exact colours; returns the path. See write_gif."""
+    return write_gif(path, frames, fps, width, KEEP, colours)
 
 
 def mp4(path, frames, fps, crf=20):

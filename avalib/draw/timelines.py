@@ -99,13 +99,12 @@ def lanes(runs, top_k=5, people=8):
 
 
 @styled
-def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None, run=""):
+def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None):
     """Who does what when, a band of lines per person -> matplotlib figure.
 
     table: what avalib.detect gives, or an AVA table of annotations or detections (see `timed`). Bars are runs of at
     least score_threshold, in the colour of the action's group, the stronger the surer. top_k: most lines a person;
-    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}, default AVA's names;
-    run: what the table comes from, for the corner.
+    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}, default AVA's names.
     """
     runs = segments(table, video, score_threshold, label_map=label_map)
     drawn = lanes(runs, top_k, people)
@@ -126,15 +125,8 @@ def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_ma
     if not lines:
         axis.text(0.5, 0.5, f"no action with a score of {score_threshold} or more", ha="center",
                   transform=axis.transAxes)  # fmt: skip
-    _title(
-        fig,
-        axis,
-        title or f"Who does what when: bars{', the stronger the surer' if 'score' in table else ''}",
-        runs,
-        drawn,
-        lines,
-        run,
-    )
+    stronger = ", the stronger the surer" if "score" in table else ""
+    _title(fig, axis, title or f"Who does what when: bars{stronger}", runs, drawn, lines)
     return fig
 
 
@@ -148,8 +140,8 @@ def _name_people(axis, drawn, place):
                       bbox={"facecolor": person_colour(person), "edgecolor": "none", "pad": 2})  # fmt: skip
 
 
-def _title(fig, axis, title, runs, drawn, lines, run):
-    """The title with what was left out, the groups' legend, and where it comes from."""
+def _title(fig, axis, title, runs, drawn, lines):
+    """The title with what was left out, and the groups' legend."""
     hidden = runs["person_id"].nunique() - len(drawn)
     fewer = runs[runs["person_id"].isin([p for p, _ in drawn])].groupby(["person_id", "action_id"]).ngroups - len(lines)
     left_out = [f"{n} more {what}" for n, what in ((hidden, "people"), (fewer, "actions")) if n]
@@ -159,6 +151,3 @@ def _title(fig, axis, title, runs, drawn, lines, run):
                if g in found]  # fmt: skip
     if handles:
         fig.legend(handles=handles, loc="outside lower center", ncols=3)
-    if run:
-        axis.annotate(str(run), (1, 0), (0, -26), ha="right", fontsize=7, color="#666666",
-                      xycoords="axes fraction", textcoords="offset points")  # fmt: skip
