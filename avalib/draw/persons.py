@@ -61,7 +61,8 @@ def page(scene, person_id, found, i):
             before = name
         bars = "".join(_bar(scene, colour, row, span) for row in runs)
         parts.append(
-            f'<div style="{ROW}"><div style="{NAME}">{escape(names[action])}</div><div style="{LANE}">{bars}{cursor}</div>'
+            f'<div style="{ROW}"><div style="{NAME}">{escape(names[action])}</div>'
+            f'<div style="{LANE}">{bars}{cursor}</div>'
             f'<div style="{NOW}">{_meter(now[name].get(action), colour)}</div></div>'
         )
     if not found:
