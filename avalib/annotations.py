@@ -36,14 +36,21 @@ __all__ = [
 ]  # fmt: skip
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+PROPOSAL_SUFFIXES = (".pkl", ".parquet", ".csv")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1" or "v2.2"."""
+    """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1" or "v2.2".
+
+    Of the real AVA, the folders are MMAction2's, so that one made for it is found as it is: annotations/ (there the
+    proposals may lie too), videos/ (uncut), videos_15min/ (cuts), rawframes/ (jpgs). cut_start_s: the second of an
+    uncut video that frame 1 shows.
+    """
 
     root: Path
     version: str
+    cut_start_s: float = 900.0
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
@@ -55,9 +62,24 @@ class Layout:
         return self.root / "annotations"
 
     @property
+    def start(self):
+        """The second at which a video's frame 1 stands."""
+        return 900
+
+    @property
     def videos(self):
-        """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second 900."""
+        """Folder of <video_id>.mp4|mkv|webm: AVA's as they were downloaded, the mini's from second 900 on."""
         return self.root / "videos"
+
+    @property
+    def cuts(self):
+        """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second 900."""
+        return self.root / "videos_15min"
+
+    def cut(self, path):
+        """(start, length) in seconds of the part of this video file that counts; None: all of it."""
+        uncut = self.version != "mini" and Path(path).parent == self.videos
+        return (self.cut_start_s, 901.0) if uncut else None
 
     def csv(self, split):
         return self.annotations / f"ava_{split}_{self.version}.csv"
@@ -78,14 +100,24 @@ class Layout:
         return self.annotations / f"{stem}{ending[self.version]}.pbtxt"
 
     def proposals(self, split):
+        """The person boxes: the published pickle, or beside it the same table as .parquet or .csv."""
         maker = "mini" if self.version == "mini" else "FAIR.recall_93.9"
-        return self.root / "proposals" / f"ava_dense_proposals_{split}.{maker}.pkl"
+        stem = f"ava_dense_proposals_{split}.{maker}"
+        places = [f / f"{stem}{s}" for f in (self.root / "proposals", self.annotations) for s in PROPOSAL_SUFFIXES]
+        return next((place for place in places if place.is_file()), places[0])
 
     def video_path(self, video_id):
-        """The file of one video, whatever its suffix. Raises FileNotFoundError that names what was looked for."""
-        for suffix in VIDEO_SUFFIXES:
-            if (path := self.videos / f"{video_id}{suffix}").is_file():
+        """Where a video's frames come from: the folder of its jpgs, the file of its cut, or of the whole of it.
+
+        Raises FileNotFoundError that names what was looked for.
+        """
+        for folder in ("rawframes", "frames"):
+            if (path := self.root / folder / video_id).is_dir():
                 return path
+        for folder in (self.cuts, self.videos):
+            for suffix in VIDEO_SUFFIXES:
+                if (path := folder / f"{video_id}{suffix}").is_file():
+                    return path
         raise FileNotFoundError(
             f"{self.videos / video_id}{{{','.join(VIDEO_SUFFIXES)}}}: no such video; prepare the data"
         )

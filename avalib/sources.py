@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from avalib import annotations, mini, video
+from avalib import annotations, frames, mini
 
 DATASETS = tuple(mini.SIZES)
 
@@ -58,14 +58,13 @@ def survey(layout, splits=("train", "val")):
 
 def _describe_video(layout, video_id):
     try:
-        path = layout.video_path(video_id)
-        with video.Video(path) as opened:
+        with frames.open_video(layout, video_id) as opened:
             return {
-                "file": path.name,
-                "fps": round(opened.fps, 3),
+                "file": opened.path.name,
+                "fps": round(getattr(opened, "fps", 30.0), 3),
                 "width": opened.width,
                 "height": opened.height,
-                "seconds": round(opened.duration_s, 2),
+                "seconds": round(getattr(opened, "duration_s", opened.n_ava_frames / 30), 2),
                 "frames": opened.n_ava_frames,
                 "problem": "",
             }

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from avalib.numbering import ava_numbering, within
-from avalib.packed import JpegFolder, PackedFrames, VideoError, checked, pack, whole_file
+from avalib.packed import JpegFolder, PackedFrames, VideoError, checked, whole_file
 
-__all__ = ["JpegFolder", "PackedFrames", "Video", "VideoError", "build_cache", "write_gif", "write_mp4"]
+__all__ = ["JpegFolder", "PackedFrames", "PacketIndex", "Video", "VideoError", "duration_s", "write_gif", "write_mp4"]
 
 
 def open_container(path):
@@ -283,10 +283,10 @@ class Video:
         self.close()
 
 
-def build_cache(video_path, cache_path, short_side, quality=90):
-    """Decode a whole video once, in order, and keep its AVA-numbered frames for PackedFrames; returns cache_path."""
-    with Video(video_path) as video:
-        return pack(video, cache_path, short_side, quality)
+def duration_s(path):
+    """How long the container says it is, in seconds, without reading it through. Raises VideoError."""
+    with open_container(path) as container:
+        return (container.duration or 0) / av.time_base
 
 
 def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfast", times_s=None, threads=0):

@@ -9,6 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"},
     {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints"},
+    {"frames"},
     {"metrics", "tubes", "weights", "dataset", "mini", "export"},
     {"infer", "errors", "sources", "state"},
     {"train", "draw"},

@@ -7,8 +7,9 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from avalib import actions, video
+from avalib import actions
 from avalib.draw.people import Person, people_at
+from avalib.frames import open_video
 
 # Tags from the first line down, each dark enough for white text (contrast over 4.5), and the box line. Blue and green
 # as everybody knows them from the zoo; this green is also much lighter than this blue, for eyes that mix the two up.
@@ -169,7 +170,7 @@ def keyframe_sheet(layout, split, table, count=6, columns=3, width=400):
 
 def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
-    with video.Video(layout.video_path(video_id)) as reader:
+    with open_video(layout, video_id) as reader:
         number = min(max(1, round((timestamp - 900) * 30) + 1), reader.n_ava_frames)
         return scaled(reader.ava_frames([number])[0], width)
 

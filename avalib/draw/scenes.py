@@ -10,7 +10,8 @@ from PIL import Image
 
 from avalib.draw.people import between, by_time
 from avalib.draw.pictures import BLUE, GREEN, KEEP, overlay, scaled
-from avalib.video import Video, write_gif, write_mp4
+from avalib.frames import open_video
+from avalib.video import write_gif, write_mp4
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=1
     if not len(rows):
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = _liveliest(rows, seconds) if start is None else float(start)
-    with Video(layout.video_path(video_id)) as reader:
+    with open_video(layout, video_id) as reader:
         numbers = np.round((start - 900 + np.arange(round(seconds * fps)) / fps) * 30).astype(int) + 1
         numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
         if not len(numbers):
