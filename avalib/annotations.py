@@ -44,13 +44,11 @@ class Layout:
     """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1" or "v2.2".
 
     Of the real AVA, the folders are MMAction2's, so that one made for it is found as it is: annotations/ (there the
-    proposals may lie too), videos/ (uncut), videos_15min/ (cuts), rawframes/ (jpgs). cut_start_s: the second of an
-    uncut video that frame 1 shows.
+    proposals may lie too), videos/ (uncut), videos_15min/ (cuts), rawframes/ (jpgs).
     """
 
     root: Path
     version: str
-    cut_start_s: float = 900.0
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
@@ -79,7 +77,7 @@ class Layout:
     def cut(self, path):
         """(start, length) in seconds of the part of this video file that counts; None: all of it."""
         uncut = self.version != "mini" and Path(path).parent == self.videos
-        return (self.cut_start_s, 901.0) if uncut else None
+        return (self.start, 901) if uncut else None
 
     def csv(self, split):
         return self.annotations / f"ava_{split}_{self.version}.csv"

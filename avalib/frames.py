@@ -243,9 +243,10 @@ def _pack_one(layout, video_id, path, short_side):
 def _pack(layout, paths, short_side, workers, progress):
     """{video_id: reason} of those that failed."""
     failed = {}
+    given = {video_id: (layout, video_id, path, short_side) for video_id, path in paths.items()}
     bar = tqdm(total=len(paths), desc=f"packing frames at short side {short_side}", unit="video", disable=not progress)
     with bar:
-        for video_id, outcome in _each(_pack_one, layout, paths, short_side, workers):
+        for video_id, outcome in each(_pack_one, workers, given):
             try:
                 outcome()
             except VideoError as error:
@@ -254,12 +255,17 @@ def _pack(layout, paths, short_side, workers, progress):
     return failed
 
 
-def _each(job, layout, paths, short_side, workers):
-    """(video_id, what gives the job's result or raises), as they are done."""
-    if workers == 1:
-        yield from ((v, partial(job, layout, v, path, short_side)) for v, path in paths.items())
+def each(job, workers, arguments):
+    """job(*arguments[key]) for every key, in processes if `workers` > 1: (key, what gives the result or raises), as
+    they are done. After an interruption nothing new is begun.
+    """
+    if workers <= 1:
+        yield from ((key, partial(job, *given)) for key, given in arguments.items())
         return
     # spawn: fork is unsafe once torch has started threads; one thread each: two pools would wait for one another
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
-        running = {pool.submit(job, layout, v, path, short_side): v for v, path in paths.items()}
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+    try:
+        running = {pool.submit(job, *given): key for key, given in arguments.items()}
         yield from ((running[done], done.result) for done in as_completed(running))
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -5,8 +5,8 @@ rates, with B-frames, open GOPs, edit lists, sound that starts earlier or later.
 packets hold two frames each (old XviD) is numbered as if its rate were constant.
 
 AVA's own step before that, the cut (`-ss 900 -t 901 -i VIDEO -r 30 CUT.mp4`), gives the same numbers when the grid's
-origin moves to second 900: frames from there on count (proved for mp4, mkv and webm originals, FFmpeg 5.1). A CUT kept as
-mkv or webm is another matter: FFmpeg re-times those loosely, and they come out up to two frames apart.
+origin moves to second 900: frames from there on count (proved for mp4, mkv and webm originals, FFmpeg 5.1). A CUT
+kept as mkv or webm is another matter: FFmpeg re-times those loosely, and they come out up to two frames apart.
 """
 
 from fractions import Fraction

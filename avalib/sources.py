@@ -1,14 +1,16 @@
-"""Where data comes from, by name. Now: the rendered mini-AVA."""
+"""Where data comes from, by name: the rendered mini-AVA, the real AVA."""
 
 import difflib
+import json
 import os
 from pathlib import Path
 
 import pandas as pd
 
-from avalib import annotations, frames, mini
+from avalib import annotations, ava, frames, mini
 
-DATASETS = tuple(mini.SIZES)
+AVA = {"ava2.1": "v2.1", "ava2.2": "v2.2"}
+DATASETS = (*mini.SIZES, *AVA)
 
 
 def data_root():
@@ -16,15 +18,26 @@ def data_root():
     return Path(os.environ.get("AVALIB_DATA", "data"))
 
 
-def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True):
-    """The named data set on disk, made if it isn't there: -> annotations.Layout.
+def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True, again=False, **options):
+    """The named data set on disk, made or downloaded if it isn't there: -> annotations.Layout.
 
-    dataset: a size of the rendered mini-AVA (mini.SIZES). Raises ValueError, with a suggestion, for another name.
+    dataset: a size of the rendered mini-AVA (mini.SIZES), or "ava2.1" or "ava2.2", the real one (options: see
+    ava.prepare), which share their folder and videos. A real one that was prepared is taken as it is, with what could
+    not be had told; again=True tries to get that.
+    Raises ValueError, with a suggestion, for another name.
     """
     if dataset not in DATASETS:
         near = difflib.get_close_matches(dataset, DATASETS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
+    if dataset in AVA:
+        layout = annotations.Layout(root or data_root() / "ava", AVA[dataset])
+        record = ava.record_path(layout)
+        if record.is_file() and not again:
+            print(ava.told(layout, json.loads(record.read_text())))
+        else:
+            ava.prepare(layout, workers=workers, progress=progress, **options)
+        return layout
     root = Path(root) if root else data_root() / f"{dataset}-seed{seed}"
     return mini.render(root, size=dataset, seed=seed, workers=workers, progress=progress)
 

@@ -10,7 +10,7 @@ FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"},
     {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints"},
     {"frames"},
-    {"metrics", "tubes", "weights", "dataset", "mini", "export"},
+    {"ava", "metrics", "tubes", "weights", "dataset", "mini", "export"},
     {"infer", "errors", "sources", "state"},
     {"train", "draw"},
 ]
