@@ -26,20 +26,25 @@ def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True, agai
     not be had told; again=True tries to get that.
     Raises ValueError, with a suggestion, for another name.
     """
-    if dataset not in DATASETS:
-        near = difflib.get_close_matches(dataset, DATASETS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
+    layout = find(dataset, root, seed)
     if dataset in AVA:
-        layout = annotations.Layout(root or data_root() / "ava", AVA[dataset])
         record = ava.record_path(layout)
         if record.is_file() and not again:
             print(ava.told(layout, json.loads(record.read_text())))
         else:
             ava.prepare(layout, workers=workers, progress=progress, **options)
         return layout
-    root = Path(root) if root else data_root() / f"{dataset}-seed{seed}"
-    return mini.render(root, size=dataset, seed=seed, workers=workers, progress=progress)
+    return mini.render(layout.root, size=dataset, seed=seed, workers=workers, progress=progress)
+
+
+def find(dataset, root=None, seed=0):
+    """Where the named data set lies or would lie: an annotations.Layout. Raises ValueError as `prepare` does."""
+    if dataset not in DATASETS:
+        near = difflib.get_close_matches(dataset, DATASETS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
+    usual = "ava" if dataset in AVA else f"{dataset}-seed{seed}"
+    return annotations.Layout(root or data_root() / usual, AVA.get(dataset, "mini"))
 
 
 def survey(layout, splits=("train", "val")):

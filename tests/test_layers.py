@@ -12,7 +12,7 @@ FLOORS = [
     {"frames"},
     {"ava", "metrics", "tubes", "weights", "dataset", "mini", "export"},
     {"infer", "errors", "sources", "state"},
-    {"train", "draw"},
+    {"train", "draw", "doctor"},
 ]
 OWNERS = {
     "av": {"video"},
