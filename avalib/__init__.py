@@ -7,15 +7,16 @@ __version__ = "0.1.0"
 # public name -> its room; loaded when first used, so that scoring a csv does not load torch
 _ROOMS = {
     "build_model": "weights",
+    "check": "doctor",
     "evaluate": "metrics",
     "import_data": "sources",
     "lint_csv": "annotations",
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "formats",
-    "infer", "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes", "video", "weights",
-    "zoo",
+    "actions", "annotations", "ava", "boxes", "checkpoints", "dataset", "doctor", "draw", "errors", "export", "fetch",
+    "formats", "frames", "infer", "metrics", "mini", "models", "run", "sources", "state", "train", "transforms",
+    "tubes", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -37,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+PROPOSAL_SUFFIXES = (".pkl", ".parquet", ".csv")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Layout:
     """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1", "v2.2" or "own".
 
     "own" is anybody's data set (formats.import_data): other classes, any length, times from the video's beginning.
+    Of the real AVA, the folders are MMAction2's, so that one made for it is found as it is: annotations/ (there the
+    proposals may lie too), videos/ (uncut), videos_15min/ (cuts), rawframes/ (jpgs).
     """
 
     root: Path
@@ -84,8 +87,18 @@ class Layout:
 
     @property
     def videos(self):
-        """Folder of <video_id>.mp4|mkv|webm…, each a cut that begins at second `start`."""
+        """Folder of <video_id>.mp4|mkv|webm…: AVA's as they were downloaded, others from second `start` on."""
         return self.root / "videos"
+
+    @property
+    def cuts(self):
+        """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second `start`."""
+        return self.root / "videos_15min"
+
+    def cut(self, path):
+        """(start, length) in seconds of the part of this video file that counts; None: all of it."""
+        uncut = self.version in ("v2.1", "v2.2") and Path(path).parent == self.videos
+        return (self.start, 901) if uncut else None
 
     def csv(self, split):
         return self.annotations / f"ava_{split}_{self.version}.csv"
@@ -108,14 +121,24 @@ class Layout:
         return self.annotations / f"{stem}{ending[self.version]}.pbtxt"
 
     def proposals(self, split):
+        """The person boxes: the published pickle, or beside it the same table as .parquet or .csv."""
         maker = self.version if self.version in ("mini", "own") else "FAIR.recall_93.9"
-        return self.root / "proposals" / f"ava_dense_proposals_{split}.{maker}.pkl"
+        stem = f"ava_dense_proposals_{split}.{maker}"
+        places = [f / f"{stem}{s}" for f in (self.root / "proposals", self.annotations) for s in PROPOSAL_SUFFIXES]
+        return next((place for place in places if place.is_file()), places[0])
 
     def video_path(self, video_id):
-        """The file of one video, whatever its suffix. Raises FileNotFoundError that names what was looked for."""
-        for suffix in VIDEO_SUFFIXES:
-            if (path := self.videos / f"{video_id}{suffix}").is_file():
+        """Where a video's frames come from: the folder of its jpgs, the file of its cut, or of the whole of it.
+
+        Raises FileNotFoundError that names what was looked for.
+        """
+        for folder in ("rawframes", "frames"):
+            if (path := self.root / folder / video_id).is_dir():
                 return path
+        for folder in (self.cuts, self.videos):
+            for suffix in VIDEO_SUFFIXES:
+                if (path := folder / f"{video_id}{suffix}").is_file():
+                    return path
         raise FileNotFoundError(
             f"{self.videos / video_id}{{{','.join(VIDEO_SUFFIXES)}}}: no such video; prepare the data"
         )

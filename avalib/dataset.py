@@ -6,20 +6,23 @@ Annotations are kept as flat arrays with offsets, not as objects per row. Every 
 Source of the rules: MMAction2 v0.10.0 ava_dataset.py.
 """
 
-import os
-from collections import OrderedDict
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import time
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
-from tqdm.auto import tqdm
 
-from avalib import annotations, boxes, numbering, transforms, video
+from avalib import annotations, boxes, numbering, transforms
+from avalib.frames import FrameSource, build_cache, cache_path, open_frames
 from avalib.models import targets
+from avalib.packed import VideoError
+
+__all__ = [
+    "ClipDataset", "FrameSource", "Keyframes", "Loader", "TestBatches", "TrainingBatches", "build_cache", "cache_path",
+    "collate", "example", "load_keyframes", "loader", "open_frames",
+]  # fmt: skip
 
 MAX_PROPOSALS = 1000
 KEY = ["video_id", "timestamp"]
@@ -104,118 +107,13 @@ def _select_proposals(table, keys, person_score):
     return pd.concat([table, whole] if len(whole) else [table]).sort_values("frame", kind="stable")
 
 
-class FrameSource:
-    """Frames of a layout's videos by their numbers at 30 fps, from the cache where there is one, else the video itself.
-
-    Readers are opened when first used and kept, at most `open_files` a process; workers open their own.
-    """
-
-    def __init__(self, layout, cache_short_side=None, open_files=16):
-        self.layout, self.cache_short_side, self.open_files = layout, cache_short_side, open_files
-        self._readers = OrderedDict()
-
-    def reader(self, video_id):
-        """The open reader of one video (video.PackedFrames or video.Video)."""
-        if video_id in self._readers:
-            self._readers.move_to_end(video_id)
-            return self._readers[video_id]
-        if self.cache_short_side:
-            reader = video.PackedFrames(cache_path(self.layout, video_id, self.cache_short_side))
-        else:
-            reader = video.Video(self.layout.video_path(video_id))
-        self._readers[video_id] = reader
-        if len(self._readers) > self.open_files:
-            self._readers.popitem(last=False)[1].close()
-        return reader
-
-    def __getstate__(self):
-        return {**self.__dict__, "_readers": OrderedDict()}  # open files do not travel to workers
-
-
-def cache_path(layout, video_id, short_side):
-    """Where the packed frames of a video at this short side are kept."""
-    return layout.root / "cache" / f"short_{short_side}" / f"{video_id}.frames"
-
-
-def open_frames(layout, recipe, keyframes, progress=True):
-    """A FrameSource for these lists of keyframes, every video of which is there; packed first if the recipe says so.
-
-    Raises FileNotFoundError that names and counts the missing videos and the keyframes they cost.
-    """
-    check_videos(layout, keyframes)
-    if recipe.cache_short_side:
-        video_ids = [v for k in keyframes for v in k.video_ids]
-        build_cache(layout, video_ids, recipe.cache_short_side, progress=progress)
-    return FrameSource(layout, recipe.cache_short_side)
-
-
-def check_videos(layout, keyframes):
-    """Raise FileNotFoundError if a video of these lists of keyframes is not on disk."""
-    every = np.concatenate([k.video_ids for k in keyframes])
-    names, counts = np.unique(every, return_counts=True)
-    missing = {}
-    for name, count in zip(names, counts, strict=True):
-        try:
-            layout.video_path(name)
-        except FileNotFoundError:
-            missing[name] = count
-    if missing:
-        raise FileNotFoundError(
-            f"{layout.videos}: {len(missing)} of {len(names)} videos are missing, with {sum(missing.values())} of "
-            f"{len(every)} keyframes: {', '.join(missing)}. Run notebook 01, or take their rows out of the csv."
-        )
-
-
-def build_cache(layout, video_ids, short_side, workers=None, progress=True):
-    """Pack the frames of these videos at `short_side` as JPEGs, in parallel; what is there already stays. -> bytes.
-
-    Random access to training clips is ten times faster than from H.264. Interrupted, it goes on at the next call.
-    Raises OSError that names and counts the videos that can't be read, when the others are done.
-    """
-    paths = {v: cache_path(layout, v, short_side) for v in dict.fromkeys(video_ids)}
-    missing = [v for v, path in paths.items() if not _is_newer(path, layout.video_path(v))]
-    if missing:
-        next(iter(paths.values())).parent.mkdir(parents=True, exist_ok=True)
-        _pack(layout, {v: paths[v] for v in missing}, short_side, workers, progress)
-    return sum(path.stat().st_size for path in paths.values())
-
-
-def _is_newer(packed, source):
-    """Whether the packed file is there and was made after the video it stands for: a new video is packed anew."""
-    return packed.exists() and packed.stat().st_mtime_ns >= source.stat().st_mtime_ns
-
-
-def _one_thread():
-    torch.set_num_threads(1)
-
-
-def _pack(layout, paths, short_side, workers, progress):
-    context = get_context("spawn")  # fork is unsafe once torch has started threads
-    failed = []
-    workers = workers or min(os.cpu_count(), len(paths))
-    # one thread each: two processes with a thread pool each would wait for one another
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
-        jobs = [pool.submit(video.build_cache, layout.video_path(v), path, short_side) for v, path in paths.items()]
-        bar = tqdm(
-            total=len(jobs), desc=f"packing frames at short side {short_side}", unit="video", disable=not progress
-        )
-        for job in as_completed(jobs):
-            if isinstance(job.exception(), video.VideoError):
-                failed.append(str(job.exception()))
-            else:
-                job.result()
-            bar.update()
-        bar.close()
-    if failed:
-        raise OSError(f"{len(failed)} of {len(jobs)} videos can't be read: " + "; ".join(failed))
-
-
 class ClipDataset(Dataset):
     """Clips of keyframes. Indexed by (epoch, k) or by k alone (epoch 0).
 
     -> dict: clip (T,H,W,3) uint8 tensor; boxes (n,4) float32 pixels of it; index k; and in training targets (n,81)
     float32. Training boxes are those of `targets.training_boxes` that have an action: the others cost time and never
-    enter the loss. Test boxes are the proposals, unclipped.
+    enter the loss. Test boxes are the proposals, unclipped. Where the video fails, "lost" says why: in training another
+    keyframe stands in, in test there is nothing but its index; see Loader.
     """
 
     def __init__(self, keyframes, entry, recipe, frames, training):
@@ -227,17 +125,34 @@ class ClipDataset(Dataset):
 
     def __getitem__(self, item):
         epoch, k = item if isinstance(item, tuple) else (0, item)
+        try:
+            return self._sample(epoch, k)
+        except VideoError as error:
+            return {"index": k, "lost": str(error)} | (self._stand_in(epoch, k) if self.training else {})
+
+    def _sample(self, epoch, k):
         rng = np.random.default_rng([self.recipe.seed, epoch, k])
         clip = self._frames(k, rng)
         sample = self._training(clip, k, rng) if self.training else self._test(clip, k)
         return {"index": k, **sample, "clip": torch.from_numpy(sample["clip"])}
 
+    def _stand_in(self, epoch, k):
+        """What a training batch gets for a lost keyframe, so that it keeps its size: another one, drawn at random."""
+        for other in np.random.default_rng([self.recipe.seed, epoch, k, 1]).permutation(len(self))[:100]:
+            try:
+                return self._sample(epoch, int(other))
+            except VideoError:
+                continue
+        raise VideoError(f"{self.frames.layout.root}: 100 keyframes tried, none of their frames can be read")
+
     def _frames(self, k, rng):
         """(T,H,W,3) uint8, jittered in training (and in test if the recipe says so)."""
-        reader = self.frames.reader(self.keyframes.video_ids[k])
+        video_id, timestamp = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
+        self.frames.check(video_id, timestamp)
+        reader = self.frames.reader(video_id)
         jitter = rng if self.training or self.recipe.jitter_at_test else None
         numbers = transforms.frame_numbers(
-            self.keyframes.timestamps[k],
+            timestamp,
             self.entry.clip_len,
             self.entry.frame_interval,
             last=min(reader.n_ava_frames, self.keyframes.last_frame),
@@ -273,13 +188,20 @@ class ClipDataset(Dataset):
 
 
 def collate(samples):
-    """Samples of one frame size -> clips (B,T,H,W,3) uint8, rois (N,5) float32, index (B,), targets (N,81)."""
-    batch = {
-        "clips": torch.stack([s["clip"] for s in samples]),
-        "rois": torch.from_numpy(boxes.rois([s["boxes"] for s in samples])),
-        "index": torch.tensor([s["index"] for s in samples]),
-    }
-    if "targets" in samples[0]:
+    """Samples of one frame size -> clips (B,T,H,W,3) uint8, rois (N,5) float32, index (B,), targets (N,81).
+
+    "lost": [(k, reason)] of keyframes whose video failed, if there are any; without a single good one, nothing else.
+    """
+    lost = [(s["index"], s["lost"]) for s in samples if "lost" in s]
+    samples = [s for s in samples if "clip" in s]
+    batch = {"lost": lost} if lost else {}
+    if samples:
+        batch |= {
+            "clips": torch.stack([s["clip"] for s in samples]),
+            "rois": torch.from_numpy(boxes.rois([s["boxes"] for s in samples])),
+            "index": torch.tensor([s["index"] for s in samples]),
+        }
+    if samples and "targets" in samples[0]:
         batch["targets"] = torch.from_numpy(np.concatenate([s["targets"] for s in samples]))
     return batch
 
@@ -321,9 +243,40 @@ class TestBatches:
         return iter(self.batches)
 
 
+class Loader(DataLoader):
+    """A DataLoader that watches what is lost: a keyframe whose frames can't be read is counted and, once a video, said.
+
+    lost: {k: reason}; clips_per_s: what the last pass over it brought, waiting for the network's work included.
+    Raises VideoError when more than `max_lost` of all keyframes are lost.
+    """
+
+    lost, clips_per_s, max_lost = None, 0.0, 0.01
+
+    def __iter__(self):
+        self.lost, clips, started = self.lost or {}, 0, time.perf_counter()
+        for batch in super().__iter__():
+            self._note(batch.pop("lost", ()))
+            if batch:
+                clips += len(batch["clips"])
+                self.clips_per_s = clips / (time.perf_counter() - started)
+                yield batch
+
+    def _note(self, lost):
+        for k, reason in lost:
+            if reason not in self.lost.values() and k not in self.lost:
+                print(f"left out: {reason}")
+            self.lost[k] = reason
+        if len(self.lost) > self.max_lost * len(self.dataset):
+            reasons = "; ".join(list(dict.fromkeys(self.lost.values()))[:5])
+            raise VideoError(
+                f"{len(self.lost)} of {len(self.dataset)} keyframes are lost, more than the {self.max_lost:.0%} that "
+                f"may be: {reasons}. avalib.check finds what is damaged; get those videos again"
+            )
+
+
 def loader(dataset, batches, workers=0):
-    """A DataLoader of `dataset` over `batches` (TrainingBatches or TestBatches) in `workers` processes."""
-    return DataLoader(
+    """A Loader of `dataset` over `batches` (TrainingBatches or TestBatches) in `workers` processes."""
+    return Loader(
         dataset,
         batch_sampler=batches,
         collate_fn=collate,

@@ -76,13 +76,30 @@ def check_sha256(path, expected):
         )
 
 
-def fetch(url, sha256=None, path=None, mirror=None, progress=True, timeout_s=30.0, retries=5, backoff_s=1.0):
+def is_url(place):
+    """Whether a mirror is a server's address (else it is a folder)."""
+    return str(place).startswith(("http://", "https://"))
+
+
+def size(url, timeout_s=10.0):
+    """Bytes of the file at `url` as its server tells them, None where it doesn't; for plans, so it never raises."""
+    try:
+        request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "avalib"})
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+            length = answer.headers.get("Content-Length")
+            return int(length) if length else None
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def fetch(url, sha256=None, path=None, mirror=None, progress=True, timeout_s=30.0, retries=5, backoff_s=1.0, stop=None):
     """The local path of the file at `url`, downloaded unless it is there already.
 
     sha256: the hash or its beginning, checked after a download and at every later use; path: where to put the file
     (default: the cache); mirror: a folder or a base URL to take it from instead (default: AVALIB_MIRROR);
     timeout_s: longest silence, and the window over which a trickle under 1 kB/s counts as a stall;
-    retries: attempts in a row that may fail, `backoff_s` apart and doubling.
+    retries: attempts in a row that may fail, `backoff_s` apart and doubling; stop: a threading.Event that, when set,
+    ends the download (what came is kept).
 
     Raises FetchError: refused or unknown address, a web page instead of a file, wrong hash, disk full, out of retries.
     """
@@ -90,14 +107,14 @@ def fetch(url, sha256=None, path=None, mirror=None, progress=True, timeout_s=30.
     if parts.scheme not in ("http", "https") or not Path(parts.path).name:
         raise FetchError(f"{url}: not the http(s) address of a file")
     mirror = mirror or os.environ.get("AVALIB_MIRROR")
-    if mirror and not str(mirror).startswith(("http://", "https://")):
+    if mirror and not is_url(mirror):
         return _from_folder(Path(mirror), url, sha256)
     path = Path(path) if path else cache_dir() / parts.netloc.replace(":", "_") / _relative(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _lock(path):
         if path.exists() and not _damaged(path, sha256):
             return path
-        settings = dict(progress=progress, timeout_s=timeout_s, retries=retries, backoff_s=backoff_s)
+        settings = dict(progress=progress, timeout_s=timeout_s, retries=retries, backoff_s=backoff_s, stop=stop)
         addresses = [url]
         if mirror:
             base = str(mirror).rstrip("/")
@@ -161,7 +178,7 @@ def _lock(path):
         yield
 
 
-def _download(url, path, expected, progress, timeout_s, retries, backoff_s):
+def _download(url, path, expected, progress, timeout_s, retries, backoff_s, stop):
     """Attempts until the file is whole, then the hash, then its name. One that brought 1 MB starts the count anew."""
     part = path.with_name(path.name + ".part")
     failures, pieces, second_chance = 0, 1 + part.exists(), True
@@ -169,7 +186,7 @@ def _download(url, path, expected, progress, timeout_s, retries, backoff_s):
         while True:
             before = _size(part)
             try:
-                _attempt(url, part, expected, bar, timeout_s)
+                _attempt(url, part, expected, bar, timeout_s, stop)
             except _Interrupted as error:
                 failures = 1 if _size(part) - before >= 1 << 20 else failures + 1
                 pieces += 1
@@ -211,7 +228,7 @@ def _discard(part):
     _tag(part).unlink(missing_ok=True)
 
 
-def _attempt(url, part, expected, bar, timeout_s):
+def _attempt(url, part, expected, bar, timeout_s, stop):
     """One request, from where the part ends. Returns when the file is whole; raises _Interrupted or FetchError."""
     try:
         with _open(url, part, expected, timeout_s) as answer:
@@ -221,7 +238,7 @@ def _attempt(url, part, expected, bar, timeout_s):
             bar.total, bar.n = total, start
             bar.refresh()
             _check_space(part, total, start)
-            _receive(answer, url, part, start, bar, timeout_s)
+            _receive(answer, url, part, start, bar, timeout_s, stop)
             if total is not None and _size(part) != total:
                 raise _Interrupted(f"the connection ended at {_size(part):,} of {total:,} bytes")
     except urllib.error.HTTPError as error:
@@ -273,7 +290,7 @@ def _refused(url, part, error):
     raise refusal from error
 
 
-def _receive(answer, url, part, start, bar, timeout_s):
+def _receive(answer, url, part, start, bar, timeout_s, stop=None):
     """Append the answer's bytes to the part as they come, watching for silence, trickles and web pages."""
     block = answer.read1(CHUNK)
     if start == 0 and is_html(block) and Path(urlsplit(url).path).suffix not in (".html", ".htm"):
@@ -286,6 +303,8 @@ def _receive(answer, url, part, start, bar, timeout_s):
         while block:
             file.write(block)
             bar.update(len(block))
+            if stop is not None and stop.is_set():
+                raise FetchError(f"{url}: stopped; {file.tell():,} bytes are kept, the next call goes on from there")
             arrived += len(block)
             if (elapsed := time.monotonic() - window) > timeout_s:
                 if arrived < 1000 * elapsed:

@@ -81,21 +81,28 @@ def score(model, keyframes, recipe, frames, device="auto", precision="auto", bat
 
     model: Detector; keyframes: dataset.Keyframes; frames: dataset.FrameSource.
     -> (scores, rows): scores (P,81) float32 0..1, one row a proposal, in keyframe order (the order of
-    keyframes.proposals_norm); and the proposals' boxes (P,4) 0..1, as they came back from the resized frame.
+    keyframes.proposals_norm); and the proposals' boxes (P,4) 0..1, as they came back from the resized frame. Both are
+    NaN where the frames could not be read (said, and an error beyond 1 % of the keyframes).
     """
     device = choose_device(device)
     dtype = choose_precision(precision, device)
     model = model.to(device).eval()
     clips = dataset.ClipDataset(keyframes, model.entry, recipe, frames, training=False)
     batches = dataset.TestBatches(keyframes.video_ids, batch_size)
-    scores, found = [], []
+    start = keyframes.proposal_start
+    columns = model.roi_head.bbox_head.fc_cls.out_features
+    scores = np.full((start[-1], columns), np.nan, np.float32)
+    found = np.full((start[-1], 4), np.nan, np.float32)
     for batch in tqdm(dataset.loader(clips, batches, workers), desc="scoring", unit="batch", disable=not progress):
+        rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
         height, width = batch["clips"].shape[2:4]
         with autocast(device, dtype):
             logits = model(transforms.normalise(batch["clips"].to(device, non_blocking=True)), batch["rois"].to(device))
-        scores.append(logits.float().sigmoid().cpu().numpy())
-        found.append(boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height))
-    return np.concatenate(scores), np.concatenate(found)
+        scores[rows] = logits.float().sigmoid().cpu().numpy()
+        if np.isnan(scores[rows]).any():
+            raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
+        found[rows] = boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)
+    return scores, found
 
 
 def proposals_table(keyframes):
@@ -111,12 +118,13 @@ def detections(keyframes, scores, boxes_norm):
     """Scores as a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
 
     Every proposal gets all actions (AVA's 80): no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order,
-    then action, then proposal.
+    then action, then proposal. A proposal without scores (NaN) gives no rows.
     """
     count, n_actions = np.diff(keyframes.proposal_start), scores.shape[1] - 1
     frame = np.repeat(np.arange(len(keyframes)), count)  # keyframe of every proposal
-    proposal = np.repeat(np.arange(len(frame)), n_actions)
-    action = np.tile(np.arange(1, n_actions + 1), len(frame))
+    scored = np.flatnonzero(~np.isnan(scores[:, 0]))
+    proposal = np.repeat(scored, n_actions)
+    action = np.tile(np.arange(1, n_actions + 1), len(scored))
     order = np.lexsort((proposal, action, frame[proposal]))
     proposal, action = proposal[order], action[order]
     table = pd.DataFrame(boxes_norm[proposal].astype(np.float64), columns=["x1", "y1", "x2", "y2"])

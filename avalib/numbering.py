@@ -1,9 +1,12 @@
 """Which frame of a video the published recipe's jpg extraction would have given which number.
 
 Proved against the ffmpeg program itself (4.2, 5.1 and 9.0): mp4, mov, mkv, webm, avi at 10 to 120 fps and variable
-rates, with B-frames, open GOPs, edit lists, sound that starts earlier or later. One known difference: an mkv whose AAC
-sound has a codec delay starts a few hundredths of a second earlier for FFmpeg up to 6.0, which can shift it by a slot;
-and an AVI whose packets hold two frames each (old XviD) is numbered as if its rate were constant.
+rates, with B-frames, open GOPs, edit lists, sound that starts earlier or later. One known difference: an AVI whose
+packets hold two frames each (old XviD) is numbered as if its rate were constant.
+
+AVA's own step before that, the cut (`-ss 900 -t 901 -i VIDEO -r 30 CUT.mp4`), gives the same numbers when the grid's
+origin moves to second 900: frames from there on count (proved for mp4, mkv and webm originals, FFmpeg 5.1). A CUT
+kept as mkv or webm is another matter: FFmpeg re-times those loosely, and they come out up to two frames apart.
 """
 
 from fractions import Fraction
@@ -13,6 +16,16 @@ import numpy as np
 AVA_FPS = 30
 START = 900  # the second at which AVA's cuts begin: that of frame number 1
 LAST_FRAME = 26999  # the original's clips stop at this frame number, whatever the video's length
+
+
+def within(ticks, tick_s, start_s, length_s):
+    """The frames that `-ss START -t LENGTH` keeps, as a slice: from the first one at or after the start, for `length_s`
+    from that one on. ticks (N,) ints in units of tick_s, ascending; start_s Fraction, seconds.
+    """
+    first = int(np.searchsorted(ticks, round(Fraction(start_s) / tick_s)))
+    if first == len(ticks):
+        return slice(first, first)
+    return slice(first, int(np.searchsorted(ticks, ticks[first] + round(Fraction(length_s) / tick_s))))
 
 
 def ava_numbering(ticks, durations, tick_s, fps, start_s=0, alone=True, since_ffmpeg_6_1=False):

@@ -55,22 +55,12 @@ def pack(video, path, short_side, quality=90):
     Scaled as the published recipe does (bilinear on uint8, no antialias), so that 256 for testing and 256..320 for
     training are what they would have been but for the JPEGs. A frame that is repeated is stored once.
     """
-    import torch
-    from torchvision.io import encode_jpeg
-    from torchvision.transforms.v2 import functional as tv
-
-    scale = short_side / min(video.height, video.width)
-    size = [int(video.height * scale + 0.5), int(video.width * scale + 0.5)]
-    starts, lengths, last = [], [], None
+    size, starts, lengths, last = _scaled_size(video, short_side), [], [], None
     with whole_file(path) as part, open(part, "wb") as file:
         file.write(MAGIC)
         for frame in video.iter_ava_frames():
             if frame is not last:
-                chw = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)
-                if list(chw.shape[1:]) != size:
-                    chw = tv.resize(chw[None], size, antialias=False)[0]
-                jpeg = encode_jpeg(chw.contiguous(), quality).numpy().tobytes()
-                start = file.tell()
+                jpeg, start = _encode(frame, size, quality), file.tell()
                 file.write(jpeg)
             starts.append(start)
             lengths.append(len(jpeg))
@@ -88,6 +78,29 @@ def pack(video, path, short_side, quality=90):
         file.write(json.dumps(header).encode())
         file.write(TAIL.pack(index, MAGIC))
     return Path(path)
+
+
+def trial(video, short_side, count=30, quality=90):
+    """(bytes, frames) of the first `count` AVA-numbered frames of `video`, encoded as `pack` would and thrown away."""
+    count, size = min(count, video.n_ava_frames), _scaled_size(video, short_side)
+    return sum(len(_encode(frame, size, quality)) for frame in video.iter_ava_frames(1, count + 1)), count
+
+
+def _scaled_size(video, short_side):
+    scale = short_side / min(video.height, video.width)
+    return [int(video.height * scale + 0.5), int(video.width * scale + 0.5)]
+
+
+def _encode(frame, size, quality):
+    """One frame (H,W,3) uint8 at `size` (height, width) as JPEG bytes."""
+    import torch
+    from torchvision.io import encode_jpeg
+    from torchvision.transforms.v2 import functional as tv
+
+    chw = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)
+    if list(chw.shape[1:]) != size:
+        chw = tv.resize(chw[None], size, antialias=False)[0]
+    return encode_jpeg(chw.contiguous(), quality).numpy().tobytes()
 
 
 class _Jpegs:
@@ -172,10 +185,11 @@ class JpegFolder(_Jpegs):
 
     def __init__(self, path):
         self.path = Path(path)
-        found = {}
-        for name in sorted(os.listdir(path)) if self.path.is_dir() else []:
-            if match := re.fullmatch(r".+_(\d{5,6})\.jpe?g", name):
-                found[int(match[1])] = name
+        names, found = os.listdir(path) if self.path.is_dir() else [], {}
+        for stem in ("img", re.escape(self.path.name), r"(?!flow_).+"):  # optical flow may lie in the same folder
+            found = {int(m[1]): m[0] for name in names if (m := re.fullmatch(stem + r"_(\d{5,6})\.jpe?g", name))}
+            if found:
+                break
         if not found:
             raise VideoError(f"{path}: no folder with frames named img_00001.jpg or {self.path.name}_000001.jpg")
         gaps = set(range(1, max(found) + 1)) - found.keys()

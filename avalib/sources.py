@@ -1,14 +1,16 @@
-"""Where data comes from, by name. Now: the rendered mini-AVA, and what was brought in by `import_data`."""
+"""Where data comes from, by name: the rendered mini-AVA, the real AVA, and what was brought in by `import_data`."""
 
 import difflib
+import json
 import os
 from pathlib import Path
 
 import pandas as pd
 
-from avalib import annotations, formats, mini, video
+from avalib import annotations, ava, formats, frames, mini
 
-DATASETS = tuple(mini.SIZES)
+AVA = {"ava2.1": "v2.1", "ava2.2": "v2.2"}
+DATASETS = (*mini.SIZES, *AVA)
 
 
 def data_root():
@@ -16,20 +18,37 @@ def data_root():
     return Path(os.environ.get("AVALIB_DATA", "data"))
 
 
-def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True):
-    """The named data set on disk, made if it isn't there: -> annotations.Layout.
+def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True, again=False, **options):
+    """The named data set on disk, made or downloaded if it isn't there: -> annotations.Layout.
 
-    dataset: a size of the rendered mini-AVA (mini.SIZES), or the name of one's own (import_data). Raises ValueError,
-    with a suggestion, for another name.
+    dataset: a size of the rendered mini-AVA (mini.SIZES), or "ava2.1" or "ava2.2", the real one (options: see
+    ava.prepare), which share their folder and videos, or the name of one's own (import_data). A real one that was
+    prepared is taken as it is, with what could not be had told; again=True tries to get that.
+    Raises ValueError, with a suggestion, for another name.
     """
+    layout = find(dataset, root, seed)
+    if layout.version == "own":
+        return layout
+    if dataset in AVA:
+        record = ava.record_path(layout)
+        if record.is_file() and not again:
+            print(ava.told(layout, json.loads(record.read_text())))
+        else:
+            ava.prepare(layout, workers=workers, progress=progress, **options)
+        return layout
+    return mini.render(layout.root, size=dataset, seed=seed, workers=workers, progress=progress)
+
+
+def find(dataset, root=None, seed=0):
+    """Where the named data set lies or would lie: an annotations.Layout. Raises ValueError as `prepare` does."""
     if dataset not in DATASETS and (own := formats.open_own(root or data_root() / dataset)):
         return own
     if dataset not in DATASETS:
         near = difflib.get_close_matches(dataset, DATASETS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
-    root = Path(root) if root else data_root() / f"{dataset}-seed{seed}"
-    return mini.render(root, size=dataset, seed=seed, workers=workers, progress=progress)
+    usual = "ava" if dataset in AVA else f"{dataset}-seed{seed}"
+    return annotations.Layout(root or data_root() / usual, AVA.get(dataset, "mini"))
 
 
 def import_data(source, format, name, root=None, **options):
@@ -77,14 +96,13 @@ def survey(layout, splits=("train", "val")):
 
 def _describe_video(layout, video_id):
     try:
-        path = layout.video_path(video_id)
-        with video.Video(path) as opened:
+        with frames.open_video(layout, video_id) as opened:
             return {
-                "file": path.name,
-                "fps": round(opened.fps, 3),
+                "file": opened.path.name,
+                "fps": round(getattr(opened, "fps", 30.0), 3),
                 "width": opened.width,
                 "height": opened.height,
-                "seconds": round(opened.duration_s, 2),
+                "seconds": round(getattr(opened, "duration_s", opened.n_ava_frames / 30), 2),
                 "frames": opened.n_ava_frames,
                 "problem": "",
             }

@@ -13,10 +13,10 @@ import av
 import numpy as np
 from PIL import Image
 
-from avalib.numbering import ava_numbering
-from avalib.packed import JpegFolder, PackedFrames, VideoError, checked, pack, whole_file
+from avalib.numbering import ava_numbering, within
+from avalib.packed import JpegFolder, PackedFrames, VideoError, checked, whole_file
 
-__all__ = ["JpegFolder", "PackedFrames", "Video", "VideoError", "build_cache", "write_gif", "write_mp4"]
+__all__ = ["JpegFolder", "PackedFrames", "PacketIndex", "Video", "VideoError", "duration_s", "write_gif", "write_mp4"]
 
 
 def open_container(path):
@@ -86,10 +86,13 @@ class Video:
     n_frames (native), n_ava_frames, ava_index (native frame of each AVA number), duration_s, times_s (n_frames,)
     float64 from the first frame, missing_frames (what the header promises and a truncated file doesn't have).
     Raises VideoError. Not thread-safe; open one per worker. `threads`: the decoder's, 0 means one per core.
+
+    cut: (start, length) in seconds, AVA's is (900, 901): the AVA numbers are then those of the frames that
+    `ffmpeg -ss START -t LENGTH -i FILE -r 30 CUT.mp4` leaves; native frames are the file's all the same.
     """
 
-    def __init__(self, path, threads=1, index=None, since_ffmpeg_6_1=False):
-        self.path, self.since_ffmpeg_6_1 = Path(path), since_ffmpeg_6_1
+    def __init__(self, path, threads=1, index=None, since_ffmpeg_6_1=False, cut=None):
+        self.path, self.since_ffmpeg_6_1, self.cut = Path(path), since_ffmpeg_6_1, cut
         self._container = open_container(path)
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = threads
@@ -135,14 +138,32 @@ class Video:
             stream, kind, durations = self._stream, self._container.format.name, self.index.duration[self._packet_of]
             if "mp4" in kind and not self.since_ffmpeg_6_1 and (self.index.pts != self.index.dts).any():
                 durations = np.zeros_like(durations)  # older FFmpeg knew none where mp4 has B-frames
-            start_s = Fraction(self._container.start_time or 0, av.time_base)
-            if kind == "mpegts":  # the start of what is used, not of the file
-                start_s = (stream.start_time or 0) * stream.time_base
+            start_s, part = self._start_s(kind), slice(None)
+            if self.cut:
+                start_s += Fraction(self.cut[0])
+                part = within(self._ticks, stream.time_base, start_s, self.cut[1])
+                if part.start == part.stop:
+                    raise VideoError(
+                        f"{self.path}: is {self.duration_s:.1f} s long and has nothing from second {self.cut[0]} on; "
+                        "expected an uncut video (a cut belongs into the folder of the cuts)"
+                    )
             fps, alone = float(stream.guessed_rate or self.fps), len(self._container.streams) == 1
-            self._ava_index = ava_numbering(
-                self._ticks, durations, stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
+            self._ava_index = (part.start or 0) + ava_numbering(
+                self._ticks[part], durations[part], stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
             )
         return self._ava_index
+
+    def _start_s(self, kind):
+        """Where FFmpeg puts second 0: the earliest start of a stream (Fraction, seconds)."""
+        if kind == "mpegts":  # the start of what is used, not of the file
+            return (self._stream.start_time or 0) * self._stream.time_base
+        starts = [Fraction(self._container.start_time or 0, av.time_base)]
+        if "matroska" in kind and self._container.streams.audio and not self.since_ffmpeg_6_1:
+            # later versions leave out what the sound's decoder skips
+            with open_container(self.path) as fresh:
+                first = next((p for p in fresh.demux(fresh.streams.audio[:1]) if p.pts is not None), None)
+            starts += [first.pts * first.time_base] if first else []
+        return min(starts)
 
     @property
     def n_ava_frames(self):
@@ -262,10 +283,10 @@ class Video:
         self.close()
 
 
-def build_cache(video_path, cache_path, short_side, quality=90):
-    """Decode a whole video once, in order, and keep its AVA-numbered frames for PackedFrames; returns cache_path."""
-    with Video(video_path) as video:
-        return pack(video, cache_path, short_side, quality)
+def duration_s(path):
+    """How long the container says it is, in seconds, without reading it through. Raises VideoError."""
+    with open_container(path) as container:
+        return (container.duration or 0) / av.time_base
 
 
 def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfast", times_s=None, threads=0):

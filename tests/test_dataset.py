@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from avalib import annotations, dataset, transforms, zoo
+from avalib.packed import VideoError
 
 ENTRY = zoo.get("slowonly_r50")
 RECIPE = zoo.customise(zoo.mini_recipe(ENTRY), short_side=48, cache_short_side=None)
@@ -129,7 +130,7 @@ def test_missing_and_unreadable_videos_are_named_and_counted(tiny, tmp_path):
     keyframes = [dataset.load_keyframes(layout, "train")]
     names = list(dict.fromkeys(keyframes[0].video_ids))
     layout.video_path(names[0]).unlink()
-    with pytest.raises(FileNotFoundError, match=f"1 of 2 videos are missing.*keyframes: {names[0]}"):
+    with pytest.raises(VideoError, match=f"1 of 2 videos are missing.*keyframes .*more than the 1%.*{names[0]}"):
         dataset.open_frames(layout, RECIPE, keyframes)
     layout.video_path(names[1]).write_bytes(b"not a video")
     with pytest.raises(OSError, match=f"1 of 1 videos can't be read.*{names[1]}"):

@@ -9,9 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"},
     {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints"},
-    {"metrics", "tubes", "weights", "dataset", "mini", "export", "formats"},
+    {"frames"},
+    {"ava", "metrics", "tubes", "weights", "dataset", "mini", "export", "formats"},
     {"infer", "errors", "sources", "state"},
-    {"train", "draw"},
+    {"train", "draw", "doctor"},
 ]
 OWNERS = {
     "av": {"video"},

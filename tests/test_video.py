@@ -12,6 +12,7 @@ from PIL import Image
 
 from avalib import video
 from avalib.numbering import ava_numbering
+from avalib.packed import pack
 
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 VARIABLE = np.cumsum([0] + [1 / 30, 1 / 60, 0.1, 1 / 24, 0.2, 1 / 30, 1 / 60, 1 / 60, 0.5, 1 / 24] * 2)
@@ -250,7 +251,8 @@ def test_gif_has_one_palette_and_keeps_time_and_colours(tmp_path):
 
 def test_packed_frames_are_the_videos(tmp_path):
     path = made(tmp_path, "v.mp4", 25)
-    cache = video.build_cache(path, tmp_path / "cache" / "v.frames", short_side=48)
+    with video.Video(path) as v:
+        cache = pack(v, tmp_path / "cache" / "v.frames", short_side=48)
     with video.Video(path) as v, video.PackedFrames(cache) as packed:
         assert (packed.n_ava_frames, packed.width, packed.height) == (v.n_ava_frames, 96, 48)
         assert packed.original_size == (128, 64)

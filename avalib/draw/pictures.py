@@ -3,10 +3,11 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from avalib import run, video
+from avalib import run
 from avalib.draw import tags
 from avalib.draw.people import Person, people_at
 from avalib.draw.tags import BLUE, GREEN, TITLE
+from avalib.frames import open_video
 
 KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in AVA's seconds"
 MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
@@ -170,7 +171,7 @@ def keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=
 
 def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
-    with video.Video(layout.video_path(video_id)) as reader:
+    with open_video(layout, video_id) as reader:
         number = min(max(1, round((timestamp - layout.start) * 30) + 1), reader.n_ava_frames)
         return scaled(reader.ava_frames([number])[0], width)
 

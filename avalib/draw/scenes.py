@@ -13,6 +13,7 @@ from avalib.draw.people import between, by_time
 from avalib.draw.pictures import grid, overlay, scaled
 from avalib.draw.rows import named_as
 from avalib.draw.tags import BLUE, DASHED_BLUE, GREEN, KEEP, TITLE, of_model, of_person
+from avalib.frames import open_video
 from avalib.video import Video, write_gif, write_mp4
 
 
@@ -74,7 +75,7 @@ def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=1
     if not len(rows):
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = _liveliest(rows, seconds) if start is None else float(start)
-    with Video(layout.video_path(video_id)) as reader:
+    with open_video(layout, video_id) as reader:
         first, count = (start - layout.start) * 30 + 1, reader.n_ava_frames
         numbers = np.round(first + np.arange(round(seconds * fps)) * 30 / fps).astype(int)
         numbers = numbers[(numbers >= 1) & (numbers <= count)]
