@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from avalib import actions
-from avalib.matching import number_frames
+from avalib.matching import number_frames, run_starts
 from avalib.tables import BOX, NO_ACTION, NO_PERSON, place
 
 
@@ -45,10 +45,11 @@ class Keyframes:
         tables = [table for table in (gt, det, exclusions) if table is not None]
         cats = [table["video_id"].astype("category").array for table in tables]
         self.videos = pd.Index([]).append([c.categories.astype(object) for c in cats]).unique()
-        codes = [self.videos.get_indexer(c.categories)[c.codes] if len(c) else np.zeros(0, int) for c in cats]
-        keys = [_keys(table, code, rules) for table, code in zip(tables, codes, strict=True)]
-        self.gt_video, self.det_video = codes[:2]
-        (self.gt_frame, self.det_frame, *rest), self.n_frames = number_frames(*keys)
+        runs = [_runs(table, c, self.videos, rules) for table, c in zip(tables, cats, strict=True)]
+        keys, videos, counts = zip(*runs, strict=True)
+        numbers, self.n_frames = number_frames(*keys)
+        self.gt_frame, self.det_frame, *rest = map(np.repeat, numbers, counts)
+        self.gt_video, self.det_video = map(np.repeat, videos[:2], counts[:2])
         self.excluded, self.listed, detected = (np.zeros(self.n_frames, bool) for _ in range(3))
         if rest:
             self.excluded[rest[0]] = True
@@ -68,7 +69,10 @@ class Keyframes:
             classes.take(table["action_id"].to_numpy(), mode="clip") for table in (gt, det)
         )
         person = gt["person_id"].to_numpy()
+        ordered = ("action_id", "y1", "x1", "y2", "x2")
+        self.gt_columns, self.det_columns = ([table[c].to_numpy() for c in ordered] for table in (gt, det))
         self.gt_score = np.where(person == NO_PERSON, 1.0, person)  # the originals read person ids as scores
+        self.det_score = det["score"].to_numpy()
 
     def coverage(self):
         return {
@@ -78,10 +82,15 @@ class Keyframes:
         }
 
     def gt_tuples(self, rows):
-        return _tuples(self.gt, self.gt_score, rows)
+        return self._tuples(self.gt_score, self.gt_columns, rows)
 
     def det_tuples(self, rows):
-        return _tuples(self.det, self.det["score"].to_numpy(), rows)
+        return self._tuples(self.det_score, self.det_columns, rows)
+
+    @staticmethod
+    def _tuples(score, columns, rows):
+        """(score, action, y1, x1, y2, x2) of some rows, as the originals hold them."""
+        return list(zip(score[rows].tolist(), *(c[rows].tolist() for c in columns), strict=True))
 
 
 def _check(gt, det, exclusions, name, rules):
@@ -113,23 +122,23 @@ def _check(gt, det, exclusions, name, rules):
         raise ValueError(f"{det.attrs['source']}: no score (8th column); protocol {name} needs one")
 
 
-def _keys(table, video, rules):
-    """A number (int64) for every row's frame."""
+def _runs(table, cats, videos, rules):
+    """(keys, videos, counts) of the runs of rows of one frame: a frame's rows usually stand together, so that millions
+    of them are a few thousand runs."""
     seconds = table["timestamp"].to_numpy()
+    start = run_starts(cats.codes, seconds)
+    video = videos.get_indexer(cats.categories)[cats.codes[start]] if len(start) else np.zeros(0, int)
+    return _keys(seconds[start], video, rules), video.astype(np.int32), np.diff(np.r_[start, len(seconds)])
+
+
+def _keys(seconds, video, rules):
+    """A number (int64) for every frame."""
     ticks = seconds if rules.seconds == "whole" else np.rint(seconds * 1e6)
     if len(ticks) and max(ticks.max(), -ticks.min()) >= 2**40:
         raise ValueError(f"timestamp {seconds[np.abs(ticks).argmax()]}: expected seconds")
-    keys = np.left_shift(video, 42, dtype=np.int64)
-    keys += ticks.astype(np.int64)
-    return keys
+    return np.left_shift(video, 42, dtype=np.int64) + ticks.astype(np.int64)
 
 
 def boxes_of(table, rows):
     """Boxes (N,4) float64 of some rows."""
     return np.stack([table[column].to_numpy()[rows] for column in BOX], axis=1)
-
-
-def _tuples(table, score, rows):
-    """(score, action, y1, x1, y2, x2) of some rows, as the originals hold them."""
-    columns = [table[c].to_numpy()[rows].tolist() for c in ("action_id", "y1", "x1", "y2", "x2")]
-    return list(zip(score[rows].tolist(), *columns, strict=True))

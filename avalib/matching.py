@@ -13,21 +13,26 @@ import pandas as pd
 
 def number_frames(*keys):
     """Dense frame numbers for several arrays of int64 keys, numbered by first appearance over all of them in turn."""
-    heads, lengths = [], []
-    for key in keys:  # a frame's rows usually stand together: look every run up once
-        start = np.flatnonzero(np.r_[len(key) > 0, key[1:] != key[:-1]]) if len(key) else np.zeros(0, int)
-        heads.append(key[start])
-        lengths.append(np.diff(np.r_[start, len(key)]))
-    codes = pd.factorize(np.concatenate(heads))[0]
-    parts = np.split(codes, np.cumsum([len(head) for head in heads])[:-1])
-    return [np.repeat(part, length) for part, length in zip(parts, lengths, strict=True)], int(
-        codes.max(initial=-1)
-    ) + 1
+    starts = [run_starts(key) for key in keys]  # a frame's rows usually stand together: look every run up once
+    codes = pd.factorize(np.concatenate([key[start] for key, start in zip(keys, starts, strict=True)]))[0]
+    parts = np.split(codes.astype(np.int32), np.cumsum([len(start) for start in starts])[:-1])
+    counts = [np.diff(np.r_[start, len(key)]) for key, start in zip(keys, starts, strict=True)]
+    return list(map(np.repeat, parts, counts)), int(codes.max(initial=-1)) + 1
+
+
+def run_starts(*columns):
+    """Where in the rows of some columns (N,) a run of equal neighbours begins: rising indices, 0 first."""
+    new = np.ones(len(columns[0]), bool)
+    if len(new):
+        new[1:] = columns[0][1:] != columns[0][:-1]
+        for column in columns[1:]:
+            new[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(new)
 
 
 def place_in_run(values):
     """0, 1, 2 … inside every run of equal neighbours."""
-    start = np.flatnonzero(np.r_[True, values[1:] != values[:-1]]) if len(values) else np.zeros(0, int)
+    start = run_starts(values)
     return np.arange(len(values)) - np.repeat(start, np.diff(np.r_[start, len(values)]))
 
 

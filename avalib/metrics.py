@@ -12,6 +12,7 @@ Needs numpy and pandas alone; pyarrow, where installed, reads faster.
 
 import argparse
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -253,16 +254,20 @@ def _rankings(rows, g, d, frame, position, keep, score, true):
     """Each action's list (frames in order, positions inside), stably sorted by score and reversed."""
     ordered = (frame[1:] >= frame[:-1]).all()
     listing = np.argsort(position, kind="stable") if ordered else np.lexsort((position, frame))
-    listing = listing[keep[listing]]
+    if not keep.all():
+        listing = listing[keep[listing]]
     cls = rows.det_class[d[listing]]
     listing = listing[np.argsort(cls, kind="stable")]
-    stop = np.cumsum(np.bincount(cls, minlength=rows.n_classes))
+    members = np.split(listing, np.cumsum(np.bincount(cls, minlength=rows.n_classes))[:-1])
     gt_class, gt_video = rows.gt_class[g], rows.gt_video[g]
-    for k, end in enumerate(stop):
-        members = listing[stop[k - 1] if k else 0 : end]
-        members = members[np.argsort(score[members], kind="stable")[::-1]]
+
+    def rank(k):
+        best_first = members[k][np.argsort(score[members[k]], kind="stable")[::-1]]
         n_gt = np.bincount(gt_video[gt_class == k], minlength=len(rows.videos))
-        yield Ranking(d[members], score[members], true[:, members], n_gt)
+        return Ranking(d[best_first], score[best_first], true[:, best_first], n_gt)
+
+    with ThreadPoolExecutor() as threads:  # numpy sorts without holding the interpreter
+        return list(threads.map(rank, range(rows.n_classes)))
 
 
 def _recall(rows, missing, exclude=False):

@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
 import numpy as np
@@ -130,19 +131,21 @@ def _parse_pyarrow(file, names):
         )
     except pa.ArrowInvalid:
         return None
-    data = {}
-    for name in names:  # one column at a time, so that the two copies never exist whole
-        column = table.column(name)
-        table = table.drop_columns([name])
-        if name in FRAME:
-            column = column.unify_dictionaries()
-            chunks = [chunk.indices.to_numpy() for chunk in column.chunks]
-            labels = column.chunk(0).dictionary.to_pylist() if chunks else []
-            codes = np.concatenate(chunks) if chunks else np.zeros(0, np.int32)
-            data[name] = pd.Categorical.from_codes(codes, pd.Index(labels, dtype=object))
-        else:
-            data[name] = column.to_numpy()
-    return data
+    columns = {name: table.column(name) for name in names}
+    del table  # with each column let go once it is copied, the two copies never exist whole
+    with ThreadPoolExecutor() as threads:
+        return dict(zip(names, threads.map(lambda name: _as_numpy(columns.pop(name)), names), strict=True))
+
+
+def _as_numpy(column):
+    """A pyarrow column as an array; of texts, as a Categorical."""
+    if not str(column.type).startswith("dictionary"):
+        return column.to_numpy()
+    column = column.unify_dictionaries()
+    chunks = [chunk.indices.to_numpy() for chunk in column.chunks]
+    labels = column.chunk(0).dictionary.to_pylist() if chunks else []
+    codes = np.concatenate(chunks) if chunks else np.zeros(0, np.int32)
+    return pd.Categorical.from_codes(codes, pd.Index(labels, dtype=object))
 
 
 def _parse_pandas(file, names):
