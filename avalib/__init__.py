@@ -14,9 +14,9 @@ _ROOMS = {
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "ava", "boxes", "checkpoints", "dataset", "doctor", "draw", "errors", "export", "fetch",
-    "formats", "frames", "infer", "metrics", "mini", "models", "run", "sources", "state", "train", "transforms",
-    "tubes", "video", "weights", "zoo",
+    "actions", "annotations", "ava", "batches", "boxes", "budget", "checkpoints", "dataset", "doctor", "doubts", "draw",
+    "errors", "export", "fetch", "formats", "frames", "history", "infer", "launch", "loop", "metrics", "mini", "models",
+    "overfit", "parallel", "run", "sources", "state", "step", "train", "transforms", "tubes", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -20,8 +20,8 @@ from avalib.models import targets
 from avalib.packed import VideoError
 
 __all__ = [
-    "ClipDataset", "FrameSource", "Keyframes", "Loader", "TestBatches", "TrainingBatches", "build_cache", "cache_path",
-    "collate", "example", "load_keyframes", "loader", "open_frames",
+    "ClipDataset", "FrameSource", "Keyframes", "Loader", "build_cache", "cache_path", "collate", "example",
+    "load_keyframes", "loader", "open_frames",
 ]  # fmt: skip
 
 MAX_PROPOSALS = 1000
@@ -206,43 +206,6 @@ def collate(samples):
     return batch
 
 
-class TrainingBatches:
-    """Batches of (epoch, k): a new permutation every epoch, drawn from (seed, epoch); the last partial batch is kept.
-
-    Set `epoch` (and `skip`, how many batches of it are done already) before iterating.
-    """
-
-    def __init__(self, count, batch_size, seed):
-        self.count, self.batch_size, self.seed = count, batch_size, seed
-        self.epoch, self.skip = 0, 0
-
-    def __len__(self):
-        return -(-self.count // self.batch_size) - self.skip
-
-    def __iter__(self):
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        batches = [order[i : i + self.batch_size] for i in range(0, self.count, self.batch_size)]
-        for batch in batches[self.skip :]:
-            yield [(self.epoch, int(k)) for k in batch]
-
-
-class TestBatches:
-    """Batches of k in order; a batch never crosses from one video to the next, whose frames may have another size."""
-
-    __test__ = False  # not a test class, whatever pytest thinks of its name
-
-    def __init__(self, video_ids, batch_size):
-        change = np.flatnonzero(video_ids[1:] != video_ids[:-1]) + 1
-        runs = np.split(np.arange(len(video_ids)), change)
-        self.batches = [run[i : i + batch_size].tolist() for run in runs for i in range(0, len(run), batch_size)]
-
-    def __len__(self):
-        return len(self.batches)
-
-    def __iter__(self):
-        return iter(self.batches)
-
-
 class Loader(DataLoader):
     """A DataLoader that watches what is lost: a keyframe whose frames can't be read is counted and, once a video, said.
 
@@ -275,7 +238,7 @@ class Loader(DataLoader):
 
 
 def loader(dataset, batches, workers=0):
-    """A Loader of `dataset` over `batches` (TrainingBatches or TestBatches) in `workers` processes."""
+    """A Loader of `dataset` over `batches` (of batches.py, or a list of lists of k) in `workers` processes."""
     return Loader(
         dataset,
         batch_sampler=batches,

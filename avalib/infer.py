@@ -1,13 +1,15 @@
 """Scores for boxes: a model over a data set's keyframes, to a table of detections."""
 
 import platform
+import warnings
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from avalib import actions, boxes, dataset, transforms, weights, zoo
+from avalib import actions, batches, boxes, dataset, transforms, weights, zoo
+from avalib.parallel import ALONE
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,15 +30,19 @@ def choose_precision(precision, device):
     """The arithmetic's dtype, from its name or itself.
 
     "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with AMX or AVX512-BF16), else float32.
-    Weights stay float32 in every case.
+    Weights stay float32 in every case. Warns where a type is asked for that the processor has to emulate.
     """
     if precision == "auto":
         precision = "bfloat16" if _computes_bfloat16(device) else "float32"
-    if precision in PRECISIONS.values():
-        return precision
-    if precision not in PRECISIONS:
+    if precision not in PRECISIONS and precision not in PRECISIONS.values():
         raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}")
-    return PRECISIONS[precision]
+    dtype = PRECISIONS.get(precision, precision)
+    if dtype == torch.bfloat16 and device.type == "cpu" and not _computes_bfloat16(device):
+        warnings.warn(
+            "bfloat16 on a processor without AMX or AVX512-BF16: about 400 times slower than float32; use 'auto'",
+            stacklevel=2,
+        )
+    return dtype
 
 
 def _computes_bfloat16(device):
@@ -76,33 +82,38 @@ def detect_dataset(detector, layout, split, recipe, device="auto", precision="au
 
 
 @torch.inference_mode()
-def score(model, keyframes, recipe, frames, device="auto", precision="auto", batch_size=8, workers=0, progress=True):
+def score(
+    model, keyframes, recipe, frames, device="auto", precision="auto", batch_size=8, workers=0, progress=True,
+    world=ALONE,
+):  # fmt: skip
     """Run a model over every keyframe's proposals.
 
     model: Detector; keyframes: dataset.Keyframes; frames: dataset.FrameSource.
     -> (scores, rows): scores (P,81) float32 0..1, one row a proposal, in keyframe order (the order of
     keyframes.proposals_norm); and the proposals' boxes (P,4) 0..1, as they came back from the resized frame. Both are
     NaN where the frames could not be read (said, and an error beyond 1 % of the keyframes).
+    world: the processes that share the work, batch by batch. Each gets what one alone would have got.
     """
     device = choose_device(device)
     dtype = choose_precision(precision, device)
     model = model.to(device).eval()
     clips = dataset.ClipDataset(keyframes, model.entry, recipe, frames, training=False)
-    batches = dataset.TestBatches(keyframes.video_ids, batch_size)
-    start = keyframes.proposal_start
-    columns = model.roi_head.bbox_head.fc_cls.out_features
-    scores = np.full((start[-1], columns), np.nan, np.float32)
-    found = np.full((start[-1], 4), np.nan, np.float32)
-    for batch in tqdm(dataset.loader(clips, batches, workers), desc="scoring", unit="batch", disable=not progress):
-        rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
+    mine = batches.TestBatches(keyframes.video_ids, batch_size).batches[world.rank :: world.size]
+    start, found = keyframes.proposal_start, []  # (rows, scores, boxes) of each of this process's batches
+    for batch in tqdm(dataset.loader(clips, mine, workers), desc="scoring", unit="batch", disable=not progress):
         height, width = batch["clips"].shape[2:4]
         with autocast(device, dtype):
             logits = model(transforms.normalise(batch["clips"].to(device, non_blocking=True)), batch["rois"].to(device))
-        scores[rows] = logits.float().sigmoid().cpu().numpy()
-        if np.isnan(scores[rows]).any():
+        if not torch.isfinite(logits).all():
             raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
-        found[rows] = boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)
-    return scores, found
+        rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
+        boxes_norm = boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)
+        found.append((rows, logits.float().sigmoid().cpu().numpy(), boxes_norm))
+    scores = np.full((start[-1], model.roi_head.bbox_head.fc_cls.out_features), np.nan, np.float32)
+    boxes_norm = np.full((start[-1], 4), np.nan, np.float32)
+    for rows, *values in (one for shard in world.gather(found) for one in shard):
+        scores[rows], boxes_norm[rows] = values
+    return scores, boxes_norm
 
 
 def proposals_table(keyframes):

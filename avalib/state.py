@@ -1,7 +1,9 @@
 """What lies between the steps of a training run and the disk: settings that tell runs apart, state to go on from.
 
-`last.pth` holds all that an unbroken run would have had. Files are written beside their place and then moved there, so
-a run killed at any instant leaves the old file or the new one, whole.
+`last.pth` holds all that an unbroken run would have had. Random numbers are functions of where a run stands, not of how
+it came there: a sample is drawn from (seed, epoch, keyframe), the order from (seed, epoch), and all global generators
+are set from (seed, iteration, share) before every forward pass, so seed and position are all random states. Files are
+written beside their place and then moved there: a run killed at any instant leaves the old file or the new one, whole.
 """
 
 import dataclasses
@@ -18,6 +20,10 @@ from pathlib import Path
 import torch
 
 from avalib import annotations, zoo
+from avalib.history import Log
+from avalib.parallel import ALONE
+
+SAVED = ("epoch", "step", "validated", "best_mAP", "best_epoch", "seconds")
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,23 @@ class Setup:
     device: torch.device
     dtype: torch.dtype
     workers: int
-    checkpoint: str | None
+    checkpoint: str | None  # None: random weights
+    accumulate: int = 1  # shares of a step that one process does one after the other
+    channels_last: bool = False  # weights in memory as the activations are
+    recompute: bool = False  # activations are computed again in backward instead of kept
+    compile: bool = False
+    deterministic: bool = False
+
+    def clips_per_step(self, world=ALONE):
+        """The real global batch."""
+        return self.recipe.videos_per_gpu * self.accumulate * world.size
+
+    def lr(self, world=ALONE):
+        """The learning rate after the warm-up: the recipe's by the linear rule, for the real global batch."""
+        return zoo.scaled_lr(self.recipe, self.accumulate * world.size, self.recipe.videos_per_gpu)
 
     def fingerprint(self):
-        """{name: value} of everything that changes the result."""
+        """{name: value} of everything that changes the result, but for the global batch."""
         label_file = hashlib.sha256(self.layout.csv("train").read_bytes()).hexdigest()[:16]
         return {
             "entry": dataclasses.asdict(self.entry),
@@ -50,24 +69,52 @@ class State:
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
+    replica: torch.nn.Module  # the model, or what averages its gradients over the processes
+    scaler: torch.amp.GradScaler  # for float16; else it does nothing
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of the epoch after them
+    validated: int = 0  # the last epoch with a validation
     best_mAP: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0  # of training, over all sittings
-    log: list = field(default_factory=list)
+    log: Log = field(default_factory=Log)
+
+    def restore(self, saved, setup, world=ALONE):
+        """Take over what `read` gave. Another global batch keeps the place in the epoch, to the step before."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.scaler.load_state_dict(saved["scaler"])
+        for name in SAVED:
+            setattr(self, name, saved[name])
+        before, now = saved["clips_per_step"], setup.clips_per_step(world)
+        if before != now:
+            self.step = self.step * before // now
+            if world.main:
+                print(f"{before} clips a step until here, {now} from here on; the learning rate follows")
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was asked to stop, has saved and leaves. `signal` is the number that asked."""
+
+    def __init__(self, message, signal):
+        super().__init__(message)
+        self.signal = signal
 
 
 class Saver:
-    """Writes last.pth at the end of epochs and every few minutes, and on Ctrl-C or SIGTERM before leaving."""
+    """Writes last.pth at the end of epochs and every few minutes, and on Ctrl-C or SIGTERM before leaving.
 
-    def __init__(self, state, setup, output_dir, minutes):
+    Every process has one; the main one writes.
+    """
+
+    def __init__(self, state, setup, output_dir, minutes, world=ALONE):
         self.state, self.setup, self.output_dir, self.minutes = state, setup, Path(output_dir), minutes
+        self.world, self.fingerprint = world, setup.fingerprint()
         self.saved = time.monotonic()
-        self.stop = False
+        self.asked = 0  # the signal that asked to stop
+        self.between_steps = True  # when False, everything is saved and there is nothing to wait for
 
     def __enter__(self):
-        self.output_dir.mkdir(parents=True, exist_ok=True)
         self.previous = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,34 +126,42 @@ class Saver:
             signal.signal(number, handler)
 
     def _ask(self, number, frame):
-        self.stop = True  # obeyed between two steps, when the state is whole
+        self.asked = number  # obeyed between two steps, when the state is whole
+        if not self.between_steps:
+            self._leave()
 
-    def tick(self):
-        """Between two steps: save if it is time, leave if asked to."""
-        if self.stop:
+    def _leave(self):
+        where = f"epoch {self.state.epoch}, step {self.state.step}"
+        raise Stopped(f"stopped after {where}; call again to go on", self.asked)
+
+    def tick(self, asked):
+        """Between two steps: save if it is time, leave if `asked` (the signal that any of the processes has got)."""
+        if asked:
+            self.asked = asked
             self.save()
-            raise KeyboardInterrupt(
-                f"stopped after epoch {self.state.epoch}, step {self.state.step}; call again to go on"
-            )
+            self._leave()
         if time.monotonic() - self.saved > self.minutes * 60:
             self.save()
 
     def save(self):
-        """Write log and state, each whole or not at all."""
+        """Write the state, whole or not at all."""
+        self.saved = time.monotonic()
+        if not self.world.main:
+            return
         state = self.state
-        lines = "".join(json.dumps(row) + "\n" for row in state.log)
-        _replace(self.output_dir / "log.jsonl", lambda path: path.write_text(lines))
         content = {
-            "fingerprint": self.setup.fingerprint(),
+            "fingerprint": self.fingerprint,
+            "clips_per_step": self.setup.clips_per_step(self.world),
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
-            **{k: getattr(state, k) for k in ("epoch", "step", "best_mAP", "best_epoch", "seconds", "log")},
+            "scaler": state.scaler.state_dict(),
+            "log": list(state.log),
+            **{name: getattr(state, name) for name in SAVED},
         }
-        _replace(self.output_dir / "last.pth", lambda path: torch.save(content, path))
-        self.saved = time.monotonic()
+        replace_file(self.output_dir / "last.pth", lambda path: torch.save(content, path))
 
 
-def _replace(path, write):
+def replace_file(path, write):
     """Write a file beside `path`, then put it in its place: a reader sees the old one or the new one, whole."""
     temporary = path.with_name(path.name + ".partial")
     try:
@@ -117,36 +172,33 @@ def _replace(path, write):
     os.replace(temporary, path)
 
 
-def _read_state(output_dir):
+def read(output_dir, setup, world=ALONE):
+    """What the run of this setup left in output_dir (last.pth as a dict), or None where there is nothing to go on from.
+
+    Another run's folder is kept under a new name, and what differs is said; so is a finished run's that took another
+    number of clips a step (an unfinished one goes on with the new number: machines come and go).
+    """
     path = Path(output_dir) / "last.pth"
-    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-
-
-def resume(state, setup, output_dir):
-    """Fill `state` from output_dir's last.pth, if it is there. -> whether it was."""
-    saved = _read_state(output_dir)
-    if saved is None:
-        return False
-    state.model.load_state_dict(saved["model"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    for name in ("epoch", "step", "best_mAP", "best_epoch", "seconds", "log"):
-        setattr(state, name, saved[name])
-    if state.epoch < setup.recipe.epochs:
-        print(f"{output_dir}: going on after epoch {state.epoch}, step {state.step}")
-    return True
-
-
-def keep_other_run(output_dir, setup):
-    """If output_dir holds a run with other settings, rename it (nothing is overwritten) and say what differs."""
-    saved = _read_state(output_dir)
-    if saved is None or saved["fingerprint"] == setup.fingerprint():
-        return
+    if not path.exists():
+        return None
+    saved = torch.load(path, map_location="cpu", weights_only=True)
     ours, theirs = _flat(setup.fingerprint()), _flat(saved["fingerprint"])
     changed = {k: (theirs.get(k), ours.get(k)) for k in sorted(ours | theirs) if ours.get(k) != theirs.get(k)}
-    number = next(i for i in range(1, 10_000) if not output_dir.with_name(f"{output_dir.name}.{i}").exists())
-    kept = output_dir.with_name(f"{output_dir.name}.{number}")
-    shutil.move(output_dir, kept)
-    print(f"{output_dir} held another run; it is kept as {kept.name}. Different (then, now): {changed}")
+    finished = not changed and saved["epoch"] >= setup.recipe.epochs
+    if finished and saved["clips_per_step"] != setup.clips_per_step(world):
+        changed = {"clips a step": (saved["clips_per_step"], setup.clips_per_step(world))}
+    if not changed:
+        return saved
+    kept = _put_aside(path.parent)
+    print(f"{path.parent} held another run; it is kept as {kept.name}. Different (then, now): {changed}")
+    return None
+
+
+def _put_aside(folder):
+    number = next(i for i in range(1, 10_000) if not folder.with_name(f"{folder.name}.{i}").exists())
+    kept = folder.with_name(f"{folder.name}.{number}")
+    shutil.move(folder, kept)
+    return kept
 
 
 def _flat(tree, prefix=""):

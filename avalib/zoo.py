@@ -273,8 +273,9 @@ class Recipe:
 
     name: str
     dataset: str
+    initial: str  # "pretrained" (the row's Kinetics recogniser; the head is new) or "random"
     epochs: int
-    videos_per_gpu: int
+    videos_per_gpu: int  # clips that one process takes at a time, over which batch norm and the loss take their means
     lr: float
     clips_per_step: int  # the global batch that `lr` is meant for
     optimizer: str  # "sgd" or "adamw"
@@ -309,6 +310,7 @@ def published_recipe(entry):
     return Recipe(
         name="published",
         dataset="ava2.1",
+        initial="pretrained",
         epochs=20,
         videos_per_gpu=entry.videos_per_gpu,
         lr=entry.lr,
@@ -357,6 +359,7 @@ def mini_recipe(entry):
     return Recipe(
         name="mini",
         dataset="mini",
+        initial="random",
         epochs=MINI_EPOCHS[entry.alias],
         videos_per_gpu=12,
         lr=1e-3,
@@ -443,6 +446,38 @@ def customise(base, *, short_side=None, batch_size=None, lr=None, **changes):
         changes |= dict(crop=short_side, test_short_side=short_side, train_short_side=sides, cache_short_side=cache)
     changes |= {"lr": lr} | ({} if batch_size is None else {"videos_per_gpu": batch_size})
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
+
+
+def override(base, changes):
+    """A recipe with these of its numbers replaced, {field: value}; None is a value where the field may be None.
+
+    Raises TypeError for a name that a recipe doesn't have (with the nearest one) or a value of another kind.
+    """
+    values, known = {}, {f.name: f.type for f in fields(base)}
+    for name, value in changes.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"a recipe has no {name!r}.{hint} It has: {', '.join(known)}")
+        values[name] = _as_kind(value, known[name], name)
+    return replace(base, **values)
+
+
+def _as_kind(value, kind, name):
+    """`value`, if it is of the annotated kind of a recipe's field (an int will do for a float, a list for a tuple)."""
+    if value is None and kind.__class__.__name__ == "UnionType":
+        return None
+    if hasattr(kind, "__args__") and kind.__class__.__name__ != "UnionType":  # tuple[int, ...] or tuple[int, int]
+        fixed = 2 if ... not in kind.__args__ else None
+        if isinstance(value, list | tuple) and all(type(v) is int for v in value) and fixed in (None, len(value)):
+            return tuple(value)
+    elif kind is float and type(value) in (int, float):
+        return float(value)
+    elif type(value) in (kind, *getattr(kind, "__args__", ())):
+        return value
+    raise TypeError(
+        f"recipe: {name}={value!r}: expected {getattr(kind, '__name__', kind) if type(kind) is type else kind}"
+    )
 
 
 def difference(base, other):

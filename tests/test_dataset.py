@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from avalib import annotations, dataset, transforms, zoo
+from avalib import annotations, batches, dataset, transforms, zoo
 from avalib.packed import VideoError
 
 ENTRY = zoo.get("slowonly_r50")
@@ -75,25 +75,42 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny):
 
 def test_loader_gives_the_same_batches_with_and_without_workers(tiny):
     clips = clips_of(tiny, "train", True)
-    plain = list(dataset.loader(clips, dataset.TrainingBatches(len(clips), 4, seed=0), workers=0))
-    spread = list(dataset.loader(clips, dataset.TrainingBatches(len(clips), 4, seed=0), workers=1))
+    plain = list(dataset.loader(clips, batches.TrainingBatches(len(clips), 4, seed=0), workers=0))
+    spread = list(dataset.loader(clips, batches.TrainingBatches(len(clips), 4, seed=0), workers=1))
     assert len(plain) == len(spread) == -(-len(clips) // 4)
     for a, b in zip(plain, spread, strict=True):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_training_batches_go_on_in_mid_epoch():
-    batches = dataset.TrainingBatches(10, 4, seed=0)
-    whole = list(batches)
-    batches.skip = 1
-    assert list(batches) == whole[1:] and len(batches) == 2 and len(whole[-1]) == 2
-    batches.epoch, batches.skip = 1, 0
-    assert sorted(k for b in batches for _, k in b) == list(range(10)) and list(batches) != whole
+    order = batches.TrainingBatches(10, 4, seed=0)
+    whole = list(order)
+    order.skip = 1
+    assert list(order) == whole[1:] and len(order) == 2 and len(whole[-1]) == 2
+    order.epoch, order.skip = 1, 0
+    assert sorted(k for b in order for _, k in b) == list(range(10)) and list(order) != whole
+
+
+@pytest.mark.parametrize("count", [1, 10, 13, 24])
+def test_however_many_processes_a_step_has_the_same_clips_in_the_same_shares(count):
+    def steps(processes, accumulate):
+        made = [list(batches.TrainingBatches(count, 3, 0, accumulate, r, processes)) for r in range(processes)]
+        assert len({len(m) for m in made}) == 1, "every process does as many shares as the others"
+        return [
+            [share for m in made for share in m[s : s + accumulate]] for s in range(0, len(made[0]), accumulate)
+        ]  # step -> its shares, in order
+
+    alone = steps(1, 4)
+    assert alone == steps(4, 1) == steps(2, 2)
+    seen = [k for step in alone for share in step for _, k in share]
+    assert set(seen) == set(range(count)) and len(seen) == -(-count // 4) * 4  # filled up from the beginning
+    order = [k for _, k in next(iter(batches.TrainingBatches(count, count, 0)))]
+    assert sorted(k for share in alone[0] for _, k in share) == sorted(np.resize(order, len(seen))[:12])
 
 
 def test_test_batches_stay_within_a_video():
-    batches = dataset.TestBatches(np.array(list("aaabbc")), 2)
-    assert list(batches) == [[0, 1], [2], [3, 4], [5]]
+    order = batches.TestBatches(np.array(list("aaabbc")), 2)
+    assert list(order) == [[0, 1], [2], [3, 4], [5]]
 
 
 def test_packed_frames_are_the_videos(tiny, tmp_path):

@@ -14,9 +14,10 @@ def align(maps, rois, scale):
     """RoI features (N,C,8,8) of maps (B,C,H,W) for rois (N,5) [batch index, x1, y1, x2, y2] in input pixels.
 
     Average mode, aligned (half-pixel shift), adaptive sampling, scale = map cells per input pixel. Equal to
-    torchvision's op to float noise; training on a CPU takes the matrix form (tests hold the two together).
+    torchvision's op to float noise; training on a CPU, or deterministically, takes the matrix form (tests hold the two
+    together).
     """
-    if maps.device.type == "cpu" and maps.requires_grad:
+    if maps.requires_grad and (maps.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()):
         return align_by_products(maps, rois, scale)
     return roi_align(maps, rois, SIZE, scale, sampling_ratio=0, aligned=True)
 

@@ -1,0 +1,70 @@
+"""Is this training nonsense? Looked for after every validation, while it can still be stopped."""
+
+import numpy as np
+
+from avalib import actions, annotations, history, metrics
+
+NOTHING = 0.005  # an mAP@0.5 that no trained detector has; guessing has more where boxes and ids are right
+FALLEN = 0.8  # of the first loss
+
+
+def doubt(log, mAP, layout, detections):
+    """What is wrong if the loss falls while the validation mAP is about 0: a text with the likely reasons, or None.
+
+    log: rows; detections: the table that was scored. Each reason is tried on the data; the text says what was found.
+    """
+    losses = [row[history.LOSS] for row in log if row["mode"] == "train"]
+    tenth = max(1, len(losses) // 10)
+    first, last = np.mean(losses[:tenth]), np.mean(losses[-tenth:])
+    if mAP >= NOTHING or len(losses) < 2 or last > FALLEN * first:
+        return None
+    found = evidence(layout, detections)
+    lines = [f"the loss fell from {first:.3f} to {last:.3f}, but the validation mAP@0.5 is {mAP:.4f}. Likely reasons:"]
+    lines += [f"  - {reason}: {'FOUND, ' + what if what else 'tried, not found'}" for reason, what in found.items()]
+    if not any(found.values()):
+        lines.append("  none of them: draw annotations over frames (notebook 01), then try overfit=True")
+    return "\n".join(lines)
+
+
+def evidence(layout, detections):
+    """{reason: what speaks for it, or ""}."""
+    truth = annotations.read_csv(layout.csv("val"), "ground_truth").dropna(subset=["action_id"])
+    counted = set(actions.read_label_map(layout.evaluated_map))
+    return {
+        "boxes in pixels instead of 0..1": _pixels(truth, detections),
+        "label map without the annotated ids": _label_map(truth, counted),
+        "action ids off by one": _off_by_one(layout, detections, counted),
+        "validation scored on other videos or seconds": _elsewhere(truth, detections),
+    }
+
+
+def _pixels(truth, detections):
+    for name, table in (("annotated", truth), ("predicted", detections)):
+        largest = float(table[["x1", "y1", "x2", "y2"]].to_numpy().max(initial=0))
+        if largest > 1.5:
+            return f"{name} boxes reach {largest:.0f}"
+    return ""
+
+
+def _label_map(truth, counted):
+    outside = sorted(set(truth.action_id.astype(int)) - counted)
+    share = truth.action_id.isin(outside).mean()
+    return f"{share:.0%} of the val labels have ids that it does not count: {outside[:8]}" if share > 0.5 else ""
+
+
+def _off_by_one(layout, detections, counted):
+    for shift in (1, -1):
+        moved = detections.assign(action_id=detections.action_id + shift)
+        moved = moved[moved.action_id.isin(counted)]
+        report = metrics.evaluate(
+            layout.csv("val"), moved, label_map=layout.evaluated_map, exclusions=layout.excluded("val")
+        )
+        if report.mAP > 10 * NOTHING:
+            return f"with predicted ids moved by {shift:+d} the mAP would be {report.mAP:.3f}"
+    return ""
+
+
+def _elsewhere(truth, detections):
+    key = ["video_id", "timestamp"]
+    shared = truth[key].drop_duplicates().merge(detections[key].drop_duplicates(), on=key)
+    return "" if len(shared) else "annotations and detections share no second of any video"

@@ -1,0 +1,112 @@
+"""The log of a training: written a line a step in the keys that plot scripts know, and what it says in the end.
+
+Source of the keys: mmcv 1.2.7 TextLoggerHook and MMAction2 v0.10.0's detectors (…/log.json of the published rows).
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import pandas as pd
+
+LOSS, MAP = "loss_action_cls", "mAP@0.5IOU"
+LAST = 5  # validations whose spread is told
+
+
+class Log(list):
+    """Rows (dicts), each on disk as soon as it is appended; a file that holds more than `rows` is cut to them.
+
+    path: log.jsonl, or None to keep nothing on disk; tensorboard: a folder for its event files, or None.
+    """
+
+    def __init__(self, path=None, rows=(), tensorboard=None):
+        super().__init__(rows)
+        self.path, self.writer = path and Path(path), None
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_name(self.path.name + ".partial")
+            part.write_text("".join(map(_line, self)))
+            os.replace(part, self.path)
+        if tensorboard:
+            self.writer = _summary_writer(tensorboard, self[-1]["iteration"] + 1 if self else None)
+
+    def append(self, row):
+        super().append(row)
+        if self.path:
+            with open(self.path, "a") as file:
+                file.write(_line(row))
+        if self.writer:
+            numbers = {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in ("epoch", "iter")}
+            for key, value in numbers.items():
+                self.writer.add_scalar(f"{row['mode']}/{key}", value, row["iteration"])
+            self.writer.flush()
+
+
+def _line(row):
+    return json.dumps({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}) + "\n"
+
+
+def _summary_writer(folder, first):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError("tensorboard is not installed: pip install -e '.[tensorboard]', or leave it off") from error
+    return SummaryWriter(str(folder), purge_step=first)
+
+
+def read(path):
+    """The whole lines of a log.jsonl, as rows; a last line that is being written is left out."""
+    text = Path(path).read_text() if Path(path).exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def frame(log):
+    """A log's rows as a DataFrame; the columns that everything here needs are there even where no row is."""
+    table = pd.DataFrame(list(log))
+    needed = ["mode", "epoch", "iter", "iteration", "lr", LOSS, "recall@top3", "time", "clips", MAP]
+    return table.reindex(columns=[*table.columns, *(c for c in needed if c not in table)])
+
+
+def epoch_table(log):
+    """The log by epoch: means of loss_action_cls and recall@top3, last lr, clips_per_s, mAP@0.5IOU where validated."""
+    log = frame(log.to_dict("records")) if isinstance(log, pd.DataFrame) else frame(log)
+    steps = log[log["mode"] == "train"].groupby("epoch")
+    table = steps.agg({LOSS: "mean", "recall@top3": "mean", "lr": "last"})
+    table["clips_per_s"] = steps.clips.sum() / steps.time.sum()
+    validated = log[log["mode"] == "val"].set_index("epoch")
+    return table.join(validated[[MAP]]).reset_index().astype(float).round(5)
+
+
+def summary(log):
+    """What a log ends with: {"best_mAP", "best_epoch", "last_mAP", "minutes" of training, "clips_per_s"} and `spread`.
+
+    Without a validation the mAPs are None.
+    """
+    log = frame(log.to_dict("records")) if isinstance(log, pd.DataFrame) else frame(log)
+    steps, validated = log[log["mode"] == "train"], log[log["mode"] == "val"]
+    found = dict.fromkeys(("best_mAP", "best_epoch", "last_mAP"))
+    if len(validated):
+        best = validated.loc[validated[MAP].astype(float).idxmax()]
+        found = dict(best_mAP=float(best[MAP]), best_epoch=int(best.epoch), last_mAP=float(validated[MAP].iloc[-1]))
+    seconds = float(steps.time.sum())
+    found |= {"minutes": round(seconds / 60, 2)}
+    found |= {"clips_per_s": round(float(steps.clips.sum()) / seconds, 2) if seconds else None}
+    return found | {"last_epochs": spread(validated[MAP])}
+
+
+def spread(values, last=LAST):
+    """How much the last validations differ: {"validations", "mean", "std", "lowest", "highest"}; None without any.
+
+    A difference between two runs that is smaller than this is none.
+    """
+    values = pd.Series(values).astype(float).dropna().tail(last)
+    if not len(values):
+        return None
+    return {
+        "validations": len(values),
+        "mean": round(float(values.mean()), 5),
+        "std": round(float(values.std(ddof=0)), 5),
+        "lowest": round(float(values.min()), 5),
+        "highest": round(float(values.max()), 5),
+    }

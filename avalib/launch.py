@@ -1,0 +1,69 @@
+"""From a notebook to several processes: start torchrun, follow the run's log, stop it with the cell."""
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from avalib import cli, history, train
+
+
+class LaunchFailed(RuntimeError):
+    """torchrun ended badly; the message has the end of what it said."""
+
+
+def start(setup, folder, processes=1, plan_only=False, overfit=False, on_log=None, where=None, **options):
+    """`train.start` in this process, or the same training by `processes` of them on this machine. -> the log.
+
+    processes: one a GPU (on a CPU they share its cores); where: {dataset, data_seed, output_dir, tag}, which `folder`
+    was made from; options: save_minutes, tensorboard.
+    """
+    if processes <= 1 or plan_only or overfit:
+        small = {} if plan_only or overfit else options
+        return train.start(setup, folder, plan_only, overfit, on_log=on_log, progress=True, **small)
+    words = ["--nproc-per-node", str(processes), "-m", "avalib.train", "--quiet", *cli.words(setup, **where, **options)]
+    print("torchrun --standalone", shlex.join(words))
+    return follow(torchrun(["--standalone", *words]), Path(folder) / "log.jsonl", on_log)
+
+
+def torchrun(words):
+    """The command of PyTorch's launcher in this very Python."""
+    return [sys.executable, "-m", "torch.distributed.run", *words]
+
+
+def follow(command, path, on_log=None, seconds=2.0):
+    """Run a command until it ends; meanwhile show what it says, and give `on_log` the rows of the log at `path`.
+
+    Interrupted (Ctrl-C, the notebook's stop button), it asks the processes to save and leave, and waits for that.
+    Raises LaunchFailed. -> the log as a DataFrame.
+    """
+    said, output = deque(maxlen=40), Path(path).with_name("torchrun.log")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with open(output, "w") as file, open(output) as reader:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            while (status := process.poll()) is None:
+                time.sleep(seconds)
+                _show(reader, said)
+                rows = history.read(path)
+                if on_log and rows:
+                    on_log(rows)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGTERM)  # torchrun passes it on; every process saves between two steps
+            process.wait()
+            _show(reader, said)
+            raise
+        _show(reader, said)
+    if status:
+        raise LaunchFailed(f"torchrun ended with {status}; all it said is in {output}, the end of it:\n{''.join(said)}")
+    return history.frame(history.read(path))
+
+
+def _show(reader, said):
+    """Print what is new; the lines stay in `said`."""
+    for line in reader:
+        said.append(line)
+        print(line, end="")

@@ -1,0 +1,132 @@
+"""The processes of one training: who this one is, and what they tell one another.
+
+`torchrun` (PyTorch's own launcher) starts them, on one machine or many; without it a process is alone and everything
+here is a no-op. Gradients and small sums travel by nccl on GPUs and gloo on CPUs; Python objects, and waiting for
+work that takes hours (packing frames, scoring a split), by a gloo group that waits a day.
+"""
+
+import os
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+PATIENCE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size` of them. Every method that talks has to be called by all."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0  # among those of this machine
+    restarts: int = 0  # how often torchrun has started the workers again
+    patient: object = None  # the gloo group
+
+    @property
+    def main(self):
+        """Whether this is the process that prints and writes."""
+        return self.rank == 0
+
+    @contextmanager
+    def in_turn(self):
+        """The body runs in the main process, then in one of each other machine, then in the rest: who comes later
+        finds downloaded, packed or rendered what an earlier one made, on a shared disk or on its own."""
+        turn = 0 if self.main else 1 if self.local_rank == 0 else 2
+        for now in range(3):
+            if now == turn:
+                yield
+            self.wait()
+
+    def wait(self):
+        """Until all are here."""
+        if self.size > 1:
+            distributed.barrier(group=self.patient)
+
+    def gather(self, value):
+        """Every process's value (anything that pickles), in order of rank, for every process."""
+        if self.size == 1:
+            return [value]
+        values = [None] * self.size
+        distributed.all_gather_object(values, value, group=self.patient)
+        return values
+
+    def broadcast(self, value):
+        """The main process's value."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0, group=self.patient)
+        return box[0]
+
+    def total(self, values, device):
+        """Sums over all processes of a list of floats; fast, for every step."""
+        if self.size == 1:
+            return list(values)
+        device = device if device.type == "cuda" else "cpu"
+        sums = torch.tensor(values, dtype=torch.float64, device=device)
+        distributed.all_reduce(sums)
+        return sums.tolist()
+
+    def replicate(self, model):
+        """The model whose backward averages gradients over all processes.
+
+        Weights start as the main process's. Batch norm is the recipe's: every process normalises by its own clips, and
+        running statistics are not exchanged (`share_buffers` does it where they are used).
+        """
+        if self.size == 1:
+            return model
+        devices = [self.local_rank] if next(model.parameters()).is_cuda else None
+        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def share_buffers(self, model):
+        """The main process's running statistics, everywhere: what is scored is then what is saved."""
+        if self.size > 1:
+            for buffer in model.buffers():
+                distributed.broadcast(buffer, src=0)
+
+
+ALONE = World()
+
+
+def without_sync(replica, skip):
+    """The context in which backward keeps gradients to this process: for all shares of a step but the last."""
+    return replica.no_sync() if skip and isinstance(replica, DistributedDataParallel) else nullcontext()
+
+
+def launched():
+    """Whether torchrun started this process."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def join(device):
+    """Meet the others that torchrun started. -> (World, this process's device); alone without torchrun.
+
+    Raises RuntimeError if this machine has fewer GPUs than processes.
+    """
+    if not launched():
+        return ALONE, device
+    local = int(os.environ["LOCAL_RANK"])
+    if device.type == "cuda":
+        if local >= torch.cuda.device_count():
+            count = torch.cuda.device_count()
+            raise RuntimeError(
+                f"process {local} of this machine has no GPU of its own: --nproc-per-node at most {count}"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    size = distributed.get_world_size()
+    patient = distributed.new_group(backend="gloo", timeout=PATIENCE) if size > 1 else None
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    return World(distributed.get_rank(), size, local, restarts, patient), device
+
+
+def leave():
+    """Part from the others; nothing where there are none."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

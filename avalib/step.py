@@ -1,0 +1,173 @@
+"""One step of the optimiser: the schedule, the arithmetic's options, gradients from all shares of the global batch."""
+
+import functools
+import math
+import os
+import random
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from avalib import infer, parallel, transforms
+from avalib.models import targets
+from avalib.models.resnet3d import Bottleneck
+
+
+class NotFinite(FloatingPointError):
+    """A loss that is NaN or infinite. `found`: [{"process", "loss", "index": keyframes}] of the shares it came from."""
+
+    def __init__(self, message, found):
+        super().__init__(message)
+        self.found = found
+
+
+def lr_at(recipe, lr, iteration, per_epoch):
+    """Learning rate of an iteration (from 0): the schedule by epoch, times the linear warm-up by iteration."""
+    epoch = iteration // per_epoch
+    if recipe.schedule == "step":
+        lr = lr * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
+    elif recipe.schedule == "cosine":
+        lr = lr * 0.5 * (1 + math.cos(math.pi * iteration / (recipe.epochs * per_epoch)))
+    else:
+        raise ValueError(f"schedule {recipe.schedule!r}: expected 'step' or 'cosine'")
+    warmup = recipe.warmup_epochs * per_epoch
+    if iteration < warmup:
+        lr = lr * (recipe.warmup_ratio + (1 - recipe.warmup_ratio) * iteration / warmup)
+    return lr
+
+
+def make_optimizer(model, recipe):
+    """One parameter group: weight decay applies to batch norm and biases too, as published."""
+    options = dict(lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=recipe.momentum, **options)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), betas=(recipe.momentum, 0.999), **options)
+    raise ValueError(f"optimizer {recipe.optimizer!r}: expected 'sgd' or 'adamw'")
+
+
+def make_scaler(setup):
+    """The gradient scaler that float16 needs; for other types it does nothing."""
+    return torch.amp.GradScaler(setup.device.type, enabled=setup.dtype == torch.float16)
+
+
+def apply_options(model, setup):
+    """channels_last, recompute and compile, on a model in place; its state_dict keeps its keys. -> the model."""
+    if setup.channels_last:
+        model.to(memory_format=torch.channels_last_3d)
+    if setup.recompute:
+        for block in (m for m in model.modules() if isinstance(m, Bottleneck)):
+            block.forward = functools.partial(_recomputed, block, block.forward)
+    if setup.compile:
+        model.backbone.compile()
+    return model
+
+
+def _recomputed(block, forward, x):
+    if not torch.is_grad_enabled():
+        return forward(x)
+    return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(block)))
+
+
+@contextmanager
+def _statistics_kept(block):
+    """While a block is computed a second time its batch norms see the same clips again, which must not count twice."""
+    norms = [m for m in block.modules() if isinstance(m, torch.nn.BatchNorm3d) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+
+
+def compiler_problem(device):
+    """Why torch.compile can't work here (a line), or None where a small function was compiled and run."""
+    try:
+        with torch.enable_grad():
+            compiled = torch.compile(lambda x: (x.sin() + 1).sum(), fullgraph=True)
+            compiled(torch.ones(8, device=device, requires_grad=True)).backward()
+    except Exception as error:  # whatever a missing compiler, header or driver raises is the reason
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+    return None
+
+
+@contextmanager
+def determinism(wanted):
+    """While inside, torch uses deterministic algorithms only and raises where an operation has none."""
+    if not wanted:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+def seed_everything(*numbers):
+    """Set every global generator (python, numpy, torch on all devices) from non-negative integers."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def forward(replica, batch, setup):
+    """Loss (a tensor) and logged numbers of one batch of clips."""
+    clips = transforms.normalise(batch["clips"].to(setup.device, non_blocking=True))
+    wanted = batch["targets"].to(setup.device, non_blocking=True)
+    with infer.autocast(setup.device, setup.dtype):
+        logits = replica(clips, batch["rois"].to(setup.device, non_blocking=True))
+    return targets.action_loss(logits, wanted), targets.batch_metrics(logits, wanted)
+
+
+def training_step(state, shares, setup, lr, iteration=0, world=parallel.ALONE, asked=0):
+    """One step: every share's gradient, the mean of them over all processes, clipped, applied.
+
+    shares: this process's batches of the step; asked: a signal to pass on. Loss and numbers are means over all shares.
+    -> (the row that is logged, the signal that any process was asked to stop by, or 0).
+    Raises NotFinite, in all processes and before anything is changed.
+    """
+    for group in state.optimizer.param_groups:
+        group["lr"] = lr
+    state.optimizer.zero_grad()
+    rows = []
+    for i, batch in enumerate(shares):
+        seed_everything(setup.recipe.seed, iteration, world.rank * len(shares) + i)
+        with parallel.without_sync(state.replica, skip=i < len(shares) - 1):
+            loss, numbers = forward(state.replica, batch, setup)
+            state.scaler.scale(loss / len(shares)).backward()
+        rows.append({"loss_action_cls": loss.item(), **numbers})
+    clips = sum(len(batch["clips"]) for batch in shares)
+    sums = world.total([sum(row[key] for row in rows) for key in rows[0]] + [clips, asked], setup.device)
+    row = {key: value / (len(shares) * world.size) for key, value in zip(rows[0], sums, strict=False)}
+    if not math.isfinite(row["loss_action_cls"]):
+        _raise_not_finite(row["loss_action_cls"], rows, shares, world)
+    state.scaler.unscale_(state.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), setup.recipe.grad_clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    row |= {"loss": row["loss_action_cls"], "grad_norm": norm.item(), "clips": int(sums[-2])}
+    if state.scaler.is_enabled():
+        row["loss_scale"] = state.scaler.get_scale()
+    return row, int(sums[-1] > 0) and (asked or 15)  # SIGTERM, if it was another process that was asked
+
+
+def _raise_not_finite(value, rows, shares, world):
+    found = [
+        {"process": world.rank, "loss": str(row["loss_action_cls"]), "index": batch["index"].tolist()}
+        for row, batch in zip(rows, shares, strict=True)
+        if not math.isfinite(row["loss_action_cls"])
+    ]
+    found = sum(world.gather(found), [])
+    keys = [k for share in found for k in share["index"]]
+    raise NotFinite(f"the loss is {value} on keyframes {keys}: lower lr, or look at these labels", found)
