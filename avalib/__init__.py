@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _ROOMS = {
     "build_model": "weights",
     "evaluate": "metrics",
+    "for_inference": "models.fast",
     "lint_csv": "annotations",
     "prepare": "sources",
 }

@@ -33,7 +33,7 @@ class BBoxHead(nn.Module):
 
     def pool(self, features):
         """(N,C,8,8) -> (N,C), what enters the classifier."""
-        return F.adaptive_max_pool2d(self.dropout(features), 1).flatten(1)
+        return self.dropout(features).flatten(2).max(dim=2).values  # adaptive_max_pool2d, which torch 2.11's ONNX lacks
 
     def forward(self, features):
         return self.fc_cls(self.pool(features))
