@@ -9,6 +9,7 @@ _ROOMS = {
     "build_model": "weights",
     "check": "doctor",
     "evaluate": "metrics",
+    "for_inference": "models.fast",
     "import_data": "sources",
     "lint_csv": "annotations",
     "prepare": "sources",

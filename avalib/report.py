@@ -206,6 +206,9 @@ class Report:
         lines += [f"  {row.AP:.4f}  {row.action} ({row.ground_truth} boxes)" for row in counted.itertuples()]
         return "\n".join(lines + [f"note: {note}" for note in self.notes])
 
+    def __repr__(self):
+        return f"<Report: {self._headline()}; summary() tells more>"
+
     def _headline(self):
         ious = ", ".join(f"{t:g}" for t in self.thresholds)
         n = int((~np.isnan(self._ap).all(axis=1)).sum())

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 HEAD, RECOGNISER_HEAD = "roi_head.", "cls_head."
+_WITHIN_A_PART = r"(\.\d+\..*|\.(conv|bn)\..*|\.\w+)$"  # what a key has after its stage's name
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class Report:
             rows += [(key, status.replace("_", " "), "", "") for key in getattr(self, status)]
         rows += [(key, "wrong shape", _shape(a), _shape(b)) for key, a, b in self.wrong_shape]
         return pd.DataFrame(rows, columns=["key", "status", "file_shape", "model_shape"])
+
+    def by_part(self):
+        """The same counted: a row a part of the network ("backbone.layer1", …), a column a status."""
+        import pandas as pd
+
+        table = self.to_frame()
+        part = table["key"].str.replace(_WITHIN_A_PART, "", regex=True)
+        counts = pd.crosstab(part, table["status"]).reindex(part.unique())
+        return counts.rename_axis(index="part", columns=None)
 
     def __str__(self):
         total = sum(len(getattr(self, f)) for f in ("matched", "missing", "wrong_shape", "initialised"))

@@ -175,6 +175,7 @@ def test_the_report():
     with pytest.raises(KeyError, match="action 'stnd': not in the label map"):
         report.curve("stnd")
     assert f"mAP@0.5 = {report.mAP:.4f} over 4 actions (protocol mmaction)" in report.summary()
+    assert repr(report).startswith(f"<Report: mAP@0.5 = {report.mAP:.4f} over 4 actions") and len(repr(report)) < 120
     assert "bend/bow" in report._repr_html_() and f"{report.mAP:.4f}" in report._repr_html_()
     plain = json.loads(report.to_json())
     assert plain["mAP"] == report.mAP and plain["per_class"][3]["action"] == "watch"

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from avalib import zoo
-from avalib.models import targets
+from avalib.models import describe, targets
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import convolve
 
@@ -51,6 +51,18 @@ def test_parameters_flops_and_feature_shapes(name):
         assert [tuple(m.shape) for m in maps] == [(1, c, t, 16, -(-width // 16)) for c, t in features]
         if expected:
             assert round(counter.get_total_flops() / 1e9, places) == expected
+
+
+def test_two_rows_beside_each_other():
+    table = describe.compare(zoo.get("slowonly_r50"), zoo.get("slowfast_context_r50")).set_index("stage")
+    assert list(table.columns) == [
+        f"{alias} {what}" for alias in ("slowonly_r50", "slowfast_context_r50") for what in ("output", "parameters")
+    ]
+    assert table.loc["layer4"].tolist() == ["2048x4x16x22", 20_207_616, "2048x4x16x22", 21_125_120]
+    assert table.loc["fast_path.layer4"].isna().tolist() == [True, True, False, False]
+    assert table.loc["RoIAlign", "slowfast_context_r50 output"] == "4608x8x8"
+    for alias in ("slowonly_r50", "slowfast_context_r50"):
+        assert table[f"{alias} parameters"].sum() == PUBLISHED[alias][0]
 
 
 def test_every_row_of_the_zoo_is_published_here():

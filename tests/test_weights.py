@@ -184,6 +184,12 @@ def test_not_strict_takes_what_fits_and_says_it(odd):
     assert not report.ok and len(report.matched) == 318
     table = report.to_frame()
     assert dict(table["status"].value_counts()) == {"matched": 318, "missing": 1, "unexpected": 1, "wrong shape": 1}
+    parts = report.by_part()
+    assert list(parts.index) == [
+        "backbone.conv1", "backbone.layer1", "backbone.layer2", "backbone.layer3", "backbone.layer4",
+        "roi_head.bbox_head.fc_cls", "neck",
+    ]  # fmt: skip
+    assert parts.loc["backbone.conv1", ["matched", "missing"]].tolist() == [5, 1] and parts.to_numpy().sum() == 321
     row = table[table["key"] == FC].iloc[0]
     assert (row["file_shape"], row["model_shape"]) == ("60x2048", "81x2048")
 

@@ -4,6 +4,8 @@ import pandas as pd
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from avalib.models.detector import Detector
+
 STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
 
 
@@ -56,7 +58,7 @@ def stage_table(model, height=256, width=340):
         rows.append(
             {
                 "stage": name.removeprefix("backbone."),
-                "what": _what(module) if module is not None else _PLAIN[name],
+                "what": _what(module) if module is not None else _plain(name, model.entry),
                 "output": "x".join(map(str, tensor.shape[1:])),
                 "parameters": parameters(module) if module is not None else 0,
             }
@@ -64,7 +66,28 @@ def stage_table(model, height=256, width=340):
     return pd.DataFrame(rows)
 
 
-_PLAIN = {"clips": "frames, normalised", "RoIAlign": "one box: 8x8 of the mean over time"}
+def compare(entry, other, height=256, width=340):
+    """Two rows' stage tables side by side: stage, then output and parameters of each, by alias. Costs no arithmetic.
+
+    A stage that one of them lacks is empty there; SlowOnly's stages stand beside SlowFast's slow pathway.
+    """
+    tables = []
+    for row in (entry, other):
+        with torch.device("meta"):
+            table = stage_table(Detector(row), height, width)
+        table["stage"] = table["stage"].str.removeprefix("slow_path.")
+        columns = {"output": f"{row.alias} output", "parameters": f"{row.alias} parameters"}
+        tables.append(table.drop(columns="what").rename(columns=columns).set_index("stage"))
+    joined = tables[0].join(tables[1], how="outer", rsuffix=" too")
+    order = dict.fromkeys([*max(tables, key=len).index, *joined.index])
+    return joined.reindex(list(order)).convert_dtypes().rename_axis("stage").reset_index()
+
+
+def _plain(name, entry):
+    """A few words for what has no layers of its own."""
+    if name == "clips":
+        return "frames, normalised"
+    return "one box: 8x8 of the mean over time" + (", 8x8 of the whole picture behind it" if entry.context else "")
 
 
 def _what(module):

@@ -33,9 +33,8 @@ class BBoxHead(nn.Module):
 
     def pool(self, features):
         """(N,C,8,8) -> (N,C), what enters the classifier."""
-        return (
-            self.dropout(features).flatten(2).max(dim=2).values
-        )  # deterministic on a GPU too, unlike a pool's gradient
+        # not adaptive_max_pool2d: torch 2.11's ONNX lacks it, and its gradient is not deterministic on a GPU
+        return self.dropout(features).flatten(2).max(dim=2).values
 
     def forward(self, features):
         return self.fc_cls(self.pool(features))

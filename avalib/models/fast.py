@@ -42,12 +42,13 @@ class Deviation:
     dtype: str
     logits: float
     scores: float
+    largest_logit: float  # the plain model's, in absolute value: what the deviation is to be seen beside
     sample: str
 
     def __str__(self):
         return (
-            f"inference form in {self.dtype}: logits within {self.logits:.1e}, scores within {self.scores:.1e} "
-            f"of the plain model on {self.sample}"
+            f"inference form in {self.dtype}: logits (up to {self.largest_logit:.2g}) within {self.logits:.1e}, scores "
+            f"within {self.scores:.1e} of the plain model on {self.sample}"
         )
 
 
@@ -113,4 +114,5 @@ def _deviation(model, form, sample):
     plain = copy.deepcopy(model).eval()(clips, rois).double()
     fast = form(clips, rois).double()
     logits, scores = (plain - fast).abs().max(), (plain.sigmoid() - fast.sigmoid()).abs().max()
-    return Deviation(str(form.dtype).removeprefix("torch."), logits.item(), scores.item(), what)
+    name = str(form.dtype).removeprefix("torch.")
+    return Deviation(name, logits.item(), scores.item(), plain.abs().max().item(), what)
