@@ -13,8 +13,8 @@ _ROOMS = {
 }
 _SUBMODULES = (
     "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "infer",
-    "history", "launch", "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes", "video",
-    "weights", "zoo",
+    "history", "launch", "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes",
+    "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

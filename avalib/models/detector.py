@@ -33,9 +33,7 @@ class BBoxHead(nn.Module):
 
     def pool(self, features):
         """(N,C,8,8) -> (N,C), what enters the classifier."""
-        return (
-            self.dropout(features).flatten(2).max(dim=2).values
-        )  # deterministic on a GPU too, unlike a pool's gradient
+        return self.dropout(features).flatten(2).max(dim=2).values  # its gradient is deterministic, a pool's is not
 
     def forward(self, features):
         return self.fc_cls(self.pool(features))
