@@ -5,7 +5,10 @@ here is a no-op. Gradients and small sums travel by nccl on GPUs and gloo on CPU
 work that takes hours (packing frames, scoring a split), by a gloo group that waits a day.
 """
 
+import inspect
 import os
+import time
+import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -81,7 +84,11 @@ class World:
         if self.size == 1:
             return model
         devices = [self.local_rank] if next(model.parameters()).is_cuda else None
-        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True)
+        known = inspect.signature(DistributedDataParallel).parameters  # newer torch has another name for it
+        unshared = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
+        # the strides of a 1x1x1 convolution's gradient differ in dimensions of size 1, which is no difference
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, **unshared)
 
     def share_buffers(self, model):
         """The main process's running statistics, everywhere: what is scored is then what is saved."""
@@ -119,11 +126,39 @@ def join(device):
             )
         device = torch.device("cuda", local)
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    size = distributed.get_world_size()
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        distributed.init_process_group(backend, store=_own_store(rank, size), rank=rank, world_size=size)
+    else:
+        distributed.init_process_group(backend)
     patient = distributed.new_group(backend="gloo", timeout=PATIENCE) if size > 1 else None
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-    return World(distributed.get_rank(), size, local, restarts, patient), device
+    return World(rank, size, local, restarts, patient), device
+
+
+def _own_store(rank, size):
+    """Where the processes of this start, and no earlier one, leave each other their addresses.
+
+    torchrun's own store lives on when it starts the workers again, with the addresses of the dead in it (pytorch
+    issue 135712), so it only serves to tell the port of a new one. A port that was left there by a dead main process
+    refuses, and is asked for again.
+    """
+    host, patience = os.environ["MASTER_ADDR"], timedelta(minutes=5)
+    agents = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=patience)
+    if rank == 0:
+        store = distributed.TCPStore(host, 0, size, is_master=True, timeout=patience, wait_for_workers=False)
+        agents.set("avalib/port", str(store.port))
+        return store
+    until = time.monotonic() + patience.total_seconds()
+    while True:
+        port = int(agents.get("avalib/port"))
+        try:
+            return distributed.TCPStore(host, port, size, is_master=False, timeout=timedelta(seconds=3))
+        except (distributed.DistNetworkError, distributed.DistStoreError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def leave():

@@ -74,14 +74,16 @@ def _recomputed(block, forward, x):
 @contextmanager
 def _statistics_kept(block):
     """While a block is computed a second time its batch norms see the same clips again, which must not count twice."""
-    norms = [m for m in block.modules() if isinstance(m, torch.nn.BatchNorm3d) and m.track_running_stats]
+    norms = [m for m in block.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked -= 1
 
 
 def compiler_problem(device):

@@ -1,4 +1,4 @@
-"""Training on the tiny data set: the schedule, resuming, what is kept; small pictures, real steps."""
+"""Training on the tiny data set: resuming after anything, what is kept, what stops it; small pictures, real steps."""
 
 import json
 import os
@@ -10,90 +10,166 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from small import ENTRY, RECIPE
 
 import avalib
-from avalib import infer, metrics, state, train, zoo
-
-ENTRY = zoo.get("slowonly_r50")
-RECIPE = replace(zoo.customise(zoo.mini_recipe(ENTRY), short_side=32, batch_size=4, epochs=2), cache_short_side=None)
+from avalib import history, infer, loop, metrics, state, step, train
 
 
-def setup_of(layout, **changes):
-    return train.setup(ENTRY, replace(RECIPE, **changes), layout, "cpu", "float32", workers=0)
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Bits depend on how many threads add up; and a forked process must not use its parent's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-def test_published_schedule():
-    recipe = zoo.published_recipe(ENTRY)
-    at = [train.lr_at(recipe, 0.2, i, 10) for i in (0, 25, 49, 50, 99, 100, 149, 150)]
-    assert at == pytest.approx([0.02, 0.2 * 0.55, 0.2 * (0.1 + 0.9 * 0.98), 0.2, 0.2, 0.02, 0.02, 0.002])
+def setup_of(layout, accumulate=1, deterministic=False, **changes):
+    recipe = replace(RECIPE, **changes)
+    return train.setup(
+        ENTRY, recipe, layout, "cpu", "float32", workers=0, accumulate=accumulate, deterministic=deterministic
+    )
 
 
-def test_cosine_ends_near_zero_after_the_warm_up():
-    at = [train.lr_at(replace(RECIPE, warmup_epochs=0.5), 1.0, i, 10) for i in range(20)]
-    assert at[0] == pytest.approx(0.1) and max(at) > 0.8 and at[-1] < 0.02
+@pytest.fixture(scope="module")
+def unbroken(tiny, tmp_path_factory):
+    """(log, folder) of a whole run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    return loop.train(setup_of(tiny), folder, progress=False), folder
 
 
-def test_a_run_learns_and_its_second_call_does_nothing(tiny, tmp_path, capsys):
-    log = train.train(setup_of(tiny), tmp_path / "run", progress=False)
-    steps = log[log["mode"] == "train"]
-    assert len(steps) == 2 * steps[steps.epoch == 1].shape[0] and steps.loss_action_cls.notna().all()
-    assert {"recall@thr=0.5", "prec@top3", "grad_norm", "lr", "data_time"} <= set(log.columns)
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {"log.jsonl", "last.pth", "best.pth", "final.pth"}
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert len(lines) == len(log) and lines[-1]["mode"] == "val"
-    again = train.train(setup_of(tiny), tmp_path / "run", progress=False)
-    assert "finished already" in capsys.readouterr().out and len(again) == len(log)
+def test_a_run_logs_what_plot_scripts_know_and_keeps_best_and_last(unbroken, tiny):
+    log, folder = unbroken
+    steps, validated = log[log["mode"] == "train"], log[log["mode"] == "val"]
+    assert list(steps.iter) == [1, 2, 3, 4, 5] * 2 and list(steps.iteration) == list(range(1, 11))
+    assert list(validated.epoch) == [1, 2] and list(validated.iter) == [5, 5]
+    assert {p.name for p in folder.iterdir()} == {"log.jsonl", "last.pth", "best.pth", "final.pth"}
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    known = {"mode", "epoch", "iter", "lr", "memory", "data_time", "time", "loss_action_cls", "loss", "grad_norm"}
+    known |= {f"{kind}@{name}" for kind in ("recall", "prec") for name in ("thr=0.5", "top3", "top5")}
+    assert known <= set(lines[0]) and {"mode", "epoch", "iter", "lr", "mAP@0.5IOU"} <= set(lines[-1])
     # the weights kept are the ones that were scored, and carry their recipe
-    model, recipe = infer.load(None, tmp_path / "run" / "final.pth", "tiny")
+    model, recipe = infer.load(None, folder / "final.pth", "tiny")
     assert recipe == RECIPE
     table, _ = infer.detect_dataset(model, tiny, "val", recipe, "cpu", "float32", progress=False)
     report = metrics.evaluate(tiny.csv("val"), table, label_map=tiny.evaluated_map, exclusions=tiny.excluded("val"))
     assert report.mAP == pytest.approx(lines[-1]["mAP@0.5IOU"], abs=1e-6)
 
 
-def test_interrupted_and_continued_is_bit_for_bit_the_unbroken_run(tiny, tmp_path):
-    whole = train.train(setup_of(tiny), tmp_path / "whole", progress=False)
-
-    def interrupt(log):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train.train(setup_of(tiny), tmp_path / "broken", progress=False, save_minutes=0, on_log=interrupt)
-    rest = train.train(setup_of(tiny), tmp_path / "broken", progress=False)
-    for name in ("loss_action_cls", "mAP@0.5IOU", "lr", "grad_norm"):
-        np.testing.assert_array_equal(whole[name], rest[name])
-    a, b = (torch.load(tmp_path / n / "last.pth", weights_only=True)["model"] for n in ("whole", "broken"))
-    assert all(torch.equal(a[key], b[key]) for key in a)
+def test_a_second_call_does_nothing_but_make_what_is_missing(unbroken, tiny, capsys):
+    log, folder = unbroken
+    before = (folder / "last.pth").stat().st_mtime_ns
+    (folder / "final.pth").unlink()
+    again = loop.train(setup_of(tiny), folder, progress=False)
+    assert "finished already" in capsys.readouterr().out and len(again) == len(log)
+    assert (folder / "final.pth").exists() and (folder / "last.pth").stat().st_mtime_ns == before
 
 
-def test_sigterm_saves_then_leaves(tiny, tmp_path):
-    def terminate():
-        while not (tmp_path / "run").exists():
-            time.sleep(0.05)
-        time.sleep(0.3)
-        os.kill(os.getpid(), signal.SIGTERM)
+def in_a_process(work):
+    """Run `work()` in a fork of this process. -> its exit status, minus the signal's number if one killed it."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    threading.Thread(target=terminate).start()
-    with pytest.raises(KeyboardInterrupt, match="call again to go on"):
-        train.train(setup_of(tiny, epochs=50, validate_every=50), tmp_path / "run", progress=False)
+
+def killed_in(monkeypatch, where, count):
+    """Make the count-th call of `where` (module, name) write a little, if it is a writer, and be killed."""
+    original, calls = getattr(*where), []
+
+    def deadly(*args, **options):
+        calls.append(1)
+        if len(calls) < count:
+            return original(*args, **options)
+        if where[1] == "save":
+            args[1].write_bytes(b"half a checkpoint")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(*where, deadly)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_any_instant_the_run_is_bit_for_bit_the_unbroken_one(unbroken, tiny, tmp_path, monkeypatch, capsys):
+    """Killed in a step, while last.pth is written, in a validation, while best.pth is written; then left alone."""
+
+    def work():
+        np.random.rand(7), torch.rand(7)  # the generators' history is another one each time
+        loop.train(setup_of(tiny), tmp_path / "run", progress=False, save_minutes=0)
+
+    instants = [((torch.nn.utils, "clip_grad_norm_"), 3), ((torch, "save"), 2), ((infer, "score"), 1)]
+    for where, count in [*instants, ((loop, "save_weights"), 1)]:
+        with monkeypatch.context() as patched:
+            killed_in(patched, where, count)
+            assert in_a_process(work) == -signal.SIGKILL, where
+    capsys.readouterr()
+    rest = loop.train(setup_of(tiny), tmp_path / "run", progress=False)
+    assert "going on after epoch 1, step 0" in capsys.readouterr().out
+    whole, folder = unbroken
+    for name in ("mode", "epoch", "iter", "lr", "loss_action_cls", "grad_norm", "mAP@0.5IOU", "recall@top3"):
+        np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
+    assert len(history.read(tmp_path / "run" / "log.jsonl")) == len(whole)
+    a, b = (torch.load(f / "last.pth", weights_only=True) for f in (folder, tmp_path / "run"))
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+    momenta = zip(a["optimizer"]["state"].values(), b["optimizer"]["state"].values(), strict=True)
+    assert all(torch.equal(x["momentum_buffer"], y["momentum_buffer"]) for x, y in momenta)
+    assert (a["best_mAP"], a["best_epoch"]) == (b["best_mAP"], b["best_epoch"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_then_leaves(number, tiny, tmp_path):
+    def ask():
+        while not history.read(tmp_path / "run" / "log.jsonl"):
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=ask).start()
+    with pytest.raises(state.Stopped, match="call again to go on") as stopped:
+        loop.train(setup_of(tiny, epochs=50, validate_every=50), tmp_path / "run", progress=False)
     saved = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
-    assert saved["step"] + saved["epoch"] > 0 and len(saved["log"]) > 0
+    assert stopped.value.signal == number and isinstance(stopped.value, KeyboardInterrupt)
+    assert saved["step"] + 5 * saved["epoch"] == len(saved["log"]) > 0
+
+
+def left(folder, setup, **changes):
+    folder.mkdir(parents=True)
+    found = {"fingerprint": setup.fingerprint(), "clips_per_step": setup.clips_per_step(), "epoch": 1, "step": 3}
+    torch.save(found | changes, folder / "last.pth")
 
 
 def test_a_run_with_other_settings_is_kept(tiny, tmp_path, capsys):
-    (tmp_path / "run").mkdir()
-    first = setup_of(tiny)
-    torch.save({"fingerprint": first.fingerprint()}, tmp_path / "run" / "last.pth")
-    state.keep_other_run(tmp_path / "run", first)
-    assert (tmp_path / "run").exists()
-    state.keep_other_run(tmp_path / "run", setup_of(tiny, epochs=3))
+    left(tmp_path / "run", setup_of(tiny))
+    assert state.read(tmp_path / "run", setup_of(tiny))["step"] == 3
+    assert state.read(tmp_path / "run", setup_of(tiny, epochs=3)) is None
     assert not (tmp_path / "run").exists() and (tmp_path / "run.1" / "last.pth").exists()
-    assert "recipe.epochs" in capsys.readouterr().out
+    assert "recipe.epochs" in capsys.readouterr().out and state.read(tmp_path / "run", setup_of(tiny)) is None
 
 
-def test_a_loss_that_is_not_finite_stops_and_names_the_keyframes(tiny, tmp_path):
-    with pytest.raises(FloatingPointError, match="on keyframes"):
-        train.train(setup_of(tiny, lr=1e30, grad_clip=1e30, optimizer="sgd", warmup_epochs=0), tmp_path, progress=False)
+def test_another_global_batch_goes_on_with_an_unfinished_run_and_keeps_a_finished_one(tiny, tmp_path, capsys):
+    left(tmp_path / "run", setup_of(tiny, accumulate=2))  # 4 clips a step
+    setup = setup_of(tiny)
+    saved = state.read(tmp_path / "run", setup)
+    begun = loop.begin(setup, loop.dataset.load_keyframes(tiny, "train"))
+    content = {"model": begun.model.state_dict(), "optimizer": begun.optimizer.state_dict(), "scaler": {}}
+    begun.restore(saved | content | dict.fromkeys(("validated", "best_epoch", "best_mAP", "seconds"), 0), setup)
+    assert begun.step == 6 and "4 clips a step until here, 2 from here on" in capsys.readouterr().out
+    left(tmp_path / "done", setup_of(tiny, accumulate=2), epoch=2)
+    assert state.read(tmp_path / "done", setup) is None and "clips a step" in capsys.readouterr().out
+    assert (tmp_path / "done.1").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_its_keyframes_are_in_a_file(tiny, tmp_path):
+    with pytest.raises(step.NotFinite, match="on keyframes.*bad_batch.json"):
+        loop.train(setup_of(tiny, lr=1e30, grad_clip=1e30, warmup_epochs=0), tmp_path / "run", progress=False)
+    found = json.loads((tmp_path / "run" / "bad_batch.json").read_text())
+    (share,) = found["shares"]
+    assert share["loss"] in ("nan", "inf") and set(share["keyframes"][0]) == {"video_id", "timestamp"}
+    assert found["iter"] == len(history.read(tmp_path / "run" / "log.jsonl")) + 1
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path):
@@ -105,15 +181,17 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="last.pth.*No space left"):
-        state._replace(path, full)
+        state.replace_file(path, full)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_plan_counts_and_times(tiny):
-    plan = train.plan(setup_of(tiny), timed_steps=1)
-    assert plan["steps"] == plan["epochs"] * -(-plan["training clips"] // plan["clips a step"])
-    assert plan["clips a second"] > 0 and plan["learning rate"] == pytest.approx(RECIPE.lr * 4 / 12)
+def test_what_starts_from_a_checkpoint_has_the_recipes_dropout_and_its_weights(unbroken, tiny):
+    setup = replace(setup_of(tiny, dropout=0.25, prior_bias=True), checkpoint=str(unbroken[1] / "final.pth"))
+    model = loop.initial_model(setup, torch.zeros(81))
+    saved = torch.load(unbroken[1] / "final.pth", weights_only=True)["state_dict"]
+    assert model.roi_head.bbox_head.dropout.p == 0.25
+    assert torch.equal(model.roi_head.bbox_head.fc_cls.bias, saved["roi_head.bbox_head.fc_cls.bias"])
 
 
 def test_public_door():
-    assert avalib.train.train is train.train
+    assert avalib.train.train is loop.train

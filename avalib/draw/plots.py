@@ -4,7 +4,6 @@ What colours mean is in colours.py.
 """
 
 import functools
-import json
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from avalib import actions, run
+from avalib import actions, history, run
 from avalib.draw.colours import GROUP_COLOURS, GROUP_WORDS, SERIES
 
 STYLE = {
@@ -66,8 +65,8 @@ def training_curves(log, title="Training: the loss falls, the validation mAP ris
 
 def _log_table(log):
     if isinstance(log, (str, Path)):
-        log = [json.loads(line) for line in Path(log).read_text().splitlines() if line]
-    return pd.DataFrame(log)
+        log = history.read(log)
+    return history.frame(log.to_dict("records") if isinstance(log, pd.DataFrame) else log)
 
 
 def _draw_curves(axes, log):
@@ -93,6 +92,13 @@ def _draw_curves(axes, log):
         axes[2].annotate(f"best {best[column]:.3f}", (best["epoch"], best[column]), (0, 7), textcoords="offset points",
                          ha="center")  # fmt: skip
         axes[2].set_ylim(0, max(0.05, 1.25 * val[column].max()))
+        last = history.spread(val[column])
+        if last["validations"] > 1:
+            told = f"last {last['validations']}: {last['mean']:.3f} ± {last['std']:.3f}"
+            start = val["epoch"].iloc[-last["validations"]]
+            axes[2].fill_between([start, val["epoch"].iloc[-1]], last["lowest"], last["highest"], color=SERIES[2],
+                                 alpha=0.2, linewidth=0, label=told)  # fmt: skip
+            axes[2].legend(loc="lower right")
         axes[2].xaxis.get_major_locator().set_params(integer=True)
     else:
         axes[2].text(0.5, 0.5, "no validation yet", ha="center", va="center", transform=axes[2].transAxes)

@@ -1,0 +1,64 @@
+"""The budget before training, and the one-batch check."""
+
+from dataclasses import replace
+
+import pytest
+from small import ENTRY, RECIPE
+
+from avalib import budget, history, overfit, parallel, train
+
+
+def setup_of(layout, **options):
+    return train.setup(ENTRY, RECIPE, layout, "cpu", "float32", workers=0, **options)
+
+
+def test_the_plan_counts_times_and_weighs(tiny):
+    setup = setup_of(tiny, accumulate=2)
+    plan = budget.plan(setup, timed_steps=1, world=parallel.World(size=2))
+    assert plan["clips a step"] == 8 and plan["made of"] == "2 processes x 2 shares x 2 clips"
+    assert plan["steps"] == 2 * -(-plan["training clips"] // 8)
+    assert plan["learning rate"] == pytest.approx(RECIPE.lr * 8 / 12)
+    assert plan["clips a second"] == pytest.approx(8 / plan["seconds a step"], rel=0.02)
+    assert plan["minutes of training, about"] == pytest.approx(plan["seconds a step"] * plan["steps"] / 60, abs=0.1)
+    weights = 4 * sum(p.numel() for p in budget.blank_state(setup).model.parameters()) / 1e9
+    assert plan["GB a process, about"] > 3 * weights and plan["clips that fit a process"] > 2
+    assert plan["GB of checkpoints, at most"] == pytest.approx(7 * weights, abs=0.01)
+    assert plan["GB of packed frames to come"] == 0
+
+
+def test_a_step_too_large_is_told_with_what_would_fit(tiny, monkeypatch):
+    setup = setup_of(tiny)
+    setup = replace(setup, recipe=replace(RECIPE, videos_per_gpu=12))
+    state = budget.blank_state(setup)
+    small, large = (budget._activations(budget.blank_state(s), s) for s in (setup, wider(setup)))
+    assert large == pytest.approx(4 * small, rel=0.2), "four times the pixels"
+    fixed = 3 * 4 * sum(p.numel() for p in state.model.parameters())  # weights, gradients, momentum
+    monkeypatch.setattr(budget, "free_memory", lambda device: fixed + 5.5 * small)
+    found = budget.memory_of(setup, state)
+    assert found["clips that fit a process"] == 5
+    assert found["to fit"].startswith("batch_size=4, accumulate=3: the same clips a step")
+    assert "not even one clip" in budget.advice(setup, 0)
+
+
+def wider(setup):
+    return replace(setup, recipe=replace(setup.recipe, crop=64))
+
+
+def test_packed_frames_to_come_are_estimated(tiny, tmp_path):
+    setup = setup_of(tiny)
+    setup = replace(setup, recipe=replace(RECIPE, cache_short_side=48))
+    names = [p.stem for p in tiny.videos.iterdir()]
+    estimate = budget._packed_bytes(setup, names)
+    real = sum(budget.dataset.video.build_cache(tiny.video_path(n), tmp_path / n, 48).stat().st_size for n in names)
+    assert estimate == pytest.approx(real, rel=0.3)
+
+
+def test_one_batch_is_learnt_by_heart_and_what_cannot_be_is_said(tiny, tmp_path, capsys):
+    log = overfit.overfit(setup_of(tiny), tmp_path / "overfit", progress=False)
+    last = log.iloc[-1]
+    assert overfit.reached(last) and last.loss_action_cls < 0.05 < log.loss_action_cls[0]
+    said = capsys.readouterr().out
+    assert "expected end: loss below 0.05" in said and f"reached after {len(log)} steps" in said
+    assert len(history.read(tmp_path / "overfit" / "log.jsonl")) == len(log)
+    with pytest.raises(overfit.OverfitFailed, match="not reached in 2 steps.*Likely reasons"):
+        overfit.overfit(setup_of(tiny), tmp_path / "again", steps=2, progress=False)

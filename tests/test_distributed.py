@@ -1,0 +1,83 @@
+"""Two "machines" (torchrun agents) on the loopback, a process each, against one process with the same global batch.
+
+One start serves all tests here: gradients, scores, a training in which a process dies and torchrun starts them again.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import worker
+
+from avalib import history, launch, loop, parallel
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def two(tiny, tmp_path_factory):
+    """The folder in which two processes, each on a "machine" of its own, left what worker.py writes."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    agents = []
+    for node in range(2):
+        words = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "test"]
+        words += ["--rdzv-endpoint", f"127.0.0.1:{port}", "--max-restarts", "1", "--monitor-interval", "0.1"]
+        words += ["--local-addr", "127.0.0.1", str(TESTS / "worker.py"), str(folder), str(tiny.root)]
+        with open(folder / f"agent{node}.log", "w") as said:
+            command = launch.torchrun(words)
+            agents.append(subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT))
+    try:
+        status = [agent.wait(timeout=300) for agent in agents]
+    finally:
+        for agent in agents:
+            agent.kill()
+    assert status == [0, 0], "".join((folder / f"agent{n}.log").read_text()[-3000:] for n in range(2))
+    return folder
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["batch norm in eval mode", "each share's own statistics"])
+def test_gradients_are_those_of_one_process_with_the_same_global_batch(two, tiny, frozen):
+    alone = worker.gradients(worker.setup_of(tiny, accumulate=2), parallel.ALONE, frozen)
+    shared = [torch.load(two / f"rank{r}.pt")[f"gradients {frozen}"] for r in range(2)]
+    for name, gradient in alone.items():
+        assert torch.equal(shared[0][name], shared[1][name]), name
+        scale = gradient.abs().max()
+        assert (gradient - shared[0][name]).abs().max() <= 2e-5 * scale + 1e-9, name
+    assert sum(g.abs().sum() for g in alone.values()) > 0
+
+
+def test_scores_are_exactly_one_processs_in_dataset_order_on_every_process(two, tiny):
+    alone = worker.scores(worker.setup_of(tiny), parallel.ALONE)
+    for rank in range(2):
+        shared = torch.load(two / f"rank{rank}.pt")["scores"]
+        for mine, theirs in zip(alone, shared, strict=True):
+            np.testing.assert_array_equal(mine, theirs.numpy())
+
+
+def test_a_process_that_died_is_started_again_and_the_run_is_as_if_nothing_had_been(two, tiny, tmp_path):
+    assert [(two / f"done{rank}").read_text() for rank in range(2)] == ["1 2", "1 2"]
+    shared = history.frame(history.read(two / "run" / "log.jsonl"))
+    alone = loop.train(worker.setup_of(tiny, accumulate=2), tmp_path / "run", progress=False)
+    assert list(shared.clips.dropna()) == list(alone.clips.dropna())
+    for name in ("mode", "epoch", "iter", "iteration", "lr"):
+        pd.testing.assert_series_equal(shared[name], alone[name])
+    steps = alone["mode"] == "train"
+    for name in ("loss_action_cls", "grad_norm", "recall@top3"):
+        np.testing.assert_allclose(shared[name][steps], alone[name][steps], rtol=2e-3, err_msg=name)
+
+
+def test_who_needs_no_launcher_talks_to_nobody():
+    world, device = parallel.join(torch.device("cpu"))
+    assert world == parallel.ALONE and sys.modules["torch.distributed"].is_initialized() is False
+    assert world.gather(3) == [3] and world.broadcast("x") == "x" and world.total([1.5], device) == [1.5]

@@ -1,0 +1,117 @@
+"""One step: the published schedule, and options that change how it is computed but not what."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small import ENTRY, RECIPE
+
+from avalib import budget, infer, step, train, zoo
+
+
+def setup_of(layout=None, precision="float32", **options):
+    recipe = replace(RECIPE, dropout=0.5, videos_per_gpu=2)
+    return train.setup(ENTRY, recipe, layout, "cpu", precision, workers=0, **options)
+
+
+def test_published_schedule():
+    recipe = zoo.published_recipe(zoo.get("slowonly_r50"))
+    at = [step.lr_at(recipe, 0.2, i, 10) for i in (0, 25, 49, 50, 99, 100, 149, 150, 199)]
+    assert at == pytest.approx([0.02, 0.2 * 0.55, 0.2 * (0.1 + 0.9 * 0.98), 0.2, 0.2, 0.02, 0.02, 0.002, 0.002])
+
+
+def test_cosine_ends_near_zero_after_the_warm_up():
+    recipe = zoo.mini_recipe(zoo.get("slowonly_r50"))
+    at = [step.lr_at(replace(recipe, epochs=2), 1.0, i, 10) for i in range(20)]
+    assert at[0] == pytest.approx(0.1) and max(at) > 0.8 and at[-1] < 0.02
+
+
+def test_the_published_optimiser():
+    recipe = zoo.published_recipe(zoo.get("slowonly_r50"))
+    model = torch.nn.Sequential(torch.nn.Conv3d(3, 4, 1), torch.nn.BatchNorm3d(4))
+    (group,) = step.make_optimizer(model, recipe).param_groups  # batch norm and biases decay too
+    assert len(group["params"]) == 4 and group["fused"] and not group["nesterov"] and group["dampening"] == 0
+    assert (group["momentum"], group["weight_decay"]) == (0.9, 1e-5)
+
+
+def stepped(setup, count=2):
+    """Rows and the state after some steps on the same noise, from the same weights."""
+    step.seed_everything(0)
+    state = budget.blank_state(setup)
+    for block in state.model.backbone.modules():
+        if hasattr(block, "conv3"):
+            torch.nn.init.ones_(block.conv3.bn.weight)  # or the branches say nothing at the start
+    step.seed_everything(1)
+    batch = budget.noise(setup, state.model, 2)
+    return [step.training_step(state, [batch], setup, 0.01, i)[0] for i in range(count)], state
+
+
+def test_recomputing_and_channels_last_change_nothing_but_memory():
+    plain, state = stepped(setup_of())
+    for options in ({"recompute": True}, {"channels_last": True}):
+        rows, other = stepped(setup_of(**options))
+        for a, b in zip(plain, rows, strict=True):
+            assert a == pytest.approx(b, rel=1e-4), options
+        names = dict(state.model.named_buffers())
+        for name, buffer in other.model.named_buffers():  # running statistics were not updated twice
+            torch.testing.assert_close(buffer, names[name], rtol=1e-4, atol=1e-5)
+        assert list(other.model.state_dict()) == list(state.model.state_dict())
+
+
+def test_accumulated_shares_have_the_mean_of_their_gradients():
+    setup = replace(setup_of(), recipe=replace(RECIPE, dropout=0.0, grad_clip=1e9))
+    state = budget.blank_state(setup)
+    batches = [budget.noise(setup, state.model, 2) for _ in range(2)]
+    alone = []
+    for batch in batches:
+        step.training_step(state, [batch], setup, 0.0)
+        alone.append([p.grad.clone() for p in state.model.parameters()])
+    row, _ = step.training_step(state, batches, setup, 0.0)
+    assert row["clips"] == 4
+    for p, a, b in zip(state.model.parameters(), *alone, strict=True):
+        torch.testing.assert_close(p.grad, (a + b) / 2, rtol=1e-4, atol=1e-7)
+
+
+def test_a_scaled_gradient_that_overflows_is_skipped_and_the_scale_halved():
+    """float16's scaler; in float32 arithmetic, since a CPU computes float16 by emulation."""
+    setup = setup_of()
+    state = budget.blank_state(setup)
+    state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    before = [p.detach().clone() for p in state.model.parameters()]
+    batch = budget.noise(setup, state.model, 2)
+    overflow = state.model.roi_head.bbox_head.fc_cls.weight.register_hook(lambda gradient: gradient * float("inf"))
+    row, _ = step.training_step(state, [batch], setup, 0.01)
+    assert row["loss_scale"] == 2.0**9 and all(map(torch.equal, before, state.model.parameters()))
+    overflow.remove()
+    row, _ = step.training_step(state, [batch], setup, 0.01)
+    assert row["loss_scale"] == 2.0**9 and row["grad_norm"] < 1e3, "clipped and logged as if it had not been scaled"
+    assert not all(map(torch.equal, before, state.model.parameters()))
+
+
+def test_only_float16_is_scaled():
+    assert step.make_scaler(setup_of(precision="float16")).is_enabled()
+    assert not step.make_scaler(setup_of()).is_enabled()
+
+
+def test_without_a_compiler_compiling_is_off_and_says_why(monkeypatch, capsys):
+    def no_compiler(*args, **options):
+        raise RuntimeError("InvalidCxxCompiler: No working C++ compiler found in ('g++',)\nmore")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    assert setup_of(compile=True).compile is False
+    assert "torch.compile is off: RuntimeError: InvalidCxxCompiler: No working C++" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="don't go together"):
+        setup_of(compile=True, recompute=True)
+
+
+def test_determinism_is_for_the_run_and_ends_with_it():
+    with step.determinism(True):
+        assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_bfloat16_that_has_to_be_emulated_is_warned_of(monkeypatch):
+    monkeypatch.setattr(infer, "_computes_bfloat16", lambda device: False)
+    with pytest.warns(UserWarning, match="400 times slower"):
+        infer.choose_precision("bfloat16", torch.device("cpu"))
+    assert infer.choose_precision("auto", torch.device("cpu")) == torch.float32
