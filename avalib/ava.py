@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import partial
@@ -152,7 +153,7 @@ def get_annotations(layout, server, get):
                 part = path.with_name(path.name + ".part")
                 part.write_bytes(opened.read(members[path.name]))
                 os.replace(part, path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise fetch.FetchError(f"{archive}: {error}. Delete it and call again, or give another mirror.") from error
 
 
