@@ -347,10 +347,12 @@ def load_proposals(path):
 def _read_table(path):
     columns = [*FRAME, *BOX, "score"]
     try:
-        table = pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, dtype={"video_id": str})
+        table = (
+            pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, dtype=str, na_filter=False)
+        )
         if missing := [column for column in columns if column not in table]:
             raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(map(str, table))}")
-        values = table[columns[1:]].astype(np.float64)
+        values = table[columns[1:]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
     except (ValueError, OSError) as error:  # pyarrow's and pandas' errors are ValueErrors
         raise ValueError(
             f"{path}: not a table of person boxes ({error}); expected columns {','.join(columns)}"

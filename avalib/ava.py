@@ -106,7 +106,7 @@ def plan(layout, wanted, todo, names, places, cut=False, progress=True):
     ]
     if cut:
         rows.append(("cuts", len(wanted), len(wanted) - len(cuts), None, len(cuts) * CUT_MINUTES / os.cpu_count()))
-    return pd.DataFrame(rows, columns=["step", "files", "there", "GB", "minutes"]).round(2)
+    return pd.DataFrame(rows, columns=["step", "files", "there", "GB", "minutes"]).round(3)
 
 
 def _load(names, place):

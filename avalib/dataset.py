@@ -164,7 +164,7 @@ class ClipDataset(Dataset):
         epoch, k = item if isinstance(item, tuple) else (0, item)
         try:
             return self._sample(epoch, k)
-        except VideoError as error:
+        except (VideoError, FileNotFoundError) as error:
             return {"index": k, "lost": str(error)} | (self._stand_in(epoch, k) if self.training else {})
 
     def _sample(self, epoch, k):
@@ -178,7 +178,7 @@ class ClipDataset(Dataset):
         for other in np.random.default_rng([self.recipe.seed, epoch, k, 1]).permutation(len(self))[:100]:
             try:
                 return self._sample(epoch, int(other))
-            except VideoError:
+            except (VideoError, FileNotFoundError):
                 continue
         raise VideoError(f"{self.frames.layout.root}: 100 keyframes tried, none of their frames can be read")
 

@@ -24,6 +24,7 @@ FRAMES, NEEDED = 27030, 26941  # of a cut; up to the last keyframe
 # videos, keyframes at most, rows; (AVA v2.1's; v2.2 has the same videos and more rows). None: not known here
 OFFICIAL = {"train": (235, 235 * 897, {"v2.1": 837_318}), "val": (64, 64 * 897, {})}
 REAL = ("v2.1", "v2.2")
+FROZEN = 8  # numbers that one frame may fill before it is said; at 5 frames a second it fills six
 MAX_LOST = 0.01  # the share of keyframes that training goes on without
 
 
@@ -107,17 +108,17 @@ def look_at_videos(layout, truth, decode="some", workers=None, progress=True):
     of jpgs than the recipe's extraction makes), problem (in words, or "").
     """
     jobs = {
-        video_id: (layout, video_id, split, rows.timestamp.unique(), decode)
+        (split, video_id): (layout, video_id, split, rows.timestamp.unique(), decode)
         for split, table in truth.items()
         for video_id, rows in table.groupby("video_id", sort=False)
     }
     workers = workers or (1 if len(jobs) < 50 else os.cpu_count())
     found = {}
     with tqdm(total=len(jobs), desc="looking at videos", unit="video", disable=not progress) as bar:
-        for video_id, outcome in frames.each(look_at_video, workers, jobs):
-            found[video_id] = outcome()
+        for key, outcome in frames.each(look_at_video, workers, jobs):
+            found[key] = outcome()
             bar.update()
-    return pd.DataFrame([found[video_id] for video_id in jobs])
+    return pd.DataFrame([found[key] for key in jobs])
 
 
 def look_at_video(layout, video_id, split, timestamps, decode="some"):
@@ -147,6 +148,12 @@ def _problem(layout, opened, bad):
         words.append(f"truncated: {torn} frames less than its header promises")
     if bad:
         words.append(f"frame {bad[0]} can't be decoded" + (f", nor {len(bad) - 1} others" if bad[1:] else ""))
+    if hasattr(opened, "ava_index"):
+        starts = np.flatnonzero(np.diff(opened.ava_index, prepend=-1))
+        runs = np.diff(starts, append=n)
+        if (longest := runs.max()) >= FROZEN:
+            at = starts[runs.argmax()] + 1
+            words.append(f"one frame fills the numbers {at} to {at + longest - 1}: are there frames missing?")
     if layout.version in REAL and abs(n - FRAMES) > 30:
         how = (
             " (not numbered as ffmpeg numbers them? OpenCV leaves out repeated frames)" if opened.path.is_dir() else ""

@@ -43,7 +43,7 @@ def test_every_kind_of_damage_is_named(copy):
     checkup = avalib.check(copy, progress=False)
     found = rows_of(checkup)
     assert not checkup.ok and checkup.verdict.startswith("Not right")
-    assert found.loc[("videos that can be read", "train"), "found"] == "1 of 2"
+    assert found.loc[("videos that can be read", "train"), "found"] == "1 of 2", checkup.videos
     assert f"{first}: " in found.loc[("videos with a problem", "train"), "found"]
     assert "truncated" in found.loc[("videos with a problem", "train"), "found"]
     assert found.loc[("keyframes without frames", "train"), "status"] == "wrong"
