@@ -13,7 +13,7 @@ FOLDER := outputs/runs/$(DATASET)/$(MODEL)
 STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
 DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 
-.PHONY: help install demo grid test test-browser lab lint bench-eval
+.PHONY: help install demo grid test test-browser lab lint bench-eval bench-data
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -67,3 +67,6 @@ lint: $(BIN)/.tested  ## ruff: check, and format in place
 
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
 	$(BIN)/python benchmarks/bench_eval.py
+
+bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
+	$(BIN)/python benchmarks/bench_data.py

@@ -361,32 +361,61 @@ def read_pickle(path, what):
 
 
 def read_proposals(path):
-    """Table `video_id, timestamp, x1, y1, x2, y2, score` of a person-box pickle, {"video_id,0902": array (n,5)}.
+    """Table `video_id, timestamp, x1, y1, x2, y2, score` of person boxes: a pickle {"video_id,0902": array (n,5)}, or a
+    .csv or .parquet with these columns (what `write_proposals` writes under such a name).
 
-    No code in the pickle is run. A frame without boxes gives no rows.
-    Raises ValueError naming file, key and what was found.
+    No code in a pickle is run. A frame without boxes gives no rows.
+    Raises ValueError naming file, key (or column) and what was found.
     """
+    table = load_proposals(path)
+    return table.assign(video_id=table["video_id"].astype(str))
+
+
+def load_proposals(path):
+    """`read_proposals` with video_id as a categorical."""
+    suffix = Path(path).suffix
+    table = _read_table(path) if suffix in (".csv", ".parquet") else _read_frames(path)
+    return table.astype({"video_id": "category"})
+
+
+def _read_table(path):
+    columns = [*FRAME, *BOX, "score"]
+    try:
+        table = (
+            pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, dtype=str, na_filter=False)
+        )
+        if missing := [column for column in columns if column not in table]:
+            raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(map(str, table))}")
+        values = table[columns[1:]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    except (ValueError, OSError) as error:  # pyarrow's and pandas' errors are ValueErrors
+        raise ValueError(
+            f"{path}: not a table of person boxes ({error}); expected columns {','.join(columns)}"
+        ) from error
+    odd = ~np.isfinite(values.to_numpy()).all(axis=1)
+    if odd.any():
+        row = int(odd.argmax())
+        raise ValueError(f"{path}, row {row}: {table.iloc[row].tolist()}; expected finite numbers")
+    return pd.concat([table["video_id"].astype(str), values], axis=1)
+
+
+def _read_frames(path):
     found = read_pickle(path, "person boxes")
     if not isinstance(found, dict):
         raise ValueError(f'{path}: a {type(found).__name__}; expected a dict "video_id,0902" -> float array (n,5)')
-    videos, seconds, arrays = [], [], []
-    for key, boxes in found.items():
-        video, _, second = str(key).rpartition(",")
-        array = np.asarray(boxes)
-        if (
-            not video
-            or not _is_number(second)
-            or array.dtype.kind not in "fi"
-            or (array.size and array.shape[1:] != (5,))
-        ):
+    names, arrays = [str(key).rpartition(",") for key in found], [np.asarray(boxes) for boxes in found.values()]
+    for key, (video, _, second), array in zip(found, names, arrays, strict=True):
+        fits = array.dtype.kind in "fi" and (array.shape[1:] == (5,) or not array.size)
+        if not fits or not video or not _is_number(second):
             what = f"{array.dtype} array {array.shape}"
             raise ValueError(f"{path}, key {key!r}: {what}; expected key video_id,0902 and a float array (n,5)")
-        videos += [video] * len(array)
-        seconds += [float(second)] * len(array)
-        arrays.append(array.reshape(-1, 5).astype(np.float64))
-    values = np.concatenate(arrays) if arrays else np.zeros((0, 5))
-    table = pd.DataFrame({"video_id": pd.Series(videos, dtype=str), "timestamp": np.array(seconds, np.float64)})
-    return table.assign(**dict(zip([*BOX, "score"], values.T.copy(), strict=True)))
+    filled = [array for array in arrays if len(array)]
+    values = np.concatenate(filled, dtype=np.float64) if filled else np.zeros((0, 5))
+    counts = [len(array) for array in arrays]
+    codes, videos = pd.factorize(np.array([video for video, _, _ in names], dtype=object))
+    seconds = np.array([float(second) for _, _, second in names], np.float64)
+    columns = {"video_id": pd.Categorical.from_codes(np.repeat(codes, counts), videos)}
+    columns |= {"timestamp": np.repeat(seconds, counts)}
+    return pd.DataFrame(columns | dict(zip([*BOX, "score"], values.T.copy(), strict=True)))
 
 
 def _is_number(text):
@@ -398,7 +427,14 @@ def _is_number(text):
 
 
 def write_proposals(table, path):
-    """Write proposals as the published pickle: {"video_id,0902": float64 array (n,5)}, frames in the table's order."""
+    """Write proposals as the published pickle, {"video_id,0902": float64 array (n,5)}, frames in the table's order; or,
+    by the path's suffix, as .csv or .parquet, the safe alternatives.
+    """
+    table, suffix = table[[*FRAME, *BOX, "score"]], Path(path).suffix
+    if suffix in (".csv", ".parquet"):
+        with _replacing(path) as file:
+            table.to_csv(file, index=False) if suffix == ".csv" else table.to_parquet(file, index=False)
+        return
     frames = {}
     values = table[[*BOX, "score"]].to_numpy(np.float64)
     for row, (video, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):

@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import partial
@@ -105,7 +106,7 @@ def plan(layout, wanted, todo, names, places, cut=False, progress=True):
     ]
     if cut:
         rows.append(("cuts", len(wanted), len(wanted) - len(cuts), None, len(cuts) * CUT_MINUTES / os.cpu_count()))
-    return pd.DataFrame(rows, columns=["step", "files", "there", "GB", "minutes"]).round(2)
+    return pd.DataFrame(rows, columns=["step", "files", "there", "GB", "minutes"]).round(3)
 
 
 def _load(names, place):
@@ -152,7 +153,7 @@ def get_annotations(layout, server, get):
                 part = path.with_name(path.name + ".part")
                 part.write_bytes(opened.read(members[path.name]))
                 os.replace(part, path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise fetch.FetchError(f"{archive}: {error}. Delete it and call again, or give another mirror.") from error
 
 

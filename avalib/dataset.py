@@ -7,25 +7,26 @@ Source of the rules: MMAction2 v0.10.0 ava_dataset.py.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from avalib import annotations, boxes, numbering, transforms
+from avalib import annotations, boxes, numbering, tables, transforms
 from avalib.frames import FrameSource, build_cache, cache_path, open_frames
 from avalib.models import targets
 from avalib.packed import VideoError
+from avalib.tables import BOX
 
 __all__ = [
     "ClipDataset", "FrameSource", "Keyframes", "Loader", "build_cache", "cache_path", "collate", "example",
     "load_keyframes", "loader", "open_frames",
 ]  # fmt: skip
 
+NUMBERINGS = {"v0.10.0": 0, "v1.x": 1}  # recipe.numbering: frames further on; v1.x adds the start index a second time
 MAX_PROPOSALS = 1000
-KEY = ["video_id", "timestamp"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,23 @@ class Keyframes:
     def __len__(self):
         return len(self.timestamps)
 
+    def __getstate__(self):
+        """The arrays as tensors in shared memory: worker processes map them instead of getting copies."""
+        if "_shared" not in self.__dict__:  # kept: a worker is started after the pickling has ended
+            names = self.video_ids.astype(str)
+            arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+            arrays |= {"video_ids": names.view(np.int32).reshape(len(names), -1)}  # letters
+            shared = {
+                k: torch.from_numpy(a).share_memory_() if isinstance(a, np.ndarray) else a for k, a in arrays.items()
+            }
+            self.__dict__["_shared"] = shared
+        return self._shared
+
+    def __setstate__(self, state):
+        self.__dict__.update({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in state.items()})
+        letters = self.video_ids
+        self.__dict__["video_ids"] = letters.view(f"<U{letters.shape[1]}").ravel()
+
     def ground_truth(self, k):
         """boxes_norm (n,4), labels (n,81) of keyframe k."""
         rows = slice(self.start[k], self.start[k + 1])
@@ -64,47 +82,66 @@ def load_keyframes(layout, split, person_score=0.9, training=False):
     they are scored and the evaluation drops them. Proposals: those with score >= min(person_score, the frame's best),
     at most 1000; a keyframe without any gets one whole-frame box.
     """
-    table = annotations.read_csv(layout.csv(split), "ground_truth").dropna(subset=["action_id"])
+    table = tables.load(layout.csv(split), "ground_truth").dropna(subset=["x1"])
+    proposals = annotations.load_proposals(layout.proposals(split))
+    names = table.video_id.cat.categories
+    key = _keys(table, names)
     if training:
-        excluded = annotations.read_exclusions(layout.excluded(split))
-        table = table.merge(excluded, on=KEY, how="left", indicator=True).query("_merge == 'left_only'")
-    table = table.reset_index(drop=True)
-    frame = table.groupby(KEY, sort=False).ngroup().to_numpy()
-    people = table.groupby([*KEY, "x1", "y1", "x2", "y2"], sort=False).ngroup().to_numpy()
+        excluded = annotations.read_exclusions(layout.excluded(split)).astype({"video_id": "category"})
+        kept = ~np.isin(key, _keys(excluded, names))
+        table, key = table[kept], key[kept]
+    frame, keys = pd.factorize(key)  # keyframes in the csv's order
+    box = table[BOX].to_numpy()
+    people = pd.DataFrame(box).assign(frame=frame).groupby(["frame", 0, 1, 2, 3], sort=False).ngroup().to_numpy()
     _, first = np.unique(people, return_index=True)
     order = np.argsort(frame[first], kind="stable")  # people by keyframe; inside one, as in the file
     labels = np.zeros((len(first), layout.n_columns), bool)
-    labels[people, table.action_id.to_numpy().astype(np.int64)] = True
-    keys = table.loc[np.unique(frame, return_index=True)[1], KEY].reset_index(drop=True)
-    kept = _select_proposals(annotations.read_proposals(layout.proposals(split)), keys, person_score)
+    labels[people, table.action_id.to_numpy()] = True
+    shown = np.unique(frame, return_index=True)[1]
+    chosen = _select_proposals(pd.Index(keys).get_indexer(_keys(proposals, names)), proposals, len(keys), person_score)
     return Keyframes(
-        video_ids=keys.video_id.to_numpy(),
-        timestamps=keys.timestamp.to_numpy(),
+        video_ids=names.to_numpy().astype(str)[table.video_id.cat.codes.to_numpy()[shown]],
+        timestamps=table.timestamp.to_numpy()[shown],
         start=_offsets(frame[first], len(keys)),
-        boxes_norm=table.loc[first[order], ["x1", "y1", "x2", "y2"]].to_numpy(np.float64),
+        boxes_norm=box[first[order]],
         labels=labels[order],
-        proposal_start=_offsets(kept.frame.to_numpy(), len(keys)),
-        proposals_norm=kept[["x1", "y1", "x2", "y2"]].to_numpy(np.float64),
-        proposal_scores=kept.score.to_numpy(np.float32),
-        without_proposals=int(kept.stand_in.sum()),
         start_s=layout.start,
         last_frame=layout.last_frame,
+        **chosen,
     )
+
+
+def _keys(table, names):
+    """An int64 for every row's video and second; the same in all tables. Videos that aren't in `names`: negative."""
+    codes = names.get_indexer(table.video_id.cat.categories)[table.video_id.cat.codes].astype(np.int64)
+    milliseconds = np.rint(table.timestamp.to_numpy() * 1000).astype(np.int64)
+    return np.where(codes < 0, -1 - milliseconds, (codes << 40) + milliseconds)
 
 
 def _offsets(groups, count):
     return np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=count))])
 
 
-def _select_proposals(table, keys, person_score):
-    """Proposal rows of the keyframes, ordered by keyframe, with columns frame (index into keys) and stand_in."""
-    table = table.merge(keys.assign(frame=np.arange(len(keys))), on=KEY, how="inner")
-    best = table.groupby("frame").score.transform("max")
-    table = table[table.score >= np.minimum(person_score, best)]
-    table = table[table.groupby("frame").cumcount() < MAX_PROPOSALS].assign(stand_in=False)
-    missing = np.setdiff1d(np.arange(len(keys)), table.frame)
-    whole = pd.DataFrame({"frame": missing, "x1": 0.0, "y1": 0.0, "x2": 1.0, "y2": 1.0, "score": 1.0, "stand_in": True})
-    return pd.concat([table, whole] if len(whole) else [table]).sort_values("frame", kind="stable")
+def _select_proposals(frame, table, count, person_score):
+    """The proposals' fields of Keyframes: the rows to be kept, of those with a keyframe (`frame`, -1: none)."""
+    rows = np.flatnonzero(frame >= 0)
+    rows = rows[np.argsort(frame[rows], kind="stable")]
+    frame, score = frame[rows], table.score.to_numpy()[rows]
+    best = np.full(count, -np.inf)
+    np.maximum.at(best, frame, score)
+    good = score >= np.minimum(person_score, best)[frame]
+    rows, frame, score = rows[good], frame[good], score[good]
+    place = np.arange(len(frame)) - _offsets(frame, count)[frame]
+    rows, frame, score = (values[place < MAX_PROPOSALS] for values in (rows, frame, score))
+    without = np.flatnonzero(np.bincount(frame, minlength=count) == 0)  # these get the whole frame
+    order = np.argsort(np.concatenate([frame, without]), kind="stable")
+    whole = np.tile([0.0, 0.0, 1.0, 1.0], (len(without), 1))
+    return {
+        "proposal_start": _offsets(np.concatenate([frame, without]), count),
+        "proposals_norm": np.concatenate([table[BOX].to_numpy(np.float64)[rows], whole])[order],
+        "proposal_scores": np.concatenate([score, np.ones(len(without))])[order].astype(np.float32),
+        "without_proposals": len(without),
+    }
 
 
 class ClipDataset(Dataset):
@@ -119,6 +156,8 @@ class ClipDataset(Dataset):
     def __init__(self, keyframes, entry, recipe, frames, training):
         self.keyframes, self.entry, self.recipe = keyframes, entry, recipe
         self.frames, self.training = frames, training
+        if recipe.numbering not in NUMBERINGS:
+            raise ValueError(f"recipe.numbering {recipe.numbering!r}: expected {' or '.join(map(repr, NUMBERINGS))}")
 
     def __len__(self):
         return len(self.keyframes)
@@ -127,7 +166,7 @@ class ClipDataset(Dataset):
         epoch, k = item if isinstance(item, tuple) else (0, item)
         try:
             return self._sample(epoch, k)
-        except VideoError as error:
+        except (VideoError, FileNotFoundError) as error:
             return {"index": k, "lost": str(error)} | (self._stand_in(epoch, k) if self.training else {})
 
     def _sample(self, epoch, k):
@@ -141,7 +180,7 @@ class ClipDataset(Dataset):
         for other in np.random.default_rng([self.recipe.seed, epoch, k, 1]).permutation(len(self))[:100]:
             try:
                 return self._sample(epoch, int(other))
-            except VideoError:
+            except (VideoError, FileNotFoundError):
                 continue
         raise VideoError(f"{self.frames.layout.root}: 100 keyframes tried, none of their frames can be read")
 
@@ -150,16 +189,18 @@ class ClipDataset(Dataset):
         video_id, timestamp = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
         self.frames.check(video_id, timestamp)
         reader = self.frames.reader(video_id)
+        later = NUMBERINGS[self.recipe.numbering]
         jitter = rng if self.training or self.recipe.jitter_at_test else None
         numbers = transforms.frame_numbers(
             timestamp,
             self.entry.clip_len,
             self.entry.frame_interval,
-            last=min(reader.n_ava_frames, self.keyframes.last_frame),
+            last=min(reader.n_ava_frames - later, self.keyframes.last_frame),
             rng=jitter,
-            first=1,
+            first=1 - later,
             start=self.keyframes.start_s,
         )
+        numbers = numbers + later
         if self.recipe.shuffle_frames:
             numbers = rng.permutation(numbers)
         return reader.ava_frames(numbers)

@@ -22,7 +22,9 @@ KEY, BOX = ["video_id", "timestamp"], ["x1", "y1", "x2", "y2"]
 FIRST, LAST = 902, 1798  # the seconds that AVA annotates
 FRAMES, NEEDED = 27030, 26941  # of a cut; up to the last keyframe
 # videos, keyframes at most, rows; (AVA v2.1's; v2.2 has the same videos and more rows). None: not known here
-OFFICIAL = {"train": (235, 210_795, {"v2.1": 837_318}), "val": (64, 57_408, {}), "test": (131, 117_507, {})}
+OFFICIAL = {"train": (235, 235 * 897, {"v2.1": 837_318}), "val": (64, 64 * 897, {})}
+REAL = ("v2.1", "v2.2")
+FROZEN = 8  # numbers that one frame may fill before it is said; at 5 frames a second it fills six
 MAX_LOST = 0.01  # the share of keyframes that training goes on without
 
 
@@ -78,7 +80,7 @@ def check(dataset, root=None, decode="some", workers=None, progress=True):
     rows += _map_rows(layout)
     both = sorted(set(truth["train"].video_id) & set(truth["val"].video_id))
     rows.append(("videos in train and in val", "", ", ".join(both) or "none", "none", "wrong" if both else "ok"))
-    if layout.version in ("v2.1", "v2.2"):
+    if layout.version in REAL:
         there = layout.proposals("test").is_file()
         found = "person boxes are there" if there else "no person boxes"
         rows.append(("test", "test", found, "its labels were never published", "note"))
@@ -102,26 +104,28 @@ def _verdict(table, videos):
 
 def look_at_videos(layout, truth, decode="some", workers=None, progress=True):
     """A row a video: split, video_id, file, fps, width, height, seconds, frames (AVA numbers), keyframes, lost (of
-    them, for want of frames), decode_errors (of the frames that were decoded), problem (in words, or "").
+    them, for want of frames), decode_errors (of the frames that were decoded), misnumbered (a folder with another count
+    of jpgs than the recipe's extraction makes), problem (in words, or "").
     """
     jobs = {
-        video_id: (layout, video_id, split, rows.timestamp.unique(), decode)
+        (split, video_id): (layout, video_id, split, rows.timestamp.unique(), decode)
         for split, table in truth.items()
         for video_id, rows in table.groupby("video_id", sort=False)
     }
     workers = workers or (1 if len(jobs) < 50 else os.cpu_count())
     found = {}
     with tqdm(total=len(jobs), desc="looking at videos", unit="video", disable=not progress) as bar:
-        for video_id, outcome in frames.each(look_at_video, workers, jobs):
-            found[video_id] = outcome()
+        for key, outcome in frames.each(look_at_video, workers, jobs):
+            found[key] = outcome()
             bar.update()
-    return pd.DataFrame([found[video_id] for video_id in jobs])
+    return pd.DataFrame([found[key] for key in jobs])
 
 
 def look_at_video(layout, video_id, split, timestamps, decode="some"):
     """One row of `look_at_videos`, as a dict."""
     row = {"split": split, "video_id": video_id, "file": "", "fps": np.nan, "width": 0, "height": 0, "seconds": 0.0}
-    row |= {"frames": 0, "keyframes": len(timestamps), "lost": len(timestamps), "decode_errors": 0, "problem": ""}
+    row |= {"frames": 0, "keyframes": len(timestamps), "lost": len(timestamps), "decode_errors": 0}
+    row |= {"misnumbered": False, "problem": ""}
     try:
         with frames.open_video(layout, video_id) as opened:
             n = opened.n_ava_frames
@@ -131,6 +135,7 @@ def look_at_video(layout, video_id, split, timestamps, decode="some"):
             bad = _undecodable(opened, decode)
             late = np.round((timestamps - layout.start) * 30) + 1
             row |= {"lost": int(((late > n) | np.isin(late, bad)).sum()), "decode_errors": len(bad)}
+            row["misnumbered"] = layout.version in REAL and opened.path.is_dir() and abs(n - FRAMES) > 30
             row["problem"] = _problem(layout, opened, bad)
     except OSError as error:
         row["problem"] = str(error)
@@ -143,13 +148,17 @@ def _problem(layout, opened, bad):
         words.append(f"truncated: {torn} frames less than its header promises")
     if bad:
         words.append(f"frame {bad[0]} can't be decoded" + (f", nor {len(bad) - 1} others" if bad[1:] else ""))
-    if layout.version in ("v2.1", "v2.2") and n < FRAMES - 30:
+    if hasattr(opened, "ava_index"):
+        starts = np.flatnonzero(np.diff(opened.ava_index, prepend=-1))
+        runs = np.diff(starts, append=n)
+        if (longest := runs.max()) >= FROZEN:
+            at = starts[runs.argmax()] + 1
+            words.append(f"one frame fills the numbers {at} to {at + longest - 1}: are there frames missing?")
+    if layout.version in REAL and abs(n - FRAMES) > 30:
         how = (
-            "OpenCV and some players drop repeated frames: extract again, see the README"
-            if opened.path.is_dir()
-            else ""
+            " (not numbered as ffmpeg numbers them? OpenCV leaves out repeated frames)" if opened.path.is_dir() else ""
         )
-        words.append(f"{n:,} frames, {FRAMES:,} belong there" + (f" ({how})" if how else ""))
+        words.append(f"{n:,} frames, {FRAMES:,} belong there{how}")
     return "; ".join(words)
 
 
@@ -180,7 +189,8 @@ def _video_rows(layout, videos):
         yield "videos that can be read", split, n, len(rows), "ok" if (rows.frames > 0).all() else "note"
         listed = "; ".join(f"{r.video_id}: {r.problem}" for r in broken[:5].itertuples())
         listed += f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
-        yield "videos with a problem", split, listed or "none", "none", "note" if len(broken) else "ok"
+        status = "wrong" if rows.misnumbered.any() else "note" if len(broken) else "ok"
+        yield "videos with a problem", split, listed or "none", "none", status
         share = lost / max(rows.keyframes.sum(), 1)
         status = "wrong" if share > MAX_LOST else "note" if lost else "ok"
         yield "keyframes without frames", split, f"{lost} ({share:.2%})", f"at most {MAX_LOST:.0%}", status
@@ -195,7 +205,7 @@ def _video_rows(layout, videos):
 
 
 def _count_rows(layout, split, table):
-    videos, keyframes, rows = OFFICIAL[split] if layout.version in ("v2.1", "v2.2") else (None, None, {})
+    videos, keyframes, rows = OFFICIAL[split] if layout.version in REAL else (None, None, {})
     found = table.video_id.nunique()
     yield "videos", split, found, videos or "", "ok" if found == (videos or found) else "wrong"
     found = len(table[KEY].drop_duplicates())
@@ -216,7 +226,7 @@ def _annotation_rows(layout, split, table, odd):
     known = set(actions.read_label_map(layout.label_map))
     strange = sorted(set(table.action_id) - known - {0})
     yield "actions not in the label map", split, strange or "none", "none", "wrong" if strange else "ok"
-    if layout.version in ("v2.1", "v2.2"):
+    if layout.version in REAL:
         out = int(((table.timestamp < FIRST) | (table.timestamp > LAST)).sum())
         yield "rows outside 902..1798 s", split, out, 0, "wrong" if out else "ok"
     excluded = annotations.read_exclusions(layout.excluded(split))
@@ -233,7 +243,7 @@ def _map_rows(layout):
     same = found.keys() == names.keys()
     yield "label map", "", said, "80 actions", "note" if other and same else "ok" if same else "wrong"
     counted = actions.read_label_map(layout.evaluated_map)
-    expected = actions.evaluated() if layout.version in ("v2.1", "v2.2") else counted
+    expected = actions.evaluated() if layout.version in REAL else counted
     wrong = counted.keys() != expected.keys() or not counted.keys() <= found.keys()
     yield "evaluated actions", "", len(counted), len(expected), "wrong" if wrong else "ok"
 
@@ -261,7 +271,7 @@ def _proposal_rows(layout, split, table):
     yield "keyframes without person boxes", split, said, "few", "wrong" if without > len(keyframes) / 10 else "ok"
     every, sure = recall(people, proposals), recall(people, proposals[proposals.score >= 0.9])
     low = "wrong" if every < 0.5 else "ok"
-    published = "0.939 published" if layout.version in ("v2.1", "v2.2") else ""
+    published = "0.939 published" if layout.version in REAL else ""
     yield "people found, IoU 0.5", split, f"{every:.3f} (score 0.9: {sure:.3f})", published, low
 
 

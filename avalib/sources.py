@@ -3,11 +3,15 @@
 import difflib
 import json
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from avalib import annotations, ava, formats, frames, mini
+from avalib import annotations, ava, formats, frames, mini, zoo
+from avalib import dataset as clips
 
 AVA = {"ava2.1": "v2.1", "ava2.2": "v2.2"}
 DATASETS = (*mini.SIZES, *AVA)
@@ -18,23 +22,29 @@ def data_root():
     return Path(os.environ.get("AVALIB_DATA", "data"))
 
 
-def prepare(dataset="mini", seed=0, root=None, workers=None, progress=True, again=False, **options):
+def prepare(
+    dataset="mini", seed=0, root=None, workers=None, progress=True, again=False, mirrors=None, cut=False,
+    max_videos=None, **options,
+):  # fmt: skip
     """The named data set on disk, made or downloaded if it isn't there: -> annotations.Layout.
 
-    dataset: a size of the rendered mini-AVA (mini.SIZES), or "ava2.1" or "ava2.2", the real one (options: see
-    ava.prepare), which share their folder and videos, or the name of one's own (import_data). A real one that was
-    prepared is taken as it is, with what could not be had told; again=True tries to get that.
-    Raises ValueError, with a suggestion, for another name.
+    dataset: a size of the rendered mini-AVA (mini.SIZES), or "ava2.1" or "ava2.2", the real one, which share their
+    folder and videos, or the name of one's own (import_data). mirrors, cut, max_videos, options: of the real one, see
+    ava.prepare. One that was prepared is taken as it is, with what could not be had told; again=True tries to get that.
+    Raises ValueError, with a suggestion, for another name, and for options that only the real one has.
     """
     layout = find(dataset, root, seed)
-    if layout.version == "own":
-        return layout
+    options |= {k: v for k, v in dict(mirrors=mirrors, cut=cut, max_videos=max_videos).items() if v}
     if dataset in AVA:
         record = ava.record_path(layout)
         if record.is_file() and not again:
             print(ava.told(layout, json.loads(record.read_text())))
         else:
             ava.prepare(layout, workers=workers, progress=progress, **options)
+        return layout
+    if options:
+        raise ValueError(f"{', '.join(options)}: of the real AVA only (ava2.1, ava2.2), not of {dataset!r}")
+    if layout.version == "own":
         return layout
     return mini.render(layout.root, size=dataset, seed=seed, workers=workers, progress=progress)
 
@@ -108,3 +118,22 @@ def _describe_video(layout, video_id):
             }
     except OSError as error:
         return {"file": "", "problem": str(error)}
+
+
+def loading_speed(layout, name, model="slowonly_r50", cache_short_side=None, workers=0, count=32):
+    """How fast training clips of a row of the zoo come out of the videos, or of the cache, in random order: a table
+    of one row: from, clips, seconds, clips_per_s, processes. name: the data set's, which chooses the recipe.
+    """
+    entry = zoo.get(model)
+    recipe = replace(zoo.recipe(entry, name), cache_short_side=cache_short_side)
+    keyframes = clips.load_keyframes(layout, "val", recipe.person_score)
+    source = clips.open_frames(layout, recipe, [keyframes], progress=False, max_lost=1.0)
+    order = np.random.default_rng(0).permutation(len(keyframes))[:count].tolist()
+    training = clips.ClipDataset(keyframes, entry, recipe, source, training=True)
+    loader = clips.loader(training, [[k] for k in order], workers)
+    loader.max_lost, started = 1.0, time.perf_counter()
+    done = sum(len(batch["clips"]) for batch in loader)
+    seconds = time.perf_counter() - started
+    where = f"packed frames, short side {cache_short_side}" if cache_short_side else "the videos"
+    row = {"from": where, "clips": done, "seconds": seconds, "clips_per_s": done / seconds}
+    return pd.DataFrame([row | {"processes": max(workers, 1)}]).round(2)

@@ -93,19 +93,35 @@ class Video:
 
     def __init__(self, path, threads=1, index=None, since_ffmpeg_6_1=False, cut=None):
         self.path, self.since_ffmpeg_6_1, self.cut = Path(path), since_ffmpeg_6_1, cut
-        self._container = open_container(path)
-        self._stream = self._container.streams.video[0]
-        self._stream.codec_context.thread_count = threads
-        self._stream.codec_context.thread_type = "AUTO"
+        self._open(threads, strict=True)
         try:
             self._describe(index or read_index(self._container, self._stream, path))
+            first = next(self._decode(0, {0}), None)
+            if first is None:  # some files are odd from their first picture on, and whole all the same
+                self.close()
+                self._open(threads, strict=False)
+                first = next(self._decode(0, {0}), None)
+            if first is None:
+                raise VideoError(f"{path}: its first frame could not be decoded; is the file complete?")
+            self._size = {"width": first[1].width, "height": first[1].height}
+            self.rotation = int(first[1].rotation)
+            self.height, self.width = self._array(first[1]).shape[:2]
         except BaseException:
             self.close()
             raise
 
+    def _open(self, threads, strict):
+        """strict: the decoder refuses damaged pictures instead of painting over the damage (AVI's decoders can't)."""
+        self._container = open_container(self.path)
+        self._stream = self._container.streams.video[0]
+        context, self._seekable = self._stream.codec_context, self._container.format.name != "avi"
+        context.thread_count, context.thread_type = threads, "AUTO"
+        if strict and self._seekable:
+            context.options = {"err_detect": "explode"}
+
     def _describe(self, index):
-        """Everything that follows from the index, and the picture's size from the first frame."""
-        self.index, self._seekable = index, self._container.format.name != "avi"
+        """Everything that follows from the index."""
+        self.index = index
         shown = np.flatnonzero(index.shown)
         self._packet_of = shown[np.argsort(index.pts[shown], kind="stable")]  # (n_frames,) place in the file
         self._ticks = index.pts[self._packet_of]
@@ -118,9 +134,6 @@ class Video:
         self.fps = self.n_frames / self.duration_s
         self.missing_frames = self._promised() - len(index.pts) if self._seekable else 0
         self._ava_index = self._size = None
-        first = next(self._decode(0, {0}))[1]
-        self._size, self.rotation = {"width": first.width, "height": first.height}, int(first.rotation)
-        self.height, self.width = self._array(first).shape[:2]
 
     def _promised(self):
         """How many frames the header promises: mp4 counts them, mkv states a duration; else as many as found."""
@@ -228,7 +241,8 @@ class Video:
     def _decode(self, start, wanted):
         """(n, av frame) of the `wanted` native frames, in order, reading from packet `start` to the last one needed.
 
-        Frames that nothing refers to and nobody wants are not decoded. What the decoder can't give is left out.
+        Frames that nothing refers to and nobody wants are not decoded. What the decoder can't give is left out, and so
+        is all that comes after it in this pass, as it may have been made from the damage.
         """
         if not self._seekable:
             self._container.seek(0)
@@ -240,13 +254,14 @@ class Video:
         last = max(needed)
         packets = itertools.takewhile(lambda item: item[0] <= last, self._packets_from(start))
         for place, packet in itertools.chain(packets, [(start, None)]):
-            if place < start:
-                continue
+            if place < start or (packet and place > start and self.index.pts[place] < self.index.pts[start]):
+                continue  # the second: leading pictures of an open GOP, which belong to the pass before
             context.skip_frame = "DEFAULT" if packet is None or place in needed else "NONREF"
             try:
                 decoded = context.decode(packet)
             except av.error.FFmpegError:
-                continue  # the frame stays missing, and its absence is what gets reported
+                context.flush_buffers()
+                return  # the frames stay missing, and their absence is what gets reported
             for frame in decoded:
                 n = -1 if frame.pts is None else int(np.searchsorted(self._ticks, frame.pts))
                 if n in wanted and self._ticks[n] == frame.pts:

@@ -303,6 +303,7 @@ class Recipe:
     cache_short_side: int | None  # read training clips from packed frames of this short side; None: from the videos
     validate_every: int
     seed: int = 0
+    numbering: str = "v0.10.0"  # "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
 
 
 def published_recipe(entry):

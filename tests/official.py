@@ -39,7 +39,9 @@ def uncut(cut, path):
     with video.Video(cut) as opened:
         frames, times = list(opened.iter_frames()), opened.times_s
     grey = [np.full_like(frames[0], level) for level in np.linspace(20, 200, len(BEFORE)).astype(np.uint8)]
-    return video.write_mp4(path, [*grey, *frames], 30, crf=18, gop=12, bframes=0, times_s=[*BEFORE, *(900 + times)])
+    return video.write_mp4(
+        path, [*grey, *frames], 30, crf=18, gop=12, bframes=0, preset="ultrafast", times_s=[*BEFORE, *(900 + times)]
+    )
 
 
 @contextmanager

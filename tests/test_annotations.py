@@ -295,3 +295,23 @@ def test_reading_and_scoring_need_numpy_and_pandas_alone():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_proposals_without_pickle(tmp_path, suffix):
+    table = frame(3, timestamp=[903.0, 902.0, 902.0], x1=[1 / 3, 0.1, 1e-9], video_id=["007", "nan", "a"])
+    table = table.assign(score=[0.9, 0.5, 0.25]).drop(columns="action_id")
+    annotations.write_proposals(table, tmp_path / f"p{suffix}")
+    pd.testing.assert_frame_equal(annotations.read_proposals(tmp_path / f"p{suffix}"), table)
+    for wrong, said in ((table.drop(columns="x2"), "no column x2"), (table.assign(x1=np.nan), "row 0.*finite numbers")):
+        wrong.to_csv(tmp_path / "q.csv", index=False) if suffix == ".csv" else wrong.to_parquet(tmp_path / "q.parquet")
+        with pytest.raises(ValueError, match=rf"q{suffix}.*{said}"):
+            annotations.read_proposals(tmp_path / f"q{suffix}")
+
+
+def test_safe_proposals_are_found_beside_the_pickles_place(tmp_path):
+    layout = Layout(tmp_path, "v2.1")
+    table = frame(1, score=[0.5]).drop(columns="action_id")
+    annotations.write_proposals(table, layout.proposals("val").with_suffix(".parquet"))
+    assert layout.proposals("val").suffix == ".parquet" and layout.proposals("train").suffix == ".pkl"
+    pd.testing.assert_frame_equal(annotations.read_proposals(layout.proposals("val")), table)

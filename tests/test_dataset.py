@@ -1,3 +1,4 @@
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -6,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from avalib import annotations, batches, dataset, transforms, zoo
+from avalib import annotations, batches, dataset, frames, infer, transforms, zoo
 from avalib.packed import VideoError
 
 ENTRY = zoo.get("slowonly_r50")
@@ -152,3 +153,84 @@ def test_missing_and_unreadable_videos_are_named_and_counted(tiny, tmp_path):
     layout.video_path(names[1]).write_bytes(b"not a video")
     with pytest.raises(OSError, match=f"1 of 1 videos can't be read.*{names[1]}"):
         dataset.build_cache(layout, [names[1]], 48, workers=1, progress=False)
+
+
+def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, tmp_path, capsys):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
+    keyframes = dataset.load_keyframes(layout, "train")
+    gone = keyframes.video_ids[0]
+    layout.video_path(gone).unlink()
+    clips = dataset.ClipDataset(keyframes, ENTRY, RECIPE, dataset.FrameSource(layout), training=True)
+    sample = clips[(1, 0)]
+    assert gone in sample["lost"] and keyframes.video_ids[sample["index"]] != gone and sample["clip"].shape[1] == 48
+    loader = dataset.loader(clips, batches.TrainingBatches(len(clips), 4, seed=0))
+    with pytest.raises(VideoError, match=f"keyframes are lost, more than the 1% that may be: .*{gone}"):
+        list(loader)
+    loader.lost, loader.max_lost = None, 0.6
+    sizes = [len(batch["clips"]) for batch in loader]
+    assert sum(sizes) == len(clips) and set(loader.lost) == set(np.flatnonzero(keyframes.video_ids == gone).tolist())
+    assert capsys.readouterr().out.count("left out: ") == 2 and loader.clips_per_s > 0
+
+
+def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
+    keyframes = dataset.load_keyframes(layout, "train")
+    lost = frames.lost_keyframes(dataset.FrameSource(layout), pd.DataFrame(
+        {"video_id": keyframes.video_ids, "timestamp": keyframes.timestamps}
+    ))  # fmt: skip
+    assert not len(lost)
+    late = pd.DataFrame({"video_id": keyframes.video_ids[:1], "timestamp": [1000.0]})
+    lost = frames.lost_keyframes(dataset.FrameSource(layout), late)
+    assert "ends at frame" in lost.reason[0]
+    lost = pd.DataFrame({"video_id": keyframes.video_ids[:2], "timestamp": keyframes.timestamps[:2], "reason": "torn"})
+    clips = dataset.ClipDataset(keyframes, ENTRY, RECIPE, dataset.FrameSource(layout, lost=lost), training=False)
+    loader = dataset.loader(clips, batches.TestBatches(keyframes.video_ids, 2))
+    loader.max_lost = 0.5
+    seen = [k for batch in loader for k in batch["index"].tolist()]
+    assert seen == list(range(2, len(keyframes))) and set(loader.lost) == {0, 1}
+    scores = np.full((keyframes.proposal_start[-1], 81), 0.5, np.float32)
+    scores[: keyframes.proposal_start[2]] = np.nan
+    table = infer.detections(keyframes, scores, keyframes.proposals_norm)
+    assert len(table) == 80 * (~np.isnan(scores[:, 0])).sum() and not table.score.isna().any()
+    assert (keyframes.video_ids[0], keyframes.timestamps[0]) not in set(
+        zip(table.video_id, table.timestamp, strict=True)
+    )
+
+
+def test_later_versions_read_the_frame_after_each(tiny):
+    class Numbers:
+        n_ava_frames = 26000
+
+        def ava_frames(self, numbers):
+            return np.asarray(numbers)
+
+    first, later = (
+        clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
+    )
+    for clips in (first, later):
+        clips.frames.reader = lambda video_id: Numbers()
+    assert (later._frames(1, None) - first._frames(1, None) == 1).all()
+    with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
+        clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))
+
+
+def test_workers_share_the_annotations_memory(tiny):
+    keyframes = dataset.load_keyframes(tiny, "train")
+    copy = pickle.loads(pickle.dumps(keyframes))
+    for name, value in vars(copy).items():
+        assert np.array_equal(value, getattr(keyframes, name)), name
+    state = keyframes.__getstate__()
+    assert all(value.is_shared() for value in state.values() if isinstance(value, torch.Tensor))
+    assert keyframes.__getstate__() is state, "kept as long as the keyframes are"
+
+
+def test_the_cache_says_its_size_and_speed_before(tiny, tmp_path, capsys):
+    layout = annotations.Layout(tmp_path, tiny.version)
+    shutil.copytree(tiny.videos, layout.videos)
+    names = list(dict.fromkeys(dataset.load_keyframes(tiny, "val").video_ids))
+    plan = frames.cache_plan(layout, names, 48)
+    size = dataset.build_cache(layout, names, 48, workers=1, progress=False)
+    assert 0.5 < plan["GB"] * 1e9 / size < 2 and plan["frames_per_s"] > 0
+    assert "packing 1 videos at short side 48: about 0.00 GB" in capsys.readouterr().out

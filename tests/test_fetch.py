@@ -297,3 +297,17 @@ def test_a_place_of_ones_own_and_the_bar(server, tmp_path, capsys):
     path = get(server, path=tmp_path / "here" / "a.bin", progress=True)
     assert path == tmp_path / "here" / "a.bin" and path.read_bytes() == CONTENT
     assert "3.00M/3.00M" in capsys.readouterr().err
+
+
+def test_a_download_can_be_stopped_and_goes_on(server):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(FetchError, match="stopped; [0-9,]+ bytes are kept"):
+        get(server, stop=stop)
+    assert get(server).read_bytes() == CONTENT
+    assert server.asked[-1][1].startswith("bytes=")
+
+
+def test_sizes_are_asked_for_without_raising(server):
+    assert room.size(server.url) is None  # this server knows no HEAD
+    assert room.size("http://127.0.0.1:1/net.pth", timeout_s=1) is None

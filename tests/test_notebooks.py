@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 
 import nbformat
+import official
 import papermill
 import pytest
+
+from avalib import mini
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -92,6 +95,23 @@ def test_run_headless_one_after_the_other(workplace):
     # a second call of training finds it done
     again = execute("03_train", workplace)
     assert "finished already" in "".join(o.get("text", "") for c in again for o in c.outputs)
+
+
+def test_the_real_ava_is_prepared_and_checked(workplace):
+    """Notebook 01 on a miniature of the official servers' files, from a mirror's folder."""
+    tiny = mini.render(workplace / "data" / "tiny-seed0", "tiny", progress=False)
+    names = official.publish(tiny, workplace / "mirror")
+    (workplace / "mirror" / names.popitem()[1]).unlink()  # one video can't be had
+    kinds = dict.fromkeys(["annotations", "names", "videos", "proposals"], str(workplace / "mirror"))
+    (workplace / "ava").mkdir()
+    cells = execute("01_prepare_data", workplace / "ava", dataset="ava2.1", mirrors=kinds, cache_short_side=48)
+    said = "".join(o.get("text", "") for c in cells for o in c.outputs)
+    assert "2 of 3 videos" in said and "not had: " in said and "packing 2 videos at short side 48" in said
+    folder = workplace / "ava" / "runs" / "ava2.1" / "data"
+    checkup, record = (json.loads((folder / name).read_text()) for name in ("check.json", "run.json"))
+    assert not checkup["ok"] and "keyframes without frames" in checkup["verdict"]
+    assert record["check"] == checkup["verdict"] and record["coverage"]["with a problem"] == 1
+    assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"
 
 
 def test_a_misspelt_parameter_stops_with_the_name_that_was_meant(workplace):

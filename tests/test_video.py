@@ -116,6 +116,51 @@ def test_ava_numbers_at_a_variable_rate(tmp_path, suffix, bframes, later):
         assert np.abs(v.times_s - VARIABLE).max() < 0.002
 
 
+# What FFmpeg 5.1.9 gave for `ffmpeg -ss 0.7 -t 1 -i FILE -r 30 CUT.mp4` and then `ffmpeg -i CUT.mp4 -r 30 -q:v 1 …`.
+FFMPEG_CUT = {
+    ("mp4", 12): "9x2 10x3 11x2 12x3 13x2 14x3 15x2 16x3 17x2 18x3 19x2 20x3",
+    ("mkv", 12): "9x2 10x2 11x3 12x2 13x2 14x3 15x3 16x2 17x3 18x2 19x2 20x3",
+    ("mp4", NTSC_FILM): "17 18x2 19 20 21 22x2 23 24 25 26x2 27 28 29 30x2 31 32 33 34x2 35 36 37 38x2 39 40",
+    ("mkv", NTSC_FILM): "17 18x2 19 20 21 22x2 23 24 25 26x2 27 28 29 30x2 31 32 33 34x2 35 36 37 38x2 39 40",
+    ("mp4", 24): "17 18 19x2 20 21 22 23x2 24 25 26 27x2 28 29 30 31x2 32 33 34 35x2 36 37 38 39x2 40",
+    ("mkv", 25): "18 19 20 21 22 23x2 24 25 26 27 28x2 29 30 31 32 33x2 34 35 36 37 38x2 39 40 41 42",
+    ("mp4", NTSC): " ".join(map(str, range(21, 51))),
+    ("mp4", 30): " ".join(map(str, range(21, 51))),
+    ("mp4", 50): "35 36 37 38 39 40 42 44 45 47 49 50 52 54 55 57 59 60 62 64 65 67 69 70 72 74 75 77 79 80 82 84",
+    ("mkv", 60): "42 43 44 45 47 49 51 53 55 57 59 61 63 65 67 69 71 73 75 77 79 81 83 85 87 89 91 93 95 97 99 101",
+    ("mp4", None): "9 10 11 12x2 13 14x6 15 16 17 18",  # times_s=VARIABLE
+    ("mkv", None): "9 10 11 12x2 13x2 14x5 15x2 16 17 18",
+}
+
+
+@pytest.mark.parametrize(("suffix", "fps"), FFMPEG_CUT, ids=str)
+def test_an_uncut_video_gives_the_documented_cuts_frames(tmp_path, suffix, fps):
+    options = {"n": 120} if fps else {"n": 21, "times_s": VARIABLE}
+    with video.Video(made(tmp_path, f"v.{suffix}", fps or 30, **options), cut=(0.7, 1)) as v:
+        runs = [run.split("x") for run in FFMPEG_CUT[suffix, fps].split()]
+        expected = [int(n) for n, *times in runs for _ in range(int(*times or [1]))]
+        assert [number(f) for f in v.iter_ava_frames()] == expected
+        assert [number(f) for f in v.ava_frames([3, 1, 9])] == [expected[i - 1] for i in (3, 1, 9)]
+
+
+def test_sound_that_starts_before_zero_moves_the_cut(tmp_path):
+    with av.open(str(tmp_path / "v.webm"), "w") as container:
+        options = {"deadline": "realtime", "cpu-used": "8", "b": "1M"}
+        pictures = container.add_stream("libvpx", rate=24, options=options, width=128, height=64)
+        sound = container.add_stream("libopus", rate=48000)
+        for n in range(60):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(numbered(n), format="rgb24")))
+        container.mux(pictures.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 96000), np.float32), format="flt", layout="mono")
+        silence.rate = 48000
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode(None))
+    with video.Video(tmp_path / "v.webm", cut=(0.7, 1)) as v:
+        runs = "17 18x2 19 20 21 22x2 23 24 25 26 27x2 28 29 30x2 31 32 33 34x2 35 36 37 38 39x2 40".split()
+        expected = [int(n) for n, *times in (run.split("x") for run in runs) for _ in range(int(*times or [1]))]
+        assert [number(f) for f in v.iter_ava_frames()] == expected  # FFmpeg 5.1.9, as above
+
+
 def test_video_that_starts_after_the_sound_is_padded_in_front():
     late = ava_numbering(range(0, 10), [1] * 10, Fraction(1, 30), 30.0, start_s=Fraction(-1, 2), alone=False)
     assert late.tolist() == [0] * 16 + list(range(1, 10))  # half a second is 15 slots

@@ -1,0 +1,213 @@
+"""Annotations as large as AVA's train split: seconds and memory to read, lint and index them, beside plain Python.
+
+    python benchmarks/bench_data.py [--repeats 3] [--json results.json] [--keep folder]
+
+837,318 rows, 184,000 keyframes, 203,626 keys of person boxes (made from a seed). Every measurement is a fresh process,
+medians are shown; plain: csv.reader into a dict of lists of dicts, the pickle as it is, a loop over keyframes that
+picks the boxes, in the same run on the same files.
+"""
+
+import argparse
+import csv
+import json
+import pickle
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+VIDEOS, KEYFRAMES, ROWS, KEYS = 235, 184_000, 837_318, 203_626
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--keep", help="folder for the generated files (reused if they are there)")
+    parser.add_argument("--json", help="write the figures here")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(json.dumps(STEPS[args.child[0]](Path(args.child[1]))))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(args.keep or scratch)
+        generate(root)
+        found = {step: measure(step, root, args.repeats) for step in STEPS}
+    for step, figures in found.items():
+        print(f"{step:>8}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items() if name != "all"))
+    ratio = found["plain"]["cpu_s"] / found["index"]["cpu_s"]  # of processor time: others may use this machine too
+    memory = found["plain"]["peak_gb"] / found["index"]["peak_gb"]
+    print(f"   ratio: plain / index: {ratio:.1f} in processor time, {memory:.1f} in peak memory")
+    if args.json:
+        Path(args.json).write_text(json.dumps(found | {"ratio": ratio, "memory_ratio": memory}, indent=1) + "\n")
+
+
+def generate(root, seed=0):
+    """A v2.1 layout in `root` with the files of a train split, made up."""
+    from avalib import annotations
+
+    layout = annotations.Layout(root, "v2.1")
+    if layout.proposals("train").exists():
+        return
+    for folder in ("annotations", "proposals"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    seconds = [(f"video_{v:05d}", s) for v in range(VIDEOS) for s in range(902, 1799)]
+    chosen = np.sort(rng.choice(len(seconds), KEYFRAMES, replace=False))
+    people = 1 + rng.poisson(0.9, KEYFRAMES)
+    frame = np.repeat(np.arange(KEYFRAMES), people)
+    boxes, person = some_boxes(rng, len(frame)), np.arange(len(frame))
+    extra = rng.integers(0, len(frame), ROWS - len(frame))  # every person has a label, some have more
+    rows = np.sort(np.concatenate([person, extra]))
+    label = (np.arange(ROWS) - np.searchsorted(rows, rows)) * 7 + rows % 7 + 1  # no label twice
+    with open(layout.csv("train"), "w") as file:
+        for r, action in zip(rows.tolist(), np.minimum(label, 80).tolist(), strict=True):
+            video, second = seconds[chosen[frame[r]]]
+            file.write(f"{video},{second:04d},%.3f,%.3f,%.3f,%.3f,{action},{r % 50}\n" % tuple(boxes[r]))
+    with open(layout.excluded("train"), "w") as file:
+        file.writelines(f"{seconds[i][0]},{seconds[i][1]:04d}\n" for i in chosen[:: KEYFRAMES // 100])
+    keys = np.sort(rng.choice(len(seconds), KEYS, replace=False))
+    content = {}
+    for i in keys.tolist():
+        n = int(rng.integers(1, 7))
+        content[f"{seconds[i][0]},{seconds[i][1]:04d}"] = np.column_stack([some_boxes(rng, n), rng.beta(6, 1, n)])
+    with open(layout.proposals("train"), "wb") as file:
+        pickle.dump(content, file)
+
+
+def some_boxes(rng, n):
+    low, size = rng.uniform(0, 0.4, (n, 2)), rng.uniform(0.1, 0.5, (n, 2))
+    return np.concatenate([low, low + size], axis=1)
+
+
+def measure(step, root, repeats):
+    runs = []
+    for _ in range(repeats):
+        command = [sys.executable, __file__, "--child", step, str(root)]
+        runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]} | {
+        "all": [run["seconds"] for run in runs]
+    }
+
+
+def timed(work):
+    """Seconds and peak memory of work(), imports before not counted; what it returns is kept until measured."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, cpu = time.perf_counter(), time.process_time()
+    kept = work()
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    facts = {
+        "seconds": round(seconds, 2),
+        "cpu_s": round(cpu, 2),
+        "peak_gb": round(peak / 2**20, 2),
+        "more_gb": round((peak - before) / 2**20, 2),
+    }
+    return facts, kept
+
+
+def step_index(root):
+    """csv, exclusions and person boxes read and indexed by keyframe, ready for training."""
+    from avalib import annotations, dataset
+
+    layout = annotations.Layout(root, "v2.1")
+    facts, keyframes = timed(lambda: dataset.load_keyframes(layout, "train", training=True))
+    arrays = [value for value in vars(keyframes).values() if isinstance(value, np.ndarray)]
+    return facts | {"keyframes": len(keyframes), "arrays_gb": round(sum(a.nbytes for a in arrays) / 1e9, 3)}
+
+
+def step_lint(root):
+    """Every row of the csv looked at."""
+    from avalib import annotations
+
+    return timed(lambda: annotations.lint_csv(annotations.Layout(root, "v2.1").csv("train"), "ground_truth"))[0]
+
+
+def step_boxes(root):
+    """The person boxes' pickle alone, without running it."""
+    from avalib import annotations
+
+    return timed(lambda: annotations.read_proposals(annotations.Layout(root, "v2.1").proposals("train")))[0]
+
+
+def step_workers(root):
+    """What two loader processes (spawn) hold of their own, beside what they hold without the data, in GB each."""
+    from avalib import annotations, dataset
+
+    keyframes = dataset.load_keyframes(annotations.Layout(root, "v2.1"), "train", training=True)
+    start = time.perf_counter()
+    own = {name: private_gb(data) for name, data in (("none", None), ("shared", keyframes))}
+    return {"seconds": round(time.perf_counter() - start, 2), "own_gb_each": round(own["shared"] - own["none"], 3)}
+
+
+def private_gb(data):
+    """Private memory of a spawned process that was given `data` and has read all of it, in GB; the mean of two."""
+    import torch.multiprocessing as mp
+
+    context = mp.get_context("spawn")
+    queue = context.SimpleQueue()
+    workers = [context.Process(target=hold, args=(data, queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [queue.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    return statistics.mean(found)
+
+
+def hold(data, queue):
+    import avalib.dataset  # noqa: F401  what a worker imports anyway
+
+    if data is not None:
+        for value in vars(data).values():
+            np.asarray(value).view(np.uint8).sum() if isinstance(value, np.ndarray) else None
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    queue.put(sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 2**20)
+
+
+def step_plain(root):
+    """The same as `index` in plain Python, an object a row."""
+    from avalib import annotations
+
+    layout = annotations.Layout(root, "v2.1")
+    return timed(lambda: plain(layout))[0]
+
+
+def plain(layout):
+    excluded = {tuple(line.split(",")) for line in layout.excluded("train").read_text().split()}
+    records = defaultdict(list)
+    with open(layout.csv("train"), newline="") as file:
+        for video, second, *box, action, person in csv.reader(file):
+            if (video, second) not in excluded:
+                row = {"box": np.array(box, float), "action": int(action), "person": int(person)}
+                records[video, second].append(row)
+    with open(layout.proposals("train"), "rb") as file:
+        proposals = pickle.load(file)
+    infos = []
+    for (video, second), rows in records.items():
+        people = defaultdict(set)
+        for row in rows:
+            people[tuple(row["box"])].add(row["action"])
+        labels = np.zeros((len(people), 81), np.float32)
+        for i, actions in enumerate(people.values()):
+            labels[i, list(actions)] = 1
+        found = proposals.get(f"{video},{second}", np.array([[0, 0, 1, 1, 1.0]]))
+        found = found[found[:, 4] >= min(0.9, found[:, 4].max())]
+        infos.append(
+            {"video": video, "second": int(second), "boxes": list(people), "labels": labels, "proposals": found}
+        )
+    return infos
+
+
+STEPS = {
+    "index": step_index, "lint": step_lint, "boxes": step_boxes, "workers": step_workers, "plain": step_plain,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    main()
