@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"},
-    {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints"},
+    {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints", "tracks"},
     {"metrics", "tubes", "weights", "dataset", "mini", "export"},
     {"infer", "errors", "sources", "state"},
     {"train", "draw"},
@@ -18,7 +18,7 @@ OWNERS = {
     "matplotlib": {"draw"},
     "ipywidgets": {"draw"},
     "IPython": {"draw"},
-    "scipy": {"draw", "tubes"},
+    "scipy": {"tracks"},
     "safetensors": {"checkpoints"},
     "pyarrow": {"tables"},
     "urllib": {"fetch"},
