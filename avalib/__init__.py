@@ -4,16 +4,19 @@ import importlib
 
 __version__ = "0.1.0"
 
-# public name -> its room; loaded when first used, so that scoring a csv does not load torch
+# public name -> its room; loaded when first used, so that scoring a csv does not load torch. `detect` isn't here: it is
+# a room that can be called.
 _ROOMS = {
     "build_model": "weights",
     "evaluate": "metrics",
     "lint_csv": "annotations",
+    "make_proposals": "persons",
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "boxes", "checkpoints", "dataset", "draw", "errors", "export", "fetch", "infer",
-    "metrics", "mini", "models", "run", "sources", "state", "train", "transforms", "tubes", "video", "weights", "zoo",
+    "actions", "annotations", "boxes", "checkpoints", "dataset", "detect", "draw", "errors", "export", "fetch", "infer",
+    "metrics", "mini", "models", "persons", "run", "sources", "state", "stream", "tracks", "train", "transforms",
+    "tubes", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

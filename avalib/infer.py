@@ -88,11 +88,17 @@ def score(model, keyframes, recipe, frames, device="auto", precision="auto", bat
     scores, found = [], []
     for batch in tqdm(dataset.loader(clips, batches, workers), desc="scoring", unit="batch", disable=not progress):
         height, width = batch["clips"].shape[2:4]
-        with autocast(device, dtype):
-            logits = model(transforms.normalise(batch["clips"].to(device, non_blocking=True)), batch["rois"].to(device))
-        scores.append(logits.float().sigmoid().cpu().numpy())
+        scores.append(score_batch(model, batch["clips"], batch["rois"], device, dtype))
         found.append(boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height))
     return np.concatenate(scores), np.concatenate(found)
+
+
+@torch.inference_mode()
+def score_batch(model, clips, rois, device, dtype):
+    """clips (B,T,H,W,3) uint8, rois (N,5) [batch index, x1,y1,x2,y2] in their pixels -> scores (N,81) float32 0..1."""
+    with autocast(device, dtype):
+        logits = model(transforms.normalise(clips.to(device, non_blocking=True)), rois.to(device))
+    return logits.float().sigmoid().cpu().numpy()
 
 
 def proposals_table(keyframes):

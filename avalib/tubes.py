@@ -104,8 +104,8 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
 
 
 def link(detections, min_iou=0.3, max_gap=1.0):
-    """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs, pairs
-    under min_iou or over max_gap seconds apart never. See tracks.Tracker."""
+    """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs; a
+    pair under min_iou, or over max_gap seconds apart, is two people. See tracks.Tracker."""
     ids = np.zeros(len(detections), np.int64)
     seconds, boxes = detections["timestamp"].to_numpy(), detections[BOX].to_numpy()
     for rows in detections.groupby("video_id", sort=False, observed=True).indices.values():

@@ -9,9 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"},
     {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints", "tracks"},
-    {"metrics", "tubes", "weights", "dataset", "mini", "export"},
+    {"metrics", "tubes", "weights", "dataset", "mini", "export", "stream", "persons"},
     {"infer", "errors", "sources", "state"},
     {"train", "draw"},
+    {"detect"},
 ]
 OWNERS = {
     "av": {"video"},

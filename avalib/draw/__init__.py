@@ -16,6 +16,7 @@ from avalib.draw.plots import (
     training_curves,
 )
 from avalib.draw.scenes import Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.watch import watch, write_overlay
 from avalib.draw.widgets import scrubber
 
 __all__ = [
@@ -44,4 +45,6 @@ __all__ = [
     "side_by_side",
     "stage_shapes",
     "training_curves",
+    "watch",
+    "write_overlay",
 ]
