@@ -17,7 +17,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 from avalib import annotations, draw, metrics, video
-from avalib.draw import people, pictures, plots, scenes
+from avalib.draw import colours, people, pictures, plots, scenes, tags
 
 SIZE = (160, 120)
 
@@ -98,22 +98,61 @@ def test_a_cut_is_seen():
     assert scenes.cuts(frames, np.arange(10) / 10).tolist() == [0.6]
 
 
-@pytest.mark.parametrize("size", [(320, 240), (1920, 1080)])
+@pytest.mark.parametrize("size", [(320, 180), (320, 240), (1920, 1080)])
 def test_tags_stay_in_the_frame_and_apart(size):
+    """A property of any picture: however many people, wherever they are, whatever they do."""
     rng = np.random.default_rng(0)
-    font_px = pictures.text_size(size[1], size[0])
-    assert font_px >= 12
-    for _ in range(30):
-        corner = rng.uniform(0, 0.75, (4, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(0.08, 0.25, (4, 2))], axis=1) * [*size, *size]
-        boxes = list(boxes.astype(int))
-        extent, taken = (7 * font_px, 2 * font_px), []
-        for i in range(4):
-            _, (x, y) = pictures.place_tags(extent, i, boxes, taken, size)
-            assert 0 <= x <= size[0] - extent[0] and 0 <= y <= size[1] - extent[1]
-            tag = (x, y, x + extent[0], y + extent[1])
-            assert not any(pictures._overlap(tag, other) for other in taken)
-            taken.append(tag)
+    px = tags.text_size(size[1], size[0])
+    for case in range(30):
+        people_count = int(rng.integers(1, 25 if case % 3 else 5))
+        corner = rng.uniform(-0.1, 1.0, (people_count, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(0, 0.6, (people_count, 2))], axis=1).clip(0, 1)
+        boxes = list((boxes * [*size, *size]).astype(int))
+        chosen = [rng.integers(1, 81, rng.integers(0, 7)) for _ in boxes]
+        scores = ("number", "bar", "none")[case % 3]
+        stacks = [[tags.line(int(a), 0.5, None, px, size[0], scores) for a in labels] for labels in chosen]
+        title = (0, 0, 12 * px, 2 * px)
+        before = [int(n) for n in rng.integers(0, 50, people_count)] if case % 2 else None
+        found, left_out = tags.arrange(stacks, boxes, size, px, [title], before)
+        areas = [title, *(spot[1] for spot in found if spot)]
+        for i, (x1, y1, x2, y2) in enumerate(areas):
+            assert 0 <= x1 < x2 <= size[0] and 0 <= y1 < y2 <= size[1]
+            assert not any(tags.overlap(areas[i], other) for other in areas[:i])
+        for spot in found:
+            assert spot is None or tags.extent(spot[0], px) == (spot[1][2] - spot[1][0], spot[1][3] - spot[1][1])
+        shown = sum(len(spot[0]) for spot in found if spot)
+        assert shown + left_out == sum(map(len, stacks))
+        if people_count <= 4 and size[0] == 1920:
+            assert left_out == 0
+
+
+def test_nobody_paints_over_tags():
+    """What `arrange` promises is what `overlay` paints: down every stack's edge there is its own colour alone."""
+    rng = np.random.default_rng(1)
+    frame = np.full((240, 320, 3), 128, np.uint8)
+    for _ in range(10):
+        corner = rng.uniform(0, 0.7, (5, 2))
+        crowd = [people.Person(np.r_[c, c + 0.25], ((12, 0.9), (80, 0.4)), i) for i, c in enumerate(corner)]
+        picture = draw.overlay(frame, crowd, "person", "a title")
+        boxes = [np.clip(np.round(p.box * [320, 240, 320, 240]).astype(int), 0, [319, 239] * 2) for p in crowd]
+        stacks = [tags.stack(p.labels, None, 12, 320, prefix=f"{p.person_id}: ") for p in crowd]
+        _, found = pictures._arrange(stacks, boxes, (320, 240), 12, "a title", [None] * 5)
+        for person, (_, (x, y, _, bottom), _) in zip(crowd, found, strict=True):
+            assert (picture[y:bottom, x + 1] == tags.of_person(person.person_id)["line"]).all()
+
+
+def test_what_has_no_room_is_counted_in_the_title():
+    frame = np.full((60, 120, 3), 128, np.uint8)
+    crowd = [people.Person(np.array([0.1, 0.1, 0.9, 0.9]), tuple((a, 0.5) for a in range(1, 9)), i) for i in range(9)]
+    found, left_out = tags.arrange(
+        [[("walk 0.50", None)] * 8] * 9, [np.array([12, 6, 108, 54])] * 9, (120, 60), 12, [(0, 0, 110, 18)]
+    )
+    assert left_out > 60 and sum(spot is not None for spot in found) >= 1
+    title, _ = pictures._arrange(
+        [[("walk 0.50", None)] * 8] * 9, [np.array([12, 6, 108, 54])] * 9, (120, 60), 12, "at", [None] * 9
+    )
+    assert title.startswith("at +") and title.endswith(" labels")
+    assert not (draw.overlay(frame, crowd, title="at") == draw.overlay(frame, crowd)).all()
 
 
 def test_overlay_draws_on_a_copy_in_its_colours():
@@ -122,7 +161,7 @@ def test_overlay_draws_on_a_copy_in_its_colours():
     blue, green = (pictures.overlay(frame, [person], colour) for colour in (draw.BLUE, draw.GREEN))
     assert (frame == 128).all() and blue.shape == frame.shape
     for picture, colour in ((blue, draw.BLUE), (green, draw.GREEN)):
-        for part in (colour["line"], *colour["tags"][:2], pictures.TEXT):
+        for part in (colour["line"], *colour["tags"][:2], tags.WHITE):
             assert (picture == part).all(-1).sum() > 50, part
     assert not (blue == draw.GREEN["line"]).all(-1).any()
     y, x = np.nonzero((blue == draw.BLUE["line"]).all(-1))
@@ -138,13 +177,38 @@ def contrast(a, b):
 
 def test_tags_are_legible_and_the_lines_differ_in_brightness():
     for colour in (draw.BLUE, draw.GREEN):
-        assert min(contrast(tag, pictures.TEXT) for tag in colour["tags"]) >= 4.5
+        assert min(contrast(tag, tags.WHITE) for tag in colour["tags"]) >= 4.5
+    others = [tags.of_person(i) for i in range(7)] + [tags.of_model(name) for name in draw.MODEL_COLOURS]
+    assert all(contrast(style["tags"][0], style["text"]) >= 4.5 for style in others)
     assert contrast(draw.BLUE["line"], draw.GREEN["line"]) > 1.7  # told apart without seeing colour
 
 
+def test_people_are_told_apart_by_all_kinds_of_eyes():
+    """Distances in CIELAB of the people's colours as seen without one kind of cones (Machado et al. 2009)."""
+    eyes = {
+        "all three": np.eye(3),
+        "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+        "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    }
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    shown = np.array([colours.rgb(colour) for colour in colours.PEOPLE]) / 255
+    linear = np.where(shown <= 0.04045, shown / 12.92, ((shown + 0.055) / 1.055) ** 2.4)
+    for kind, seen in eyes.items():
+        x, y, z = np.cbrt((linear @ np.transpose(seen)).clip(0, 1) @ xyz.T / [0.9505, 1, 1.089]).T
+        lab = np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+        apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)[np.triu_indices(len(lab), 1)]
+        assert apart.min() > 20, (kind, apart.min())
+
+
 def test_long_names_are_shortened_to_the_frame():
-    line = pictures._line(1, 0.5, {1: "an extraordinarily long name of an action that nobody can read"}, 12, 160)
-    assert line.endswith("… 0.50") and pictures._extent([line], 12)[0] <= 160
+    names = {1: "an extraordinarily long name of an action that nobody can read"}
+    line, bar = tags.line(1, 0.5, names, 12, 160)
+    assert line.endswith("… 0.50") and bar is None and tags.extent([(line, bar)], 12)[0] <= 160
+    line, bar = tags.line(1, 0.5, names, 12, 160, "bar")
+    assert line.endswith("…") and bar == 0.5 and tags.extent([(line, bar)], 12)[0] <= 160
+    with pytest.raises(ValueError, match="scores='bars'"):
+        tags.line(1, 0.5, names, 12, 160, "bars")
 
 
 def test_side_by_side_gif_and_mp4(world, tmp_path):

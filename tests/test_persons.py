@@ -103,7 +103,7 @@ def test_proposals_are_made_and_an_interrupted_call_goes_on(tmp_path, weights, c
     first.with_suffix(".kept").unlink()
     table = persons.make_proposals(paths, out, **options)
     assert done and not first.parent.exists()
-    assert sorted(table.groupby("video_id").timestamp.unique().map(list)) == [[900, 901], [900, 901]]
+    assert sorted(table.groupby("video_id").timestamp.unique().map(list)) == [[900, 901, 902]] * 2
     assert (table[table.video_id == "video_0"].score == 0.5).all() and table.score.between(0.18, 1).all()
     read = annotations.read_proposals(out)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
@@ -152,7 +152,7 @@ def test_given_boxes_in_every_way_of_telling_the_time(reader, tmp_path):
     [
         (table(), "no column time_s, timestamp or frame"),
         (table(time_s=1.0).drop(columns="y2"), "no column y2"),
-        (table(time_s=[1, 3.5]), r"row 1: box 0\.5, 0\.2, 0\.9, 0\.8 at 3\.5 s: expected a time inside the video's 3\.00 s"),
+        (table(time_s=[1, 3.5]), r"row 1: box 0\.5, 0\.2, 0\.9, 0\.8 at 3\.5 s: expected a time inside .* 3\.00 s"),
         (table(time_s=1.0, x2=[0.3, 0.4]), "row 1: .*expected finite x1 < x2"),
         (table(time_s=1.0, x2=[0.3, np.nan]), "row 1: .*expected finite x1 < x2"),
         (table(time_s=1.0, x2=[0.3, 90]), "row 1: .*looks like pixels; divide x by 128 and y by 64"),

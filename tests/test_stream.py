@@ -9,7 +9,7 @@ from avalib import stream, transforms, video
 
 def shot(level, n):
     rng = np.random.default_rng(level)
-    return [np.full((64, 128, 3), level, np.uint8) + rng.integers(0, 8, (64, 128, 3)).astype(np.uint8) for _ in range(n)]
+    return [(level + rng.integers(0, 8, (64, 128, 3))).astype(np.uint8) for _ in range(n)]
 
 
 @pytest.mark.parametrize("fps", [12, NTSC_FILM, 25, 60], ids=str)
@@ -30,7 +30,8 @@ def test_clips_are_those_of_random_access_and_each_frame_is_read_once(tmp_path, 
 def test_a_variable_rate_and_a_video_shorter_than_the_clip(tmp_path):
     with video.Video(made(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE)) as reader:
         moments = list(stream.Clips(reader, [0, 1, 2], 4, 16, 64))
-        assert [number(m.picture) for m in moments] == [m.frame for m in moments] == reader.ava_index[[0, 30, 60]].tolist()
+        assert [m.frame for m in moments] == reader.ava_index[[0, 30, 60]].tolist()
+        assert [number(m.picture) for m in moments] == [m.frame for m in moments]
     with video.Video(made(tmp_path, "short.mp4", 25, n=3)) as reader:
         (moment,) = stream.Clips(reader, [0], 32, 1, 64)
         assert {number(frame) for frame in moment.clip} == {0, 1, 2}

@@ -1,12 +1,14 @@
 """Pictures, GIFs, plots and the widget. The only room that knows matplotlib, ipywidgets and IPython.
 
 people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
-with its annotations and detections), plots (curves and bars), network (what a model does), widgets.
+with its annotations and detections), watch (any video file), timelines (who does what when), plots (curves and bars),
+network (what a model does), widgets; colours (what they mean, everywhere).
 """
 
+from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
 from avalib.draw.people import Person, people_at
-from avalib.draw.pictures import BLUE, GREEN, contact_sheet, keyframe_sheet, mistakes_sheet, overlay
+from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay
 from avalib.draw.plots import (
     LiveCurves,
     class_counts,
@@ -15,19 +17,26 @@ from avalib.draw.plots import (
     proposal_recall,
     training_curves,
 )
-from avalib.draw.scenes import Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.rows import find_rows
+from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.tags import BLUE, GREEN
+from avalib.draw.timelines import segments, timeline
 from avalib.draw.watch import watch, write_overlay
 from avalib.draw.widgets import scrubber
 
 __all__ = [
     "BLUE",
     "GREEN",
+    "GROUP_COLOURS",
     "LiveCurves",
+    "Look",
+    "MODEL_COLOURS",
     "Person",
     "Scene",
     "class_counts",
     "contact_sheet",
     "feature_maps",
+    "find_rows",
     "gif",
     "keyframe_sheet",
     "mistakes_sheet",
@@ -35,15 +44,18 @@ __all__ = [
     "overlay",
     "people_at",
     "per_class_bars",
+    "person_colour",
     "pr_curves",
     "proposal_recall",
     "roi_on_frame",
     "scene",
     "scrubber",
+    "segments",
     "show_gif",
     "show_mp4",
     "side_by_side",
     "stage_shapes",
+    "timeline",
     "training_curves",
     "watch",
     "write_overlay",

@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from avalib import actions
-from avalib.draw.plots import GROUP_COLOURS, SERIES, figure, styled
+from avalib.draw.colours import GROUP_COLOURS, SERIES
+from avalib.draw.plots import figure, styled
 
 PATH_COLOURS = {"slow": SERIES[0], "fast": SERIES[1]}
 

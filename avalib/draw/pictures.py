@@ -1,133 +1,100 @@
 """Boxes and labels on frames, and sheets of frames. Frames are (H,W,3) uint8; boxes fractions of the frame."""
 
-from functools import cache
-from pathlib import Path
-
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from avalib import actions, video
+from avalib import video
+from avalib.draw import tags
 from avalib.draw.people import Person, people_at
-
-# Tags from the first line down, each dark enough for white text (contrast over 4.5), and the box line. Blue and green
-# as everybody knows them from the zoo; this green is also much lighter than this blue, for eyes that mix the two up.
-BLUE = {"line": (70, 150, 255), "tags": ((0, 44, 140), (0, 58, 165), (8, 72, 186), (18, 84, 200), (28, 94, 208))}
-GREEN = {"line": (90, 225, 110), "tags": ((0, 78, 38), (0, 90, 44), (0, 101, 50), (0, 111, 55), (0, 119, 60))}
-TEXT = (255, 255, 255)
-KEEP = [BLUE["line"], GREEN["line"], *BLUE["tags"], *GREEN["tags"], TEXT, (20, 20, 20)]
+from avalib.draw.tags import BLUE, GREEN, TITLE
 
 
-@cache
-def font(size):
-    """Matplotlib's own bold sans at `size` pixels."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf", size)
+def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None, scores="number", title_style=TITLE):
+    """A copy of `frame` with each person's box, and its labels stacked on tags.
 
-
-def text_size(height, width):
-    """Pixels of the labels' font on a frame: 12 is the smallest that stays legible."""
-    return max(12, round(min(height, width) / 42))
-
-
-def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None):
-    """A copy of `frame` with each person's box, and label lines `action score` stacked on tags.
-
-    people: [Person]; colour: BLUE (annotated) or GREEN (predicted); title: a tag in the frame's top left corner;
-    label_map {action_id: name}, default AVA's names without their brackets. Tags stay inside the frame and off each
-    other while there is room: inside the box's top, above where they'd hide much of a small person, else wherever they
-    are least in the way. places: a dict to keep from frame to frame of a video, so that tags stay at their side.
+    people: [Person]; colour: BLUE (annotated), GREEN (predicted), "person" (one each), or a style per person; title: a
+    tag in the frame's top left corner; label_map {action_id: name}, default AVA's names without their brackets; scores:
+    "number", "bar" or "none". Tags stay inside the frame and off each other; labels without room are counted in the
+    title. places: a dict to keep from frame to frame of a video, so that tags stay at their side.
     """
     image = Image.fromarray(np.ascontiguousarray(frame))
-    draw, size = ImageDraw.Draw(image), text_size(*frame.shape[:2])
-    taken = []
-    if title:
-        taken.append(_tags(draw, (0, 0), [title], size, [(20, 20, 20)]))
+    draw, size = ImageDraw.Draw(image), tags.text_size(*frame.shape[:2])
+    styles = _styles(people, colour)
     shape = np.array([image.width, image.height] * 2)
-    boxes = [np.round(person.box * shape).astype(int) for person in people]
-    boxes = [np.clip(box, 0, shape - 1) for box in boxes]
-    for box in boxes:
-        _outline(draw, box, colour["line"], max(2, round(size / 9)))
-    for i in np.argsort([box[1] for box in boxes]):  # from the top down
-        lines = [_line(action, score, label_map, size, image.width) for action, score in people[i].labels]
-        if lines:
-            before = None if places is None else places.get(people[i].person_id)
-            best, place = place_tags(_extent(lines, size), i, boxes, taken, image.size, before)
-            taken.append(_tags(draw, place, lines, size, colour["tags"]))
-            if places is not None:
-                places[people[i].person_id] = best
+    boxes = [np.clip(np.round(person.box * shape).astype(int), 0, shape - 1) for person in people]
+    stacks = [
+        tags.stack(person.labels, label_map, size, image.width, scores, style.get("prefix", ""))
+        for person, style in zip(people, styles, strict=True)
+    ]
+    keys = [(person.person_id, style["line"]) for person, style in zip(people, styles, strict=True)]
+    before = [(places or {}).get(key) for key in keys]
+    title, arranged = _arrange(stacks, boxes, image.size, size, title, before)
+    for box, style in zip(boxes, styles, strict=True):
+        _outline(draw, box, style, max(2, round(size / 9)))
+    placed = [(*spot, *rest) for spot, *rest in zip(arranged, boxes, styles, keys, strict=True) if spot]
+    for _, tag, _, box, style, _ in placed:
+        _leader(draw, tag, box, style, max(2, round(size / 9)))
+    for lines, tag, best, _, style, key in placed:
+        tags.paint(draw, tag[:2], lines, size, style)
+        if places is not None:
+            places[key] = best
+    if title:
+        tags.paint(draw, (0, 0), [(title, None)], size, title_style)
     return np.asarray(image)
 
 
-def _outline(draw, box, colour, width):
+def _styles(people, colour):
+    """A style per person."""
+    if isinstance(colour, dict):
+        return [colour] * len(people)
+    return [tags.of_person(person.person_id) for person in people] if colour == "person" else list(colour)
+
+
+def _arrange(stacks, boxes, image_size, size, title, before):
+    """(title, arranged tags): the title's room is kept free, and it says how many labels found none."""
+    shown = title and _fitting(title, size, image_size[0])
+    area = [(0, 0, *tags.extent([(shown, None)], size))] if shown else []
+    arranged, left_out = tags.arrange(stacks, boxes, image_size, size, area, before)
+    if not left_out:
+        return shown, arranged
+    note = "{} +{} labels" if title else "{}+{} labels"
+    most = note.format(title or "", sum(map(len, stacks)))  # the widest it can get
+    area = [(0, 0, *tags.extent([(_fitting(most, size, image_size[0]), None)], size))]
+    arranged, left_out = tags.arrange(stacks, boxes, image_size, size, area, before)
+    return _fitting(note.format(title or "", left_out), size, image_size[0]), arranged
+
+
+def _fitting(text, size, width):
+    """A title shortened from the left until it fits, as its end says most."""
+    while tags.extent([(text, None)], size)[0] > width and len(text) > 2:
+        text = "…" + text.lstrip("…")[1:]
+    return text
+
+
+def _outline(draw, box, style, width):
     x1, y1, x2, y2 = box.tolist()
-    draw.rectangle((x1, y1, max(x2, x1), max(y2, y1)), outline=(20, 20, 20), width=width + 1)
-    draw.rectangle((x1, y1, max(x2, x1), max(y2, y1)), outline=colour, width=width)
+    area = (x1, y1, max(x2, x1), max(y2, y1))
+    draw.rectangle(area, outline=tags.BLACK, width=width + 1)
+    if not style.get("dashed"):
+        draw.rectangle(area, outline=style["line"], width=width)
+        return
+    dash = 4 * width
+    for x in range(x1, x2, 2 * dash):
+        for y in (y1, y2 - width + 1):
+            draw.rectangle((x, y, min(x + dash, x2), y + width - 1), fill=style["line"])
+    for y in range(y1, y2, 2 * dash):
+        for x in (x1, x2 - width + 1):
+            draw.rectangle((x, y, x + width - 1, min(y + dash, y2)), fill=style["line"])
 
 
-def _line(action, score, label_map, size, widest):
-    """'walk 0.93', shortened until it fits into the frame."""
-    name = label_map[action] if label_map else actions.short_name(action)
-    ending = "" if score is None else f" {score:.2f}"
-    while _extent([name + ending], size)[0] > widest and len(name) > 2:
-        name = name.rstrip("…")[:-1] + "…"
-    return name + ending
-
-
-def _extent(lines, size):
-    """(width, height) in pixels of a stack of tags."""
-    pad = size // 4
-    return max(int(font(size).getlength(line)) for line in lines) + 2 * pad, len(lines) * (size + 2 * pad)
-
-
-def _tags(draw, place, lines, size, colours):
-    """Draw a stack of tags with its top left corner at `place`; returns x1, y1, x2, y2 of what it covers."""
-    pad, (x, y) = size // 4, place
-    width = 0
-    for i, line in enumerate(lines):
-        w, h = _extent([line], size)
-        draw.rectangle((x, y + i * h, x + w - 1, y + (i + 1) * h - 1), fill=colours[min(i, len(colours) - 1)])
-        draw.text((x + pad, y + i * h + h / 2), line, fill=TEXT, font=font(size), anchor="lm")
-        width = max(width, w)
-    return x, y, x + width, y + len(lines) * h
-
-
-def place_tags(extent, i, boxes, taken, image_size, before=None):
-    """Where person i's tags go: (which candidate, (x, y) of their top left corner), always inside the frame.
-
-    The candidate that covers least of other tags, then of other people and of the person where it is small, and isn't
-    far away. extent: (w, h) of the stack; boxes: everybody's, in pixels; taken: tags
-    that are placed; image_size: (width, height); before: the candidate of the last frame, preferred a little.
-    """
-    (w, h), (x1, y1, x2, y2) = extent, boxes[i].tolist()
-    candidates = [
-        (x1, y1),
-        (x1, y1 - h),
-        (x2 - w, y1 - h),
-        (x2 - w, y1),
-        (x1, y2 - h),
-        (x1, y2),
-        (x2, y1),
-        (x1 - w, y1),
-    ]
-    candidates += [(x, y) for y in range(0, image_size[1] - h, max(h // 4, 1)) for x in (x1, x2 - w)]
-    limit = max(image_size[0] - w, 0), max(image_size[1] - h, 0)
-    candidates = [(min(max(x, 0), limit[0]), min(max(y, 0), limit[1])) for x, y in candidates]
-    small = w * h > 0.2 * (x2 - x1) * (y2 - y1)
-
-    def cost(n):
-        x, y = candidates[n]
-        tag = (x, y, x + w, y + h)
-        others = sum(_overlap(tag, box) for j, box in enumerate(boxes) if j != i) / (w * h)
-        away = (abs(x - x1) + max(0, y1 - h - y, y - y2)) / h
-        start = 0.1 if n else 0.5 if small else 0  # inside the box's top is best, unless it hides a small person
-        return sum(_overlap(tag, other) for other in taken), start + others + 0.4 * away - 0.3 * (n == before)
-
-    best = min(range(len(candidates)), key=cost)
-    return best, candidates[best]
-
-
-def _overlap(a, b):
-    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+def _leader(draw, tag, box, style, width):
+    """A line from tags that stand apart to their box."""
+    if tag[0] > box[2] + 1 or tag[2] < box[0] - 1 or tag[1] > box[3] + 1 or tag[3] < box[1] - 1:
+        ends = [(int(np.clip(box[i] / 2 + box[i + 2] / 2, tag[i], tag[i + 2])),) for i in (0, 1)]
+        start = (ends[0][0], ends[1][0])
+        stop = tuple(int(np.clip(v, box[i], box[i + 2])) for i, v in enumerate(start))
+        draw.line((start, stop), fill=tags.BLACK, width=width + 2)
+        draw.line((start, stop), fill=style["line"], width=width)
 
 
 def scaled(frame, width):
@@ -136,6 +103,18 @@ def scaled(frame, width):
         return frame
     size = (int(width), max(1, round(frame.shape[0] * width / frame.shape[1])))
     return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.LANCZOS))
+
+
+def grid(pictures, columns=4, gap=4):
+    """Pictures of one size in lines of `columns`, white between them -> (H,W,3) uint8."""
+    columns = min(columns, len(pictures))
+    height, width = pictures[0].shape[:2]
+    lines = -(-len(pictures) // columns)
+    out = np.full((lines * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, picture in enumerate(pictures):
+        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        out[y : y + height, x : x + width] = picture
+    return out
 
 
 def contact_sheet(frames, columns=4, titles=None, width=None, gap=4):

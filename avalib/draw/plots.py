@@ -1,6 +1,6 @@
 """Curves and bars. Every function returns a matplotlib figure whose title says what one should see.
 
-Colours are Okabe and Ito's, which all kinds of eyes tell apart; the action groups have theirs in every figure.
+What colours mean is in colours.py.
 """
 
 import functools
@@ -14,9 +14,8 @@ import pandas as pd
 from IPython.display import display
 
 from avalib import actions
+from avalib.draw.colours import GROUP_COLOURS, GROUP_WORDS, SERIES
 
-GROUP_COLOURS = {"pose": "#0072B2", "object": "#D98200", "person": "#009E73"}
-SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7A00"]
 STYLE = {
     "figure.facecolor": "white",  # readable in a dark notebook too
     "figure.dpi": 110,
@@ -129,9 +128,8 @@ def _bars(axis, table, values, colours, names):
 
 
 def _group_handles(groups):
-    words = {"pose": "pose", "object": "person and object", "person": "person and person"}
     found = [group for group in GROUP_COLOURS if group in set(groups)]
-    return [plt.Rectangle((0, 0), 1, 1, color=GROUP_COLOURS[group], label=words[group]) for group in found]
+    return [plt.Rectangle((0, 0), 1, 1, color=GROUP_COLOURS[group], label=GROUP_WORDS[group]) for group in found]
 
 
 @styled

@@ -1,14 +1,16 @@
-"""A stretch of one video with its annotations and detections; side by side as GIF and mp4, and shown in notebooks."""
+"""A stretch of one video with its annotations and models' detections; as pictures, GIF and mp4, shown in notebooks."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from IPython.display import HTML
 
 from avalib.draw.people import between, by_time
-from avalib.draw.pictures import BLUE, GREEN, KEEP, overlay, scaled
+from avalib.draw.pictures import grid, overlay, scaled
+from avalib.draw.rows import named_as
+from avalib.draw.tags import BLUE, DASHED_BLUE, GREEN, KEEP, TITLE, of_model, of_person
 from avalib.stream import cuts
 from avalib.video import Video, write_gif, write_mp4
 
@@ -17,9 +19,9 @@ from avalib.video import Video, write_gif, write_mp4
 class Scene:
     """Frames of one video and who does what in each.
 
-    video_id; start, stop (AVA's seconds, 902 …); fps; frames (N,H,W,3) uint8; times_s (N,) AVA's seconds; truth and
-    detections: N lists of Person (detections None where there are none); keyframes: the annotated or detected seconds;
-    label_map {action_id: name} or None for AVA's names.
+    video_id; start, stop (AVA's seconds, 902 …); fps; frames (N,H,W,3) uint8; times_s (N,) AVA's seconds; truth: N
+    lists of Person; rows {a model's name: N lists of Person}, the same person_id for the same person; keyframes: the
+    annotated seconds; label_map {action_id: name} or None for AVA's names.
     """
 
     video_id: str
@@ -29,18 +31,25 @@ class Scene:
     frames: np.ndarray
     times_s: np.ndarray
     truth: list
-    detections: list | None
+    rows: dict
     keyframes: tuple
     label_map: dict | None = None
 
+    @property
+    def detections(self):
+        """The first row's people, None without rows."""
+        return next(iter(self.rows.values()), None)
 
-def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=10, widest=640, label_map=None, **other):
+
+def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=10, widest=640, label_map=None):
     """Cut a Scene out of a data set, its boxes following the people between keyframes.
 
-    truth, detections: tables of a whole split. video: an id, "" for the video with the most different actions; start
-    None: where in it most is going on. Frames wider than `widest` pixels are scaled down.
+    truth, detections: tables of a whole split; detections may be {name: table}, a table alone is called "predicted".
+    video: an id, "" for the video with the most different actions; start None: where in it most is going on. Frames
+    wider than `widest` pixels are scaled down.
     Raises ValueError for a video or a second that the annotations don't have.
     """
+    tables = {} if detections is None else detections if isinstance(detections, dict) else {"predicted": detections}
     video_id = video or truth.groupby("video_id").action_id.nunique().idxmax()
     rows = truth[truth.video_id == video_id]
     if not len(rows):
@@ -59,12 +68,16 @@ def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=1
         frames = np.stack([scaled(f, min(widest, f.shape[1])) for n, f in stream if n in wanted])
     times_s = 900 + (numbers - 1) / 30
     shots = cuts(frames, times_s)
-    tables = [rows] if detections is None else [rows, detections[detections.video_id == video_id]]
-    moments = [by_time(table[table.timestamp.between(start - 2, start + seconds + 2)]) for table in tables]
-    people = [[between(m, t, shots) for t in times_s] for m in moments] + [None]
-    keyframes = tuple(t for t in moments[0] if start <= t < start + seconds)
+    near = {name: table[table.video_id == video_id] for name, table in {"": rows, **tables}.items()}
+    near = {name: table[table.timestamp.between(start - 2, start + seconds + 2)] for name, table in near.items()}
+    moments = {name: by_time(table) for name, table in near.items()}
+    told = moments.pop("")
+    moments = {name: named_as(found, told) for name, found in moments.items()}
+    people = {name: [between(found, t, shots) for t in times_s] for name, found in moments.items()}
+    keyframes = tuple(t for t in told if start <= t < start + seconds)
     stop = float(times_s[-1] + 1 / fps)
-    return Scene(video_id, start, stop, fps, frames, times_s, people[0], people[1], keyframes, label_map)
+    known = [between(told, t, shots) for t in times_s]
+    return Scene(video_id, start, stop, fps, frames, times_s, known, people, keyframes, label_map)
 
 
 def _liveliest(rows, seconds):
@@ -74,32 +87,68 @@ def _liveliest(rows, seconds):
     return float(times[max(range(len(times)), key=lambda i: (windows[i].action_id.nunique(), len(windows[i])))])
 
 
-def side_by_side(scene, width=None, score_threshold=0.3, top_k=3):
-    """Every frame of a Scene twice: annotated in blue on the left, predicted in green on the right.
+@dataclass(frozen=True)
+class Look:
+    """How a Scene is drawn: scores from score_threshold on, at most top_k labels a person, these `actions` only (None:
+    all), the annotation shown or not, beside or (overlaid) under each row's boxes, dashed; by_person: a colour a person
+    instead of blue for annotated, green for predicted; scores as "number", "bar" or "none"; the one person picked."""
 
-    -> [(H,W,3) uint8]; width: of each half in pixels; labels under score_threshold and beyond the top_k of a person are
-    left out, and people without any label left. Without detections there is the left half only.
+    score_threshold: float = 0.3
+    top_k: int | None = 3
+    actions: frozenset | None = None
+    truth: bool = True
+    overlaid: bool = False
+    by_person: bool = False
+    scores: str = "number"
+    picked: int | None = None
+
+    def people(self, people):
+        """Who is drawn, with the labels that are: nobody without any; all but the picked person without theirs."""
+        shown = [person.keeping(self.score_threshold, self.top_k, self.actions) for person in people]
+        shown = [person for person in shown if person.labels]
+        if self.picked is None:
+            return shown
+        return [person if person.person_id == self.picked else replace(person, labels=()) for person in shown]
+
+
+def side_by_side(scene, width=None, score_threshold=0.3, top_k=3, columns=4, **look):
+    """Every frame of a Scene as often as there are things to compare: annotated in blue, then a panel per row in green.
+
+    -> [(H,W,3) uint8]; width: of each panel in pixels; columns: panels in a line; look: see Look. Labels under
+    score_threshold and beyond the top_k of a person are left out, and people without any label left.
     """
-    left, right, out = {}, {}, []
-    for i, frame in enumerate(scene.frames):
-        out.append(render(scene, i, scaled(frame, width), score_threshold, top_k, places=(left, right)))
-    return out
+    look, places = Look(score_threshold, top_k, **look), {}
+    return [render(scene, i, scaled(frame, width), look, places, columns) for i, frame in enumerate(scene.frames)]
 
 
-def render(scene, i, frame, score_threshold=0.3, top_k=3, actions=None, places=(None, None), truth=True):
-    """Frame i of a Scene, both halves; `frame` is its picture in the size wanted. See side_by_side."""
-    halves = []
-    for name, people, colour, kept in (
-        ("annotated", scene.truth, BLUE, places[0]),
-        ("predicted", scene.detections, GREEN, places[1]),
-    ):
-        if people is not None and (truth or name == "predicted"):
-            shown = [person.keeping(score_threshold, top_k, actions) for person in people[i]]
-            shown = [person for person in shown if person.labels]
-            title = f"{name}  {scene.times_s[i]:.1f} s"
-            halves.append(overlay(frame, shown, colour, title, scene.label_map, kept))
-    gap = np.full((frame.shape[0], 4, 3), 255, np.uint8)
-    return np.concatenate([halves[0], gap, halves[1]], axis=1) if len(halves) == 2 else halves[0]
+def render(scene, i, frame, look=None, places=None, columns=4):
+    """Frame i of a Scene, all panels; `frame` is its picture in the size wanted; places: a dict, kept from frame to
+    frame, so that tags stay where they are. See side_by_side."""
+    look = look or Look()
+    pictures = []
+    for name, layers in _panels(scene, i, look):
+        people = [person for _, layer in layers for person in layer]
+        styles = [_style(style, person, look) for style, layer in layers for person in layer]
+        title = name if pictures and len(scene.rows) > 1 else f"{name}  {scene.times_s[i]:.1f} s"
+        kept = None if places is None else places.setdefault(name, {})
+        title_style = of_model(name) or TITLE
+        pictures.append(overlay(frame, people, styles, title, scene.label_map, kept, look.scores, title_style))
+    return grid(pictures, columns)
+
+
+def _panels(scene, i, look):
+    """What is drawn side by side: [(name, [(style, people)])]."""
+    told = look.people(scene.truth[i])
+    panels = [("annotated", [(BLUE, told)])] if look.truth and not (look.overlaid and scene.rows) else []
+    for name, people in scene.rows.items():
+        under = [(DASHED_BLUE, told)] if look.truth and look.overlaid else []
+        panels.append((name, [*under, (GREEN, look.people(people[i]))]))
+    return panels or [("frame", [])]
+
+
+def _style(style, person, look):
+    own = {**style, **of_person(person.person_id)} if look.by_person else style
+    return own if look.picked in (None, person.person_id) else {**own, "line": (150, 150, 150)}
 
 
 def gif(path, frames, fps, width=None):

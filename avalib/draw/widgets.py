@@ -9,7 +9,7 @@ from PIL import Image
 
 from avalib import actions
 from avalib.draw.pictures import scaled
-from avalib.draw.scenes import render
+from avalib.draw.scenes import Look, render
 
 
 class Scrubber:
@@ -48,10 +48,9 @@ class Scrubber:
 
     def show(self, i):
         """Frame i as it is to be seen now: JPEG bytes."""
-        chosen = None if self.action.value is None else {self.action.value}
-        picture = render(
-            self.scene, i, self._frame(i), self.threshold.value, self.top_k, chosen, truth=self.truth.value
-        )
+        chosen = None if self.action.value is None else frozenset({self.action.value})
+        look = Look(self.threshold.value, self.top_k, chosen, self.truth.value)
+        picture = render(self.scene, i, self._frame(i), look)
         with io.BytesIO() as buffer:
             Image.fromarray(picture).save(buffer, "JPEG", quality=88)
             return buffer.getvalue()

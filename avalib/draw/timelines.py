@@ -1,0 +1,151 @@
+"""Who does what when: one person's actions over time as bars, from any table of annotations or detections."""
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+
+from avalib import actions
+from avalib.draw.colours import GROUP_COLOURS, GROUP_WORDS, person_colour
+from avalib.draw.people import BOX, by_time
+from avalib.draw.plots import styled
+
+SEGMENTS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
+
+
+def timed(table, video=None):
+    """One video's rows with time_s and a person_id that lasts, whichever way the table tells them.
+
+    table: detect's (time_s, person_id, action_id …) or AVA's (video_id, timestamp, x1 … y2, action_id); where it has no
+    person_id, people are followed from keyframe to keyframe by their boxes. Raises ValueError for a table of several
+    videos without `video`, for a video that it doesn't have, and for missing columns.
+    """
+    if "video_id" in table:
+        there = list(dict.fromkeys(table["video_id"]))
+        if video is None and len(there) > 1:
+            raise ValueError(f"the table has {len(there)} videos ({', '.join(there[:5])} …): say video=… which one")
+        if video is not None and video not in there:
+            raise ValueError(f"video {video!r} is not in the table; there are {', '.join(map(str, there)) or 'none'}")
+        table = table if video is None else table[table["video_id"] == video]
+    time = next((column for column in ("time_s", "timestamp") if column in table), None)
+    missing = [] if time else ["time_s or timestamp"]
+    missing += [c for c in ("action_id", *(() if "person_id" in table else BOX)) if c not in table]
+    if missing:
+        raise ValueError(f"a timeline needs the column {', '.join(missing)}; the table has {', '.join(table.columns)}")
+    table = table.assign(time_s=table[time].astype(float))
+    return table if "person_id" in table else _followed(table)
+
+
+def _followed(table):
+    """The table with person_ids from following the boxes."""
+    moments = by_time(table.assign(timestamp=table["time_s"]))
+    ids = {(t, *person.box): person.person_id for t, people in moments.items() for person in people}
+    return table.assign(person_id=[ids[tuple(row)] for row in table[["time_s", *BOX]].to_numpy()])
+
+
+def segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
+    """Runs of an action: DataFrame person_id, action_id, action, start_s, stop_s, score (the mean; 1 when annotated).
+
+    A row of the table stands for `step` seconds around its time (None: the commonest distance of two times); rows that
+    are up to 1.5 steps apart are one run. Scores below the threshold end it. See `timed` for the table.
+    """
+    table = timed(table, video)
+    times = np.unique(table["time_s"])
+    if step is None:
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+    if "score" not in table:
+        table = table.assign(score=1.0)
+    table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
+    if not len(table):
+        return pd.DataFrame(columns=SEGMENTS).astype({"start_s": float, "stop_s": float, "score": float})
+    key = ["person_id", "action_id"]
+    table = table.groupby([*key, "time_s"], as_index=False, sort=True)["score"].max()
+    new = (table["time_s"].diff() > 1.5 * step) | (table[key] != table[key].shift()).any(axis=1)
+    runs = table.groupby([*key, new.cumsum().rename("run")], sort=False).agg(
+        start_s=("time_s", "min"), stop_s=("time_s", "max"), score=("score", "mean")
+    )
+    runs = runs.reset_index().drop(columns="run")
+    runs["start_s"], runs["stop_s"] = runs["start_s"] - step / 2, runs["stop_s"] + step / 2
+    names = label_map or {action: actions.short_name(action) for action in runs["action_id"].unique()}
+    return runs.assign(action=runs["action_id"].map(names))[SEGMENTS]
+
+
+def lanes(runs, top_k=5, people=8):
+    """What is worth a line: [(person_id, [action_id, …])], people in order of appearance.
+
+    The `people` with the most seconds of action, and of each the top_k actions by seconds x score, the first first.
+    """
+    weight = (runs["stop_s"] - runs["start_s"]) * runs["score"]
+    of_person = weight.groupby(runs["person_id"]).sum().nlargest(people).index
+    runs = runs.assign(weight=weight)[runs["person_id"].isin(of_person)]
+    first = runs.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
+    best = runs.groupby(["person_id", "action_id"])["weight"].sum()
+    chosen = {person: best[person].nlargest(top_k).index for person in first}
+    started = runs.groupby(["person_id", "action_id"])["start_s"].min()
+    return [(p, sorted(chosen[p], key=lambda action, p=p: started[p, action])) for p in first]
+
+
+@styled
+def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None, run=""):
+    """Who does what when, a band of lines per person -> matplotlib figure.
+
+    table: what avalib.detect gives, or an AVA table of annotations or detections (see `timed`). Bars are runs of at
+    least score_threshold, in the colour of the action's group, the stronger the surer. top_k: most lines a person;
+    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}, default AVA's names;
+    run: what the table comes from, for the corner.
+    """
+    runs = segments(table, video, score_threshold, label_map=label_map)
+    drawn = lanes(runs, top_k, people)
+    lines = [(person, action) for person, chosen in drawn for action in chosen]
+    fig, axis = plt.subplots(figsize=(10, 1.5 + 0.26 * max(len(lines), 2)), layout="constrained")
+    place = {line: -i - 0.6 * [p for p, _ in drawn].index(line[0]) for i, line in enumerate(lines)}
+    for row in runs.itertuples():
+        if (row.person_id, row.action_id) in place:
+            colour = np.array(to_rgb(GROUP_COLOURS[actions.group(row.action_id)]))
+            pale = 0.75 * (1 - row.score) if "score" in table else 0
+            axis.barh(place[row.person_id, row.action_id], row.stop_s - row.start_s, left=row.start_s, height=0.8,
+                      color=(1 - pale) * colour + pale)  # fmt: skip
+    names = dict(zip(runs["action_id"], runs["action"], strict=True))
+    axis.set_yticks(list(place.values()), [names[action] for _, action in lines])
+    _name_people(axis, drawn, place)
+    axis.grid(axis="y", visible=False)
+    axis.set(xlabel="time [s]", ylim=(min(place.values(), default=-1) - 0.7, 0.7))
+    if not lines:
+        axis.text(0.5, 0.5, f"no action with a score of {score_threshold} or more", ha="center",
+                  transform=axis.transAxes)  # fmt: skip
+    _title(
+        fig,
+        axis,
+        title or f"Who does what when: bars{', the stronger the surer' if 'score' in table else ''}",
+        runs,
+        drawn,
+        lines,
+        run,
+    )
+    return fig
+
+
+def _name_people(axis, drawn, place):
+    """Each person's number beside its lines, on its colour, the same as in the pictures."""
+    for person, chosen in drawn:
+        ys = [place[person, action] for action in chosen]
+        axis.axhspan(min(ys) - 0.55, max(ys) + 0.55, color="#000000", alpha=0.035, linewidth=0)
+        axis.annotate(f"person {int(person)}", (1, np.mean(ys)), (6, 0), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", va="center", fontsize=9, fontweight="bold",
+                      bbox={"facecolor": person_colour(person), "edgecolor": "none", "pad": 2})  # fmt: skip
+
+
+def _title(fig, axis, title, runs, drawn, lines, run):
+    """The title with what was left out, the groups' legend, and where it comes from."""
+    hidden = runs["person_id"].nunique() - len(drawn)
+    fewer = runs[runs["person_id"].isin([p for p, _ in drawn])].groupby(["person_id", "action_id"]).ngroups - len(lines)
+    left_out = [f"{n} more {what}" for n, what in ((hidden, "people"), (fewer, "actions")) if n]
+    axis.set_title(title + (f"   (not shown: {', '.join(left_out)})" if left_out else ""))
+    found = {actions.group(action) for _, action in lines}
+    handles = [plt.Rectangle((0, 0), 1, 1, color=GROUP_COLOURS[g], label=GROUP_WORDS[g]) for g in GROUP_COLOURS
+               if g in found]  # fmt: skip
+    if handles:
+        fig.legend(handles=handles, loc="outside lower center", ncols=3)
+    if run:
+        axis.annotate(str(run), (1, 0), (0, -26), ha="right", fontsize=7, color="#666666",
+                      xycoords="axes fraction", textcoords="offset points")  # fmt: skip
