@@ -5,6 +5,7 @@ python -m avalib.detect video.mp4 --model slowfast_r50 --checkpoint published --
 """
 
 import argparse
+import inspect
 import itertools
 import sys
 import time
@@ -19,8 +20,8 @@ import torch
 from tqdm.auto import tqdm
 
 from avalib import boxes as box_room
-from avalib import draw, infer, persons, tracks, zoo
-from avalib.fetch import fetch
+from avalib import infer, persons, tracks, zoo
+from avalib.draw.watch import local, overlay_path, write_overlay
 from avalib.models.detector import Detector
 from avalib.packed import whole_file
 from avalib.stream import Clips
@@ -52,8 +53,7 @@ def detect(
     """
     if step is not None and step <= 0:
         raise ValueError(f"step={step}: expected seconds above 0")
-    path = fetch(video, mirror=mirror, progress=progress) if str(video).startswith(("http://", "https://")) else video
-    with Video(path) as reader:
+    with Video(local(video, mirror)) as reader:
         given = None if boxes is None else persons.read_boxes(boxes, reader, person_score)
         times = times_of(reader, given, step, start, stop)
         job = Job(*load(model, checkpoint, device, precision, mirror, progress), given, smooth, batch_size)
@@ -244,12 +244,13 @@ def main(words=None):
     out, csv = (given.pop(name) for name in ("out", "csv"))
     drawn = {name: given.pop(name) for name in ("top_k", "width")} | {"score_threshold": given.pop("draw_threshold")}
     try:
+        out = out and overlay_path(out)
         table = detect(**given)
         if csv:
             with whole_file(csv) as part:
                 table.to_csv(part, index=False, float_format="%.5g")
         if out:
-            draw.write_overlay(out, given["video"], table, start=given["start"], stop=given["stop"], **drawn)
+            write_overlay(out, given["video"], table, start=given["start"], stop=given["stop"], **drawn)
     except (OSError, ValueError, KeyError) as error:
         print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1
@@ -262,6 +263,8 @@ def main(words=None):
 
 class _Callable(types.ModuleType):
     """This module, so that `avalib.detect(video)` works although Python binds avalib.detect to the module."""
+
+    __signature__ = inspect.signature(detect)
 
     def __call__(self, *args, **options):
         return detect(*args, **options)

@@ -257,7 +257,7 @@ class Video:
 
     def _array(self, frame):
         array = frame.to_ndarray(format="rgb24", src_colorspace="ITU601", **(self._size or {}))
-        return np.rot90(array, self.rotation // 90) if self.rotation else array
+        return np.ascontiguousarray(np.rot90(array, self.rotation // 90)) if self.rotation else array
 
     def close(self):
         self._container.close()

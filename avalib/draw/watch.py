@@ -52,9 +52,17 @@ def _pictures(reader, start, stop, fps):
             yield float(time_s), frame
 
 
-def local(video):
+def local(video, mirror=None):
     """The path of a video that is a file or a URL."""
-    return fetch(video) if str(video).startswith(("http://", "https://")) else Path(video)
+    return fetch(video, mirror=mirror) if str(video).startswith(("http://", "https://")) else Path(video)
+
+
+def overlay_path(path):
+    """`path`, if a video can be written to it. Raises ValueError for another suffix."""
+    path = Path(path)
+    if path.suffix not in (".mp4", ".mkv", ".gif"):
+        raise ValueError(f"{path}: expected a name that ends in .mp4 or .gif")
+    return path
 
 
 def write_overlay(path, video, table, start=0.0, stop=None, fps=None, **options):
@@ -62,9 +70,7 @@ def write_overlay(path, video, table, start=0.0, stop=None, fps=None, **options)
 
     options: watch's. Raises ValueError for another suffix, or a GIF that would be longer.
     """
-    path = Path(path)
-    if path.suffix not in (".mp4", ".mkv", ".gif"):
-        raise ValueError(f"{path}: expected a name that ends in .mp4 or .gif")
+    path = overlay_path(path)
     with Video(local(video)) as reader:
         seconds, rate = (stop or reader.duration_s) - start, reader.fps
     if path.suffix == ".gif" and seconds > GIF_SECONDS:
