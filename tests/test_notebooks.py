@@ -11,13 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = ["01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise"]
+NAMES = ["01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise", "07_your_video"]
 SMALL = {"dataset": "tiny"}
 PARAMETERS = {
     "02_build_model": {},
     "03_train": {"epochs": 1, "short_side": 32, "batch_size": 4, "workers": 0},
     "04_evaluate": {},
     "05_visualise": {"seconds": 2, "score_threshold": 0.0},
+    "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160},
 }
 
 
@@ -78,6 +79,7 @@ def test_run_headless_one_after_the_other(workplace):
     lines = (row / "evaluate" / "detections.csv").read_text().splitlines()
     assert len(lines) % 80 == 0 and len(lines[0].split(",")) == 8
     assert (row / "train" / "best.pth").exists() and list((row / "visualise").glob("*.gif"))
+    assert {p.suffix for p in (row / "your_video").iterdir()} == {".csv", ".gif", ".json", ".mp4", ".png"}
     # a second call of training finds it done
     again = execute("03_train", workplace)
     assert "finished already" in "".join(o.get("text", "") for c in again for o in c.outputs)
