@@ -13,7 +13,7 @@ FOLDER := outputs/runs/$(DATASET)/$(MODEL)
 STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
 DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 
-.PHONY: help install demo test lab lint bench-eval
+.PHONY: help install demo grid test test-browser lab lint bench-eval
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -43,6 +43,9 @@ $(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb
 $(FOLDER)/notebooks/04_evaluate.ipynb: $(FOLDER)/notebooks/03_train.ipynb
 $(FOLDER)/notebooks/05_visualise.ipynb: $(FOLDER)/notebooks/04_evaluate.ipynb
 
+grid: $(BIN)/.installed  ## the same ten seconds by every row that has been evaluated on DATASET, as one GIF
+	$(BIN)/python -m avalib.draw.grid --dataset $(DATASET)
+
 $(BIN)/.tested: pyproject.toml | $(BIN)/.installed
 	$(BIN)/pip install -e '.[test]'
 	touch $@
@@ -50,6 +53,10 @@ $(BIN)/.tested: pyproject.toml | $(BIN)/.installed
 test: $(BIN)/.tested  ## the fast test suite
 	$(BIN)/ruff check .
 	$(BIN)/pytest
+
+test-browser: $(BIN)/.tested  ## the workbench in a real browser; installs Playwright, needs Chromium or Chrome
+	$(BIN)/pip install -e '.[test,browser]'
+	$(BIN)/pytest -m browser tests/test_browser.py
 
 lab: $(BIN)/.installed  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

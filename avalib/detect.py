@@ -21,7 +21,8 @@ from tqdm.auto import tqdm
 
 from avalib import boxes as box_room
 from avalib import infer, persons, tracks, zoo
-from avalib.draw.watch import local, overlay_path, write_overlay
+from avalib.draw.overlays import overlay_path, write_overlay
+from avalib.fetch import local
 from avalib.models.detector import Detector
 from avalib.packed import whole_file
 from avalib.stream import Clips
@@ -53,7 +54,7 @@ def detect(
     """
     if step is not None and step <= 0:
         raise ValueError(f"step={step}: expected seconds above 0")
-    with Video(local(video, mirror)) as reader:
+    with Video(local(video, mirror=mirror, progress=progress)) as reader:
         given = None if boxes is None else persons.read_boxes(boxes, reader, person_score)
         times = times_of(reader, given, step, start, stop)
         job = Job(*load(model, checkpoint, device, precision, mirror, progress), given, smooth, batch_size)

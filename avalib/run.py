@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+_current = None  # the run that `begin` started last in this process
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
 
 
@@ -30,6 +31,7 @@ class Run:
     started: float = field(default_factory=time.time)
     facts: dict = field(default_factory=dict)
     hashes: dict = field(default_factory=dict)
+    git: dict | None = field(default_factory=lambda: git_state())
 
     def hash(self, *paths):
         """Note the sha256 of files that the run reads or makes."""
@@ -54,7 +56,7 @@ class Run:
             "parameters": {k: public_path(v) if _is_path(v) else v for k, v in self.parameters.items()},
             **self.facts,
             "hashes": self.hashes,
-            "git": git_state(),
+            "git": self.git,
             "versions": versions(),
             "hardware": hardware(),
             "wall_s": round(time.time() - self.started, 1),
@@ -80,7 +82,23 @@ def begin(name, namespace):
     root = repository_root()
     if root != Path.cwd():
         os.chdir(root)
-    return Run(name, {key: namespace[key] for key in declared if key in namespace})
+    global _current
+    _current = Run(name, {key: namespace[key] for key in declared if key in namespace})
+    return _current
+
+
+def line():
+    """The run that `begin` started last, for the corner of its figures; "" where none was started.
+
+    "03_train: slowonly_r50 on mini, seed 0, commit 98b77fb"
+    """
+    if _current is None:
+        return ""
+    told, git = _current.parameters, _current.git or {}
+    words = " on ".join(str(told[key]) for key in ("model", "dataset") if told.get(key))
+    words = [words, *(f"{key} {told[key]}" for key in ("tag", "seed") if told.get(key) not in (None, ""))]
+    words += [f"commit {git['commit'][:7]}{' with changes' if git['dirty'] else ''}"] if git else []
+    return f"{_current.name}: {', '.join(filter(None, words))}"
 
 
 def literals(source):

@@ -1,11 +1,9 @@
 """Pictures say what the tables say: boxes follow people, tags stay legible and apart, plots carry the numbers."""
 
 import base64
-import io
 import json
 import subprocess
 import sys
-import time
 
 import matplotlib
 import numpy as np
@@ -16,7 +14,7 @@ from PIL import Image
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-from avalib import annotations, draw, metrics, video
+from avalib import annotations, draw, metrics, run, video
 from avalib.draw import colours, people, pictures, plots, scenes, tags
 
 SIZE = (160, 120)
@@ -235,6 +233,42 @@ def test_side_by_side_gif_and_mp4(world, tmp_path):
         assert (opened.n_frames, opened.width) == (10, 404)
 
 
+def test_annotation_under_the_prediction_bars_and_one_person(world):
+    layout, truth, detections = world
+    scene = draw.scene(layout, truth, {"slowonly_r50": detections, "slowfast_r50": detections}, start=902, seconds=1)
+    assert list(scene.rows) == ["slowonly_r50", "slowfast_r50"] and scene.detections is scene.rows["slowonly_r50"]
+    assert {p.person_id for p in scene.detections[0]} == {7}  # the annotated person's id
+    three = draw.side_by_side(scene, width=200)
+    assert three[0].shape == (150, 608, 3) and draw.side_by_side(scene, 200, columns=2)[0].shape == (304, 404, 3)
+    under = draw.side_by_side(scene, width=200, overlaid=True)[0]
+    assert under.shape == (150, 404, 3)
+    assert all((half == colour["line"]).all(-1).sum() > 30 for half in (under[:, :200], under[:, 204:])
+               for colour in (draw.BLUE, draw.GREEN))  # fmt: skip
+    bars = draw.side_by_side(scene, width=200, scores="bar")[0]
+    assert (bars != three[0]).any() and bars.shape == three[0].shape
+    owned = draw.side_by_side(scene, width=200, by_person=True)[0]
+    mine = tags.of_person(7)["line"]
+    assert (owned[:, :200] == mine).all(-1).any() and (owned[:, 204:404] == mine).all(-1).any()
+    nobody = draw.side_by_side(scene, width=200, picked=99)[0]
+    assert not (nobody == draw.BLUE["tags"][0]).all(-1).any()  # everybody else keeps a grey box without labels
+    table = scene.table("slowonly_r50")
+    assert set(table.person_id) == {7} and table.score.max() == 0.9 and set(scene.table().score) == {1.0}
+
+
+def test_a_scene_of_any_video(world):
+    layout, truth, detections = world
+    table = detections.assign(time_s=detections.timestamp - 900, person_id=3).drop(columns=["video_id", "timestamp"])
+    scene = draw.video_scene(layout.videos / "AAAAAAAAAAA.mp4", table, start=1, seconds=2, fps=5)
+    assert len(scene.frames) == 10 and scene.keyframes == (1.0, 2.0) and np.allclose(scene.times_s[:3], [1, 1.2, 1.4])
+    for frame, seen in zip(scene.frames, scene.detections, strict=True):
+        y, x = np.nonzero(frame[..., 0] > 130)
+        shown = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]) / [*SIZE, *SIZE]
+        assert np.abs(seen[0].box - shown - 0.01).max() < 0.02 and seen[0].person_id == 3
+    assert draw.side_by_side(scene, width=200)[0].shape == (150, 200, 3)
+    with pytest.raises(ValueError, match="start 9 s: .*AAAAAAAAAAA.mp4 is 6.0 s long"):
+        draw.video_scene(layout.videos / "AAAAAAAAAAA.mp4", table, start=9)
+
+
 def test_scenes_that_are_not_there(world):
     layout, truth, _ = world
     with pytest.raises(ValueError, match="'nobody': not annotated here; there are AAAAAAAAAAA"):
@@ -250,36 +284,11 @@ def test_sheets(world):
     assert sheet.shape == (64, 84, 3) and sheet[40, 10, 0] == 200 and sheet[10, 60, 0] == 100
     with pytest.raises(ValueError, match="no frames"):
         draw.contact_sheet([])
-    keyframes = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160))
+    keyframes = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160, caption=None))
     assert keyframes.shape == (120, 324, 3)
+    titled = np.asarray(draw.keyframe_sheet(layout, "val", truth, count=2, columns=2, width=160))
+    assert titled.shape[0] > 120 and (titled[-120:] == keyframes).all()
     assert all((half == draw.BLUE["line"]).all(-1).any() for half in (keyframes[:, :160], keyframes[:, 164:]))
-
-
-def test_the_scrubber_answers_quickly_and_obeys(world):
-    layout, truth, detections = world
-    scrubber = draw.scrubber(draw.scene(layout, truth, detections, start=901, seconds=4), score_threshold=0.3)
-
-    def colours():
-        return np.asarray(Image.open(io.BytesIO(scrubber.image.value))).astype(int)
-
-    scrubber.time.value = 1
-    before, took = scrubber.image.value, []
-    for i in range(2, 12):
-        started = time.perf_counter()
-        scrubber.time.value = i
-        took.append(time.perf_counter() - started)
-    assert np.median(took) < 0.1 and scrubber.image.value != before
-    assert scrubber.clock.value == "902.1 s" and colours().shape[1] == 804
-    assert [name for name, _ in scrubber.action.options] == ["all actions", "stand", "walk", "watch"]
-    both = scrubber.image.value
-    scrubber.action.value = 14  # only ever predicted with 0.05
-    assert scrubber.image.value != both
-    green = np.abs(colours() - draw.GREEN["line"]).sum(-1) < 60
-    assert not green.any()
-    scrubber.threshold.value = 0.0
-    assert (np.abs(colours() - draw.GREEN["line"]).sum(-1) < 60).any()
-    scrubber.truth.value = False
-    assert colours().shape[1] == 400
 
 
 # --- plots ----------------------------------------------------------------------------------------------------------
@@ -342,6 +351,15 @@ def test_class_bars_are_the_average_precisions(report):
     assert [label.get_text() for label in left.get_yticklabels()] == [a.split(" (")[0] for a in table["action"]]
     assert f"mAP {report.mAP:.3f}" in words(figure) and "1 actions without boxes" in words(figure)
     assert left.patches[0].get_facecolor() == matplotlib.colors.to_rgba(plots.GROUP_COLOURS[table["group"].iloc[0]])
+
+
+def test_figures_and_sheets_name_their_run(report, monkeypatch):
+    monkeypatch.setattr(run, "line", lambda: "04_evaluate: slowonly_r50 on mini, seed 0")
+    assert "04_evaluate: slowonly_r50 on mini, seed 0" in words(draw.pr_curves(report, [12]))
+    frames = [np.full((90, 120, 3), 200, np.uint8)] * 2
+    plain, told = draw.contact_sheet(frames), draw.contact_sheet(frames, caption="What one should see")
+    assert told.width == plain.width == 244 and told.height > plain.height
+    assert (np.asarray(told)[-90:] == np.asarray(plain)).all()
 
 
 def test_precision_recall_curves(report):

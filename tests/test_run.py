@@ -57,6 +57,20 @@ def test_the_record_holds_what_is_needed_and_no_machine_path(tmp_path, monkeypat
     assert {"git", "versions", "hardware", "wall_s", "peak_memory_GB", "date"} <= set(written)
 
 
+def test_the_line_in_a_figures_corner(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # outside of any repository
+    monkeypatch.setattr(run, "_current", None)
+    assert run.line() == ""
+    declared = cells(
+        'model = "slowonly_r50"  # which\ndataset = "mini"  # which\nseed = 0  # of chance\ntag = ""  # none'
+    )
+    run.begin("03_train", declared | {"model": "slowonly_r50", "dataset": "mini", "seed": 0, "tag": ""})
+    assert run.line() == "03_train: slowonly_r50 on mini, seed 0"
+    monkeypatch.setattr(run, "git_state", lambda: {"commit": "0123456789", "dirty": True})
+    run.begin("04_evaluate", declared | {"dataset": "mini", "tag": "long"})
+    assert run.line() == "04_evaluate: mini, tag long, commit 0123456 with changes"
+
+
 def test_what_is_missing_is_named_with_its_maker(tmp_path):
     with pytest.raises(FileNotFoundError, match="best.pth is not there: run notebook 03"):
         run.checkpoint(tmp_path, "best")

@@ -1,12 +1,13 @@
 """Pictures, GIFs, plots and the widget. The only room that knows matplotlib, ipywidgets and IPython.
 
 people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
-with its annotations and detections), watch (any video file), timelines (who does what when), plots (curves and bars),
-network (what a model does), widgets; colours (what they mean, everywhere).
+with its annotations and detections), overlays (any video file), timelines (who does what when), plots (curves and
+bars), network (what a model does), widgets (the workbench; persons, jumps); colours (what they mean, everywhere).
 """
 
 from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
+from avalib.draw.overlays import watch, write_overlay
 from avalib.draw.people import Person, people_at
 from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay
 from avalib.draw.plots import (
@@ -18,11 +19,10 @@ from avalib.draw.plots import (
     training_curves,
 )
 from avalib.draw.rows import find_rows
-from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side
+from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side, video_scene
 from avalib.draw.tags import BLUE, GREEN
 from avalib.draw.timelines import segments, timeline
-from avalib.draw.watch import watch, write_overlay
-from avalib.draw.widgets import scrubber
+from avalib.draw.widgets import Workbench, scrubber, workbench
 
 __all__ = [
     "BLUE",
@@ -33,6 +33,7 @@ __all__ = [
     "MODEL_COLOURS",
     "Person",
     "Scene",
+    "Workbench",
     "class_counts",
     "contact_sheet",
     "feature_maps",
@@ -57,6 +58,8 @@ __all__ = [
     "stage_shapes",
     "timeline",
     "training_curves",
+    "video_scene",
     "watch",
+    "workbench",
     "write_overlay",
 ]

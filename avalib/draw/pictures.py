@@ -3,10 +3,13 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from avalib import video
+from avalib import run, video
 from avalib.draw import tags
 from avalib.draw.people import Person, people_at
 from avalib.draw.tags import BLUE, GREEN, TITLE
+
+KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in AVA's seconds"
+MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
 
 
 def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None, scores="number", title_style=TITLE):
@@ -35,11 +38,11 @@ def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None,
     for _, tag, _, box, style, _ in placed:
         _leader(draw, tag, box, style, max(2, round(size / 9)))
     for lines, tag, best, _, style, key in placed:
-        tags.paint(draw, tag[:2], lines, size, style)
+        tags.paint(image, tag[:2], lines, size, style)
         if places is not None:
             places[key] = best
     if title:
-        tags.paint(draw, (0, 0), [(title, None)], size, title_style)
+        tags.paint(image, (0, 0), [(title, None)], size, title_style)
     return np.asarray(image)
 
 
@@ -117,8 +120,26 @@ def grid(pictures, columns=4, gap=4):
     return out
 
 
-def contact_sheet(frames, columns=4, titles=None, width=None, gap=4):
-    """Frames side by side in rows -> PIL image. titles: one a frame, drawn into it; width: of each frame, in pixels."""
+def captioned(picture, text, size=13):
+    """A picture (H,W,3) under a caption: what one should see, and in a second line the run that it comes from."""
+    text = text.split(" ") + (["\n", *run.line().split(" ")] if run.line() else [])
+    lines = [""]
+    for word in text:
+        longer = f"{lines[-1]} {word}".strip()
+        if word == "\n" or tags.length(longer, size) > picture.shape[1] - 8:
+            lines.append(word.strip())
+        else:
+            lines[-1] = longer
+    strip = Image.new("RGB", (picture.shape[1], (size + 6) * len(lines) + 4), "white")
+    draw = ImageDraw.Draw(strip)
+    for i, line in enumerate(lines):
+        draw.text((4, 5 + i * (size + 6)), line, fill=tags.BLACK, font=tags.font(size))
+    return np.concatenate([np.asarray(strip), picture])
+
+
+def contact_sheet(frames, columns=4, titles=None, width=None, gap=4, caption=None):
+    """Frames side by side in rows -> PIL image. titles: one a frame, drawn into it; width: of each frame, in pixels;
+    caption: above all of them, with the run."""
     frames = [scaled(frame, width) for frame in frames]
     if not frames:
         raise ValueError("a contact sheet of no frames")
@@ -129,10 +150,10 @@ def contact_sheet(frames, columns=4, titles=None, width=None, gap=4):
     sheet = Image.new("RGB", (columns * w - gap, -(-len(frames) // columns) * h - gap), "white")
     for i, frame in enumerate(frames):
         sheet.paste(Image.fromarray(frame), (i % columns * w, i // columns * h))
-    return sheet
+    return Image.fromarray(captioned(np.asarray(sheet), caption)) if caption else sheet
 
 
-def keyframe_sheet(layout, split, table, count=6, columns=3, width=400):
+def keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=KEYFRAMES):
     """Keyframes of a data set with their annotated boxes and labels, spread over videos and actions -> PIL image.
 
     table: the split's ground truth. Taken are, one after the other, the keyframes that add the most new actions, each
@@ -143,7 +164,7 @@ def keyframe_sheet(layout, split, table, count=6, columns=3, width=400):
         rows = table[(table.video_id == video_id) & (table.timestamp == timestamp)]
         frame = _keyframe(layout, video_id, timestamp, width)
         frames.append(overlay(frame, people_at(rows), title=f"{split}  {video_id}  {timestamp:.0f} s"))
-    return contact_sheet(frames, columns)
+    return contact_sheet(frames, columns, caption=caption)
 
 
 def _keyframe(layout, video_id, timestamp, width):
@@ -153,7 +174,7 @@ def _keyframe(layout, video_id, timestamp, width):
         return scaled(reader.ava_frames([number])[0], width)
 
 
-def mistakes_sheet(layout, worst, columns=4, width=320):
+def mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
     """The most confident mistakes (errors.Analysis.worst) as pictures -> PIL image.
 
     Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
@@ -167,7 +188,7 @@ def mistakes_sheet(layout, worst, columns=4, width=320):
             truth = Person(np.array([row.gt_x1, row.gt_y1, row.gt_x2, row.gt_y2]), ((row.does, None),))
             frame = overlay(frame, [truth], label_map={row.does: row.does})  # names already, several in a line
         frames.append(overlay(frame, [said], colour=GREEN, title=f"{row.kind}: {row.video_id} {row.timestamp:.0f} s"))
-    return contact_sheet(frames, columns)
+    return contact_sheet(frames, columns, caption=caption)
 
 
 def _varied(table, count):

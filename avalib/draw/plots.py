@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from avalib import actions
+from avalib import actions, run
 from avalib.draw.colours import GROUP_COLOURS, GROUP_WORDS, SERIES
 
 STYLE = {
@@ -32,12 +32,14 @@ STYLE = {
 
 
 def styled(draw):
-    """Decorator: what `draw` draws is in this package's style, and nobody else's figures are."""
+    """Decorator: what `draw` draws is in this package's style, nobody else's figures are; its run is in the corner."""
 
     @functools.wraps(draw)
     def wrapper(*args, **options):
         with plt.rc_context(STYLE):
             drawn, interactive = draw(*args, **options), plt.isinteractive()
+            if where := run.line():
+                drawn.supxlabel(where, x=0.995, ha="right", fontsize=6.5, color="#777777")
         plt.interactive(interactive)  # a notebook turns it on at its first figure; rc_context would turn it off again
         return drawn
 

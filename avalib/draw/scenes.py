@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from IPython.display import HTML
 
 from avalib.draw.people import between, by_time
@@ -20,8 +21,9 @@ class Scene:
     """Frames of one video and who does what in each.
 
     video_id; start, stop (AVA's seconds, 902 …); fps; frames (N,H,W,3) uint8; times_s (N,) AVA's seconds; truth: N
-    lists of Person; rows {a model's name: N lists of Person}, the same person_id for the same person; keyframes: the
-    annotated seconds; label_map {action_id: name} or None for AVA's names.
+    lists of Person; rows {a model's name: N lists of Person}, the same person_id for the same person; moments
+    {"annotated" or a model's name: {second: [Person]}}, where the tables have them; label_map {action_id: name} or None
+    for AVA's names.
     """
 
     video_id: str
@@ -32,13 +34,30 @@ class Scene:
     times_s: np.ndarray
     truth: list
     rows: dict
-    keyframes: tuple
+    moments: dict
     label_map: dict | None = None
 
     @property
     def detections(self):
         """The first row's people, None without rows."""
         return next(iter(self.rows.values()), None)
+
+    @property
+    def keyframes(self):
+        """The annotated seconds of the stretch; those of the first row where nothing is annotated."""
+        known = self.moments.get("annotated") or next((self.moments[name] for name in self.rows), {})
+        return tuple(t for t in known if self.start <= t < self.stop)
+
+    def table(self, name="annotated"):
+        """What the annotation or a row says of the stretch, for `timeline`: time_s, person_id, action_id, score."""
+        rows = [
+            (t, person.person_id, action, 1.0 if score is None else score)
+            for t, people in self.moments[name].items()
+            if self.start <= t < self.stop
+            for person in people
+            for action, score in person.labels
+        ]
+        return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 
 
 def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=10, widest=640, label_map=None):
@@ -56,28 +75,50 @@ def scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=1
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = _liveliest(rows, seconds) if start is None else float(start)
     with Video(layout.video_path(video_id)) as reader:
-        numbers = np.round((start - 900 + np.arange(round(seconds * fps)) / fps) * 30).astype(int) + 1
-        numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
+        first, count = (start - 900) * 30 + 1, reader.n_ava_frames
+        numbers = np.round(first + np.arange(round(seconds * fps)) * 30 / fps).astype(int)
+        numbers = numbers[(numbers >= 1) & (numbers <= count)]
         if not len(numbers):
-            last = 900 + reader.n_ava_frames / 30
-            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds 900 to {last:.0f}")
-        stream = zip(
-            range(numbers[0], numbers[-1] + 1), reader.iter_ava_frames(numbers[0], numbers[-1] + 1), strict=True
-        )
-        wanted = set(numbers.tolist())
-        frames = np.stack([scaled(f, min(widest, f.shape[1])) for n, f in stream if n in wanted])
-    times_s = 900 + (numbers - 1) / 30
-    shots = cuts(frames, times_s)
-    near = {name: table[table.video_id == video_id] for name, table in {"": rows, **tables}.items()}
+            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds 900 to {900 + count / 30:.0f}")
+        frames = _picked(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], widest)
+    near = {name: table[table.video_id == video_id] for name, table in {"annotated": rows, **tables}.items()}
     near = {name: table[table.timestamp.between(start - 2, start + seconds + 2)] for name, table in near.items()}
-    moments = {name: by_time(table) for name, table in near.items()}
-    told = moments.pop("")
-    moments = {name: named_as(found, told) for name, found in moments.items()}
+    return _assemble(video_id, frames, 900 + (numbers - 1) / 30, fps, near, label_map)
+
+
+def video_scene(path, detections, start=0, seconds=8, fps=10, widest=640, label_map=None):
+    """A Scene of any video file and what avalib.detect says of it; nothing is annotated, times count from its start.
+
+    detections: table with time_s, person_id, x1 … y2, action_id, score. Raises ValueError for a start beyond the end.
+    """
+    with Video(path) as reader:
+        times = start + np.arange(round(seconds * fps)) / fps
+        numbers = np.unique(np.searchsorted(reader.times_s, times[times < reader.duration_s] + 1e-6, side="right") - 1)
+        if not len(numbers):
+            raise ValueError(f"start {start} s: {path} is {reader.duration_s:.1f} s long")
+        frames = _picked(reader.iter_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], widest)
+        times_s = reader.times_s[numbers]
+    near = detections[detections.time_s.between(start - 2, start + seconds + 2)]
+    near = near.assign(timestamp=near.time_s)
+    return _assemble(Path(path).stem, frames, times_s, fps, {"predicted": near}, label_map)
+
+
+def _picked(stream, numbers, widest):
+    """Some of a stream's frames, (N,H,W,3), scaled down to `widest`."""
+    wanted = set(numbers.tolist())
+    return np.stack([scaled(f, min(widest, f.shape[1])) for n, f in enumerate(stream) if n in wanted])
+
+
+def _assemble(video_id, frames, times_s, fps, tables, label_map):
+    """A Scene of frames and tables {"annotated" or a row's name: rows around them}."""
+    shots = cuts(frames, times_s)
+    moments = {name: by_time(table) for name, table in tables.items()}
+    if told := moments.get("annotated"):
+        moments = {name: found if found is told else named_as(found, told) for name, found in moments.items()}
     people = {name: [between(found, t, shots) for t in times_s] for name, found in moments.items()}
-    keyframes = tuple(t for t in told if start <= t < start + seconds)
-    stop = float(times_s[-1] + 1 / fps)
-    known = [between(told, t, shots) for t in times_s]
-    return Scene(video_id, start, stop, fps, frames, times_s, known, people, keyframes, label_map)
+    known = people.pop("annotated", [[]] * len(times_s))
+    start, stop = float(times_s[0]), float(times_s[-1] + 1 / fps)
+    return Scene(video_id, start, stop, fps, frames, times_s, known, people, moments, label_map)
 
 
 def _liveliest(rows, seconds):
@@ -89,9 +130,12 @@ def _liveliest(rows, seconds):
 
 @dataclass(frozen=True)
 class Look:
-    """How a Scene is drawn: scores from score_threshold on, at most top_k labels a person, these `actions` only (None:
-    all), the annotation shown or not, beside or (overlaid) under each row's boxes, dashed; by_person: a colour a person
-    instead of blue for annotated, green for predicted; scores as "number", "bar" or "none"; the one person picked."""
+    """How a Scene is drawn.
+
+    Predictions from score_threshold on and at most top_k a person; these `actions` only (None: all); the annotation
+    (truth) or not, beside or, overlaid, under each row's boxes, dashed; by_person: a colour a person instead of blue for
+    annotated, green for predicted; scores as "number", "bar" or "none"; picked: the one person who keeps labels.
+    """
 
     score_threshold: float = 0.3
     top_k: int | None = 3
@@ -104,7 +148,9 @@ class Look:
 
     def people(self, people):
         """Who is drawn, with the labels that are: nobody without any; all but the picked person without theirs."""
-        shown = [person.keeping(self.score_threshold, self.top_k, self.actions) for person in people]
+        shown = [person.keeping(self.score_threshold, None, self.actions) for person in people]
+        told = [person.labels and person.labels[0][1] is None for person in shown]  # annotated: all of it is shown
+        shown = [person if t else person.keeping(top_k=self.top_k) for person, t in zip(shown, told, strict=True)]
         shown = [person for person in shown if person.labels]
         if self.picked is None:
             return shown
@@ -121,12 +167,12 @@ def side_by_side(scene, width=None, score_threshold=0.3, top_k=3, columns=4, **l
     return [render(scene, i, scaled(frame, width), look, places, columns) for i, frame in enumerate(scene.frames)]
 
 
-def render(scene, i, frame, look=None, places=None, columns=4):
+def render(scene, i, frame, look=None, places=None, columns=4, shown=None):
     """Frame i of a Scene, all panels; `frame` is its picture in the size wanted; places: a dict, kept from frame to
-    frame, so that tags stay where they are. See side_by_side."""
+    frame, so that tags stay where they are; shown: the rows to show, None for all. See side_by_side."""
     look = look or Look()
     pictures = []
-    for name, layers in _panels(scene, i, look):
+    for name, layers in _panels(scene, i, look, scene.rows if shown is None else shown):
         people = [person for _, layer in layers for person in layer]
         styles = [_style(style, person, look) for style, layer in layers for person in layer]
         title = name if pictures and len(scene.rows) > 1 else f"{name}  {scene.times_s[i]:.1f} s"
@@ -136,13 +182,13 @@ def render(scene, i, frame, look=None, places=None, columns=4):
     return grid(pictures, columns)
 
 
-def _panels(scene, i, look):
+def _panels(scene, i, look, shown):
     """What is drawn side by side: [(name, [(style, people)])]."""
-    told = look.people(scene.truth[i])
-    panels = [("annotated", [(BLUE, told)])] if look.truth and not (look.overlaid and scene.rows) else []
-    for name, people in scene.rows.items():
-        under = [(DASHED_BLUE, told)] if look.truth and look.overlaid else []
-        panels.append((name, [*under, (GREEN, look.people(people[i]))]))
+    told, known = look.people(scene.truth[i]), look.truth and "annotated" in scene.moments
+    panels = [("annotated", [(BLUE, told)])] if known and not (look.overlaid and shown) else []
+    for name in shown:
+        under = [(DASHED_BLUE, told)] if known and look.overlaid else []
+        panels.append((name, [*under, (GREEN, look.people(scene.rows[name][i]))]))
     return panels or [("frame", [])]
 
 
@@ -151,9 +197,9 @@ def _style(style, person, look):
     return own if look.picked in (None, person.person_id) else {**own, "line": (150, 150, 150)}
 
 
-def gif(path, frames, fps, width=None):
-    """Write frames as a looping GIF whose boxes and tags keep their colours; returns the path."""
-    return write_gif(path, frames, fps, width, keep_colours=KEEP)
+def gif(path, frames, fps, width=None, colours=256):
+    """Write frames as a looping GIF, boxes and tags in their exact colours; returns the path. See write_gif."""
+    return write_gif(path, frames, fps, width, KEEP, colours)
 
 
 def mp4(path, frames, fps, crf=20):

@@ -1,11 +1,11 @@
 """Labels on pictures: stacks of tags that stay legible, inside the frame and off each other. Pixels throughout."""
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from avalib import actions
 from avalib.draw.colours import MODEL_COLOURS, PEOPLE, person_colour, rgb
@@ -86,18 +86,25 @@ def extent(lines, size):
     return max(widths) + 2 * pad, len(lines) * (size + 2 * pad)
 
 
-def paint(draw, place, lines, size, style):
-    """Draw a stack of tags with its top left corner at `place`; where a label has a bar, it follows the text."""
-    pad, (x, y) = size // 4, place
+def paint(image, place, lines, size, style):
+    """Paste a stack of tags onto a PIL image with its top left corner at `place`."""
     for i, (text, bar) in enumerate(lines):
-        w, h = extent([(text, bar)], size)
-        fill = style["tags"][min(i, len(style["tags"]) - 1)]
-        draw.rectangle((x, y + i * h, x + w - 1, y + (i + 1) * h - 1), fill=fill)
-        draw.text((x + pad, y + i * h + h / 2), text, fill=style["text"], font=font(size), anchor="lm")
-        if bar is not None:
-            left, top, right = x + w - pad - 3 * size, y + i * h + h // 4, x + w - pad - 1
-            draw.rectangle((left, top, right, top + h // 2 - 1), outline=style["text"])
-            draw.rectangle((left, top, left + round(bar * (right - left)), top + h // 2 - 1), fill=style["text"])
+        tag = _tag(text, bar, size, style["tags"][min(i, len(style["tags"]) - 1)], style["text"])
+        image.paste(tag, (place[0], place[1] + i * tag.height))
+
+
+@lru_cache(maxsize=4096)
+def _tag(text, bar, size, fill, colour):
+    """One tag as a PIL image, kept, as rendering text is most of the time: the text, then a bar if it has one."""
+    tag, pad = Image.new("RGB", extent([(text, bar)], size), fill), size // 4
+    draw = ImageDraw.Draw(tag)
+    draw.text((pad, tag.height / 2), text, fill=colour, font=font(size), anchor="lm")
+    if bar is not None:
+        left, top, right = tag.width - pad - 3 * size, tag.height // 4, tag.width - pad - 1
+        bottom = top + tag.height // 2 - 1
+        draw.rectangle((left, top, right, bottom), outline=colour)
+        draw.rectangle((left, top, left + round(bar * (right - left)), bottom), fill=colour)
+    return tag
 
 
 def arrange(stacks, boxes, image_size, size, taken=(), before=None):

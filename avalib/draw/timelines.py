@@ -56,18 +56,31 @@ def segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
     if "score" not in table:
         table = table.assign(score=1.0)
     table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
-    if not len(table):
-        return pd.DataFrame(columns=SEGMENTS).astype({"start_s": float, "stop_s": float, "score": float})
-    key = ["person_id", "action_id"]
-    table = table.groupby([*key, "time_s"], as_index=False, sort=True)["score"].max()
-    new = (table["time_s"].diff() > 1.5 * step) | (table[key] != table[key].shift()).any(axis=1)
-    runs = table.groupby([*key, new.cumsum().rename("run")], sort=False).agg(
-        start_s=("time_s", "min"), stop_s=("time_s", "max"), score=("score", "mean")
-    )
-    runs = runs.reset_index().drop(columns="run")
-    runs["start_s"], runs["stop_s"] = runs["start_s"] - step / 2, runs["stop_s"] + step / 2
+    keys = zip(table["person_id"], table["action_id"], strict=True)
+    found = joined(zip(keys, table["time_s"], table["score"], strict=True), step)
+    runs = pd.DataFrame(
+        [(*key, *run) for key, of_key in found.items() for run in of_key],
+        columns=["person_id", "action_id", "start_s", "stop_s", "score"],
+    ).astype({"start_s": float, "stop_s": float, "score": float})
     names = label_map or {action: actions.short_name(action) for action in runs["action_id"].unique()}
     return runs.assign(action=runs["action_id"].map(names))[SEGMENTS]
+
+
+def joined(rows, step):
+    """Rows (key, time_s, score) that are up to 1.5 steps apart become runs: {key: [(start_s, stop_s, mean score)]}."""
+    best, found = {}, {}
+    for key, time_s, score in rows:
+        best[key, time_s] = max(score, best.get((key, time_s), score))
+    for (key, time_s), score in sorted(best.items()):
+        of_key = found.setdefault(key, [])
+        if of_key and time_s - of_key[-1][-1][0] <= 1.5 * step:
+            of_key[-1].append((time_s, score))
+        else:
+            of_key.append([(time_s, score)])
+    return {
+        key: [(run[0][0] - step / 2, run[-1][0] + step / 2, sum(s for _, s in run) / len(run)) for run in of_key]
+        for key, of_key in found.items()
+    }
 
 
 def lanes(runs, top_k=5, people=8):
@@ -86,13 +99,12 @@ def lanes(runs, top_k=5, people=8):
 
 
 @styled
-def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None, run=""):
+def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None):
     """Who does what when, a band of lines per person -> matplotlib figure.
 
     table: what avalib.detect gives, or an AVA table of annotations or detections (see `timed`). Bars are runs of at
     least score_threshold, in the colour of the action's group, the stronger the surer. top_k: most lines a person;
-    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}, default AVA's names;
-    run: what the table comes from, for the corner.
+    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}, default AVA's names.
     """
     runs = segments(table, video, score_threshold, label_map=label_map)
     drawn = lanes(runs, top_k, people)
@@ -113,15 +125,8 @@ def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_ma
     if not lines:
         axis.text(0.5, 0.5, f"no action with a score of {score_threshold} or more", ha="center",
                   transform=axis.transAxes)  # fmt: skip
-    _title(
-        fig,
-        axis,
-        title or f"Who does what when: bars{', the stronger the surer' if 'score' in table else ''}",
-        runs,
-        drawn,
-        lines,
-        run,
-    )
+    stronger = ", the stronger the surer" if "score" in table else ""
+    _title(fig, axis, title or f"Who does what when: bars{stronger}", runs, drawn, lines)
     return fig
 
 
@@ -135,8 +140,8 @@ def _name_people(axis, drawn, place):
                       bbox={"facecolor": person_colour(person), "edgecolor": "none", "pad": 2})  # fmt: skip
 
 
-def _title(fig, axis, title, runs, drawn, lines, run):
-    """The title with what was left out, the groups' legend, and where it comes from."""
+def _title(fig, axis, title, runs, drawn, lines):
+    """The title with what was left out, and the groups' legend."""
     hidden = runs["person_id"].nunique() - len(drawn)
     fewer = runs[runs["person_id"].isin([p for p, _ in drawn])].groupby(["person_id", "action_id"]).ngroups - len(lines)
     left_out = [f"{n} more {what}" for n, what in ((hidden, "people"), (fewer, "actions")) if n]
@@ -146,6 +151,3 @@ def _title(fig, axis, title, runs, drawn, lines, run):
                if g in found]  # fmt: skip
     if handles:
         fig.legend(handles=handles, loc="outside lower center", ncols=3)
-    if run:
-        axis.annotate(str(run), (1, 0), (0, -26), ha="right", fontsize=7, color="#666666",
-                      xycoords="axes fraction", textcoords="offset points")  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from avalib.draw.people import between, by_time
 from avalib.draw.pictures import overlay, scaled
 from avalib.draw.scenes import gif
-from avalib.fetch import fetch
+from avalib.fetch import local
 from avalib.video import Video, write_mp4
 
 GIF_SECONDS = 20  # a GIF holds all its pictures at once, and nobody loads a longer one
@@ -50,11 +50,6 @@ def _pictures(reader, start, stop, fps):
             n, frame = next(frames)
         if frame is not None:
             yield float(time_s), frame
-
-
-def local(video, mirror=None):
-    """The path of a video that is a file or a URL."""
-    return fetch(video, mirror=mirror) if str(video).startswith(("http://", "https://")) else Path(video)
 
 
 def overlay_path(path):
