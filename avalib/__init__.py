@@ -4,7 +4,8 @@ import importlib
 
 __version__ = "0.1.0"
 
-# public name -> its room; loaded when first used, so that scoring a csv does not load torch
+# public name -> its room; loaded when first used, so that scoring a csv does not load torch. `detect` isn't here: it is
+# a room that can be called.
 _ROOMS = {
     "build_model": "weights",
     "check": "doctor",
@@ -12,12 +13,14 @@ _ROOMS = {
     "for_inference": "models.fast",
     "import_data": "sources",
     "lint_csv": "annotations",
+    "make_proposals": "persons",
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "ava", "batches", "boxes", "budget", "checkpoints", "dataset", "doctor", "doubts", "draw",
-    "errors", "export", "fetch", "formats", "frames", "history", "infer", "launch", "loop", "metrics", "mini", "models",
-    "overfit", "parallel", "run", "sources", "state", "step", "train", "transforms", "tubes", "video", "weights", "zoo",
+    "actions", "annotations", "ava", "batches", "boxes", "budget", "checkpoints", "dataset", "detect", "doctor",
+    "doubts", "draw", "errors", "export", "fetch", "formats", "frames", "history", "infer", "launch", "loop",
+    "metrics", "mini", "models", "overfit", "parallel", "persons", "run", "sources", "state", "step", "stream",
+    "tracks", "train", "transforms", "tubes", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -25,6 +25,19 @@ def iou_matrix(a, b, union_floor=1e-6):
     return inter / np.maximum(union, union_floor)
 
 
+def giou_matrix(a, b):
+    """Generalised IoU (N,M), -1..1, of boxes (N,4) and (M,4): goes on falling where boxes no longer touch.
+
+    Source: Rezatofighi et al., Generalized Intersection over Union, CVPR 2019.
+    """
+    low, high = np.minimum(a[:, None, :2], b[None, :, :2]), np.maximum(a[:, None, 2:], b[None, :, 2:])
+    hull = (high - low).prod(-1)
+    inside = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    inter = inside.clip(0).prod(-1)
+    union = area(a)[:, None] + area(b)[None, :] - inter
+    return inter / np.maximum(union, 1e-9) - (hull - union) / np.maximum(hull, 1e-9)
+
+
 def to_pixels(boxes_norm, width, height):
     """Fractions of the frame -> float32 pixels of a frame `width` x `height` (multiplied in float64, then rounded)."""
     scale = np.array([width, height, width, height], np.float64)

@@ -123,6 +123,11 @@ def fetch(url, sha256=None, path=None, mirror=None, progress=True, timeout_s=30.
     return path
 
 
+def local(source, **options):
+    """The path of what is a path already, or a URL, fetched; options: fetch's."""
+    return fetch(source, **options) if str(source).startswith(("http://", "https://")) else Path(source)
+
+
 def _relative(url):
     """A URL's path as a relative path that stays inside the folder it is put in; a query makes another file of it."""
     parts = urlsplit(url)

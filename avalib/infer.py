@@ -102,18 +102,24 @@ def score(
     start, found = keyframes.proposal_start, []  # (rows, scores, boxes) of each of this process's batches
     for batch in tqdm(dataset.loader(clips, mine, workers), desc="scoring", unit="batch", disable=not progress):
         height, width = batch["clips"].shape[2:4]
-        with autocast(device, dtype):
-            logits = model(transforms.normalise(batch["clips"].to(device, non_blocking=True)), batch["rois"].to(device))
-        if not torch.isfinite(logits).all():
+        values = score_batch(model, batch["clips"], batch["rois"], device, dtype)
+        if not np.isfinite(values).all():
             raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
         rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
-        boxes_norm = boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)
-        found.append((rows, logits.float().sigmoid().cpu().numpy(), boxes_norm))
+        found.append((rows, values, boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)))
     scores = np.full((start[-1], model.roi_head.bbox_head.fc_cls.out_features), np.nan, np.float32)
     boxes_norm = np.full((start[-1], 4), np.nan, np.float32)
     for rows, *values in (one for shard in world.gather(found) for one in shard):
         scores[rows], boxes_norm[rows] = values
     return scores, boxes_norm
+
+
+@torch.inference_mode()
+def score_batch(model, clips, rois, device, dtype):
+    """clips (B,T,H,W,3) uint8, rois (N,5) [batch index, x1,y1,x2,y2] in their pixels -> scores (N,81) float32 0..1."""
+    with autocast(device, dtype):
+        logits = model(transforms.normalise(clips.to(device, non_blocking=True)), rois.to(device))
+    return logits.float().sigmoid().cpu().numpy()
 
 
 def proposals_table(keyframes):

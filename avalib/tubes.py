@@ -14,6 +14,7 @@ from avalib.keyframes import counted_actions
 from avalib.matching import expand, first_claims, iou_pairs
 from avalib.report import Ranking, Report
 from avalib.tables import BOX, FRAME, NO_PERSON
+from avalib.tracks import follow
 
 
 def evaluate_tubes(
@@ -103,25 +104,10 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
 
 
 def link(detections, min_iou=0.3, max_gap=1.0):
-    """Person ids (N,) for detections: a keyframe's boxes take on the ids of the boxes of the keyframe before that they
-    overlap most, largest IoU first, each once and at min_iou or more; the others are new people. Ids are per video."""
-    ids = np.empty(len(detections), int)
-    boxes = detections[BOX].to_numpy()
-    position = pd.Series(np.arange(len(detections)))
-    for _, video in position.groupby(detections["video_id"].to_numpy(), sort=False):
-        last_boxes, last_ids, last_time, n_people = np.zeros((0, 4)), np.zeros(0, int), -np.inf, 0
-        for seconds, frame in video.groupby(detections["timestamp"].to_numpy()[video]):
-            rows = frame.to_numpy()
-            people, which = np.unique(boxes[rows], axis=0, return_inverse=True)  # a person has a row per action
-            numbers = np.full(len(people), -1)
-            iou = iou_matrix(people, last_boxes) if seconds - last_time <= max_gap else np.zeros((len(people), 0))
-            while iou.size and iou.max() >= min_iou:
-                a, b = np.unravel_index(iou.argmax(), iou.shape)
-                numbers[a] = last_ids[b]
-                iou[a, :] = iou[:, b] = -1
-            new = numbers < 0
-            numbers[new] = n_people + np.arange(new.sum())
-            n_people += new.sum()
-            ids[rows] = numbers[which.ravel()]
-            last_boxes, last_ids, last_time = people, numbers, seconds
+    """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs; a
+    pair under min_iou, or over max_gap seconds apart, is two people. See tracks.Tracker."""
+    ids = np.zeros(len(detections), np.int64)
+    seconds, boxes = detections["timestamp"].to_numpy(), detections[BOX].to_numpy()
+    for rows in detections.groupby("video_id", sort=False, observed=True).indices.values():
+        ids[rows] = follow(seconds[rows], boxes[rows], max_gap, (min_iou, min_iou), iou_matrix)
     return ids

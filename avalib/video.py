@@ -205,27 +205,34 @@ class Video:
         numbers = checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames)
         return self.frames(self.ava_index[numbers - 1])
 
-    def iter_frames(self, start=0, stop=None):
-        """Native frames start..stop-1 in order, one (H,W,3) uint8 at a time; decodes each once, on all cores."""
+    def iter_frames(self, start=0, stop=None, lost=False):
+        """Native frames start..stop-1 in order, one (H,W,3) uint8 at a time; decodes each once, on all cores.
+
+        A frame that the file doesn't give is a VideoError, or, with `lost`, a None in its place.
+        """
         stop = self.n_frames if stop is None else min(stop, self.n_frames)
         if start >= stop:
             return
+        expected = start
         with Video(self.path, 0, self.index) as reader:  # its own decoder: `frames` may be called meanwhile
-            expected = start
-            for n, frame in reader._decode(reader._start_of(start), range(start, stop)):
-                if n != expected:
-                    break
-                yield reader._array(frame)
-                expected += 1
-        if expected < stop:
-            raise VideoError(f"{self.path}: frame {expected} of {self.n_frames} could not be decoded")
+            found = reader._decode(reader._start_of(start), range(start, stop))
+            for n, frame in itertools.chain(found, [(stop, None)]):
+                if n > expected and not lost:
+                    raise VideoError(f"{self.path}: frame {expected} of {self.n_frames} could not be decoded")
+                yield from itertools.repeat(None, n - expected)
+                if n < stop:
+                    yield reader._array(frame)
+                expected = n + 1
 
-    def iter_ava_frames(self, start=1, stop=None):
-        """Frames of AVA numbers start..stop-1 in order, one (H,W,3) uint8 at a time; a repeat is the same array."""
+    def iter_ava_frames(self, start=1, stop=None, lost=False):
+        """Frames of AVA numbers start..stop-1 in order, one (H,W,3) uint8 at a time; a repeat is the same array.
+
+        lost: as in `iter_frames`.
+        """
         shows = self.ava_index[start - 1 : None if stop is None else stop - 1]
         if not len(shows):
             return
-        native = zip(itertools.count(shows[0]), self.iter_frames(shows[0], shows[-1] + 1))
+        native = zip(itertools.count(shows[0]), self.iter_frames(shows[0], shows[-1] + 1, lost))
         n, frame = next(native)
         for wanted in shows:
             while n < wanted:
@@ -286,7 +293,7 @@ class Video:
 
     def _array(self, frame):
         array = frame.to_ndarray(format="rgb24", src_colorspace="ITU601", **(self._size or {}))
-        return np.rot90(array, self.rotation // 90) if self.rotation else array
+        return np.ascontiguousarray(np.rot90(array, self.rotation // 90)) if self.rotation else array
 
     def close(self):
         self._container.close()

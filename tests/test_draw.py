@@ -66,17 +66,6 @@ def test_rows_become_people():
     assert known[0].person_id == 3 and known[0].labels == ((12, None), (80, None))
 
 
-def test_people_are_followed_from_keyframe_to_keyframe():
-    left, right = np.array([0.1, 0.2, 0.3, 0.9]), np.array([0.6, 0.2, 0.8, 0.9])
-    moving = [0.12, 0, 0.12, 0]  # too far for any IoU after two steps
-    order = [[left, right], [right - moving, left + moving], [left + np.multiply(moving, 2), right], [right]]
-    moments = {900.0 + t: [people.Person(b, ()) for b in boxes] for t, boxes in enumerate(order)}
-    ids = [[p.person_id for p in moment] for moment in people.follow(moments).values()]
-    assert ids == [[0, 1], [1, 0], [0, 1], [1]]
-    apart = people.follow({900.0: moments[900.0], 903.0: moments[900.0]})
-    assert [p.person_id for p in apart[903.0]] == [2, 3]  # three seconds later nobody is known to be the same
-
-
 def test_between_keyframes_boxes_lie_on_the_line():
     box = np.array([0.1, 0.1, 0.2, 0.5])
     moments = {

@@ -14,7 +14,9 @@ from avalib import mini
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-NAMES = ["01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise", "08_your_data"]
+NAMES = [
+    "01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise", "07_your_video", "08_your_data",
+]  # fmt: skip
 SMALL = {"dataset": "tiny"}
 PARAMETERS = {
     "02_build_model": {},
@@ -29,6 +31,7 @@ PARAMETERS = {
         "workers": 0,
         "score_threshold": 0.0,
     },
+    "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160},
 }
 
 
@@ -92,6 +95,7 @@ def test_run_headless_one_after_the_other(workplace):
     own = json.loads((workplace / "runs" / "own" / "slowonly_r50" / "your_data" / "run.json").read_text())
     assert own["classes"]["1"] == "answer phone" and own["protocol"] == "frame" and 0 <= own["headline"]["mAP@0.5"] <= 1
     assert str(workplace) not in json.dumps(own), "a path of this machine is in the record"
+    assert {p.suffix for p in (row / "your_video").iterdir()} == {".csv", ".gif", ".json", ".mp4", ".png"}
     # a second call of training finds it done
     again = execute("03_train", workplace)
     assert "finished already" in "".join(o.get("text", "") for c in again for o in c.outputs)

@@ -1,12 +1,13 @@
 """Pictures, GIFs, plots and the widget. The only room that knows matplotlib, ipywidgets and IPython.
 
 people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
-with its annotations and detections), timelines (who does what when), plots (curves and bars), network (what a model
-does), widgets (the workbench; persons, jumps); colours (what they mean, everywhere).
+with its annotations and detections), overlays (any video file), timelines (who does what when), plots (curves and
+bars), network (what a model does), widgets (the workbench; persons, jumps); colours (what they mean, everywhere).
 """
 
 from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
+from avalib.draw.overlays import watch, write_overlay
 from avalib.draw.people import Person, people_at
 from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay
 from avalib.draw.plots import (
@@ -58,5 +59,7 @@ __all__ = [
     "timeline",
     "training_curves",
     "video_scene",
+    "watch",
     "workbench",
+    "write_overlay",
 ]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+
+from avalib import tracks
 
 BOX = ["x1", "y1", "x2", "y2"]
-LOWEST_GIOU = -0.6  # two boxes a second apart that are further from each other than this are two people
 
 
 @dataclass(frozen=True)
@@ -48,44 +48,10 @@ def people_at(rows):
 
 
 def by_time(table):
-    """{timestamp: [Person]} of one video's rows, in order of time; detections get person_ids that last (see follow)."""
-    moments = {float(t): people_at(rows) for t, rows in table.groupby("timestamp", sort=True)}
-    return moments if "person_id" in table else follow(moments)
-
-
-def giou_matrix(a, b):
-    """Generalised IoU (N,M), -1..1, of boxes (N,4) and (M,4): goes on falling where boxes no longer touch.
-
-    Source: Rezatofighi et al., Generalized Intersection over Union, CVPR 2019.
-    """
-    low, high = np.minimum(a[:, None, :2], b[None, :, :2]), np.maximum(a[:, None, 2:], b[None, :, 2:])
-    hull = (high - low).prod(-1)
-    inside = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inter = inside.clip(0).prod(-1)
-    union = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1)[None] - inter
-    return inter / np.maximum(union, 1e-9) - (hull - union) / np.maximum(hull, 1e-9)
-
-
-def follow(moments, longest_gap=1.5):
-    """Give people the same person_id from keyframe to keyframe: {timestamp: [Person]} -> the same with ids.
-
-    Consecutive keyframes at most longest_gap seconds apart are matched by the assignment with the highest sum of
-    generalised IoU; pairs below LOWEST_GIOU are not the same person.
-    """
-    out, before, next_id, last = {}, [], 0, -np.inf
-    for time, people in moments.items():
-        ids = [-1] * len(people)
-        if before and people and time - last <= longest_gap:
-            similarity = giou_matrix(np.stack([p.box for p in before]), np.stack([p.box for p in people]))
-            for i, j in zip(*linear_sum_assignment(-similarity), strict=True):
-                if similarity[i, j] >= LOWEST_GIOU:
-                    ids[j] = before[i].person_id
-        for j, known in enumerate(ids):
-            if known < 0:
-                ids[j], next_id = next_id, next_id + 1
-        before = out[time] = [replace(p, person_id=i) for p, i in zip(people, ids, strict=True)]
-        last = time
-    return out
+    """{timestamp: [Person]} of one video's rows, in order of time; people without person_id are followed."""
+    if "person_id" not in table:
+        table = table.assign(person_id=tracks.follow(table["timestamp"], table[BOX]))
+    return {float(t): people_at(rows) for t, rows in table.groupby("timestamp", sort=True)}
 
 
 def between(moments, time, cuts=(), longest_gap=1.5):

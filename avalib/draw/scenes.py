@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from IPython.display import HTML
-from PIL import Image
 
 from avalib.draw.people import between, by_time
 from avalib.draw.pictures import grid, overlay, scaled
 from avalib.draw.rows import named_as
 from avalib.draw.tags import BLUE, DASHED_BLUE, GREEN, KEEP, TITLE, of_model, of_person
 from avalib.frames import open_video
+from avalib.stream import cuts
 from avalib.video import Video, write_gif, write_mp4
 
 
@@ -129,13 +129,6 @@ def _liveliest(rows, seconds):
     times = np.unique(rows.timestamp)
     windows = [rows[rows.timestamp.between(t, t + seconds, inclusive="left")] for t in times]
     return float(times[max(range(len(times)), key=lambda i: (windows[i].action_id.nunique(), len(windows[i])))])
-
-
-def cuts(frames, times_s, jump=32):
-    """The times (seconds) of frames that differ from the one before by over `jump` grey levels on average, coarsely."""
-    small = [np.asarray(Image.fromarray(f).convert("L").resize((24, 16), Image.Resampling.BOX), float) for f in frames]
-    change = np.abs(np.diff(small, axis=0)).mean(axis=(1, 2))
-    return times_s[1:][change > jump]
 
 
 @dataclass(frozen=True)

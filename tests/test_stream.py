@@ -1,0 +1,77 @@
+"""A video as clips: every clip is what random access gives, each frame is read once, cuts are seen, damage is said."""
+
+import numpy as np
+import pytest
+from test_video import NTSC_FILM, VARIABLE, made, number, numbered
+
+from avalib import stream, transforms, video
+
+
+def shot(level, n):
+    rng = np.random.default_rng(level)
+    return [(level + rng.integers(0, 8, (64, 128, 3))).astype(np.uint8) for _ in range(n)]
+
+
+@pytest.mark.parametrize("fps", [12, NTSC_FILM, 25, 60], ids=str)
+def test_clips_are_those_of_random_access_and_each_frame_is_read_once(tmp_path, fps):
+    with video.Video(made(tmp_path, "v.mp4", fps, n=int(5 * fps))) as reader:
+        times, ticks = np.arange(0, 5, 0.5), []
+        clips = stream.Clips(reader, times, 4, 16, 32, lambda: ticks.append(1))
+        found = list(clips)
+        assert [m.time_s for m in found] == times.tolist() and len(ticks) == clips.n_frames <= reader.n_ava_frames
+        for moment in found:
+            numbers = transforms.frame_numbers(900 + moment.time_s, 4, 16, reader.n_ava_frames, first=1)
+            expected = transforms.resize(reader.ava_frames(numbers), np.zeros((0, 4)), 32)[0]
+            assert np.array_equal(moment.clip, expected) and moment.clip.shape == (4, 32, 64, 3)
+            assert number(moment.picture) == moment.frame == reader.ava_index[round(moment.time_s * 30)]
+            assert abs(reader.times_s[moment.frame] - moment.time_s) <= 1 / 12 + 1e-6  # of the recipe's numbering
+
+
+def test_a_variable_rate_and_a_video_shorter_than_the_clip(tmp_path):
+    with video.Video(made(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE)) as reader:
+        moments = list(stream.Clips(reader, [0, 1, 2], 4, 16, 64))
+        assert [m.frame for m in moments] == reader.ava_index[[0, 30, 60]].tolist()
+        assert [number(m.picture) for m in moments] == [m.frame for m in moments]
+    with video.Video(made(tmp_path, "short.mp4", 25, n=3)) as reader:
+        (moment,) = stream.Clips(reader, [0], 32, 1, 64)
+        assert {number(frame) for frame in moment.clip} == {0, 1, 2}
+        assert list(stream.Clips(reader, [], 4, 16, 64)) == []
+
+
+def test_memory_is_bounded_by_one_clips_span(tmp_path):
+    with video.Video(made(tmp_path, "v.mp4", 30, n=600)) as reader:
+        clips = iter(stream.Clips(reader, np.arange(0, 20, 0.25), 8, 8, 32))
+        held = [(len(clips.gi_frame.f_locals["scaled"]), len(clips.gi_frame.f_locals["pictures"])) for _ in clips]
+    assert max(n for n, _ in held) <= 64 and max(n for _, n in held) <= 1 + 64 // 7
+
+
+def test_cuts(tmp_path):
+    frames = shot(40, 45) + shot(150, 45) + shot(90, 30)
+    times = np.arange(len(frames)) / 30
+    assert stream.cuts(frames, times) == pytest.approx([1.5, 3.0])
+    with video.Video(video.write_mp4(tmp_path / "v.mp4", frames, 30)) as reader:
+        clips = stream.Clips(reader, [0, 1, 1.5, 2, 3.5], 4, 8, 32)
+        assert [m.shot for m in clips] == [0, 0, 1, 1, 2] and clips.cuts_s == pytest.approx([1.5, 3.0])
+
+
+def test_moving_things_are_no_cut():
+    frames = [np.roll(numbered(0), 6 * n, axis=1) for n in range(20)]
+    assert not len(stream.cuts(frames, np.arange(20)))
+
+
+def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
+    path = made(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
+    with video.Video(path) as v:
+        spoil = [(int(p), int(q) - int(p)) for p, q in zip(v.index.pos[90:100], v.index.pos[91:101], strict=True)]
+    data = bytearray(path.read_bytes())
+    for position, length in spoil:
+        data[position : position + length] = bytes(length)
+    path.write_bytes(data)
+    with video.Video(path) as reader:
+        frames = list(reader.iter_frames(lost=True))
+        assert len(frames) == 120 and any(frame is None for frame in frames[90:])
+        assert [number(f) for f in frames[:90]] == list(range(90))
+        moments = list(stream.Clips(reader, [0, 1, 2, 3, 3.9], 4, 8, 32))
+        assert [m.clip is None for m in moments] == [False, False, False, True, True]
+        with pytest.raises(video.VideoError, match="frame 90 of 120 could not be decoded"):
+            list(reader.iter_ava_frames())
