@@ -1,9 +1,11 @@
 # The short commands. `make help` lists them.
 #   MODEL=slowfast_r50   another row of the zoo          DATASET=mini   another data set
+#   MINUTES=9            of training in `demo`; MINUTES=None: all of the recipe's epochs, however long they take
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
 MODEL   ?= slowonly_r50
 DATASET ?= mini
+MINUTES ?= 9
 TORCH   ?= default
 PYTHON  ?= python3
 VENV    ?= .venv
@@ -36,7 +38,7 @@ $(FOLDER)/notebooks/%.ipynb: notebooks/%.ipynb | $(BIN)/.installed
 	@mkdir -p $(@D)
 	@echo "== $* ($(MODEL), $(DATASET))"
 	@$(BIN)/papermill $< $(@:.ipynb=.failed.ipynb) -p dataset $(DATASET) $(if $(filter 01%,$*),,-p model $(MODEL)) \
-	  --log-output --no-progress-bar
+	  $(if $(filter 03%,$*),-p minutes $(MINUTES)) --log-output --no-progress-bar
 	@mv $(@:.ipynb=.failed.ipynb) $@
 $(FOLDER)/notebooks/02_build_model.ipynb: $(FOLDER)/notebooks/01_prepare_data.ipynb
 $(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb

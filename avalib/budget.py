@@ -15,7 +15,7 @@ import torch
 
 from avalib import dataset, parallel, step, transforms
 from avalib.models import Detector
-from avalib.state import State
+from avalib.state import State, begun_epochs
 
 PATIENCE = 30  # seconds that timing may take, about
 GPU_SHARE, RAM_SHARE = 0.92, 0.8  # of the free memory that a training may fill
@@ -71,6 +71,20 @@ def times(setup, state, keyframes, steps, timed_steps, fits, world=parallel.ALON
         "minutes of validation, about": round(validation / 60, 1),
         "hours of all, about": round((a_step * steps + validation) / 3600, 2),
     }
+
+
+def fit(setup, found, minutes, folder):
+    """The setup with as many of its recipe's epochs as `minutes` of training allow here (at least one, None: all).
+
+    found: what `plan` gave. A run that was begun in `folder` keeps the number it set out with, whatever a second timing
+    says, so that it goes on.
+    """
+    if minutes is None:
+        return setup
+    epochs, an_epoch = setup.recipe.epochs, found["minutes of training, about"] / setup.recipe.epochs
+    fitting = begun_epochs(folder, setup) or max(1, min(epochs, int(minutes / max(an_epoch, 1e-9))))
+    print(f"minutes={minutes:g}: {fitting} of the recipe's {epochs} epochs ({an_epoch:.1f} minutes each here)")
+    return replace(setup, recipe=replace(setup.recipe, epochs=fitting))
 
 
 def _time_share(setup, state, clips, count):

@@ -194,6 +194,16 @@ def read(output_dir, setup, world=ALONE):
     return None
 
 
+def begun_epochs(output_dir, setup):
+    """How many epochs the run in output_dir set out to do, if it differs from this setup in nothing else; else None."""
+    path = Path(output_dir) / "last.pth"
+    if not path.exists():
+        return None
+    begun = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
+    recipe = dataclasses.replace(setup.recipe, epochs=begun["recipe"]["epochs"])
+    return recipe.epochs if dataclasses.replace(setup, recipe=recipe).fingerprint() == begun else None
+
+
 def _put_aside(folder):
     number = next(i for i in range(1, 10_000) if not folder.with_name(f"{folder.name}.{i}").exists())
     kept = folder.with_name(f"{folder.name}.{number}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from small import ENTRY, RECIPE
 
-from avalib import budget, history, overfit, parallel, train
+from avalib import budget, history, overfit, parallel, state, train, video
 
 
 def setup_of(layout, **options):
@@ -49,7 +49,7 @@ def test_packed_frames_to_come_are_estimated(tiny, tmp_path):
     setup = replace(setup, recipe=replace(RECIPE, cache_short_side=48))
     names = [p.stem for p in tiny.videos.iterdir()]
     estimate = budget._packed_bytes(setup, names)
-    real = sum(budget.dataset.video.build_cache(tiny.video_path(n), tmp_path / n, 48).stat().st_size for n in names)
+    real = sum(video.build_cache(tiny.video_path(n), tmp_path / n, 48).stat().st_size for n in names)
     assert estimate == pytest.approx(real, rel=0.3)
 
 
@@ -62,3 +62,18 @@ def test_one_batch_is_learnt_by_heart_and_what_cannot_be_is_said(tiny, tmp_path,
     assert len(history.read(tmp_path / "overfit" / "log.jsonl")) == len(log)
     with pytest.raises(overfit.OverfitFailed, match="not reached in 2 steps.*Likely reasons"):
         overfit.overfit(setup_of(tiny), tmp_path / "again", steps=2, progress=False)
+
+
+def test_epochs_are_fitted_to_minutes_and_a_begun_run_keeps_its_own(tiny, tmp_path, capsys):
+    setup = setup_of(tiny)
+    setup = replace(setup, recipe=replace(setup.recipe, epochs=8))
+    assert budget.fit(setup, {}, None, tmp_path) is setup
+    plan = {"minutes of training, about": 16.0}  # 2 an epoch
+    assert [budget.fit(setup, plan, m, tmp_path).recipe.epochs for m in (0.5, 7, 100)] == [1, 3, 8]
+    assert "minutes=7: 3 of the recipe's 8 epochs (2.0 minutes each here)" in capsys.readouterr().out
+    fitted = budget.fit(setup, plan, 7, tmp_path)
+    begun = budget.blank_state(fitted)
+    state.Saver(begun, fitted, tmp_path, minutes=1).save()
+    assert budget.fit(setup, plan, 100, tmp_path).recipe.epochs == 3, "it goes on, whatever is timed now"
+    other = replace(setup, recipe=replace(setup.recipe, lr=1.0))
+    assert budget.fit(other, plan, 100, tmp_path).recipe.epochs == 8, "another run's epochs are no measure"
