@@ -6,10 +6,12 @@ import pytest
 import torch
 from small import ENTRY, RECIPE
 
-from avalib import budget, infer, step, train, zoo
+from avalib import annotations, budget, infer, step, train, zoo
+
+LAYOUT = annotations.Layout("nowhere", "mini")  # of its files none is read here
 
 
-def setup_of(layout=None, precision="float32", **options):
+def setup_of(layout=LAYOUT, precision="float32", **options):
     recipe = replace(RECIPE, dropout=0.5, videos_per_gpu=2)
     return train.setup(ENTRY, recipe, layout, "cpu", precision, workers=0, **options)
 
