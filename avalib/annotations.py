@@ -231,10 +231,12 @@ def _read_leniently(source, kind):
             return table, np.arange(1, len(table) + 1), []
         except ValueError:
             file.seek(0)
-        good, at, faults = [], [], {}
+        good, at, faults, decimal = [], [], {}, None
         for line, fields in lines(file, name):
             values, fault = parse_fields(fields, kind)
             if fault is None:
+                if decimal is None and not is_whole(fields[1]):
+                    decimal = (len(good), fields[1])
                 good.append(values)
                 at.append(line)
             else:
@@ -246,7 +248,7 @@ def _read_leniently(source, kind):
         for what, found in faults.items()
     ]
     table = table_of(good, kind)
-    table.attrs["decimal"] = None
+    table.attrs["decimal"] = decimal
     return table, np.array(at, int), findings
 
 

@@ -235,7 +235,8 @@ def _entry_for(entry, file, meta, strict):
         changed = [f"{f} {b} (the entry: {a})" for f, (a, b) in other.items() if f in _SAMPLING]
         if strict and {"resample_rate", "speed_ratio"} & set(other):
             raise CheckpointError(
-                f"{file.source} was saved as {meta.entry.alias}, {', '.join(changed)}; not {entry.alias}"
+                f"{file.source} was saved as {meta.entry.alias}, {', '.join(changed)}; not {entry.alias}. Ask for "
+                f"{meta.entry.alias!r}, or for None: what the file says it is"
             )
         if changed:
             notes.append(f"trained with {', '.join(changed)}")
@@ -364,9 +365,8 @@ def _rebuilt(kind, values, base, source, notes):
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     gone, new = sorted(set(values) - names), sorted(names - set(values))
     if gone or new:
-        notes.append(
-            f"its {kind.__name__} is another version's: without {new or 'nothing'}, with {gone or 'nothing'} more"
-        )
+        what = [f"{', '.join(new)} as published"] * bool(new) + [f"{', '.join(gone)} not known here"] * bool(gone)
+        notes.append(f"its {kind.__name__} was written by another version: {'; '.join(what)}")
     values = {k: v for k, v in values.items() if k in names}
     if base is not None:
         return dataclasses.replace(base, **values)

@@ -272,6 +272,7 @@ def test_lint_lists_what_can_not_be_read():
     found = problems(text(DET + "a,902,0.1\n" + "a,902,0.1,0.1,0.3,oops,12,0.5\n" + DET.replace("902", "902.0")))
     assert found["can't be read: columns"].lines == [2]
     assert found["can't be read: column y2"].lines == [3] and "oops" in found["can't be read: column y2"].example
+    assert found["timestamp isn't spelt as a whole number"].lines == [4]
     assert problems(text(DET.replace("902", "902.0")))["timestamp isn't spelt as a whole number"].lines == [1]
 
 
