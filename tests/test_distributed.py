@@ -1,23 +1,56 @@
-"""Two "machines" (torchrun agents) on the loopback, a process each, against one process with the same global batch.
+"""Two "machines" (torchrun's agents) on the loopback, a process each, against one process with the same global batch.
 
 One start serves all tests here: gradients, scores, a training in which a process dies and torchrun starts them again.
 """
 
 import os
+import signal
 import socket
-import subprocess
 import sys
-from pathlib import Path
+import time
+import traceback
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import worker
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from avalib import history, launch, loop, parallel
+from avalib import history, loop, parallel
 
-TESTS = Path(__file__).parent
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def agent(node, port, folder, data):
+    """What torchrun does on one machine: it watches a process of its own. Runs in a fork, and so do its processes:
+    torch is loaded already, and the same API that the command line calls is called."""
+    os.setsid()
+    said = os.open(folder / f"agent{node}.log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)  # the parent's threads are not in a fork
+    config = LaunchConfig(
+        min_nodes=2, max_nodes=2, nproc_per_node=1, run_id="test", rdzv_backend="c10d", local_addr="127.0.0.1",
+        rdzv_endpoint=f"127.0.0.1:{port}", max_restarts=1, monitor_interval=0.1, start_method="fork",
+    )  # fmt: skip
+    elastic_launch(config, worker.main)(folder, data)
+
+
+def start(node, *arguments):
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            agent(node, *arguments)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    return child
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +60,19 @@ def two(tiny, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    agents = []
-    for node in range(2):
-        words = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-id", "test"]
-        words += ["--rdzv-endpoint", f"127.0.0.1:{port}", "--max-restarts", "1", "--monitor-interval", "0.1"]
-        words += ["--local-addr", "127.0.0.1", str(TESTS / "worker.py"), str(folder), str(tiny.root)]
-        with open(folder / f"agent{node}.log", "w") as said:
-            command = launch.torchrun(words)
-            agents.append(subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.STDOUT))
-    try:
-        status = [agent.wait(timeout=300) for agent in agents]
-    finally:
-        for agent in agents:
-            agent.kill()
-    assert status == [0, 0], "".join((folder / f"agent{n}.log").read_text()[-3000:] for n in range(2))
+    running = {start(node, port, folder, tiny.root): node for node in range(2)}
+    status, until = {}, time.monotonic() + 240
+    while running and time.monotonic() < until:
+        for child in list(running):
+            ended, code = os.waitpid(child, os.WNOHANG)
+            if ended:
+                status[running.pop(child)] = os.waitstatus_to_exitcode(code)
+        time.sleep(0.05)
+    for child in running:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    said = "".join((folder / f"agent{node}.log").read_text()[-4000:] for node in range(2))
+    assert status == {0: 0, 1: 0}, said
     return folder
 
 

@@ -1,6 +1,7 @@
-"""What tests/test_distributed.py starts with torchrun: gradients, scores and a training, each as a file.
+"""What tests/test_distributed.py starts in two processes: gradients, scores and a training, each as a file.
 
-worker.py FOLDER DATA: trains until it is done; the first time, process 1 dies in mid-run (SIGKILL), as a machine does.
+Also by hand: torchrun --nproc-per-node 2 --max-restarts 1 tests/worker.py FOLDER DATA. It trains until it is done; the
+first time, process 1 dies in mid-run (SIGKILL), as a machine does.
 """
 
 import os
