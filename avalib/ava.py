@@ -292,9 +292,11 @@ def _there(layout, video_id):
 
 def _get(server, name, path, options, link=False):
     """The file `name` of a server or a mirror's folder, at `path`. link: only point to a folder's file (big ones)."""
-    if fetch.is_url(server):
-        return fetch.fetch(f"{server}/{name}", path=path, **options)
     found = Path(server) / name
+    if fetch.is_url(server):
+        found = fetch.fetch(f"{server}/{name}", path=path, **options)
+        if found == path:
+            return path  # else it lies in the folder that AVALIB_MIRROR names
     if not found.is_file():
         raise fetch.FetchError(f"{found}: not in this mirror; put it there or leave the mirror out")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -149,8 +149,8 @@ class ClipDataset(Dataset):
 
     -> dict: clip (T,H,W,3) uint8 tensor; boxes (n,4) float32 pixels of it; index k; and in training targets (n,81)
     float32. Training boxes are those of `targets.training_boxes` that have an action: the others cost time and never
-    enter the loss. Test boxes are the proposals, unclipped. Where the video fails, "lost" says why: in training another
-    keyframe stands in, in test there is nothing but its index; see Loader.
+    enter the loss. Test boxes are the proposals, unclipped. Where the video fails, "lost" is (k, why): in training
+    another keyframe stands in, in test there is nothing else; see Loader.
     """
 
     def __init__(self, keyframes, entry, recipe, frames, training):
@@ -167,7 +167,7 @@ class ClipDataset(Dataset):
         try:
             return self._sample(epoch, k)
         except (VideoError, FileNotFoundError) as error:
-            return {"index": k, "lost": str(error)} | (self._stand_in(epoch, k) if self.training else {})
+            return {"lost": (k, str(error))} | (self._stand_in(epoch, k) if self.training else {})
 
     def _sample(self, epoch, k):
         rng = np.random.default_rng([self.recipe.seed, epoch, k])
@@ -233,7 +233,7 @@ def collate(samples):
 
     "lost": [(k, reason)] of keyframes whose video failed, if there are any; without a single good one, nothing else.
     """
-    lost = [(s["index"], s["lost"]) for s in samples if "lost" in s]
+    lost = [s["lost"] for s in samples if "lost" in s]
     samples = [s for s in samples if "clip" in s]
     batch = {"lost": lost} if lost else {}
     if samples:

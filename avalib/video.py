@@ -126,7 +126,7 @@ class Video:
         self._packet_of = shown[np.argsort(index.pts[shown], kind="stable")]  # (n_frames,) place in the file
         self._ticks = index.pts[self._packet_of]
         self._keys = np.flatnonzero(index.key)
-        self._place = {packet: i for i, packet in enumerate(zip(index.pts.tolist(), index.pos.tolist(), strict=True))}
+        self._by_pts = np.argsort(index.pts, kind="stable")  # arrays: an uncut film has 200,000 packets
         self.n_frames = len(shown)
         tick_s, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate or 25
         self.times_s = (self._ticks - self._ticks[0]) * float(tick_s)
@@ -281,15 +281,28 @@ class Video:
             self._container.seek(ticks, stream=self._stream, backward=True)
             packets = (p for p in self._container.demux(self._stream) if p.size)
             first = next(packets, None)
-            place = None if first is None else self._place.get(where(first))
+            place = None if first is None else self._place(first)
             if place is not None and place <= start:
                 break
         else:
             raise VideoError(f"{self.path}: packet {start} can't be reached by seeking; re-mux the file to mp4")
         yield place, first
         for packet in packets:
-            place = self._place.get(where(packet), place + 1)
+            known = self._place(packet)
+            place = place + 1 if known is None else known
             yield place, packet
+
+    def _place(self, packet):
+        """The packet's place in the file, None if the index doesn't have it."""
+        (pts, pos), index = where(packet), self.index
+        first = len(index.pts) if pts is None else np.searchsorted(index.pts, pts, sorter=self._by_pts)
+        for i in range(first, len(index.pts)):
+            place = int(self._by_pts[i])
+            if index.pts[place] != pts:
+                return None
+            if index.pos[place] == pos:
+                return place
+        return None
 
     def _array(self, frame):
         array = frame.to_ndarray(format="rgb24", src_colorspace="ITU601", **(self._size or {}))

@@ -175,6 +175,14 @@ def test_damaged_or_foreign_files_are_refused(servers, tmp_path):
         prepare(tmp_path / "d", tmp_path)
 
 
+def test_a_mirror_in_the_environment_keeps_its_files(servers, tmp_path, monkeypatch):
+    folder, _ = servers
+    before = sorted(path.name for path in folder.iterdir())
+    monkeypatch.setenv("AVALIB_MIRROR", str(folder))
+    record = ava.prepare(annotations.Layout(tmp_path, "v2.1"), **PATIENCE)
+    assert record["videos"] == 3 and sorted(path.name for path in folder.iterdir()) == before
+
+
 def test_the_plan_asks_the_servers_for_sizes(servers, tmp_path):
     folder, names = servers
     layout, _ = prepare(tmp_path, folder)

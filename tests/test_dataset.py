@@ -163,7 +163,8 @@ def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, t
     layout.video_path(gone).unlink()
     clips = dataset.ClipDataset(keyframes, ENTRY, RECIPE, dataset.FrameSource(layout), training=True)
     sample = clips[(1, 0)]
-    assert gone in sample["lost"] and keyframes.video_ids[sample["index"]] != gone and sample["clip"].shape[1] == 48
+    assert sample["lost"][0] == 0 and gone in sample["lost"][1]
+    assert keyframes.video_ids[sample["index"]] != gone and sample["clip"].shape[1] == 48
     loader = dataset.loader(clips, batches.TrainingBatches(len(clips), 4, seed=0))
     with pytest.raises(VideoError, match=f"keyframes are lost, more than the 1% that may be: .*{gone}"):
         list(loader)
