@@ -72,14 +72,18 @@ class Layout:
         """The rules its mAP is measured by: see protocols."""
         return "frame" if self.version == "own" else "mmaction"
 
+    def classes(self):
+        """{action_id: name} of all there are: AVA's 80, or one's own."""
+        return actions.read_label_map(self.label_map) if self.version == "own" else actions.names()
+
     def action_names(self):
         """{action_id: name} for labels on pictures, without brackets."""
-        return {i: actions.without_brackets(name) for i, name in actions.read_label_map(self.label_map).items()}
+        return {i: actions.without_brackets(name) for i, name in self.classes().items()}
 
     @property
     def n_columns(self):
         """Columns of labels and logits: the highest action_id and, before it, the reserved column 0."""
-        return max(actions.read_label_map(self.label_map)) + 1 if self.version == "own" else actions.N_COLUMNS
+        return max(self.classes()) + 1
 
     @property
     def annotations(self):

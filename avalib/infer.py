@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from avalib import actions, batches, boxes, dataset, transforms, weights, zoo
+from avalib import batches, boxes, dataset, transforms, weights, zoo
 from avalib.parallel import ALONE
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -74,7 +74,7 @@ def detect_dataset(detector, layout, split, recipe, device="auto", precision="au
 
     Raises ValueError where the detector was trained for other classes than the data set's.
     """
-    weights.check_classes(detector, actions.read_label_map(layout.label_map))
+    weights.check_classes(detector, layout.classes())
     keyframes = dataset.load_keyframes(layout, split, recipe.person_score)
     frames = dataset.open_frames(layout, recipe, [keyframes], progress)
     scored = score(detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress)

@@ -273,6 +273,7 @@ CVAT = """<annotations><meta><task><labels>
 <attribute name="action">__undefined__</attribute></box>
 <box frame="6" outside="1" keyframe="1" xtl="1" ytl="2" xbr="30" ybr="40">
 <attribute name="action">walk</attribute></box></track>
+<track id="2" label="jump"><polygon frame="4" outside="0" points="1,1;2,2;3,1"/></track>
 <track id="1" label="jump"><box frame="4" outside="0" keyframe="1" xtl="31" ytl="2" xbr="60" ybr="40"/></track>
 </annotations>"""
 
@@ -280,7 +281,10 @@ CVAT = """<annotations><meta><task><labels>
 def test_cvats_selects_labels_and_outside_boxes(clips, tmp_path):
     (tmp_path / "a.xml").write_text(CVAT)
     found = formats.read(tmp_path / "a.xml", "cvat", videos=clips)
-    assert found.label_map == {1: "jump", 2: "walk"} and found.notes == ["1 boxes without an action left out"]
+    assert found.label_map == {1: "jump", 2: "walk"} and set(found.notes) == {
+        "1 boxes without an action left out",
+        "1 polygon shapes left out",
+    }
     assert found.table[["timestamp", "action_id", "person_id"]].values.tolist() == [[0.16, 2, 0], [0.16, 1, 1]]
 
 

@@ -95,10 +95,11 @@ def read_ava(path, start=0, label_map=None):
     path = Path(path)
     files = [path] if path.is_file() else [p for p in sorted(path.rglob("*.csv")) if "exclu" not in p.name]
     label_map = as_label_map(label_map) if label_map else _label_map_beside(path)
-    parts = []
+    parts, empty = [], 0
     for file in files:
         table = read_csv(file, "ground_truth")
         table = table.assign(where=[f"{file.name}, line {n}" for n in range(1, len(table) + 1)])
+        empty += (table.action_id == NO_ACTION).sum()
         table = table[table.action_id != NO_ACTION]
         if unknown := sorted(set(table.action_id) - set(label_map)):
             line = table["where"][table.action_id == unknown[0]].iloc[0]
@@ -109,7 +110,8 @@ def read_ava(path, start=0, label_map=None):
             table.person_id.where(table.person_id >= 0), [split] * len(table), table["where"], strict=True,
         )  # fmt: skip
     rows = raw_rows(parts, ["video", "time_s", *BOX, "action", "person", "split", "where"])
-    return rows.assign(pixels=False), label_map, []
+    notes = [f"{empty} keyframes without boxes left out"] if empty else []
+    return rows.assign(pixels=False), label_map, notes
 
 
 def _label_map_beside(path):

@@ -6,6 +6,7 @@ Source: docs.cvat.ai, XML annotation format, version 1.1, interpolation.
 import io
 import xml.etree.ElementTree as ET
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 from avalib.formats.common import raw_rows
@@ -27,21 +28,21 @@ def read(path, attributes=None, keyframes_only=False):
     files = sorted([*path.rglob("*.xml"), *path.rglob("*.zip")]) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(f"{path}: no .xml or .zip in this folder")
-    rows, without = [], 0
+    rows, left_out = [], Counter()
     for file in files:
-        found, empty = _rows(file, attributes, keyframes_only)
-        rows, without = rows + found, without + empty
-    notes = [f"{without} boxes without an action left out"] if without else []
+        rows += _rows(file, attributes, keyframes_only, left_out)
+    notes = [f"{count} {what} left out" for what, count in left_out.items()]
     columns = ["video", "frame", *BOX, "action", "person", "split", "where"]
     return raw_rows(rows, columns), None, notes
 
 
-def _rows(file, attributes, keyframes_only):
-    """(rows of one task, boxes without an action)."""
+def _rows(file, attributes, keyframes_only, left_out):
+    """The rows of one task; what isn't taken is counted in left_out, {what: how often}."""
     root = _parse(file)
     source, subset, kinds = _meta(root, file)
-    rows, without = [], 0
+    rows = []
     for track in root.iter("track"):
+        left_out.update(f"{shape.tag} shapes" for shape in track if shape.tag not in ("box", "attribute"))
         for box in track.iter("box"):
             if box.get("outside") == "1" or (keyframes_only and box.get("keyframe") == "0"):
                 continue
@@ -51,9 +52,9 @@ def _rows(file, attributes, keyframes_only):
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{file}, {where}: {error}; expected frame, xtl, ytl, xbr, ybr") from error
             named = _actions(track.get("label"), box, kinds, attributes)
-            without += not named
+            left_out.update([] if named else ["boxes without an action"])
             rows += [(source, frame, *corners, action, track.get("id"), subset, where) for action in named]
-    return rows, without
+    return rows
 
 
 def _parse(file):

@@ -76,7 +76,9 @@ def import_data(
     error, or with skip_faulty left out. val_share: the part of the videos for validation where the format says nothing
     of a split (of one video: its end). every_s: keyframes nearer to the one before are left out. proposals: the boxes
     for testing: "annotated" (the annotated ones: an upper bound), or a file as annotations.read_proposals takes it.
-    Videos are linked, not copied; dataset.json tells what was made of what.
+    Videos are linked, not copied; dataset.json tells what was made of what. Clips are read at 30 frames a second, as
+    AVA's are, whatever the videos' rate: the middle one is the annotated frame, or at more than 30 a second one at most
+    0.06 s from it.
     """
     annotated = read(source, format, videos, label_map, fps, skip_faulty, **options)
     findings = check(annotated)

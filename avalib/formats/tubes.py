@@ -55,11 +55,12 @@ def _gttubes(content, path, list_number):
     try:
         labels = list(content["labels"])
         lists = {s: set(content[f"{s}_videos"][list_number - 1]) for s in ("train", "test")}
-        resolution, rows = content["resolution"], []
+        resolution, rows, others = content["resolution"], [], 0
         for video, by_class in content["gttubes"].items():
             split = next((s for s, names in lists.items() if video in names), None)
             if split is None:
-                continue  # of another list
+                others += 1
+                continue
             height, width = resolution[video]
             tubes = [(labels[int(c)], tube) for c, found in by_class.items() for tube in found]
             for person, (action, tube) in enumerate(tubes):
@@ -68,7 +69,8 @@ def _gttubes(content, path, list_number):
                     rows.append((video, frame - 1, *box, width, height, action, person, split, where))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {type(error).__name__} {error} is not as in its kind of pickle") from error
-    return raw_rows(rows, COLUMNS), dict(enumerate(labels, 1)), []
+    notes = [f"{others} videos that aren't in train/test list {list_number} left out"] if others else []
+    return raw_rows(rows, COLUMNS), dict(enumerate(labels, 1)), notes
 
 
 def _pyannot(content, path, list_number):
