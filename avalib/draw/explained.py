@@ -34,4 +34,4 @@ def heated(frame, heat):
     """A frame (H,W,3) uint8, darker where heat (H,W) 0..1 is low, glowing where it is high."""
     glow = matplotlib.colormaps["inferno"](np.sqrt(heat))[..., :3] * 255
     share = 0.65 * np.sqrt(heat)[..., None]
-    return ((1 - share) * (0.35 + 0.4 * np.sqrt(heat)[..., None]) * frame + share * glow).clip(0, 255).astype(np.uint8)
+    return ((1 - share) * (0.55 + 0.35 * np.sqrt(heat)[..., None]) * frame + share * glow).clip(0, 255).astype(np.uint8)
