@@ -53,7 +53,7 @@ class Workbench:
         known = "annotated" in self.scene.moments
         states = [(words, key) for key, words in TRUTH.items()]
         self.truth = ui.Dropdown(options=states, value="beside" if known else "off", description="truth")
-        self.by_person = ui.Checkbox(False, description="a colour per person", indent=False)
+        self.by_person = ui.Checkbox(not known, description="a colour per person", indent=False)
         self.rows = {name: ui.ToggleButton(True, description=name) for name in self.scene.rows}
         self.mistake = ui.Button(description="next mistake", tooltip="the surest mistakes of the first row, in order")
         self.example = ui.Button(description="next example", tooltip="the next second at which the action is annotated")
