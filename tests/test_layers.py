@@ -10,7 +10,7 @@ FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"},
     {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints", "tracks"},
     {"metrics", "tubes", "weights", "dataset", "mini", "export", "stream", "persons"},
-    {"infer", "errors", "sources", "state"},
+    {"infer", "errors", "sources", "state", "explain"},
     {"train", "draw"},
     {"detect"},
 ]

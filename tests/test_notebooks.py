@@ -17,7 +17,7 @@ PARAMETERS = {
     "02_build_model": {},
     "03_train": {"epochs": 1, "short_side": 32, "batch_size": 4, "workers": 0},
     "04_evaluate": {},
-    "05_visualise": {"seconds": 2, "score_threshold": 0.0},
+    "05_visualise": {"seconds": 2, "score_threshold": 0.0, "explain_top": 1},
     "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160},
 }
 
@@ -79,6 +79,8 @@ def test_run_headless_one_after_the_other(workplace):
     lines = (row / "evaluate" / "detections.csv").read_text().splitlines()
     assert len(lines) % 80 == 0 and len(lines[0].split(",")) == 8
     assert (row / "train" / "best.pth").exists() and list((row / "visualise").glob("*.gif"))
+    pictures = {path.name for path in (row / "visualise").glob("*.png")}
+    assert pictures >= {"contact_sheet.png", "timeline.png", "workbench.png", "explained_1.png"}
     assert {p.suffix for p in (row / "your_video").iterdir()} == {".csv", ".gif", ".json", ".mp4", ".png"}
     # a second call of training finds it done
     again = execute("03_train", workplace)

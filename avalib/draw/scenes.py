@@ -133,8 +133,8 @@ class Look:
     """How a Scene is drawn.
 
     Predictions from score_threshold on and at most top_k a person; these `actions` only (None: all); the annotation
-    (truth) or not, beside or, overlaid, under each row's boxes, dashed; by_person: a colour a person instead of blue for
-    annotated, green for predicted; scores as "number", "bar" or "none"; picked: the one person who keeps labels.
+    (truth) or not, beside or, overlaid, under each row's boxes, dashed; by_person: a colour a person instead of blue
+    for annotated, green for predicted; scores as "number", "bar" or "none"; picked: the one person who keeps labels.
     """
 
     score_threshold: float = 0.3
