@@ -22,6 +22,7 @@ from avalib.tables import (
     FRAME,
     LAST,
     from_frame,
+    is_whole,
     lines,
     load,
     number,

@@ -35,7 +35,7 @@ COLUMNS = ["time_s", "frame", "person_id", *BOX, "action_id", "action", "score"]
 def detect(
     video, model="slowonly_r50", checkpoint="published", boxes=None, *, step=None, start=0.0, stop=None,
     detector="fasterrcnn", detector_weights="coco", person_score=persons.PERSON_SCORE, smooth=0.0, score_threshold=0.0,
-    batch_size=4, device="auto", precision="auto", mirror=None, progress=True,
+    batch_size=None, device="auto", precision="auto", mirror=None, progress=True,
 ):  # fmt: skip
     """Find people and their actions in a video. -> DataFrame, one row per (time, person, action): time_s, frame,
     person_id, x1, y1, x2, y2 (0..1), action_id, action, score (0..1), in this order of columns and rows.
@@ -46,6 +46,7 @@ def detect(
     AVA's proposals (persons.read_boxes). person_score: people with a lower score of their own are left out.
     step: seconds from one time to the next: None is 1, or every time of the given boxes. start, stop: seconds.
     smooth: scores are averaged along a person's track over so many seconds. score_threshold: lower rows are left out.
+    batch_size: clips, and pictures to find people in, at once; None is 8 on a GPU, else 1, which keeps memory low.
 
     time_s counts from the video's first frame, frame (native, from 0) is shown then. person_id lasts while a person can
     be followed; it ends at cuts. table.attrs: video, fps, duration_s, cuts_s, skipped_s (times whose clip can't be
@@ -57,7 +58,8 @@ def detect(
     with Video(local(video, mirror=mirror, progress=progress)) as reader:
         given = None if boxes is None else persons.read_boxes(boxes, reader, person_score)
         times = times_of(reader, given, step, start, stop)
-        job = Job(*load(model, checkpoint, device, precision, mirror, progress), given, smooth, batch_size)
+        job = Job(*load(model, checkpoint, device, precision, mirror, progress), given, smooth)
+        job.batch_size = batch_size or (8 if job.device.type == "cuda" else 1)
         if given is None:
             options = dict(device=job.device, mirror=mirror, progress=progress)
             job.find = persons.PersonFinder(detector, detector_weights, person_score, **options)
@@ -103,7 +105,7 @@ class Job:
     dtype: torch.dtype
     given: pd.DataFrame | None
     smooth: float
-    batch_size: int
+    batch_size: int = 1
     find: object = None
     found: list = field(default_factory=list)  # (time_s, frame, ids (n,), boxes (n,4), scores (n,C)) of each time
     skipped: list = field(default_factory=list)
@@ -131,7 +133,7 @@ class Job:
             self.notes.append(f"interrupted; start={times[done]:g} goes on from here")
         bar.close()
         self.cuts_s = clips.cuts_s
-        self._describe(reader, bar.n, time.time() - began)
+        self._describe(reader, clips.n_read, time.time() - began)
 
     def _batch(self, batch):
         """[(ids or None, boxes (n,4))] and [scores (n,C)] of some Moments; none for a time that can't be decoded."""
@@ -231,7 +233,7 @@ def arguments(words):
         ("person-score", float, persons.PERSON_SCORE, "people with a lower score are left out"),
         ("smooth", float, 0.0, "average scores along a track over so many seconds"),
         ("score-threshold", float, 0.0, "rows with a lower score are left out of the table"),
-        ("batch-size", int, 4, "clips at once"),
+        ("batch-size", int, None, "clips at once; 8 on a GPU, else 1"),
         ("device", str, "auto", "cpu, cuda, mps"),
         ("precision", str, "auto", "float32, bfloat16, float16"),
     ):

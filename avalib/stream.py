@@ -48,7 +48,7 @@ class Clips:
 
     reader: video.Video. The clip at a time has the frames that transforms.frame_numbers gives it, numbered from the
     video's own start. tick: called once for each of the `n_frames` that are read (30 a second). While it is iterated,
-    cuts_s fills with the times of cuts.
+    n_read counts them, and cuts_s fills with the times of cuts.
     """
 
     def __init__(self, reader, times_s, clip_len, interval, short_side, tick=None):
@@ -59,7 +59,7 @@ class Clips:
         self.centres = np.clip(np.round(transforms.FPS * np.asarray(times_s)).astype(np.int64) + 1, 1, last)  # (M,)
         self.first = int(self.numbers.min(initial=last + 1))
         self.n_frames = int(self.numbers.max(initial=0)) - self.first + 1 if len(at) else 0
-        self.cuts_s = []
+        self.n_read, self.cuts_s = 0, []
 
     def __iter__(self):
         wanted, centres = set(self.numbers.ravel().tolist()), set(self.centres.tolist())
@@ -87,6 +87,7 @@ class Clips:
                 if before is not None and now is not None and is_cut(before, now):
                     self.cuts_s.append((number - 1) / transforms.FPS)
                 before = before if now is None else now
+            self.n_read += 1
             self.tick()
             yield number, frame, small
 

@@ -365,9 +365,11 @@ def write_gif(path, frames, fps, width=None, keep_colours=(), colours=256):
 
     One palette for all frames and no dithering: a tenth of the time and less flicker than a palette a frame. fps: up to
     50, as GIF counts hundredths of a second and viewers slow down anything under two. width: scale to this many pixels.
-    keep_colours: (r,g,b) that must stay exact, such as those of thin box lines. colours: of the palette;
-    a quarter of them makes a file half as large.
+    keep_colours: (r,g,b) that must stay exact, such as those of thin box lines. colours: of the palette, these among
+    them, up to 256; a quarter of that makes a file half as large.
     """
+    if not len(keep_colours) + 2 <= colours <= 256:
+        raise ValueError(f"{path}: expected {len(keep_colours) + 2} to 256 colours, got {colours}")
     if not 0 < fps <= 50:
         raise ValueError(f"{path}: a GIF plays at up to 50 frames a second, got {fps}")
     pictures = [Image.fromarray(frame) for frame in frames]

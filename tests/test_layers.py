@@ -12,7 +12,7 @@ FLOORS = [
     {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints", "cli", "tracks"},
     {"frames", "stream", "persons"},
     {"ava", "metrics", "tubes", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "state", "doubts"},
+    {"infer", "errors", "sources", "state", "doubts", "explain"},
     {"step", "draw", "doctor"},
     {"budget", "loop", "detect"},
     {"overfit"},

@@ -22,7 +22,6 @@ PARAMETERS = {
     "02_build_model": {},
     "03_train": {"epochs": 1, "short_side": 32, "batch_size": 4, "workers": 0},
     "04_evaluate": {},
-    "05_visualise": {"seconds": 2, "score_threshold": 0.0},
     "08_your_data": {
         "dataset": "own",
         "epochs": 1,
@@ -31,6 +30,7 @@ PARAMETERS = {
         "workers": 0,
         "score_threshold": 0.0,
     },
+    "05_visualise": {"seconds": 2, "score_threshold": 0.0, "explain_top": 1},
     "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160},
 }
 
@@ -95,6 +95,8 @@ def test_run_headless_one_after_the_other(workplace):
     own = json.loads((workplace / "runs" / "own" / "slowonly_r50" / "your_data" / "run.json").read_text())
     assert own["classes"]["1"] == "answer phone" and own["protocol"] == "frame" and 0 <= own["headline"]["mAP@0.5"] <= 1
     assert str(workplace) not in json.dumps(own), "a path of this machine is in the record"
+    pictures = {path.name for path in (row / "visualise").glob("*.png")}
+    assert pictures >= {"contact_sheet.png", "timeline.png", "workbench.png", "explained_1.png"}
     assert {p.suffix for p in (row / "your_video").iterdir()} == {".csv", ".gif", ".json", ".mp4", ".png"}
     # a second call of training finds it done
     again = execute("03_train", workplace)

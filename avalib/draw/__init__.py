@@ -2,10 +2,11 @@
 
 people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
 with its annotations and detections), overlays (any video file), timelines (who does what when), plots (curves and
-bars), network (what a model does), widgets (the workbench; persons, jumps); colours (what they mean, everywhere).
+bars), network (what a model does), widgets (the workbench; persons, jumps), explained; colours (what they mean).
 """
 
 from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
+from avalib.draw.explained import explanation_sheet
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
 from avalib.draw.overlays import watch, write_overlay
 from avalib.draw.people import Person, people_at
@@ -36,6 +37,7 @@ __all__ = [
     "Workbench",
     "class_counts",
     "contact_sheet",
+    "explanation_sheet",
     "feature_maps",
     "find_rows",
     "gif",

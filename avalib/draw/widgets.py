@@ -53,11 +53,12 @@ class Workbench:
         known = "annotated" in self.scene.moments
         states = [(words, key) for key, words in TRUTH.items()]
         self.truth = ui.Dropdown(options=states, value="beside" if known else "off", description="truth")
-        self.by_person = ui.Checkbox(False, description="a colour per person", indent=False)
+        self.by_person = ui.Checkbox(not known, description="a colour per person", indent=False)
         self.rows = {name: ui.ToggleButton(True, description=name) for name in self.scene.rows}
         self.mistake = ui.Button(description="next mistake", tooltip="the surest mistakes of the first row, in order")
         self.example = ui.Button(description="next example", tooltip="the next second at which the action is annotated")
         self.words, self.image, self.panel = ui.Label(), ui.Image(format="jpeg"), ui.HTML()
+        self.image.layout = ui.Layout(align_self="flex-start", max_width="100%")  # or one panel would be blown up
         self.buttons = ui.HBox(layout=ui.Layout(flex_flow="row wrap"))
         self.truth.layout.display = None if known and self.rows else "none"
         rows = ui.HBox(list(self.rows.values()), layout=ui.Layout(flex_flow="row wrap"))
@@ -104,7 +105,7 @@ class Workbench:
         self._strips = lru_cache(maxsize=64)(lambda person, score: persons.strips(self.scene, person, score))
 
     def _button(self, person_id):
-        button = ui.Button(description=f"person {person_id}", layout=ui.Layout(width="88px"))
+        button = ui.Button(description=f"person {person_id}", layout=ui.Layout(width="110px"))
         button.style.button_color, button.style.text_color = person_colour(person_id), "#141414"
         button.on_click(lambda _: self.pick(None if self.picked == person_id else person_id))
         return button
