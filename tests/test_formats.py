@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import avalib
-from avalib import actions, annotations, dataset, formats, metrics, sources, train, video, weights, zoo
+from avalib import actions, annotations, dataset, formats, loop, metrics, sources, train, video, weights, zoo
 from avalib.tables import BOX, FRAME
 
 ENTRY = zoo.get("slowonly_r50")
@@ -304,7 +304,7 @@ def test_the_class_map_travels_in_the_checkpoint(clips, tmp_path, capsys):
     source = csv_of(tmp_path / "a.csv", *rows_of("pal", [5, 20], "run"), *rows_of("ten", [5, 20]))
     layout = formats.import_data(source, "csv", tmp_path / "own", videos=clips, label_map=["walk", "run", "juggle"])
     setup = train.setup(ENTRY, RECIPE, layout, "cpu", "float32", workers=0)
-    model = train.initial_model(setup, train.prior_bias(dataset.load_keyframes(layout, "train")))
+    model = loop.initial_model(setup, loop.prior_bias(dataset.load_keyframes(layout, "train")))
     assert model.roi_head.bbox_head.fc_cls.out_features == 4
     label_map = actions.read_label_map(layout.label_map)
     path = weights.save(model, tmp_path / "own.pth", recipe=RECIPE, label_map=label_map, protocol=layout.protocol)
