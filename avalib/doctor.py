@@ -139,6 +139,7 @@ def look_at_video(layout, video_id, split, timestamps, decode="some"):
             row["problem"] = _problem(layout, opened, bad)
     except OSError as error:
         row["problem"] = str(error)
+    row["problem"] = row["problem"].replace(f"{layout.root}{os.sep}", "")  # the report names no place of this machine
     return row
 
 
@@ -259,7 +260,7 @@ def _proposal_rows(layout, split, table):
     try:
         proposals = annotations.read_proposals(path)
     except ValueError as error:
-        yield "person boxes", split, str(error), "a table of boxes", "wrong"
+        yield "person boxes", split, str(error).replace(str(path), path.name), "a table of boxes", "wrong"
         return
     numbers = proposals[[*BOX, "score"]].to_numpy()
     outside = int(((numbers < 0) | (numbers > 1)).any(axis=1).sum())

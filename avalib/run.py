@@ -53,7 +53,7 @@ class Run:
         return {
             "name": self.name,
             "date": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
-            "parameters": {k: public_path(v) if _is_path(v) else v for k, v in self.parameters.items()},
+            "parameters": _public(self.parameters),
             **self.facts,
             "hashes": self.hashes,
             "git": self.git,
@@ -204,6 +204,13 @@ def peak_memory_bytes():
     """The most memory this process, and the largest of its ended children, have held, added up."""
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def _public(value):
+    """A parameter without a path of this machine, whether it is one or holds some."""
+    if isinstance(value, dict):
+        return {name: _public(item) for name, item in value.items()}
+    return public_path(value) if _is_path(value) else value
 
 
 def _is_path(value):
