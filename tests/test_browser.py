@@ -172,7 +172,7 @@ def test_words_are_legible_in_both_themes(page, theme):
     """Every word of the workbench against the page behind it: contrast of 4.5 and more (WCAG AA)."""
     for name in ("Settings", "Theme", f"JupyterLab {theme}"):
         page.locator(".lm-MenuBar-itemLabel, .lm-Menu-itemLabel").get_by_text(name, exact=True).first.click()
-    page.wait_for_selector(f'body[data-jp-theme-name="JupyterLab {theme}"]')
+    page.wait_for_selector(f'body[data-jp-theme-name="JupyterLab {theme}"]', state="attached")
     shot(page, f"4_{theme.lower()}")
     background = page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')")
     behind = page.evaluate(
