@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 LOSS, MAP = "loss_action_cls", "mAP@0.5IOU"
+PLACE = ("epoch", "iter", "iteration")
 LAST = 5  # validations whose spread is told
 
 
@@ -37,7 +38,7 @@ class Log(list):
             with open(self.path, "a") as file:
                 file.write(_line(row))
         if self.writer:
-            numbers = {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in ("epoch", "iter")}
+            numbers = {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in PLACE}
             for key, value in numbers.items():
                 self.writer.add_scalar(f"{row['mode']}/{key}", value, row["iteration"])
             self.writer.flush()

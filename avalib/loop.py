@@ -107,8 +107,9 @@ def _epochs(now, setup, keyframes, frames, saver, progress, on_log):
     loader = dataset.loader(clips, order, setup.workers)
     while True:
         if now.epoch > now.validated and (now.epoch % recipe.validate_every == 0 or now.epoch == recipe.epochs):
-            saver.save()
-            saver.between_steps = False  # all is saved: asked to stop, leave at once
+            saver.between_steps = False  # the epoch is saved: asked to stop, leave at once
+            if saver.asked:
+                saver.leave()
             validate(now, setup, keyframes["val"], frames, saver.output_dir, progress, world)
             saver.between_steps = True
             saver.save()

@@ -128,9 +128,10 @@ class Saver:
     def _ask(self, number, frame):
         self.asked = number  # obeyed between two steps, when the state is whole
         if not self.between_steps:
-            self._leave()
+            self.leave()
 
-    def _leave(self):
+    def leave(self):
+        """Raise Stopped; everything is saved."""
         where = f"epoch {self.state.epoch}, step {self.state.step}"
         raise Stopped(f"stopped after {where}; call again to go on", self.asked)
 
@@ -139,7 +140,7 @@ class Saver:
         if asked:
             self.asked = asked
             self.save()
-            self._leave()
+            self.leave()
         if time.monotonic() - self.saved > self.minutes * 60:
             self.save()
 
