@@ -346,6 +346,17 @@ def test_live_curves_draw_now_and_then(capsys):
     assert not plt.get_fignums()
 
 
+def test_actions_stand_at_their_boxes_and_precision(report):
+    rows = report.per_class[["action", "group", "AP"]].dropna().head(6)
+    table = rows.assign(training_boxes=[0, 3, 3, 40, 40, 900][: len(rows)])
+    axis = draw.ap_by_training(table).axes[0]
+    points = axis.collections[0].get_offsets().data
+    np.testing.assert_allclose(points[:, 0], table["training_boxes"].clip(lower=1))
+    np.testing.assert_allclose(points[:, 1], table["AP"])
+    places = [text.get_window_extent() for text in axis.texts]
+    assert places and not any(a.overlaps(b) for i, a in enumerate(places) for b in places[:i])
+
+
 def test_class_bars_are_the_average_precisions(report):
     figure = draw.per_class_bars(report, baseline=report)
     left, right = figure.axes

@@ -13,6 +13,7 @@ from avalib.draw.people import Person, people_at
 from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay
 from avalib.draw.plots import (
     LiveCurves,
+    ap_by_training,
     class_counts,
     per_class_bars,
     pr_curves,
@@ -35,6 +36,7 @@ __all__ = [
     "Person",
     "Scene",
     "Workbench",
+    "ap_by_training",
     "class_counts",
     "contact_sheet",
     "explanation_sheet",

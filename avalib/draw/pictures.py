@@ -183,14 +183,13 @@ def mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
     """
     frames, names = [], layout.action_names()
     for row in worst.itertuples():
-        box = np.array([row.x1, row.y1, row.x2, row.y2])
-        said = Person(box, ((row.action_id, row.score),))
-        frame = _keyframe(layout, row.video_id, row.timestamp, width)
+        people = [Person(np.array([row.x1, row.y1, row.x2, row.y2]), ((row.action_id, row.score),))]
         if not np.isnan(row.gt_x1):
-            truth = Person(np.array([row.gt_x1, row.gt_y1, row.gt_x2, row.gt_y2]), ((row.does, None),))
-            frame = overlay(frame, [truth], label_map={row.does: row.does})  # names already, several in a line
+            people.append(Person(np.array([row.gt_x1, row.gt_y1, row.gt_x2, row.gt_y2]), ((row.does, None),)))
+        known = names | {row.does: row.does}  # of the person: names already, several in a line
         title = f"{row.kind}: {row.video_id} {row.timestamp:.4g} s"
-        frames.append(overlay(frame, [said], colour=GREEN, title=title, label_map=names))
+        frame = _keyframe(layout, row.video_id, row.timestamp, width)
+        frames.append(overlay(frame, people, colour=[GREEN, BLUE][: len(people)], title=title, label_map=known))
     return contact_sheet(frames, columns, caption=caption)
 
 

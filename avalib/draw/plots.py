@@ -196,6 +196,25 @@ def pr_curves(report, chosen, title="Precision stays high until most people are 
 
 
 @styled
+def ap_by_training(table, title="More boxes to learn from, better recognised: points should rise to the right"):
+    """AP of each action over the boxes it was learnt from (log scale), in the colour of its group.
+
+    table: errors.Analysis.against_training's: action, group, AP, training_boxes. Names without room are left out.
+    """
+    fig, axis = figure(1, (8.5, 4.6))
+    boxes = table["training_boxes"].clip(lower=1)
+    axis.scatter(boxes, table["AP"], s=42, color=[GROUP_COLOURS[group] for group in table["group"]])
+    for name, at, ap in zip(table["action"], boxes, table["AP"], strict=True):
+        axis.annotate(_short(name), (at, ap), (5, 3), textcoords="offset points", fontsize=7.5)
+    axis.set(
+        xscale="log", xlabel="boxes with this label in training (log scale)", ylabel="average precision", title=title
+    )
+    axis.set(ylim=(0, 1.02), xlim=(0.8 * boxes.min(), 2 * boxes.max()))
+    axis.legend(handles=_group_handles(table["group"]), loc="upper left")
+    return fig
+
+
+@styled
 def class_counts(train, val, label_map=None, title="A long tail: a few actions are most of the data"):
     """How many boxes each action has in train (bar) and val (dot), by falling number; log scale, groups in colour.
 
