@@ -15,11 +15,11 @@ FOLDER := outputs/runs/$(DATASET)/$(MODEL)
 STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
 DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 
-.PHONY: help install demo grid test test-browser lab lint bench-eval bench-data
+.PHONY: help install demo grid test test-browser lab lint bench-eval bench-data bench-workbench
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 install: $(BIN)/.installed  ## make .venv and install the package with all it needs
 $(BIN)/.installed: pyproject.toml
@@ -72,3 +72,6 @@ bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, mem
 
 bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
 	$(BIN)/python benchmarks/bench_data.py
+
+bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
+	$(BIN)/python benchmarks/bench_workbench.py

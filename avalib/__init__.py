@@ -17,10 +17,9 @@ _ROOMS = {
     "prepare": "sources",
 }
 _SUBMODULES = (
-    "actions", "annotations", "ava", "batches", "boxes", "budget", "checkpoints", "dataset", "detect", "doctor",
-    "doubts", "draw", "errors", "export", "fetch", "formats", "frames", "history", "infer", "launch", "loop",
-    "metrics", "mini", "models", "overfit", "parallel", "persons", "run", "sources", "state", "step", "stream",
-    "tracks", "train", "transforms", "tubes", "video", "weights", "zoo",
+    "actions", "annotations", "ava", "batches", "boxes", "checkpoints", "dataset", "detect", "doctor", "draw",
+    "errors", "export", "fetch", "formats", "frames", "history", "infer", "metrics", "mini", "models", "parallel",
+    "persons", "run", "sources", "stream", "tracks", "train", "transforms", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -15,10 +15,10 @@ import pandas as pd
 
 from avalib import actions, metrics
 from avalib.annotations import read_csv, read_exclusions
-from avalib.keyframes import counted_actions
-from avalib.matching import expand, iou_pairs
-from avalib.protocols import get
-from avalib.report import Report, average_precision
+from avalib.metrics.keyframes import counted_actions
+from avalib.metrics.matching import expand, iou_pairs
+from avalib.metrics.protocols import get
+from avalib.metrics.report import Report, average_precision
 from avalib.tables import BOX, FRAME, NO_ACTION
 
 NEAR = 0.1  # below this IoU a box has nothing to do with a person

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from small import ENTRY, RECIPE
 
-from avalib import budget, history, overfit, packed, parallel, state, train, video
+from avalib import history, packed, parallel, train, video
+from avalib.train import budget, overfit, state
 
 
 def setup_of(layout, **options):

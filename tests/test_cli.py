@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from avalib import cli, launch, train, zoo
+from avalib import train, zoo
+from avalib.train import cli, launch
 
 
 def parsed(*words):

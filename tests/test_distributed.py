@@ -17,7 +17,8 @@ import torch
 import worker
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from avalib import history, loop, parallel
+from avalib import history, parallel
+from avalib.train import loop
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import avalib
-from avalib import actions, annotations, dataset, formats, loop, metrics, sources, train, video, weights, zoo
+from avalib import actions, annotations, dataset, formats, metrics, sources, train, video, weights, zoo
 from avalib.tables import BOX, FRAME
+from avalib.train import loop
 
 ENTRY = zoo.get("slowonly_r50")
 RECIPE = replace(zoo.customise(zoo.mini_recipe(ENTRY), short_side=32), cache_short_side=None)

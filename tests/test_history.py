@@ -9,7 +9,8 @@ import sys
 import pandas as pd
 import pytest
 
-from avalib import annotations, doubts, history
+from avalib import annotations, history
+from avalib.train import doubts
 
 ROW = {
     "mode": "train",

@@ -7,17 +7,13 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
-    {"zoo", "boxes", "actions", "run", "tables", "matching", "protocols", "fetch", "numbering", "packed"}
-    | {"batches", "parallel", "history"},
-    {"annotations", "video", "transforms", "models", "keyframes", "recall", "report", "checkpoints", "cli", "tracks"},
-    {"frames", "stream", "persons"},
-    {"ava", "metrics", "tubes", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "state", "doubts", "explain"},
-    {"step", "draw", "doctor"},
-    {"budget", "loop", "detect"},
-    {"overfit"},
-    {"train"},
-    {"launch"},
+    {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
+    {"annotations", "video", "transforms", "models", "checkpoints", "tracks"},
+    {"frames", "stream", "persons", "metrics"},
+    {"ava", "weights", "dataset", "mini", "export", "formats"},
+    {"infer", "errors", "sources", "explain"},
+    {"draw", "doctor"},
+    {"train", "detect"},
 ]
 OWNERS = {
     "av": {"video"},

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib import actions, matching, metrics, protocols
+from avalib import actions, metrics
 from avalib.annotations import read_csv, write_csv, write_exclusions
+from avalib.metrics import matching, protocols
 
 CASES = json.loads(gzip.decompress((Path(__file__).parent / "evaluator_cases/cases.json.gz").read_bytes()))
 LABELS = {3: "bend/bow", 12: "stand", 20: "cook", 80: "watch"}

@@ -6,7 +6,8 @@ import pytest
 import torch
 from small import ENTRY, RECIPE
 
-from avalib import annotations, budget, infer, step, train, zoo
+from avalib import annotations, infer, train, zoo
+from avalib.train import budget, step
 
 LAYOUT = annotations.Layout("nowhere", "mini")  # of its files none is read here
 

@@ -13,7 +13,8 @@ import torch
 from small import ENTRY, RECIPE
 
 import avalib
-from avalib import history, infer, loop, metrics, state, step, train
+from avalib import history, infer, metrics, train
+from avalib.train import loop, state, step
 
 
 @pytest.fixture(scope="module", autouse=True)

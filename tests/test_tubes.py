@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib import tubes
+from avalib.metrics import tubes
 
 LABELS = {12: "stand", 14: "walk"}
 COLUMNS = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"]

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from small import ENTRY, RECIPE
 
-from avalib import annotations, batches, dataset, infer, loop, parallel, step, train
+from avalib import annotations, batches, dataset, infer, parallel, train
+from avalib.train import loop, step
 
 
 def gradients(setup, world, frozen):

@@ -6,7 +6,7 @@ import numpy as np
 
 from avalib import errors
 from avalib.draw.people import BOX
-from avalib.keyframes import counted_actions
+from avalib.metrics.keyframes import counted_actions
 
 
 @dataclass(frozen=True)

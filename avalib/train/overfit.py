@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from avalib import batches, budget, dataset, history, step
+from avalib import batches, dataset, history
+from avalib.train import budget, step
 
 EXPECTED = {"loss_action_cls": 0.05, "recall@thr=0.5": 0.95, "prec@thr=0.5": 0.95}  # loss below, the others above
 PROMISE = (

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from avalib import actions
-from avalib.matching import number_frames, run_starts
+from avalib.metrics.matching import number_frames, run_starts
 from avalib.tables import BOX, NO_ACTION, NO_PERSON, place
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from avalib.annotations import read_csv, read_exclusions
 from avalib.boxes import iou_matrix
-from avalib.keyframes import counted_actions
-from avalib.matching import expand, first_claims, iou_pairs
-from avalib.report import Ranking, Report
+from avalib.metrics.keyframes import counted_actions
+from avalib.metrics.matching import expand, first_claims, iou_pairs
+from avalib.metrics.report import Ranking, Report
 from avalib.tables import BOX, FRAME, NO_PERSON
 from avalib.tracks import follow
 

@@ -6,13 +6,12 @@
 The loop itself is in `loop.py`.
 """
 
-import sys
-
-from avalib import budget, cli, history, infer, parallel, run, sources, state, step, zoo
-from avalib import overfit as overfitting
-from avalib.loop import train
+from avalib import history, infer, parallel, run, sources, zoo
 from avalib.parallel import ALONE
-from avalib.state import Setup
+from avalib.train import budget, cli, state, step
+from avalib.train import overfit as overfitting
+from avalib.train.loop import train
+from avalib.train.state import Setup
 
 __all__ = ["facts", "finish", "main", "part", "setup", "start", "train"]
 
@@ -127,7 +126,3 @@ def main(words=None):
     world.wait()
     parallel.leave()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-from avalib import cli, history, train
+from avalib import history, train
+from avalib.train import cli
 
 
 class LaunchFailed(RuntimeError):

@@ -21,11 +21,19 @@ import pandas as pd
 
 from avalib.actions import GROUPS
 from avalib.annotations import read_exclusions
-from avalib.keyframes import Keyframes, boxes_of, counted_actions, label_notes
-from avalib.matching import best_match, capped, first_claims, heap_list, number_frames, place_in_run, settle_order
-from avalib.protocols import FP, OWN, PROTOCOLS, RULES, get
-from avalib.recall import box_recall
-from avalib.report import Ranking, Report
+from avalib.metrics.keyframes import Keyframes, boxes_of, counted_actions, label_notes
+from avalib.metrics.matching import (
+    best_match,
+    capped,
+    first_claims,
+    heap_list,
+    number_frames,
+    place_in_run,
+    settle_order,
+)
+from avalib.metrics.protocols import FP, OWN, PROTOCOLS, RULES, get
+from avalib.metrics.recall import box_recall
+from avalib.metrics.report import Ranking, Report
 from avalib.tables import BOX, FRAME, NO_ACTION, load, place
 
 
@@ -318,7 +326,3 @@ def main(arguments=None):
         return 2
     print(f"written: {path}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from avalib import actions, batches, dataset, doubts, history, infer, metrics, run, state, step, weights
+from avalib import actions, batches, dataset, history, infer, metrics, run, weights
 from avalib.models import Detector
 from avalib.parallel import ALONE
-from avalib.state import Saver, State
+from avalib.train import doubts, state, step
+from avalib.train.state import Saver, State
 
 
 def initial_model(setup, label_prior=None):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from avalib import boxes
-from avalib.matching import by_frame, expand, heap_list, kth_largest
+from avalib.metrics.matching import by_frame, expand, heap_list, kth_largest
 
 TOP = 100
 THRESHOLDS = np.arange(0.5, 0.96, 0.05).astype(np.float32)

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avalib import dataset, parallel, step, transforms
+from avalib import dataset, parallel, transforms
 from avalib.models import Detector
-from avalib.state import State, begun_epochs
+from avalib.train import step
+from avalib.train.state import State, begun_epochs
 
 PATIENCE = 30  # seconds that timing may take, about
 GPU_SHARE, RAM_SHARE = 0.92, 0.8  # of the free memory that a training may fill

@@ -1,0 +1,72 @@
+"""A step of the workbench's slider beside the same picture made without what it keeps: milliseconds and the ratio.
+
+    python benchmarks/bench_workbench.py [--dataset mini] [--repeats 5]
+
+Seven rows beside the annotation (the annotation itself, scored at random: no model is needed), the first val video.
+Baseline, in the same run: decode the frame from the video, scale, draw, encode. Medians over the steps of each repeat.
+"""
+
+import argparse
+import io
+import statistics
+import time
+
+import numpy as np
+from PIL import Image
+
+from avalib import annotations, draw, sources, video, zoo
+from avalib.draw.pictures import scaled
+from avalib.draw.scenes import render
+
+STEPS = 30
+
+
+def rows_of(truth):
+    """{model: detections}: every annotated box with every action of the split, scored at random."""
+    boxes = truth.drop(columns=["person_id", "action_id"]).drop_duplicates()
+    every = boxes.merge(truth[["action_id"]].drop_duplicates(), how="cross")
+    return {m: every.assign(score=np.random.default_rng(i).random(len(every))) for i, m in enumerate(zoo.names())}
+
+
+def median_ms(do, steps):
+    """Median milliseconds of do(i) over some steps."""
+    times = []
+    for i in steps:
+        started = time.perf_counter()
+        do(i)
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="mini")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    layout = sources.prepare(given.dataset)
+    truth = annotations.read_csv(layout.csv("val"), "ground_truth")
+    bench = draw.workbench(layout, truth, rows_of(truth))
+    scene = bench.scene
+    reader = video.Video(layout.video_path(scene.video_id))
+    width = bench.picture(0).shape[1] // 4
+
+    def step(i):
+        bench.time.value = i
+
+    def plain(i):
+        number = round((scene.times_s[i] - layout.start) * 30) + 1
+        picture = render(scene, i, scaled(reader.ava_frames([number])[0], width))
+        Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
+
+    steps = np.linspace(0, len(scene.frames) - 1, STEPS).astype(int).tolist()
+    median_ms(step, steps), median_ms(plain, steps[:3])  # fonts and frames are loaded
+    ours, theirs = [], []
+    for _ in range(given.repeats):
+        ours.append(median_ms(step, steps[::-1] if len(ours) % 2 else steps))
+        theirs.append(median_ms(plain, steps))
+    a, b = statistics.median(ours), statistics.median(theirs)
+    print(f"a step with {len(scene.rows)} rows: {a:.0f} ms; decoded and drawn anew: {b:.0f} ms; ratio {b / a:.1f}")
+
+
+if __name__ == "__main__":
+    main()
