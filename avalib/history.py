@@ -57,9 +57,13 @@ def _summary_writer(folder, first):
 
 
 def read(path):
-    """The whole lines of a log.jsonl, as rows; a last line that is being written is left out."""
-    text = Path(path).read_text() if Path(path).exists() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    """The lines of a log.jsonl, as rows; a last one that is still being written is left out."""
+    lines = Path(path).read_text().splitlines() if Path(path).exists() else []
+    rows = [json.loads(line) for line in lines[:-1]]
+    try:
+        return rows + [json.loads(line) for line in lines[-1:]]
+    except json.JSONDecodeError:
+        return rows
 
 
 def frame(log):

@@ -113,6 +113,8 @@ def test_a_second_call_does_nothing_and_a_lost_video_is_made_again(tiny, tmp_pat
 
 def test_interrupted_in_parallel_it_goes_on_and_ends_the_same(tiny, tmp_path):
     code = "import sys; from avalib import mini; mini.render(sys.argv[1], 'tiny', 3, workers=2, progress=False)"
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & switches it off
+    code = heed + code
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.PIPE)
     videos = tmp_path / "videos"
     while process.poll() is None and not (tmp_path / "manifest.json").exists():  # written after every video

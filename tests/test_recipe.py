@@ -43,6 +43,7 @@ COMMON = {
     "prior_bias": False,
     "cache_short_side": None,
     "validate_every": 1,
+    "numbering": "v0.10.0",
 }
 NAMED = {"name": "published", "dataset": "ava2.1", "seed": 0}
 
