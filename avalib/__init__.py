@@ -12,14 +12,14 @@ _ROOMS = {
     "evaluate": "metrics",
     "for_inference": "models.fast",
     "import_data": "sources",
-    "lint_csv": "annotations",
+    "lint_csv": "lint",
     "make_proposals": "persons",
     "prepare": "sources",
 }
 _SUBMODULES = (
     "actions", "annotations", "ava", "batches", "boxes", "checkpoints", "dataset", "detect", "doctor", "draw",
-    "errors", "export", "fetch", "formats", "frames", "history", "infer", "metrics", "mini", "models", "parallel",
-    "persons", "run", "sources", "stream", "tracks", "train", "transforms", "video", "weights", "zoo",
+    "errors", "export", "fetch", "formats", "frames", "history", "infer", "lint", "metrics", "mini", "models",
+    "parallel", "persons", "run", "sources", "stream", "tracks", "train", "transforms", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

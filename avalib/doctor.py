@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from avalib import actions, annotations, frames, sources
+from avalib import actions, annotations, frames, lint, sources
 from avalib.packed import VideoError
 
 KEY, BOX = ["video_id", "timestamp"], ["x1", "y1", "x2", "y2"]
@@ -72,7 +72,7 @@ def check(dataset, root=None, decode="some", workers=None, progress=True):
     videos = look_at_videos(layout, truth, decode, workers, progress)
     rows, findings = list(_video_rows(layout, videos)), []
     for split, table in truth.items():
-        odd = annotations.lint_csv(layout.csv(split), "ground_truth")
+        odd = lint.lint_csv(layout.csv(split), "ground_truth")
         findings.append(odd.assign(split=split))
         rows += _count_rows(layout, split, table)
         rows += _annotation_rows(layout, split, table, odd)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from avalib import annotations, tables
-from avalib.annotations import Layout, lint_csv, read_csv, write_csv
+from avalib.annotations import Layout, read_csv, write_csv
+from avalib.lint import lint_csv
 
 GT = "-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,80,1\n-5KQ66BBWC4,0902,0.077,0.151,0.283,0.811,9,1\n"
 DET = "-5KQ66BBWC4,902,0.077,0.151,0.283,0.811,80,0.5\n"

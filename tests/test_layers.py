@@ -8,7 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
-    {"annotations", "video", "transforms", "models", "checkpoints", "tracks"},
+    {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
     {"infer", "errors", "sources", "explain"},

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from avalib import actions, annotations, video
+from avalib import actions, annotations, lint, video
 from avalib.formats import coco, csvs, cvat, tubes
 from avalib.formats.common import finish, pictures
 from avalib.tables import BOX, FRAME
@@ -51,7 +51,7 @@ def check(annotated):
     stops: with it nothing can be trained, `import_data` refuses; lines: row numbers of annotated.table.
     """
     table = annotated.table
-    found = annotations.lint_csv(table, "ground_truth", label_map=annotated.label_map, seconds=(0, float("inf")))
+    found = lint.lint_csv(table, "ground_truth", label_map=annotated.label_map, seconds=(0, float("inf")))
     found = found[~found.problem.str.startswith("timestamp isn't")]  # keyframes may be at any time
     ends = table.video_id.map({v: clip.duration_s for v, clip in annotated.videos.items()})
     if len(late := np.flatnonzero(table.timestamp >= ends)):

@@ -1,0 +1,142 @@
+"""What is wrong or odd in an AVA csv: every row looked at, nothing raised."""
+
+import numpy as np
+import pandas as pd
+
+from avalib import actions
+from avalib.boxes import iou_matrix
+from avalib.tables import (
+    BOX,
+    FRAME,
+    LAST,
+    from_frame,
+    is_whole,
+    lines,
+    load,
+    open_source,
+    parse_fields,
+    read_csv,
+    table_of,
+)  # fmt: skip
+
+
+def lint_csv(source, kind="detections", ground_truth=None, label_map=None, seconds=(900, 1800)):
+    """What is wrong or odd in an AVA csv: DataFrame problem, rows (how many), lines (list), example, looks_like.
+
+    source, kind: as `read_csv`'s, but rows that can't be read are listed instead of raised; a DataFrame's lines are its
+    row numbers. ground_truth: the annotations of the same videos, if there, show swapped x and y box by box. label_map
+    {action_id: name}, default AVA's 80, and seconds (from, to): what is expected of a data set. An empty result is a
+    clean file.
+    """
+    table, line, findings = _read_leniently(source, kind)
+    boxes = table[BOX].to_numpy()
+    with_box = ~np.isnan(boxes).any(axis=1)
+    for problem, mask, looks_like in _checks(table, boxes, kind, label_map or actions.names(), seconds):
+        rows = np.flatnonzero(mask & with_box)
+        if len(rows):
+            findings.append(_finding(problem, line[rows], _example(table, rows[0], kind), looks_like))
+    if table.attrs["decimal"]:
+        at, text = table.attrs["decimal"]
+        like = "whole seconds as decimals, which only the protocol activitynet reads; or frames between keyframes"
+        findings.append(_finding("timestamp isn't spelt as a whole number", [line[at]], f"timestamp {text}", like))
+    swapped = _swapped(table, boxes, ground_truth)
+    if len(swapped):
+        like = "y1,x1,y2,x2 (or height and width) where x1,y1,x2,y2 is expected"
+        findings.append(_finding("x and y look swapped", line[swapped], _example(table, swapped[0], kind), like))
+    return pd.DataFrame(findings, columns=["problem", "rows", "lines", "example", "looks_like"])
+
+
+def _finding(problem, at, example, looks_like):
+    return problem, len(at), [int(n) for n in at], example, looks_like
+
+
+def _example(table, row, kind):
+    values = [f"{column} {table[column].iloc[row]}" for column in [*FRAME, *BOX, "action_id", LAST[kind]]]
+    return ", ".join(values)
+
+
+def _read_leniently(source, kind):
+    """(table of the rows that can be read, their lines, findings about the others)."""
+    if isinstance(source, pd.DataFrame):
+        return (table := from_frame(source, kind)), np.arange(len(table)), []
+    name, file = open_source(source)
+    with file:
+        try:
+            table = load(file, kind)
+            return table, np.arange(1, len(table) + 1), []
+        except ValueError:
+            file.seek(0)
+        good, at, faults, decimal = [], [], {}, None
+        for line, fields in lines(file, name):
+            values, fault = parse_fields(fields, kind)
+            if fault is None:
+                if decimal is None and not is_whole(fields[1]):
+                    decimal = (len(good), fields[1])
+                good.append(values)
+                at.append(line)
+            else:
+                faults.setdefault(fault.split(", value")[0] if "value" in fault else "columns", []).append(
+                    (line, fault)
+                )
+    findings = [
+        _finding(f"can't be read: {what}", [line for line, _ in found], found[0][1], "a header, or damaged rows")
+        for what, found in faults.items()
+    ]
+    table = table_of(good, kind)
+    table.attrs["decimal"] = decimal
+    return table, np.array(at, int), findings
+
+
+def _checks(table, boxes, kind, label_map, seconds):
+    """(problem, mask, what it looks like) of everything that can be told row by row."""
+    x1, y1, x2, y2 = boxes.T
+    pixels = (np.abs(boxes) > 2).any(axis=1)
+    yield "box in numbers far above 1", pixels, "pixels; divide x by the frame's width and y by its height"
+    outside = ((boxes < 0) | (boxes > 1)).any(axis=1) & ~pixels
+    yield "box reaches outside the frame (0..1)", outside, "a box that wasn't clipped; legal, evaluators don't clip"
+    inverted = (x2 < x1) | (y2 < y1)
+    sizes = inverted.mean() > 0.05 and ((x1 + x2 <= 1.01) & (y1 + y2 <= 1.01)).mean() > 0.9 if len(boxes) else False
+    like = (
+        "x,y,width,height where corners are expected"
+        if sizes
+        else "corners in the wrong order; evaluators drop or refuse"
+    )
+    yield "x2 < x1 or y2 < y1", inverted, like
+    yield "box without area", ((x2 == x1) | (y2 == y1)) & ~inverted, "a collapsed box; most evaluators drop it"
+    known = "AVA's 1..80" if label_map == actions.names() else f"the label map's {len(label_map)}"
+    unknown = ~np.isin(table["action_id"].to_numpy(), list(label_map))
+    yield f"action_id isn't one of {known}", unknown, "ids counted from 0, or another label map"
+    low, high = seconds
+    yield (
+        f"timestamp outside {low:g}..{high:g}",
+        ~table["timestamp"].between(low, high).to_numpy(),
+        "seconds counted from the cut, frame numbers or milliseconds; or videos of your own",
+    )
+    yield (
+        "the same frame, box and action again",
+        table.duplicated([*FRAME, *BOX, "action_id"]).to_numpy(),
+        ("a row written twice; it stays in the ground truth's count, or is a false positive"),
+    )
+    if kind == "detections":
+        score = table["score"].to_numpy()
+        yield "score outside 0..1", (score < 0) | (score > 1), "logits or percentages; legal, only the order counts"
+
+
+def _swapped(table, boxes, ground_truth):
+    """Rows whose box fits the ground truth (or, without one, a standing person's shape) once x and y change places."""
+    flipped = boxes[:, [1, 0, 3, 2]]
+    if ground_truth is None:
+        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+        wide = width > height
+        return np.flatnonzero(wide) if len(boxes) >= 20 and np.median(height / np.maximum(width, 1e-9)) < 0.7 else []
+    truth = read_csv(ground_truth, "ground_truth").groupby(FRAME)[BOX]
+    truth = {frame: rows.to_numpy() for frame, rows in truth}
+    box = table.groupby([*FRAME, *BOX], sort=False, observed=True, dropna=False).ngroup().to_numpy()
+    first = np.unique(box, return_index=True)[1]  # a box comes with many actions: look at it once
+    swapped = []
+    for row, frame in zip(first, zip(*(table[c].iloc[first].tolist() for c in FRAME), strict=True), strict=True):
+        if frame in truth:
+            as_is, turned = iou_matrix(np.stack([boxes[row], flipped[row]]), truth[frame]).max(axis=1)
+            if turned >= 0.5 > as_is:
+                swapped.append(box[row])
+    return np.flatnonzero(np.isin(box, swapped))
