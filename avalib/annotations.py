@@ -22,7 +22,6 @@ from avalib.tables import (
     LAST,
     from_frame,
     lines,
-    load,
     number,
     open_source,
     read_csv,
