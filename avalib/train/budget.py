@@ -57,6 +57,8 @@ def times(setup, state, keyframes, steps, timed_steps, fits, world=parallel.ALON
     reading, scoring = _time_clips(setup, keyframes)
     reading_a_share = reading * recipe.videos_per_gpu / max(setup.workers, 1)
     waits = max(0, reading_a_share - share) if setup.workers else reading_a_share
+    if setup.device.type == "cpu" and setup.workers:  # the readers take their time from the same cores
+        waits = max(waits, reading * recipe.videos_per_gpu / (os.cpu_count() or 1))
     a_step = setup.accumulate * (share + waits)
     validations = -(-recipe.epochs // recipe.validate_every)
     forward = share / recipe.videos_per_gpu / 3 * (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3  # wider frames
