@@ -77,6 +77,15 @@ def two(tiny, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """What is computed here is compared to the last bit with processes that have one thread each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("frozen", [True, False], ids=["batch norm in eval mode", "each share's own statistics"])
 def test_gradients_are_those_of_one_process_with_the_same_global_batch(two, tiny, frozen):
     alone = worker.gradients(worker.setup_of(tiny, accumulate=2), parallel.ALONE, frozen)
