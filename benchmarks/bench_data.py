@@ -124,9 +124,9 @@ def step_index(root):
 
 def step_lint(root):
     """Every row of the csv looked at."""
-    from avalib import annotations
+    from avalib import annotations, lint
 
-    return timed(lambda: annotations.lint_csv(annotations.Layout(root, "v2.1").csv("train"), "ground_truth"))[0]
+    return timed(lambda: lint.lint_csv(annotations.Layout(root, "v2.1").csv("train"), "ground_truth"))[0]
 
 
 def step_boxes(root):
