@@ -148,9 +148,10 @@ class ClipDataset(Dataset):
     """Clips of keyframes. Indexed by (epoch, k) or by k alone (epoch 0).
 
     -> dict: clip (T,H,W,3) uint8 tensor; boxes (n,4) float32 pixels of it; index k; and in training targets (n,81)
-    float32. Training boxes are those of `targets.training_boxes` that have an action: the others cost time and never
-    enter the loss. Test boxes are the proposals, unclipped. Where the video fails, "lost" is (k, why): in training
-    another keyframe stands in, in test there is nothing else; see Loader.
+    float32 and flip, whether the clip is still to be mirrored as its boxes are (transforms.mirror). Training boxes are
+    those of `targets.training_boxes` that have an action: the others cost time and never enter the loss. Test boxes are
+    the proposals, unclipped. Where the video fails, "lost" is (k, why): in training another keyframe stands in, in test
+    there is nothing else; see Loader. Any other error says in a note which file and keyframe it came from.
     """
 
     def __init__(self, keyframes, entry, recipe, frames, training):
@@ -168,6 +169,10 @@ class ClipDataset(Dataset):
             return self._sample(epoch, k)
         except (VideoError, FileNotFoundError) as error:
             return {"lost": (k, str(error))} | (self._stand_in(epoch, k) if self.training else {})
+        except Exception as error:
+            video_id, second = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
+            error.add_note(f"while reading {self.frames.path(video_id)} for keyframe {video_id},{second:04.0f}")
+            raise
 
     def _sample(self, epoch, k):
         rng = np.random.default_rng([self.recipe.seed, epoch, k])
@@ -209,7 +214,7 @@ class ClipDataset(Dataset):
         height, width = clip.shape[1:3]
         truth, labels = self.keyframes.ground_truth(k)
         every = boxes.to_pixels(np.concatenate([truth, self.keyframes.proposals(k)]), width, height)
-        clip, every = transforms.for_training(clip, every, self.recipe, rng)
+        clip, every, flip = transforms.for_training(clip, every, self.recipe, rng)
         chosen, wanted = targets.training_boxes(
             every[: len(truth)],
             labels.astype(np.float32),
@@ -219,7 +224,7 @@ class ClipDataset(Dataset):
             rng,
         )
         labelled = wanted[:, 1:].any(axis=1)
-        return {"clip": clip, "boxes": chosen[labelled], "targets": wanted[labelled]}
+        return {"clip": clip, "flip": flip, "boxes": chosen[labelled], "targets": wanted[labelled]}
 
     def _test(self, clip, k):
         height, width = clip.shape[1:3]
@@ -229,7 +234,8 @@ class ClipDataset(Dataset):
 
 
 def collate(samples):
-    """Samples of one frame size -> clips (B,T,H,W,3) uint8, rois (N,5) float32, index (B,), targets (N,81).
+    """Samples of one frame size -> clips (B,T,H,W,3) uint8, rois (N,5) float32, index (B,); in training also
+    targets (N,81) and flips (B,) bool.
 
     "lost": [(k, reason)] of keyframes whose video failed, if there are any; without a single good one, nothing else.
     """
@@ -244,6 +250,7 @@ def collate(samples):
         }
     if samples and "targets" in samples[0]:
         batch["targets"] = torch.from_numpy(np.concatenate([s["targets"] for s in samples]))
+        batch["flips"] = torch.tensor([s["flip"] for s in samples])
     return batch
 
 

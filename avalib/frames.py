@@ -61,13 +61,19 @@ class FrameSource:
             self._readers.move_to_end(video_id)
             return self._readers[video_id]
         if self.cache_short_side:
-            reader = packed.PackedFrames(cache_path(self.layout, video_id, self.cache_short_side))
+            reader = packed.PackedFrames(self.path(video_id))
         else:
             reader = open_video(self.layout, video_id)
         self._readers[video_id] = reader
         if len(self._readers) > self.open_files:
             self._readers.popitem(last=False)[1].close()
         return reader
+
+    def path(self, video_id):
+        """The file or folder that a video's frames are read from."""
+        if self.cache_short_side:
+            return cache_path(self.layout, video_id, self.cache_short_side)
+        return self.layout.video_path(video_id)
 
     def check(self, video_id, timestamp):
         """Raise VideoError for a keyframe that is known to be lost."""

@@ -10,7 +10,7 @@ import os
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import torch
@@ -27,7 +27,7 @@ class World:
     rank: int = 0
     size: int = 1
     local_rank: int = 0  # among those of this machine
-    restarts: int = 0  # how often torchrun has started the workers again
+    restarts: int = 0  # how often torchrun has started the workers again, on the machine where it did so most
     patient: object = None  # the gloo group
 
     @property
@@ -133,8 +133,10 @@ def join(device):
     else:
         distributed.init_process_group(backend)
     patient = distributed.new_group(backend="gloo", timeout=PATIENCE) if size > 1 else None
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-    return World(rank, size, local, restarts, patient), device
+    world = World(rank, size, local, patient=patient)
+    # a machine counts its own workers' deaths; where they had to start again for another machine's, it says 0
+    restarts = max(world.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))))
+    return replace(world, restarts=restarts), device
 
 
 def _own_store(rank, size):

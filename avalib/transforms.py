@@ -64,11 +64,6 @@ def random_crop(frames, boxes_px, size, rng):
     return frames[:, top : top + size, left : left + size], boxes.crop(boxes_px, left, top, size, size)
 
 
-def flip(frames, boxes_px):
-    """Frames and boxes mirrored left to right."""
-    return frames[:, :, ::-1], boxes.flip(boxes_px, frames.shape[2])
-
-
 def recolour(frames, strength, rng):
     """Frames (T,H,W,3) uint8 with other colours, the same change in all of them: channels swapped (with a chance of
     `strength`), each with a gamma, a gain and an offset of its own.
@@ -87,21 +82,28 @@ def recolour(frames, strength, rng):
 def for_training(frames, boxes_px, recipe, rng):
     """Random rescale, crop, flip, and colours if the recipe says so.
 
-    -> (T,crop,crop,3) uint8, contiguous; boxes (N,4), clipped to the crop.
+    -> (T,crop,crop,3) uint8, contiguous, not mirrored yet; boxes (N,4), clipped to the crop and mirrored; whether
+    the frames are to be mirrored: `mirror` does it for a whole batch, on the device.
     """
     low, high = recipe.train_short_side
     frames, boxes_px = resize(frames, boxes_px, int(rng.integers(low, high + 1)))
     frames, boxes_px = random_crop(frames, boxes_px, recipe.crop, rng)
-    if rng.random() < recipe.flip:
-        frames, boxes_px = flip(frames, boxes_px)
+    flip = bool(rng.random() < recipe.flip)
+    if flip:
+        boxes_px = boxes.flip(boxes_px, recipe.crop)
     if recipe.colour:
         frames = recolour(frames, recipe.colour, rng)
-    return np.ascontiguousarray(frames), boxes_px
+    return np.ascontiguousarray(frames), boxes_px, flip
 
 
 def for_testing(frames, boxes_px, recipe):
     """Short side to the recipe's, the whole frame, no flip; boxes are not clipped."""
     return resize(frames, boxes_px, recipe.test_short_side)
+
+
+def mirror(clips, flips):
+    """clips (B,T,H,W,3), those with flips (B,) bool mirrored left to right; new memory, on the clips' device."""
+    return torch.where(flips.to(clips.device)[:, None, None, None, None], clips.flip(3), clips)
 
 
 def normalise(clips, dtype=torch.float32):

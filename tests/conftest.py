@@ -7,8 +7,3 @@ from avalib import mini
 def tiny(tmp_path_factory):
     """The tiny mini-AVA, rendered once for the whole run: an annotations.Layout. Nobody writes into it."""
     return mini.render(tmp_path_factory.mktemp("tiny"), "tiny", seed=0, workers=2, progress=False)
-
-
-def pytest_collection_modifyitems(items):
-    """Tests that fork come first: a process whose torch has started threads can't be forked safely."""
-    items.sort(key=lambda item: item.path.name != "test_distributed.py")

@@ -4,54 +4,31 @@ One start serves all tests here: gradients, scores, a training in which a proces
 """
 
 import os
-import signal
 import socket
+import subprocess
 import sys
 import time
-import traceback
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import worker
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from avalib import history, parallel
-from avalib.train import loop
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+from avalib.train import launch, loop
 
 
 def agent(node, port, folder, data):
-    """What torchrun does on one machine: it watches a process of its own. Runs in a fork, and so do its processes:
-    torch is loaded already, and the same API that the command line calls is called."""
-    os.setsid()
-    said = os.open(folder / f"agent{node}.log", os.O_WRONLY | os.O_CREAT)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)  # the parent's threads are not in a fork
-    config = LaunchConfig(
-        min_nodes=2, max_nodes=2, nproc_per_node=1, run_id="test", rdzv_backend="c10d", local_addr="127.0.0.1",
-        rdzv_endpoint=f"127.0.0.1:{port}", max_restarts=1, monitor_interval=0.1, start_method="fork",
-    )  # fmt: skip
-    elastic_launch(config, worker.main)(folder, data)
-
-
-def start(node, *arguments):
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            agent(node, *arguments)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return child
+    """The command that somebody types on one of two machines: torchrun, which watches a process of its own."""
+    words = "--nnodes 2 --nproc-per-node 1 --max-restarts 1 --monitor-interval 0.1 --rdzv-backend c10d".split()
+    words += f"--rdzv-id test --local-addr 127.0.0.1 --rdzv-endpoint 127.0.0.1:{port}".split()
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    with open(folder / f"agent{node}.log", "w") as said:
+        return subprocess.Popen(
+            launch.torchrun([*words, worker.__file__, str(folder), str(data)]),
+            stdout=said, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +38,19 @@ def two(tiny, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    running = {start(node, port, folder, tiny.root): node for node in range(2)}
-    status, until = {}, time.monotonic() + 240
-    while running and time.monotonic() < until:
-        for child in list(running):
-            ended, code = os.waitpid(child, os.WNOHANG)
-            if ended:
-                status[running.pop(child)] = os.waitstatus_to_exitcode(code)
-        time.sleep(0.05)
-    for child in running:
-        os.killpg(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    agents = [agent(node, port, folder, tiny.root) for node in range(2)]
+    until = time.monotonic() + 400
+    try:
+        status = [a.wait(timeout=until - time.monotonic()) for a in agents]
+    except subprocess.TimeoutExpired:
+        status = [a.poll() for a in agents]
+    finally:
+        for a in agents:
+            a.terminate()  # passed on to the workers, which are in groups of their own
+        for a in agents:
+            a.wait(timeout=60)
     said = "".join((folder / f"agent{node}.log").read_text()[-4000:] for node in range(2))
-    assert status == {0: 0, 1: 0}, said
+    assert status == [0, 0], said
     return folder
 
 

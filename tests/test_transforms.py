@@ -75,12 +75,24 @@ def test_training_clip_and_boxes_move_together():
     """A white square on black stays under its box through rescale, crop and flip."""
     frames = np.zeros((2, 120, 160, 3), np.uint8)
     frames[:, 40:80, 60:100] = 255
-    recipe = replace(RECIPE, train_short_side=(120, 150), crop=112)
+    recipe, flips = replace(RECIPE, train_short_side=(120, 150), crop=112), set()
     for seed in range(20):
-        out, px = transforms.for_training(frames, np.float32([[60, 40, 100, 80]]), recipe, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        out, px, flip = transforms.for_training(frames, np.float32([[60, 40, 100, 80]]), recipe, rng)
         assert out.shape == (2, 112, 112, 3) and out.flags.c_contiguous
+        out = transforms.mirror(torch.from_numpy(out)[None], torch.tensor([flip]))[0].numpy()
         ys, xs = np.nonzero(out[0, :, :, 0] > 127)
         assert px[0] == pytest.approx([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], abs=2.1)
+        flips.add(flip)
+    assert flips == {True, False}
+
+
+def test_only_the_clips_that_say_so_are_mirrored_and_the_batch_stays_as_it_is():
+    clips = torch.arange(2 * 1 * 2 * 3 * 3, dtype=torch.uint8).reshape(2, 1, 2, 3, 3)
+    before = clips.clone()
+    out = transforms.mirror(clips, torch.tensor([True, False]))
+    assert torch.equal(out[0, 0, :, 0], before[0, 0, :, 2]) and torch.equal(out[1], before[1])
+    assert torch.equal(clips, before)
 
 
 def test_testing_takes_the_whole_frame():

@@ -124,6 +124,7 @@ def noise(setup, model, clips, boxes=3):
         "clips": torch.randint(0, 255, (clips, setup.entry.clip_len, size, size, 3), dtype=torch.uint8),
         "rois": torch.tensor([[i // boxes, *box] for i in range(boxes * clips)]),
         "targets": wanted,
+        "flips": torch.arange(clips) % 2 == 1,
         "index": torch.zeros(clips, dtype=torch.int64),
     }
 

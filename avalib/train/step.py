@@ -125,7 +125,8 @@ def seed_everything(*numbers):
 
 def forward(replica, batch, setup):
     """Loss (a tensor) and logged numbers of one batch of clips."""
-    clips = transforms.normalise(batch["clips"].to(setup.device, non_blocking=True))
+    clips = batch["clips"].to(setup.device, non_blocking=True)
+    clips = transforms.normalise(transforms.mirror(clips, batch["flips"]))
     wanted = batch["targets"].to(setup.device, non_blocking=True)
     with infer.autocast(setup.device, setup.dtype):
         logits = replica(clips, batch["rois"].to(setup.device, non_blocking=True))
