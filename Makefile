@@ -1,11 +1,11 @@
 # The short commands. `make help` lists them.
 #   MODEL=slowfast_r50   another row of the zoo          DATASET=mini   another data set
-#   MINUTES=9            of training in `demo`; MINUTES=None: all of the recipe's epochs, however long they take
+#   MINUTES=8            of training in `demo`; MINUTES=None: all of the recipe's epochs, however long they take
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
 MODEL   ?= slowonly_r50
 DATASET ?= mini
-MINUTES ?= 9
+MINUTES ?= 8
 TORCH   ?= default
 PYTHON  ?= python3
 VENV    ?= .venv
