@@ -162,8 +162,10 @@ def update(into="outputs", readme="README.md"):
     results = scoreboard.load(Path(into) / "results")
     path, readme = Path(into) / "scoreboard.csv", Path(readme)
     scoreboard.table(results).to_csv(path, index=False)
-    before, rest = readme.read_text().split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
+    before, mark, rest = readme.read_text().partition(MARKS[0])
+    if not mark:
+        raise Refused(f"{readme}: no line {MARKS[0]}, so no place for the table")
+    after = rest.partition(MARKS[1])[2]
     readme.write_text(f"{before}{MARKS[0]}\n{scoreboard.readme_table(results)}\n{MARKS[1]}{after}")
     return [path, readme]
 

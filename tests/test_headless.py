@@ -9,7 +9,14 @@ import pytest
 
 from avalib import headless
 
-PARAMETERS = 'model = ""  # a\ndataset = ""  # b\ndata_seed = 0  # c\ntag = ""  # d\noutput_dir = ""  # e\ndevice = ""  # f\n'
+PARAMETERS = """
+model = ""  # a
+dataset = ""  # b
+data_seed = 0  # c
+tag = ""  # d
+output_dir = ""  # e
+device = ""  # f
+"""
 BEGIN = """
 import json, time
 from pathlib import Path
