@@ -1,21 +1,26 @@
 # The short commands. `make help` lists them.
 #   MODEL=slowfast_r50   another row of the zoo          DATASET=mini   another data set
 #   MINUTES=8            of training in `demo`; MINUTES=None: all of the recipe's epochs, however long they take
+#   ROWS="slowonly_r50 slowfast_r50"   for `zoo`, instead of all seven     CHECKPOINT=published   evaluate only, in `zoo`
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
 MODEL   ?= slowonly_r50
 DATASET ?= mini
+ROWS    ?=
+CHECKPOINT ?=
 MINUTES ?= 8
 TORCH   ?= default
 PYTHON  ?= python3
 VENV    ?= .venv
 
+comma  := ,
+space  := $(subst ,, )
 BIN    := $(VENV)/bin
 FOLDER := outputs/runs/$(DATASET)/$(MODEL)
 STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
 DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 
-.PHONY: help install demo grid test test-browser lab lint bench-eval bench-data bench-workbench
+.PHONY: help install demo zoo grid test test-browser lab lint bench-eval bench-data bench-workbench bench-zoo
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,6 +49,16 @@ $(FOLDER)/notebooks/02_build_model.ipynb: $(FOLDER)/notebooks/01_prepare_data.ip
 $(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb
 $(FOLDER)/notebooks/04_evaluate.ipynb: $(FOLDER)/notebooks/03_train.ipynb
 $(FOLDER)/notebooks/05_visualise.ipynb: $(FOLDER)/notebooks/04_evaluate.ipynb
+
+zoo: MINUTES := 5
+zoo: ZOO := outputs/runs/$(DATASET)/zoo$(if $(filter published,$(CHECKPOINT)),-published)
+zoo: $(BIN)/.installed  ## every row: trained MINUTES (5), scored, drawn, compared: notebook 06; goes on where it was
+	@mkdir -p $(ZOO)
+	$(BIN)/papermill notebooks/06_zoo.ipynb $(ZOO)/06_zoo.failed.ipynb -p dataset $(DATASET) -p minutes $(MINUTES) \
+	  -y 'models: [$(subst $(space),$(comma),$(strip $(ROWS)))]' $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT)) \
+	  --log-output --no-progress-bar
+	@mv $(ZOO)/06_zoo.failed.ipynb $(ZOO)/06_zoo.ipynb
+	@echo "all of it is in $(ZOO)/06_zoo.ipynb and beside it"
 
 grid: $(BIN)/.installed  ## the same ten seconds by every row that has been evaluated on DATASET, as one GIF
 	$(BIN)/python -m avalib.draw.grid --dataset $(DATASET)
@@ -75,3 +90,6 @@ bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and me
 
 bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
 	$(BIN)/python benchmarks/bench_workbench.py
+
+bench-zoo: $(BIN)/.installed  ## a clip in each row of the zoo: milliseconds, FLOPs, parameters; for notebook 06's figure
+	$(BIN)/python benchmarks/bench_zoo.py

@@ -18,8 +18,9 @@ _ROOMS = {
 }
 _SUBMODULES = (
     "actions", "annotations", "ava", "batches", "boxes", "checkpoints", "dataset", "detect", "doctor", "draw",
-    "errors", "export", "fetch", "formats", "frames", "history", "infer", "lint", "metrics", "mini", "models",
-    "parallel", "persons", "run", "sources", "stream", "tracks", "train", "transforms", "video", "weights", "zoo",
+    "errors", "export", "fetch", "formats", "frames", "headless", "history", "infer", "jitter", "lint", "metrics",
+    "mini", "models", "parallel", "persons", "publish", "run", "scoreboard", "slim", "sources", "stream", "tracks",
+    "train", "transforms", "video", "weights", "zoo",
 )  # fmt: skip
 __all__ = [*_ROOMS, *_SUBMODULES]
 

@@ -122,6 +122,13 @@ def score_batch(model, clips, rois, device, dtype):
     return logits.float().sigmoid().cpu().numpy()
 
 
+def coverage(keyframes, found):
+    """How much of a split was scored: {"keyframes", "videos" (both scored), "of" (keyframes), "share"}."""
+    scored = found[["video_id", "timestamp"]].drop_duplicates()
+    share = len(scored) / max(len(keyframes), 1)
+    return {"keyframes": len(scored), "videos": scored.video_id.nunique(), "of": len(keyframes), "share": share}
+
+
 def proposals_table(keyframes):
     """The proposals that `score` scores, as a table: video_id, timestamp, x1, y1, x2, y2, score."""
     frame = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))

@@ -6,6 +6,7 @@ A notebook calls `begin` in the cell behind its parameters and `finish` in its l
 import ast
 import difflib
 import hashlib
+import importlib
 import importlib.metadata
 import json
 import os
@@ -159,6 +160,14 @@ def git_state():
         return None
 
 
+def changed_files():
+    """Files of the repository around the current folder that differ from the last commit or are not in it."""
+    try:
+        return [line.split(maxsplit=1)[1] for line in _git("status", "--porcelain", "-uall").splitlines()]
+    except (OSError, subprocess.CalledProcessError):
+        return []
+
+
 def _git(*words):
     return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -271,6 +280,9 @@ def report(path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] != "report":
-        raise SystemExit("usage: python -m avalib.run report FOLDER")
-    report(sys.argv[2])
+    if len(sys.argv) == 3 and sys.argv[1] == "report":
+        report(sys.argv[2])
+    elif len(sys.argv) > 1 and sys.argv[1] in ("publish", "verify"):
+        raise SystemExit(importlib.import_module("avalib.publish").main(sys.argv[1:]))  # a floor above this one
+    else:
+        raise SystemExit("usage: python -m avalib.run {report FOLDER | publish FOLDER … | verify PATH …}")

@@ -8,11 +8,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
-    {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks"},
+    {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks", "slim"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "explain"},
-    {"draw", "doctor"},
+    {"infer", "errors", "sources", "explain", "headless", "scoreboard"},
+    {"draw", "doctor", "jitter", "publish"},
     {"train", "detect"},
 ]
 OWNERS = {
@@ -25,6 +25,8 @@ OWNERS = {
     "pyarrow": {"tables"},
     "urllib": {"fetch"},
     "torch.utils.tensorboard": {"history"},
+    "papermill": {"headless"},
+    "jupyter_client": {"headless"},
 }
 
 

@@ -15,7 +15,8 @@ from avalib import mini
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [
-    "01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise", "07_your_video", "08_your_data",
+    "01_prepare_data", "02_build_model", "03_train", "04_evaluate", "05_visualise", "06_zoo", "07_your_video",
+    "08_your_data",
 ]  # fmt: skip
 SMALL = {"dataset": "tiny"}
 PARAMETERS = {
@@ -31,6 +32,13 @@ PARAMETERS = {
         "score_threshold": 0.0,
     },
     "05_visualise": {"seconds": 2, "score_threshold": 0.0, "explain_top": 1},
+    "06_zoo": {
+        "models": ["slowonly_r50"],
+        "checkpoint": "best",  # of 03; training through 06 is tests/test_headless.py's
+        "jitter_models": ["slowonly_r50"],
+        "jitter_seeds": 2,
+        "parameters": {"05_visualise": {"seconds": 2, "score_threshold": 0.0}},
+    },
     "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160},
 }
 
@@ -92,6 +100,12 @@ def test_run_headless_one_after_the_other(workplace):
     lines = (row / "evaluate" / "detections.csv").read_text().splitlines()
     assert len(lines) % 80 == 0 and len(lines[0].split(",")) == 8
     assert (row / "train" / "best.pth").exists() and list((row / "visualise").glob("*.gif"))
+    zoo = workplace / "runs" / "tiny" / "zoo"
+    assert {p.name for p in zoo.iterdir()} >= {"order.png", "rows.gif", "scoreboard.csv", "against_published.csv"}
+    told, moved = (json.loads((zoo / name).read_text()) for name in ("run.json", "jitter.json"))
+    assert told["failed"] == [] and told["headline"]["mAP@0.5 of slowonly_r50"] == [round(record["mAP"], 4)]
+    assert moved["rows"][0]["std"] >= 0 and len(moved["rows"][0]["mAP"]) == 2
+    assert str(workplace) not in json.dumps([told, moved]), "a path of this machine is in the record"
     own = json.loads((workplace / "runs" / "own" / "slowonly_r50" / "your_data" / "run.json").read_text())
     assert own["classes"]["1"] == "answer phone" and own["protocol"] == "frame" and 0 <= own["headline"]["mAP@0.5"] <= 1
     assert str(workplace) not in json.dumps(own), "a path of this machine is in the record"

@@ -2,10 +2,12 @@
 
 people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
 with its annotations and detections), overlays (any video file), timelines (who does what when), plots (curves and
-bars), network (what a model does), widgets (the workbench; persons, jumps), explained; colours (what they mean).
+bars), comparisons (the zoo's rows), network (what a model does),
+widgets (the workbench; persons, jumps), explained; colours (what they mean).
 """
 
 from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
+from avalib.draw.comparisons import published_order, speed_accuracy
 from avalib.draw.explained import explanation_sheet
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
 from avalib.draw.overlays import watch, write_overlay
@@ -52,6 +54,7 @@ __all__ = [
     "person_colour",
     "pr_curves",
     "proposal_recall",
+    "published_order",
     "roi_on_frame",
     "scene",
     "scrubber",
@@ -59,6 +62,7 @@ __all__ = [
     "show_gif",
     "show_mp4",
     "side_by_side",
+    "speed_accuracy",
     "stage_shapes",
     "timeline",
     "training_curves",

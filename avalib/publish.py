@@ -1,0 +1,298 @@
+"""What outputs/ shows to others: executed runs put in, refused where their record is not whole; and verified again.
+
+python -m avalib.run publish outputs/runs/mini/zoo
+python -m avalib.run verify outputs/runs/mini/slowonly_r50 outputs/results
+"""
+
+import argparse
+import gzip
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from avalib import metrics, run, scoreboard, slim, sources
+
+STORED = 1_500_000  # bytes of packed detections that go into outputs/
+NOTEBOOKS = ("03_train", "04_evaluate", "05_visualise")
+FIGURES = ("train/curves.png", "evaluate/per_class.png")
+MARKS = "<!-- scoreboard -->", "<!-- /scoreboard -->"
+
+
+class Refused(ValueError):
+    """What can't be published, and what to do."""
+
+
+# --- publish ----------------------------------------------------------------------------------------------------------
+
+
+def publish(folders, into="outputs", name=None, label="", note="", readme="README.md"):
+    """Put executed runs into `into`: results/*.json, published/<name>/ and the scoreboard. -> what was written.
+
+    folders: of runs (run.folder; seeds of a row become one result) or of notebook 06, which stands for all of its rows;
+    name: the result's, default <data set>_<model>[_tag]; label: how a score of less than all keyframes is called.
+    Raises Refused for changes that aren't committed, a record that is missing or of such a state, files that aren't the
+    recorded ones, and partial coverage without a label; nothing is written then.
+    """
+    into, folders = Path(into), [Path(folder) for folder in folders]
+    if changed := [path for path in run.changed_files() if not path.startswith(f"{into.as_posix()}/")]:
+        raise Refused(f"{len(changed)} changed files are not committed: {', '.join(changed[:5])}; commit them first")
+    zoos = [folder for folder in folders if (folder / "06_zoo.ipynb").exists() or (folder / "zoo.json").exists()]
+    rows = [f for f in folders if f not in zoos] + [f for zoo in zoos for f in rows_of(zoo)]
+    groups = _groups(rows)
+    if name and len(groups) > 1:
+        raise Refused(f"name={name!r}: these folders are {len(groups)} results: {', '.join(groups)}")
+    results = [(_accepted(name or key, of, label, note), of) for key, of in groups.items()]
+    for folder in zoos:
+        _accepted_record(folder / "run.json", "notebook 06")
+    written = [path for result, of in results for path in _put(result, of, into)]
+    for folder in zoos:
+        written += _put_zoo(folder, into)
+    return written + update(into, readme)
+
+
+def rows_of(zoo):
+    """The folders of a zoo's rows that have an evaluation; those without are said."""
+    rows = json.loads((Path(zoo) / "zoo.json").read_text())["rows"]
+    there = [Path(row["folder"]) for row in rows if (Path(row["folder"]) / "evaluate" / "run.json").exists()]
+    if len(there) < len(rows):
+        print(f"{len(there)} of {len(rows)} runs of {zoo} have an evaluation; the others are left out")
+    return there
+
+
+def _groups(folders):
+    """{name of the result: its folders}: the seeds of a row together."""
+    groups = {}
+    for folder in folders:
+        try:
+            told = json.loads(run.existing(folder / "evaluate" / "run.json", "notebook 04").read_text())["parameters"]
+        except FileNotFoundError as error:
+            raise Refused(str(error)) from error
+        words = [word for word in told["tag"].split("-") if word and not re.fullmatch(r"seed\d+", word)]
+        groups.setdefault("_".join([told["dataset"], told["model"], *words]), []).append(folder)
+    return groups
+
+
+def _accepted(name, folders, label, note):
+    """The result of these folders, if all of it may be published."""
+    try:
+        result = scoreboard.gather(folders, name, label, note)
+    except FileNotFoundError as error:
+        raise Refused(str(error)) from error
+    for folder, one in zip(sorted(folders, key=_seed), result["runs"], strict=True):
+        for part in ("train", "evaluate"):
+            if one[part]:
+                _accepted_record(folder / part / "run.json", part)
+        share = one["evaluate"]["coverage"]["share"]
+        if share < 1 and not label:
+            raise Refused(f"{folder}: only {share:.1%} of the keyframes; say so: --label 'what is missing'")
+        checks = verify_run(folder, score=False)
+        bad = [f"{c['file']}: {c['verdict']}" for c in checks if c["verdict"].startswith("differs")]
+        if bad:
+            raise Refused(f"{folder}: not what was recorded: {'; '.join(bad)}; run the notebook again")
+    scoreboard.check(result, name)
+    return slim.scrubbed(result)
+
+
+def _seed(folder):
+    path = next(p for p in (folder / "train/run.json", folder / "evaluate/run.json") if p.exists())
+    return json.loads(path.read_text())["parameters"]["seed"]
+
+
+def _accepted_record(path, maker):
+    if not path.exists():
+        raise Refused(f"{path} is missing: run {maker} to its end first")
+    git = json.loads(path.read_text())["git"]
+    if git is None or git["dirty"]:
+        state = "outside of a git repository" if git is None else "with changes that were not committed"
+        raise Refused(f"{path}: made {state}; commit, and run it again")
+
+
+def _put(result, folders, into):
+    """Write a result and, of its first seed, the executed notebooks, figures and packed detections."""
+    path = into / "results" / f"{result['name']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    first, place = min(folders, key=_seed), into / "published" / result["name"]
+    written = [path, *_put_notebooks({n: first / "notebooks" / f"{n}.ipynb" for n in NOTEBOOKS}, place)]
+    written += [_copy(first / name, place) for name in FIGURES if (first / name).exists()]
+    packed = gzip.compress((first / "evaluate" / "detections.csv").read_bytes(), 9, mtime=0)
+    if len(packed) <= STORED:
+        (place / "detections.csv.gz").write_bytes(packed)
+        written.append(place / "detections.csv.gz")
+    else:
+        print(f"{first}: its detections are {len(packed):,} bytes packed, too many to be kept")
+    return written
+
+
+def _put_notebooks(paths, place):
+    place.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, path in paths.items():
+        if path.exists():
+            (place / f"{name}.ipynb").write_text(slim.notebook(path))
+            written.append(place / f"{name}.ipynb")
+        else:
+            print(f"{path}: not there, so not published")
+    return written
+
+
+def _put_zoo(folder, into):
+    """Notebook 06 as executed, its figures and tables, the GIF of all rows."""
+    told = json.loads((folder / "run.json").read_text())["parameters"]
+    place = into / "published" / f"{told['dataset']}_{folder.name.replace('-', '_')}"
+    written = _put_notebooks({"06_zoo": folder / "06_zoo.ipynb"}, place)
+    shown = [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".gif", ".csv")]
+    written += [_copy(path, place) for path in shown]
+    if (folder / "jitter.json").exists():
+        (into / "benchmarks").mkdir(exist_ok=True)
+        written.append(Path(shutil.copy(folder / "jitter.json", into / "benchmarks" / Path(scoreboard.JITTER).name)))
+    return written
+
+
+def _copy(path, place):
+    place.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(path, place))
+
+
+def update(into="outputs", readme="README.md"):
+    """Write scoreboard.csv and README's table from results/*.json. -> the files."""
+    results = scoreboard.load(Path(into) / "results")
+    path, readme = Path(into) / "scoreboard.csv", Path(readme)
+    scoreboard.table(results).to_csv(path, index=False)
+    before, mark, rest = readme.read_text().partition(MARKS[0])
+    if not mark:
+        raise Refused(f"{readme}: no line {MARKS[0]}, so no place for the table")
+    after = rest.partition(MARKS[1])[2]
+    readme.write_text(f"{before}{MARKS[0]}\n{scoreboard.readme_table(results)}\n{MARKS[1]}{after}")
+    return [path, readme]
+
+
+# --- verify -----------------------------------------------------------------------------------------------------------
+
+
+def verify(paths):
+    """Recompute what is recorded under these paths: folders with run.json, and results (*.json or their folder).
+
+    -> DataFrame record, file, verdict: "same", "differs: …", "not here"; the mAP from the stored detections where the
+    data are here. Raises FileNotFoundError where there is nothing to verify.
+    """
+    checks = []
+    for path in map(Path, paths):
+        records = [path] if path.name == "run.json" else sorted(path.rglob("run.json")) if path.is_dir() else []
+        for record in records:
+            checks += verify_run(record.parent.parent, [record])
+        files = [path] if path.is_file() and not records else sorted(path.glob("*.json")) if path.is_dir() else []
+        for file in files:
+            if "runs" in (content := json.loads(file.read_text())):
+                checks += verify_result(content, file)
+    if not checks:
+        raise FileNotFoundError(f"{', '.join(map(str, paths))}: no run.json and no result there")
+    return pd.DataFrame(checks, columns=["record", "file", "verdict"])
+
+
+def verify_run(folder, records=None, score=True):
+    """The hashes in the records of a run's folder, and its score: a list of {"record", "file", "verdict"}."""
+    checks = []
+    for path in records or [p for p in (folder / "train/run.json", folder / "evaluate/run.json") if p.exists()]:
+        record = json.loads(path.read_text())
+        layout = _layout(record)
+        for name, digest in record["hashes"].items():
+            verdict = _hash(_find(name, path.parent, layout), digest)
+            checks.append({"record": str(path), "file": name, "verdict": verdict})
+        if score and "mAP" in record:
+            verdict = _score(record, path.parent / "detections.csv", layout)
+            checks.append({"record": str(path), "file": "mAP from detections.csv", "verdict": verdict})
+    return checks
+
+
+def verify_result(result, path):
+    """A result: its schema, the hashes of the data, each mAP from its classes, the first one from kept detections."""
+    scoreboard.check(result, path.name)
+    checks = []
+    for i, one in enumerate(result["runs"]):
+        record, told = one["evaluate"], f"{path} run {i}"
+        layout = _layout(record)
+        for part in filter(None, (one["train"], record)):
+            for name, digest in part["hashes"].items():
+                if (found := _find(name, None, layout)) is not None:
+                    checks.append({"record": told, "file": Path(name).name, "verdict": _hash(found, digest)})
+        if one["per_class"]:
+            mean = pd.Series([c["AP"] for c in one["per_class"]], dtype=float).mean()
+            checks.append({"record": told, "file": "mAP from its classes", "verdict": _equal(mean, record["mAP"])})
+    kept = path.parents[1] / "published" / result["name"] / "detections.csv.gz"
+    first = result["runs"][0]["evaluate"]
+    verdict = _score(first, kept, _layout(first))
+    return [*checks, {"record": str(path), "file": "mAP from detections.csv.gz", "verdict": verdict}]
+
+
+def _layout(record):
+    """The data set's layout, if a record names one that is here."""
+    told = record["parameters"]
+    try:
+        layout = sources.find(told["dataset"], seed=told.get("data_seed", 0))
+    except (KeyError, ValueError):
+        return None
+    return layout if layout.csv("val").exists() else None
+
+
+def _find(name, folder, layout):
+    """Where a recorded file is: beside its record (in `folder`), at its own path, in the data set; None: not here."""
+    places = [folder / Path(name).name, Path(name)] if folder else []
+    if layout:
+        of_data = [f(split) for split in ("train", "val") for f in (layout.csv, layout.proposals)]
+        places += [path for path in of_data if path.name == Path(name).name]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _hash(path, digest):
+    if path is None:
+        return "not here"
+    found = run.sha256(path)
+    return "same" if found == digest else f"differs: {found[:12]}… now, {digest[:12]}… recorded"
+
+
+def _equal(found, recorded, allowed=1e-9):
+    return "same" if abs(found - recorded) <= allowed else f"differs: {found:.6f} now, {recorded:.6f} recorded"
+
+
+def _score(record, detections, layout):
+    """The verdict on a record's mAP, evaluated again."""
+    if layout is None or not detections.exists():
+        return f"not here: {'the data set' if layout is None else detections.name}"
+    rules = dict(label_map=layout.evaluated_map, exclusions=layout.excluded("val"), protocol=record["protocol"])
+    return _equal(metrics.evaluate(layout.csv("val"), detections, **rules).mAP, record["mAP"])
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+def main(words=None):
+    """`python -m avalib.run publish …` and `… verify …`. -> exit status: 1 where something was refused or differs."""
+    parser = argparse.ArgumentParser(prog="python -m avalib.run", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("publish", help="put executed runs into outputs/")
+    one.add_argument("folders", nargs="+", help="folders of runs, or of notebook 06: all of its rows")
+    one.add_argument("--name", help="of the result; default <data set>_<model>[_tag]")
+    one.add_argument("--label", default="", help="how a score of less than all keyframes is called")
+    one.add_argument("--note", default="", help="anything else to say of it")
+    one.add_argument("--into", default="outputs")
+    other = commands.add_parser("verify", help="recompute hashes and scores of runs and results")
+    other.add_argument("paths", nargs="+", help="folders of runs, run.json files, outputs/results or one of its files")
+    given = parser.parse_args(words)
+    try:
+        if given.command == "publish":
+            written = publish(given.folders, given.into, given.name, given.label, given.note)
+            print("written:", *written, sep="\n  ")
+            return 0
+        found = verify(given.paths)
+    except (Refused, OSError, ValueError) as error:
+        print(f"{given.command}: {error}")
+        return 1
+    print(found.to_string(index=False))
+    words = found.verdict.str.split(":").str[0]
+    counts = {word: int((words == word).sum()) for word in ("same", "differs", "not here")}
+    print(", ".join(f"{word}: {count}" for word, count in counts.items()))
+    return int(counts["differs"] > 0 or counts["same"] == 0)

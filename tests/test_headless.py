@@ -1,0 +1,164 @@
+"""Rows and seeds through papermill: what is done stays, what fails is told, what is interrupted goes on."""
+
+import json
+import threading
+import time
+
+import nbformat
+import pytest
+
+from avalib import headless
+
+PARAMETERS = """
+model = ""  # a
+dataset = ""  # b
+data_seed = 0  # c
+tag = ""  # d
+output_dir = ""  # e
+device = ""  # f
+"""
+BEGIN = """
+import json, time
+from pathlib import Path
+folder = Path(output_dir) / dataset / (model + ("-" + tag if tag else ""))
+"""
+CODE = {
+    "03_train": "seed = 0  # g\nminutes = None  # h\n",
+    "04_evaluate": "seed = 0  # g\ncheckpoint = ''  # h\n",
+    "05_visualise": "",
+}
+BODY = {
+    "03_train": """
+(folder / "train").mkdir(exist_ok=True)
+if (Path(output_dir) / f"fail-{model}").exists():
+    raise ValueError("asked to fail")
+while (Path(output_dir) / f"wait-{model}").exists():
+    (folder / "waiting").touch()
+    time.sleep(0.1)
+(folder / "train" / "best.pth").write_text(f"{model} {seed}")
+(folder / "train" / "run.json").write_text("{}")
+""",
+    "04_evaluate": """
+(folder / "evaluate").mkdir(exist_ok=True)
+(folder / "evaluate" / "detections.csv").write_text((folder / "train" / f"{checkpoint}.pth").read_text())
+(folder / "evaluate" / "run.json").write_text("{}")
+""",
+    "05_visualise": """
+(folder / "visualise").mkdir(exist_ok=True)
+(folder / "visualise" / "run.json").write_text("{}")
+""",
+}
+
+
+@pytest.fixture
+def toys(tmp_path):
+    """Notebooks with the names and parameters of the real ones that take no time: their folder."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    for name, more in CODE.items():
+        cells = [nbformat.v4.new_code_cell(PARAMETERS + more), nbformat.v4.new_code_cell(BEGIN + BODY[name])]
+        cells[0].metadata.tags = ["parameters"]
+        kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb")
+    (tmp_path / "runs").mkdir()
+    return folder
+
+
+def zoo(toys, layout, models, **options):
+    rows = headless.rows(models, dataset="tiny", output_dir=str(toys.parent / "runs"), **options)
+    return headless.Zoo(rows, layout, toys, ("cpu",), toys.parent / "zoo.json")
+
+
+def statuses(summary):
+    return {(entry["row"], entry["notebook"][:2]): entry["status"] for entry in summary}
+
+
+def test_a_failed_row_keeps_its_traceback_the_others_go_on_and_the_next_call_does_the_rest(toys, tiny):
+    flag = toys.parent / "runs" / "fail-slowonly_r50"
+    flag.touch()
+    first = zoo(toys, tiny, ["slowonly_r50", "slowfast_r50"])
+    found = statuses(first.run())
+    assert [found["slowonly_r50", n] for n in ("03", "04", "05")] == ["failed", "not run", "not run"]
+    assert [found["slowfast_r50", n] for n in ("03", "04", "05")] == ["done"] * 3
+    left = nbformat.read(first.rows[0].folder / "notebooks" / "03_train.failed.ipynb", 4)
+    assert any("asked to fail" in str(o.get("traceback")) for c in left.cells for o in c.get("outputs", []))
+    with pytest.raises(RuntimeError, match="3 of 6 notebooks are not done:\n.*failed ValueError: asked to fail"):
+        headless.check(first.summary)
+    assert statuses(json.loads((toys.parent / "zoo.json").read_text())["summary"]) == found
+    flag.unlink()
+    again = statuses(zoo(toys, tiny, ["slowonly_r50", "slowfast_r50"]).run())
+    assert set(again.values()) == {"done", "done before"}
+    assert all((status == "done") == (row == "slowonly_r50") for (row, _), status in again.items())
+
+
+def test_interrupted_it_stops_and_goes_on(toys, tiny):
+    wait = toys.parent / "runs" / "wait-slowonly_r50"
+    wait.touch()
+    running = zoo(toys, tiny, ["slowonly_r50"])
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    end = time.time() + 60
+    while not (running.rows[0].folder / "waiting").exists() and time.time() < end:
+        time.sleep(0.05)
+    running.stop()
+    thread.join(30)
+    assert not thread.is_alive() and not headless.Kernel.alive
+    assert statuses(running.summary)["slowonly_r50", "03"] == "stopped"
+    wait.unlink()
+    again = zoo(toys, tiny, ["slowonly_r50"], more={})
+    assert set(statuses(again.run()).values()) == {"done"}
+    assert [entry["to do"] for entry in again.plan()] == ["", "", ""]
+
+
+def test_what_makes_a_notebook_run_again_is_named(toys, tiny):
+    row = headless.rows(["slowonly_r50"], dataset="tiny", output_dir=str(toys.parent / "runs"), minutes=5)[0]
+    source = toys / "04_evaluate.ipynb"
+
+    def reason(row=row, layout=tiny):
+        return headless.why(row, "04_evaluate", headless.inputs(row, "04_evaluate", layout, source))
+
+    for name in ("train/best.pth", "evaluate/run.json", "evaluate/detections.csv"):
+        (row.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (row.folder / name).write_text("x")
+    assert reason() == "not run yet"
+    path = headless.record_path(row, "04_evaluate")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(headless.inputs(row, "04_evaluate", tiny, source)))
+    assert reason() == ""
+    (row.folder / "train/best.pth").touch()  # a new date is no change
+    assert reason() == ""
+    (row.folder / "train/best.pth").write_text("y")
+    assert reason() == "best.pth changed"
+    (row.folder / "train/best.pth").write_text("x")
+    more = {"04_evaluate": {"short_side": 32, "device": "cuda:1"}}
+    other = headless.rows(["slowonly_r50"], dataset="tiny", output_dir=row.output_dir, more=more)[0]
+    assert reason(other) == "short_side changed"  # the device is no input
+    (row.folder / "evaluate/detections.csv").unlink()
+    assert reason() == "evaluate/detections.csv is gone"
+    (row.folder / "evaluate/detections.csv").write_text("x")
+    source.write_text(source.read_text().replace("exist_ok=True", "exist_ok=1"))
+    assert reason() == "its code changed"
+
+
+def test_rows_and_their_folders():
+    rows = headless.rows(["slowonly_r50", "slowfast_r50"], row_seeds={"slowfast_r50": [0, 1]}, tag="x")
+    assert [row.name for row in rows] == ["slowonly_r50", "slowfast_r50", "slowfast_r50, seed 1"]
+    assert [row.folder.name for row in rows] == ["slowonly_r50-x", "slowfast_r50-x", "slowfast_r50-x-seed1"]
+    published = headless.rows(checkpoint="published", dataset="ava2.1")
+    assert len(published) == 7 and published[0].notebooks() == ["04_evaluate", "05_visualise"]
+    assert published[0].run_tag == "published" and published[0].parameters("04_evaluate")["checkpoint"] == "published"
+    assert headless.devices("cpu") == ["cpu"] and headless.devices("cpu", 2) == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (dict(models=["slowonly_r5"]), KeyError, "slowonly_r50"),
+        (dict(checkpoint="weights.pth"), ValueError, "for a file: notebook 04"),
+        (dict(more={"03_trian": {}}), ValueError, "03_train, 04_evaluate"),
+        (dict(models=["slowonly_r50"], row_seeds={"slowfast_r50": [1]}), ValueError, "not among the rows"),
+    ],
+)
+def test_what_cannot_be_run_is_told(given, error, words):
+    with pytest.raises(error, match=words):
+        headless.rows(**given)

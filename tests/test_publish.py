@@ -1,0 +1,158 @@
+"""Executed runs into outputs/, and verified again."""
+
+import json
+
+import pytest
+
+from avalib import annotations, metrics, publish, run, scoreboard, zoo
+
+CLEAN = {"commit": "0" * 40, "dirty": False}
+
+
+@pytest.fixture
+def place(tiny, tmp_path, monkeypatch):
+    """A repository's folder with the tiny data set, a README, and a run of slowonly_r50 in outputs/runs."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "git_state", lambda: dict(CLEAN))
+    monkeypatch.setattr(run, "changed_files", lambda: ["outputs/results/other.json"])
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tiny-seed0").symlink_to(tiny.root)
+    monkeypatch.setenv("AVALIB_DATA", "data")
+    (tmp_path / "README.md").write_text(f"before\n{publish.MARKS[0]}\n{publish.MARKS[1]}\nafter\n")
+    make_run(tiny, tmp_path)
+    return tmp_path
+
+
+def make_run(tiny, place, seed=0, share=1.0):
+    """What notebooks 03 and 04 leave behind, with the annotated boxes as detections; -> the folder."""
+    tag = f"seed{seed}" if seed else ""
+    folder = run.folder("outputs/runs", "tiny", "slowonly_r50", tag)
+    told = {"model": "slowonly_r50", "dataset": "tiny", "data_seed": 0, "seed": seed, "tag": tag}
+    told |= {"checkpoint": "best", "output_dir": str(place / "outputs/runs")}
+    for part in ("train", "evaluate", "notebooks"):
+        (folder / part).mkdir(parents=True)
+    (folder / "train" / "best.pth").write_text("weights")
+    row = {"mode": "val", "epoch": 1, "mAP@0.5IOU": 0.5}
+    (folder / "train" / "log.jsonl").write_text(json.dumps(row) + "\n")
+    train = run.Run("03_train", told)
+    train.hash(tiny.csv("train"), folder / "train" / "best.pth")
+    train.finish(folder / "train" / "run.json", minutes=1, clips_per_s=2.0, processes=1, plan={"epochs": 1}, changed={})
+    truth = annotations.read_csv(tiny.csv("val"), "ground_truth")
+    annotations.write_csv(truth.assign(score=0.5).drop(columns="person_id"), folder / "evaluate" / "detections.csv")
+    rules = dict(label_map=tiny.evaluated_map, exclusions=tiny.excluded("val"), protocol="mmaction")
+    report = metrics.evaluate(tiny.csv("val"), folder / "evaluate" / "detections.csv", **rules)
+    report.to_json(folder / "evaluate" / "report.json")
+    evaluate = run.Run("04_evaluate", told)
+    evaluate.hash(tiny.csv("val"), folder / "evaluate" / "detections.csv")
+    facts = dict(model="slowonly_r50", mAP=report.mAP, baseline_mAP=0.1, protocol="mmaction")
+    evaluate.finish(folder / "evaluate" / "run.json", coverage={"keyframes": 9, "share": share}, **facts)
+    (folder / "notebooks" / "04_evaluate.ipynb").write_text(
+        json.dumps({"cells": [], "metadata": {"papermill": {"output_path": f"{place}/x.ipynb"}}})
+    )
+    return folder
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_run_goes_in_and_is_verified(tiny, place, capsys):
+    folder, second = run.folder("outputs/runs", "tiny", "slowonly_r50"), make_run(tiny, place, seed=1)
+    assert publish.main(["publish", str(folder), str(second), "--note", "why"]) == 0
+    result = json.loads((place / "outputs/results/tiny_slowonly_r50.json").read_text())
+    scoreboard.check(result)
+    assert [one["seed"] for one in result["runs"]] == [0, 1] and result["note"] == "why"
+    assert result["runs"][0]["validation"] == [{"epoch": 1, "mAP": 0.5}]
+    assert 0.5 < result["runs"][0]["evaluate"]["mAP"] <= 1
+    published = place / "outputs/published/tiny_slowonly_r50"
+    assert {p.name for p in published.iterdir()} == {"04_evaluate.ipynb", "detections.csv.gz"}
+    assert "03_train.ipynb: not there, so not published" in capsys.readouterr().out
+    for path in (place / "outputs/results/tiny_slowonly_r50.json", published / "04_evaluate.ipynb"):
+        assert str(place) not in path.read_text(), "a path of this machine"
+    readme = (place / "README.md").read_text()
+    assert readme.startswith("before\n") and readme.endswith("after\n") and "| `slowonly_r50` |" in readme
+    assert len((place / "outputs/scoreboard.csv").read_text().splitlines()) == 1 + len(zoo.names())
+    for path in ("outputs/runs", "outputs/results", "outputs/results/tiny_slowonly_r50.json"):
+        found = publish.verify([path])
+        assert set(found.verdict) == {"same"} and found.file.str.contains("mAP from detections").any()
+    assert publish.main(["verify", str(folder)]) == 0
+
+
+def test_what_differs_is_found(place, capsys):
+    folder = run.folder("outputs/runs", "tiny", "slowonly_r50")
+    publish.publish([folder])
+    lines = (folder / "evaluate" / "detections.csv").read_text().splitlines(keepends=True)
+    (folder / "evaluate" / "detections.csv").write_text("".join(lines[::2]))
+    found = publish.verify([folder]).set_index("file").verdict
+    assert found["mAP from detections.csv"].startswith("differs: ")
+    assert found[(folder / "evaluate" / "detections.csv").as_posix()].startswith("differs: ")
+    assert publish.main(["verify", str(folder)]) == 1 and "differs: 2" in capsys.readouterr().out
+    assert set(publish.verify(["outputs/results"]).verdict) == {"same"}, "the published copy is another file"
+    path = place / "outputs/results/tiny_slowonly_r50.json"
+    result = json.loads(path.read_text())
+    result["runs"][0]["evaluate"]["mAP"] += 0.01
+    path.write_text(json.dumps(result))
+    assert publish.verify([path]).verdict.str.startswith("differs").sum() == 2
+    (place / "data" / "tiny-seed0").unlink()
+    assert publish.verify([folder]).verdict.str.startswith("not here").any()
+    with pytest.raises(FileNotFoundError, match="no run.json and no result"):
+        publish.verify(["data"])
+
+
+def refused(words, *given, **options):
+    with pytest.raises(publish.Refused, match=words):
+        publish.publish(given or ["outputs/runs/tiny/slowonly_r50"], **options)
+    written = run.Path("outputs/results"), run.Path("outputs/published")
+    assert not any(path.exists() for path in written), "something was written"
+
+
+def test_what_is_not_whole_is_refused(tiny, place, monkeypatch, capsys):
+    folder = run.folder("outputs/runs", "tiny", "slowonly_r50")
+    train, evaluate = folder / "train" / "run.json", folder / "evaluate" / "run.json"
+    before = train.read_text(), evaluate.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "changed_files", lambda: ["avalib/run.py"])
+        refused("1 changed files are not committed: avalib/run.py")
+    change(train, git=CLEAN | {"dirty": True})
+    refused("train/run.json: made with changes")
+    change(train, git=None)
+    refused("outside of a git repository")
+    train.unlink()
+    refused("train/run.json is not there: run notebook 03")
+    train.write_text(before[0])
+    (folder / "train" / "best.pth").write_text("others")
+    refused("best.pth: differs: .*run the notebook again")
+    (folder / "train" / "best.pth").write_text("weights")
+    change(evaluate, coverage={"keyframes": 5, "share": 0.5})
+    refused("only 50.0% of the keyframes; say so: --label")
+    assert publish.main(["publish", str(folder)]) == 1 and "publish: " in capsys.readouterr().out
+    refused("run notebook 04", "outputs/runs/tiny/slowfast_r50")
+    publish.publish([folder], label="half of it")
+    assert "half of it" in (place / "README.md").read_text()
+
+
+def test_a_zoo_stands_for_its_rows(tiny, place):
+    folder, zoo_folder = run.folder("outputs/runs", "tiny", "slowonly_r50"), place / "outputs/runs/tiny/zoo"
+    zoo_folder.mkdir()
+    rows = [{"folder": str(folder)}, {"folder": "outputs/runs/tiny/slowfast_r50"}]
+    (zoo_folder / "zoo.json").write_text(json.dumps({"rows": rows}))
+    refused("zoo/run.json is missing: run notebook 06", zoo_folder)
+    run.Run("06_zoo", {"dataset": "tiny", "tag": ""}).finish(zoo_folder / "run.json")
+    for name, text in {"06_zoo.ipynb": '{"cells": [], "metadata": {}}', "order.png": "x", "jitter.json": "{}"}.items():
+        (zoo_folder / name).write_text(text)
+    written = {path.as_posix() for path in publish.publish([zoo_folder])}
+    assert written >= {
+        "outputs/results/tiny_slowonly_r50.json",
+        "outputs/published/tiny_zoo/06_zoo.ipynb",
+        "outputs/published/tiny_zoo/order.png",
+        "outputs/benchmarks/test_jitter.json",
+    }
+
+
+def test_the_command_is_avalib_run():
+    from runpy import run_module
+    from unittest import mock
+
+    with mock.patch("sys.argv", ["run", "verify", "nowhere"]), pytest.raises(SystemExit) as ended:
+        run_module("avalib.run", run_name="__main__")
+    assert ended.value.code == 1
