@@ -84,5 +84,7 @@ def test_training_clip_and_boxes_move_together():
 
 
 def test_testing_takes_the_whole_frame():
-    frames, px = transforms.for_testing(np.zeros((1, 360, 480, 3), np.uint8), np.float32([[0, 0, 480, 360]]), RECIPE)
+    frames, px = transforms.resize(
+        np.zeros((1, 360, 480, 3), np.uint8), np.float32([[0, 0, 480, 360]]), RECIPE.test_short_side
+    )
     assert frames.shape == (1, 256, 341, 3) and px[0] == pytest.approx([0, 0, 341, 256], abs=1e-3)
