@@ -15,7 +15,7 @@ FOLDER := outputs/runs/$(DATASET)/$(MODEL)
 STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
 DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 
-.PHONY: help install demo grid test test-browser lab lint bench-eval bench-data bench-workbench
+.PHONY: help install demo grid test test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -67,11 +67,25 @@ lint: $(BIN)/.tested  ## ruff: check, and format in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Each can be run alone (`make bench-eval REPEATS=3`); records go to outputs/results/bench_*.json.
+BENCHES := models video eval data workbench writing start growth
+REPEATS ?= 5
+
+bench: $(BENCHES:%=bench-%)  ## all of the following on this machine's CPU; leave the machine alone meanwhile
+
+bench-models: $(BIN)/.installed  ## inference and training beside the plain definition: seconds, share of the matmul rate
+bench-video: $(BIN)/.installed  ## clips from mp4, cache, jpgs beside OpenCV and TorchCodec; in order and at random; detect
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
-	$(BIN)/python benchmarks/bench_eval.py
-
 bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
-	$(BIN)/python benchmarks/bench_data.py
-
 bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
-	$(BIN)/python benchmarks/bench_workbench.py
+bench-writing: $(BIN)/.installed  ## GIF and mp4: seconds and megabytes beside Pillow's and OpenCV's
+bench-start: $(BIN)/.installed  ## imports, and what papermill adds to a notebook
+bench-growth: $(BIN)/.installed  ## time and memory over clips, people, length of video, classes; a plot
+bench-gpu: $(BIN)/.installed  ## training and inference on an NVIDIA GPU beside float32; not part of `bench`
+
+$(BENCHES:%=bench-%) bench-gpu: bench-%:
+	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
+
+bench-table: $(BIN)/.installed  ## README's table of measurements, from outputs/results/bench_*.json
+	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/estimate.py

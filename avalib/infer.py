@@ -34,11 +34,11 @@ def choose_precision(precision, device):
     Weights stay float32 in every case. Warns where a type is asked for that the processor has to emulate.
     """
     if precision == "auto":
-        precision = "bfloat16" if _computes_bfloat16(device) else "float32"
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
     if precision not in PRECISIONS and precision not in PRECISIONS.values():
         raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}")
     dtype = PRECISIONS.get(precision, precision)
-    if dtype == torch.bfloat16 and device.type == "cpu" and not _computes_bfloat16(device):
+    if dtype == torch.bfloat16 and device.type == "cpu" and not computes_bfloat16(device):
         warnings.warn(
             "bfloat16 on a processor without AMX or AVX512-BF16: about 400 times slower than float32; use 'auto'",
             stacklevel=2,
@@ -46,7 +46,8 @@ def choose_precision(precision, device):
     return dtype
 
 
-def _computes_bfloat16(device):
+def computes_bfloat16(device):
+    """Whether the hardware computes in bfloat16 instead of emulating it: CUDA 8.0+, CPUs with AMX or AVX512-BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):

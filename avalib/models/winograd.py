@@ -2,7 +2,9 @@
 
 Four outputs of a kernel of three, from six inputs d, are A ((G g) * (B d)): 6 products instead of 12; of 3x3, 36
 instead of 144 for 4x4 outputs. The products of all tiles and channels are one batched matrix product; the transforms go
-along an axis as small matrix products. In float32 results move by 1e-6 (3x1x1) and 4e-5 (1x3x3) of their spread. Source: arXiv:1509.09308, F(4,3) with the points 0, 1, -1, 2, -2.
+along an axis as small matrix products. In float32 a result moves by 1e-5 (3x1x1) and 4e-5 (1x3x3) of results' spread.
+
+Source: arXiv:1509.09308, F(4,3) with the points 0, 1, -1, 2, -2.
 """
 
 from functools import cache
