@@ -19,8 +19,10 @@ BIN    := $(VENV)/bin
 FOLDER := outputs/runs/$(DATASET)/$(MODEL)
 STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
 DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
+BENCHES := models zoo video eval data workbench writing start growth
+REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-browser lab lint bench-eval bench-data bench-workbench bench-zoo
+.PHONY: help install demo zoo grid test test-browser lab lint bench bench-gpu bench-table $(BENCHES:%=bench-%)
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -82,14 +84,23 @@ lint: $(BIN)/.tested  ## ruff: check, and format in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Each can be run alone (`make bench-eval REPEATS=3`); records go to outputs/benchmarks/bench_*.json.
+bench: $(BENCHES:%=bench-%)  ## all of the following on this machine's CPU; leave the machine alone meanwhile
+
+bench-models: $(BIN)/.installed  ## inference and training beside the plain definition: seconds, share of the matmul rate
+bench-video: $(BIN)/.installed  ## clips from mp4, cache, jpgs beside OpenCV and TorchCodec; in order and at random; detect
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
-	$(BIN)/python benchmarks/bench_eval.py
-
 bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
-	$(BIN)/python benchmarks/bench_data.py
-
 bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
-	$(BIN)/python benchmarks/bench_workbench.py
-
 bench-zoo: $(BIN)/.installed  ## a clip in each row of the zoo: milliseconds, FLOPs, parameters; for notebook 06's figure
-	$(BIN)/python benchmarks/bench_zoo.py
+bench-writing: $(BIN)/.installed  ## GIF and mp4: seconds and megabytes beside Pillow's and OpenCV's
+bench-start: $(BIN)/.installed  ## imports, and what papermill adds to a notebook
+bench-growth: $(BIN)/.installed  ## time and memory over clips, people, length of video, classes; a plot
+bench-gpu: $(BIN)/.installed  ## training and inference on an NVIDIA GPU beside float32; not part of `bench`
+
+$(BENCHES:%=bench-%) bench-gpu: bench-%:
+	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
+
+bench-table: $(BIN)/.installed  ## README's table of measurements, from outputs/benchmarks/bench_*.json
+	$(BIN)/python benchmarks/table.py
+	$(BIN)/python benchmarks/estimate.py

@@ -5,6 +5,8 @@ share after the other where there are fewer processes than shares (gradient accu
 accumulates 8 times, take the same clips in the same shares.
 """
 
+from itertools import zip_longest
+
 import numpy as np
 
 
@@ -58,3 +60,11 @@ class TestBatches:
 
     def __iter__(self):
         return iter(self.batches)
+
+
+def in_stretches(items, workers):
+    """The items so ordered that each of `workers`, who take them in turn, gets a stretch of neighbours, in order: a
+    video's frames are then decoded one after the other, not by each worker from the last keyframe on."""
+    stretches = np.array_split(np.arange(len(items)), workers)  # the first ones are longer by one
+    turns = zip_longest(*(stretch.tolist() for stretch in stretches))
+    return [items[i] for turn in turns for i in turn if i is not None]

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from avalib import annotations, boxes, numbering, tables, transforms
+from avalib import annotations, boxes, numbering, stream, tables, transforms
 from avalib.frames import FrameSource, build_cache, cache_path, open_frames
 from avalib.models import targets
 from avalib.packed import VideoError
@@ -27,6 +27,7 @@ __all__ = [
 
 NUMBERINGS = {"v0.10.0": 0, "v1.x": 1}  # recipe.numbering: frames further on; v1.x adds the start index a second time
 MAX_PROPOSALS = 1000
+AHEAD = 256  # keyframes that one pass through a video is planned for
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ class ClipDataset(Dataset):
     def __init__(self, keyframes, entry, recipe, frames, training):
         self.keyframes, self.entry, self.recipe = keyframes, entry, recipe
         self.frames, self.training = frames, training
+        self._pass = None  # (k, what gives its window and those behind it): see _in_order
         if recipe.numbering not in NUMBERINGS:
             raise ValueError(f"recipe.numbering {recipe.numbering!r}: expected {' or '.join(map(repr, NUMBERINGS))}")
 
@@ -174,11 +176,16 @@ class ClipDataset(Dataset):
             error.add_note(f"while reading {self.frames.path(video_id)} for keyframe {video_id},{second:04.0f}")
             raise
 
+    def __getstate__(self):
+        return {**self.__dict__, "_pass": None}  # open files do not travel to workers
+
     def _sample(self, epoch, k):
-        rng = np.random.default_rng([self.recipe.seed, epoch, k])
-        clip = self._frames(k, rng)
-        sample = self._training(clip, k, rng) if self.training else self._test(clip, k)
+        self.frames.check(self.keyframes.video_ids[k], self.keyframes.timestamps[k])
+        sample = self._training(k, self._rng(epoch, k)) if self.training else self._test(k)
         return {"index": k, **sample, "clip": torch.from_numpy(sample["clip"])}
+
+    def _rng(self, epoch, k):
+        return np.random.default_rng([self.recipe.seed, epoch, k])
 
     def _stand_in(self, epoch, k):
         """What a training batch gets for a lost keyframe, so that it keeps its size: another one, drawn at random."""
@@ -189,15 +196,12 @@ class ClipDataset(Dataset):
                 continue
         raise VideoError(f"{self.frames.layout.root}: 100 keyframes tried, none of their frames can be read")
 
-    def _frames(self, k, rng):
-        """(T,H,W,3) uint8, jittered in training (and in test if the recipe says so)."""
-        video_id, timestamp = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
-        self.frames.check(video_id, timestamp)
-        reader = self.frames.reader(video_id)
+    def _numbers(self, reader, k, rng):
+        """AVA numbers (T,) of the clip, jittered in training (and in test if the recipe says so)."""
         later = NUMBERINGS[self.recipe.numbering]
         jitter = rng if self.training or self.recipe.jitter_at_test else None
         numbers = transforms.frame_numbers(
-            timestamp,
+            self.keyframes.timestamps[k],
             self.entry.clip_len,
             self.entry.frame_interval,
             last=min(reader.n_ava_frames - later, self.keyframes.last_frame),
@@ -208,9 +212,30 @@ class ClipDataset(Dataset):
         numbers = numbers + later
         if self.recipe.shuffle_frames:
             numbers = rng.permutation(numbers)
-        return reader.ava_frames(numbers)
+        return numbers
 
-    def _training(self, clip, k, rng):
+    def _in_order(self, reader, k):
+        """(T,h,w,3) uint8, scaled for the test; keyframes asked for one after the other share one pass of decoding."""
+        at, clips = self._pass or (None, None)
+        self._pass = None  # if this fails, the next one begins anew
+        if at != k:
+            same = self.keyframes.video_ids[k : k + AHEAD] == self.keyframes.video_ids[k]
+            later = np.diff(self.keyframes.timestamps[k : k + AHEAD]) > 0
+            count = 1 + int(np.argmin(np.append(same[1:] & later, False)))  # up to the next video, or a step back
+            numbers = np.stack([self._numbers(reader, i, self._rng(0, i)) for i in range(k, k + count)])
+            frames = stream.scaled(reader.iter_chosen(numbers), self.recipe.test_short_side)
+            clips = zip(range(count, 0, -1), stream.windows(frames, numbers), strict=True)
+        left, clip = next(clips)
+        if left > 1:
+            self._pass = k + 1, clips
+        for frame in clip:
+            if isinstance(frame, VideoError):
+                raise frame
+        return np.stack(clip)
+
+    def _training(self, k, rng):
+        reader = self.frames.reader(self.keyframes.video_ids[k])
+        clip = reader.ava_frames(self._numbers(reader, k, rng))
         height, width = clip.shape[1:3]
         truth, labels = self.keyframes.ground_truth(k)
         every = boxes.to_pixels(np.concatenate([truth, self.keyframes.proposals(k)]), width, height)
@@ -226,11 +251,15 @@ class ClipDataset(Dataset):
         labelled = wanted[:, 1:].any(axis=1)
         return {"clip": clip, "flip": flip, "boxes": chosen[labelled], "targets": wanted[labelled]}
 
-    def _test(self, clip, k):
-        height, width = clip.shape[1:3]
-        proposals = boxes.to_pixels(self.keyframes.proposals(k), width, height)
-        clip, proposals = transforms.for_testing(clip, proposals, self.recipe)
-        return {"clip": clip, "boxes": proposals}
+    def _test(self, k):
+        """The whole frame at the recipe's short side, no flip; boxes are not clipped."""
+        reader = self.frames.reader(self.keyframes.video_ids[k])
+        clip = self._in_order(reader, k)
+        proposals = boxes.to_pixels(self.keyframes.proposals(k), reader.width, reader.height)
+        return {
+            "clip": clip,
+            "boxes": transforms.resize_boxes(proposals, (reader.height, reader.width), clip.shape[1:3]),
+        }
 
 
 def collate(samples):

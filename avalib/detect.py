@@ -12,6 +12,7 @@ import time
 import types
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from avalib import infer, persons, tracks, zoo
 from avalib.draw.overlays import overlay_path, write_overlay
 from avalib.fetch import local
 from avalib.models.detector import Detector
+from avalib.models.fast import InferenceForm, SharedFrames
 from avalib.packed import whole_file
 from avalib.stream import Clips
 from avalib.tables import BOX
@@ -107,6 +109,7 @@ class Job:
     smooth: float
     batch_size: int = 1
     find: object = None
+    network: SharedFrames | None = None
     found: list = field(default_factory=list)  # (time_s, frame, ids (n,), boxes (n,4), scores (n,C)) of each time
     skipped: list = field(default_factory=list)
     notes: list = field(default_factory=list)
@@ -115,6 +118,7 @@ class Job:
     def run(self, reader, times, progress):
         """Fill `found` and `notes`, in batches, in order of time."""
         began, entry, shot = time.time(), self.model.entry, 0
+        self.network = SharedFrames(InferenceForm(self.model, self.dtype))
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         tracker, done = tracks.Tracker(2.5 * max(step, 1)), 0  # somebody hidden once is still known
         bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
@@ -146,7 +150,8 @@ class Job:
             clips = torch.from_numpy(np.stack([m.clip for m in whole]))
             height, width = clips.shape[2:4]
             rois = box_room.rois([box_room.to_pixels(people[m.time_s][1], width, height) for m in whole])
-            every = infer.score_batch(self.model, clips, torch.from_numpy(rois), self.device, self.dtype)
+            network = partial(self.network, numbers=np.stack([m.clip_frames for m in whole]))
+            every = infer.score_batch(network, clips, torch.from_numpy(rois), self.device)
             scores = {m.time_s: every[rois[:, 0] == i] for i, m in enumerate(whole)}
         nobody = None, np.zeros((0, 4))
         return [people.get(m.time_s, nobody) for m in batch], [scores.get(m.time_s, ()) for m in batch]

@@ -9,6 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from avalib import batches, boxes, dataset, transforms, weights, zoo
+from avalib.models.fast import InferenceForm
 from avalib.parallel import ALONE
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -33,11 +34,11 @@ def choose_precision(precision, device):
     Weights stay float32 in every case. Warns where a type is asked for that the processor has to emulate.
     """
     if precision == "auto":
-        precision = "bfloat16" if _computes_bfloat16(device) else "float32"
+        precision = "bfloat16" if computes_bfloat16(device) else "float32"
     if precision not in PRECISIONS and precision not in PRECISIONS.values():
         raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}")
     dtype = PRECISIONS.get(precision, precision)
-    if dtype == torch.bfloat16 and device.type == "cpu" and not _computes_bfloat16(device):
+    if dtype == torch.bfloat16 and device.type == "cpu" and not computes_bfloat16(device):
         warnings.warn(
             "bfloat16 on a processor without AMX or AVX512-BF16: about 400 times slower than float32; use 'auto'",
             stacklevel=2,
@@ -45,7 +46,8 @@ def choose_precision(precision, device):
     return dtype
 
 
-def _computes_bfloat16(device):
+def computes_bfloat16(device):
+    """Whether the hardware computes in bfloat16 instead of emulating it: CUDA 8.0+, CPUs with AMX or AVX512-BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
@@ -96,13 +98,14 @@ def score(
     """
     device = choose_device(device)
     dtype = choose_precision(precision, device)
-    model = model.to(device).eval()
+    form = InferenceForm(model.to(device).eval(), dtype)
     clips = dataset.ClipDataset(keyframes, model.entry, recipe, frames, training=False)
     mine = batches.TestBatches(keyframes.video_ids, batch_size).batches[world.rank :: world.size]
     start, found = keyframes.proposal_start, []  # (rows, scores, boxes) of each of this process's batches
+    mine = batches.in_stretches(mine, max(workers, 1))
     for batch in tqdm(dataset.loader(clips, mine, workers), desc="scoring", unit="batch", disable=not progress):
         height, width = batch["clips"].shape[2:4]
-        values = score_batch(model, batch["clips"], batch["rois"], device, dtype)
+        values = score_batch(form, batch["clips"], batch["rois"], device)
         if not np.isfinite(values).all():
             raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
         rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
@@ -115,10 +118,12 @@ def score(
 
 
 @torch.inference_mode()
-def score_batch(model, clips, rois, device, dtype):
-    """clips (B,T,H,W,3) uint8, rois (N,5) [batch index, x1,y1,x2,y2] in their pixels -> scores (N,81) float32 0..1."""
-    with autocast(device, dtype):
-        logits = model(transforms.normalise(clips.to(device, non_blocking=True)), rois.to(device))
+def score_batch(form, clips, rois, device):
+    """clips (B,T,H,W,3) uint8, rois (N,5) [batch index, x1,y1,x2,y2] in their pixels -> scores (N,81) float32 0..1.
+
+    form: an InferenceForm on `device`, or what is called like one.
+    """
+    logits = form(transforms.normalise(clips.to(device, non_blocking=True)), rois.to(device))
     return logits.float().sigmoid().cpu().numpy()
 
 

@@ -128,6 +128,15 @@ class _Jpegs:
         for number in range(start, self.n_ava_frames + 1 if stop is None else stop):
             yield self.ava_frames([number])[0]
 
+    def iter_chosen(self, numbers):
+        """(number, frame (H,W,3) uint8) of some AVA numbers, each once, growing; a VideoError for one that fails."""
+        for number in np.unique(checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number")).tolist():
+            try:
+                frame = self.ava_frames([number])[0]
+            except VideoError as error:
+                frame = error
+            yield number, frame
+
     def close(self):
         pass
 

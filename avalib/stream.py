@@ -14,6 +14,33 @@ from avalib import transforms
 CUT = 32  # grey levels: two frames that differ by more, on average and coarsely, are of two shots
 
 
+def windows(frames, numbers):
+    """Windows out of a stream of frames. numbers (M,T) ints: those of each window, in any order.
+
+    frames: iterator of (number, frame), growing, with every number that is wanted. -> yields M lists of T frames. What
+    is held are frames between the first number that is still wanted and the last one that was.
+    """
+    oldest = np.minimum.accumulate(numbers.min(axis=1)[::-1])[::-1].tolist()
+    held, at = {}, numbers.min() - 1
+    for row, first in zip(numbers.tolist(), oldest, strict=True):
+        held = {n: frame for n, frame in held.items() if n >= first}
+        while at < max(row):
+            at, frame = next(frames)
+            held[at] = frame
+        yield [held[n] for n in row]
+
+
+def scaled(frames, short_side):
+    """(number, frame (H,W,3) uint8 or an error) with the frames scaled; one that is repeated, once."""
+    before = small = None
+    for number, frame in frames:
+        if frame is not before:
+            before = small = frame
+            if isinstance(frame, np.ndarray):
+                small = transforms.resize(frame[None], np.zeros((0, 4)), short_side)[0][0]
+        yield number, small
+
+
 @dataclass(frozen=True)
 class Moment:
     """One time of a video. clip and picture are None where the file doesn't give their frames."""
@@ -23,6 +50,7 @@ class Moment:
     shot: int  # counts cuts
     picture: np.ndarray | None  # (H,W,3) uint8, that frame
     clip: np.ndarray | None  # (T,h,w,3) uint8, scaled to the short side
+    clip_frames: np.ndarray  # (T,) the native frames in it
 
 
 def coarse(frame):
@@ -97,5 +125,6 @@ class Clips:
     def _moment(self, k, scaled, picture, shot):
         frames = [scaled[n] for n in self.numbers[k].tolist()]
         clip = None if any(f is None for f in frames) else np.stack(frames)
-        native = int(self.reader.ava_index[self.centres[k] - 1])
-        return Moment(float(self.times_s[k]), native, shot, picture, clip)
+        native = self.reader.ava_index
+        at = int(native[self.centres[k] - 1])
+        return Moment(float(self.times_s[k]), at, shot, picture, clip, native[self.numbers[k] - 1])

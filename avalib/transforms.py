@@ -51,7 +51,12 @@ def resize(frames, boxes_px, short_side):
         chw = torch.from_numpy(frames).permute(0, 3, 1, 2)  # stays channels-last in memory, the fast path
         chw = tv.resize(chw, [new_height, new_width], InterpolationMode.BILINEAR, antialias=False)
         frames = chw.permute(0, 2, 3, 1).contiguous().numpy()
-    return frames, boxes.rescale(boxes_px, np.float32(new_width / width), np.float32(new_height / height))
+    return frames, resize_boxes(boxes_px, (height, width), (new_height, new_width))
+
+
+def resize_boxes(boxes_px, old, new):
+    """Boxes (N,4) of frames that went from old to new (height, width): per axis by float32(new/old)."""
+    return boxes.rescale(boxes_px, np.float32(new[1] / old[1]), np.float32(new[0] / old[0]))
 
 
 def random_crop(frames, boxes_px, size, rng):
@@ -94,11 +99,6 @@ def for_training(frames, boxes_px, recipe, rng):
     if recipe.colour:
         frames = recolour(frames, recipe.colour, rng)
     return np.ascontiguousarray(frames), boxes_px, flip
-
-
-def for_testing(frames, boxes_px, recipe):
-    """Short side to the recipe's, the whole frame, no flip; boxes are not clipped."""
-    return resize(frames, boxes_px, recipe.test_short_side)
 
 
 def mirror(clips, flips):

@@ -190,15 +190,39 @@ class Video:
         indices = checked(indices, 0, self.n_frames - 1, self.path, "frame", self.missing_frames)
         wanted, inverse = np.unique(indices, return_inverse=True)
         out = np.empty((len(wanted), self.height, self.width, 3), np.uint8)
-        starts = np.array([self._start_of(n) for n in wanted])
-        for start in np.unique(starts):
-            missing = set(wanted[starts == start].tolist())
-            for n, frame in self._decode(start, missing.copy()):
-                out[np.searchsorted(wanted, n)] = self._array(frame)
-                missing.discard(n)
-            if missing:
-                raise VideoError(f"{self.path}: frame {min(missing)} of {self.n_frames} could not be decoded")
+        for i, frame in enumerate(self._each(wanted)):
+            if isinstance(frame, VideoError):
+                raise frame
+            out[i] = frame
         return out[inverse]
+
+    def iter_chosen(self, numbers):
+        """(AVA number, frame (H,W,3) uint8) of some AVA numbers, each once, growing; a repeat is the same array.
+
+        What is in between is decoded only where it has to be, and nothing twice. In place of a frame that the file
+        doesn't give comes a VideoError.
+        """
+        numbers = np.unique(checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames))
+        native, place = np.unique(self.ava_index[numbers - 1], return_inverse=True)
+        with Video(self.path, 1, self.index) as reader:  # its own decoder: `frames` may be called meanwhile
+            at, frames = -1, reader._each(native)
+            for number, wanted in zip(numbers.tolist(), place.tolist(), strict=True):
+                if at < wanted:
+                    at, frame = wanted, next(frames)
+                yield number, frame
+
+    def _each(self, wanted):
+        """The `wanted` native frames (n,), growing, one at a time; for one that the file doesn't give, a VideoError."""
+        starts = self._starts_of(wanted)
+        for start in np.unique(starts).tolist():
+            left = iter(wanted[starts == start].tolist())
+            for n, frame in self._decode(start, set(wanted[starts == start].tolist())):
+                yield from (self._lost(m) for m in itertools.takewhile(n.__ne__, left))
+                yield self._array(frame)
+            yield from map(self._lost, left)
+
+    def _lost(self, n):
+        return VideoError(f"{self.path}: frame {n} of {self.n_frames} could not be decoded")
 
     def ava_frames(self, numbers):
         """Frames by AVA number: numbers (T,) ints 1..n_ava_frames, any order, repeats allowed -> (T,H,W,3) uint8."""
@@ -215,10 +239,10 @@ class Video:
             return
         expected = start
         with Video(self.path, 0, self.index) as reader:  # its own decoder: `frames` may be called meanwhile
-            found = reader._decode(reader._start_of(start), range(start, stop))
+            found = reader._decode(int(reader._starts_of([start])[0]), range(start, stop))
             for n, frame in itertools.chain(found, [(stop, None)]):
                 if n > expected and not lost:
-                    raise VideoError(f"{self.path}: frame {expected} of {self.n_frames} could not be decoded")
+                    raise self._lost(expected)
                 yield from itertools.repeat(None, n - expected)
                 if n < stop:
                     yield reader._array(frame)
@@ -239,11 +263,12 @@ class Video:
                 n, frame = next(native)
             yield frame
 
-    def _start_of(self, n):
-        """The packet from which frame n can be decoded: the last keyframe before it in the file and in time."""
-        keys = self._keys[self._keys <= self._packet_of[n]]
-        keys = keys[self.index.pts[keys] <= self._ticks[n]]  # shown before its keyframe (open GOP): the GOP before
-        return int(keys[-1]) if len(keys) else 0
+    def _starts_of(self, frames):
+        """(n,): the packet from which each can be decoded, the last keyframe before it in the file and in time."""
+        key = np.searchsorted(self._keys, self._packet_of[frames], side="right") - 1
+        while (early := (key >= 0) & (self.index.pts[self._keys[key]] > self._ticks[frames])).any():
+            key -= early  # shown before its keyframe (open GOP): the GOP before
+        return np.where(key >= 0, self._keys[key], 0)
 
     def _decode(self, start, wanted):
         """(n, av frame) of the `wanted` native frames, in order, reading from packet `start` to the last one needed.

@@ -1,13 +1,12 @@
 """Annotations as large as AVA's train split: seconds and memory to read, lint and index them, beside plain Python.
 
-    python benchmarks/bench_data.py [--repeats 3] [--json results.json] [--keep folder]
+    python benchmarks/bench_data.py [--repeats 5] [--keep folder]
 
 837,318 rows, 184,000 keyframes, 203,626 keys of person boxes (made from a seed). Every measurement is a fresh process,
 medians are shown; plain: csv.reader into a dict of lists of dicts, the pickle as it is, a loop over keyframes that
 picks the boxes, in the same run on the same files.
 """
 
-import argparse
 import csv
 import json
 import pickle
@@ -21,31 +20,33 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from common import compare, parser, record
 
 VIDEOS, KEYFRAMES, ROWS, KEYS = 235, 184_000, 837_318, 203_626
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--keep", help="folder for the generated files (reused if they are there)")
-    parser.add_argument("--json", help="write the figures here")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    words = parser("data", __doc__)
+    words.add_argument("--keep", help="folder for the generated files (reused if they are there)")
+    words.add_argument("--child", nargs=2, help="(step, folder: used by itself)")
+    args = words.parse_args()
     if args.child:
         print(json.dumps(STEPS[args.child[0]](Path(args.child[1]))))
         return
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(args.keep or scratch)
         generate(root)
-        found = {step: measure(step, root, args.repeats) for step in STEPS}
+        found = measure(root, args.repeats)
     for step, figures in found.items():
         print(f"{step:>8}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items() if name != "all"))
-    ratio = found["plain"]["cpu_s"] / found["index"]["cpu_s"]  # of processor time: others may use this machine too
-    memory = found["plain"]["peak_gb"] / found["index"]["peak_gb"]
-    print(f"   ratio: plain / index: {ratio:.1f} in processor time, {memory:.1f} in peak memory")
-    if args.json:
-        Path(args.json).write_text(json.dumps(found | {"ratio": ratio, "memory_ratio": memory}, indent=1) + "\n")
+    index, plain, what = found["index"], found["plain"], f"annotations of AVA's train size, {ROWS:,} rows"
+    rows = [  # processor time: others may use this machine too
+        compare(f"{what}, csv.reader into dicts", index["cpu_s"], plain["cpu_s"], "s of processor time"),
+        compare(f"{what}, peak memory", index["peak_gb"], plain["peak_gb"], "GB"),
+        compare("the linter on them", found["lint"]["cpu_s"], None, "s of processor time"),
+        compare("memory of a loader process's own", found["workers"]["own_gb_each"], None, "GB"),
+    ]
+    record("data", rows, args, steps=found)
 
 
 def generate(root, seed=0):
@@ -86,13 +87,17 @@ def some_boxes(rng, n):
     return np.concatenate([low, low + size], axis=1)
 
 
-def measure(step, root, repeats):
-    runs = []
+def measure(root, repeats):
+    """{step: {figure: median}} over fresh processes, the steps in turns."""
+    runs = {step: [] for step in STEPS}
     for _ in range(repeats):
-        command = [sys.executable, __file__, "--child", step, str(root)]
-        runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-    return {name: statistics.median(run[name] for run in runs) for name in runs[0]} | {
-        "all": [run["seconds"] for run in runs]
+        for step, found in runs.items():
+            command = [sys.executable, __file__, "--child", step, str(root)]
+            found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    return {
+        step: {name: statistics.median(run[name] for run in found) for name in found[0]}
+        | {"all": [run["seconds"] for run in found]}
+        for step, found in runs.items()
     }
 
 

@@ -1,13 +1,12 @@
 """The evaluator at the size of AVA v2.1 val: seconds, memory, and the ratio to a plain per-frame Python evaluator.
 
-    python benchmarks/bench_eval.py [--repeats 3] [--baseline-videos 16] [--protocol mmaction] [--json results.json]
+    python benchmarks/bench_eval.py [--repeats 5] [--baseline-videos 16] [--protocol mmaction]
 
 57,408 keyframes in 64 videos, 208,916 ground-truth rows, 5,592,300 detections written with 3 decimals as the published
 table's were, made from a seed. Both evaluators read and score the same files in fresh processes; the baseline gets a
 stated part of the videos (all of them with --baseline-videos 64), and the ratio is taken on that part, in this run.
 """
 
-import argparse
 import csv
 import heapq
 import json
@@ -21,44 +20,35 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from common import compare, parser, record
 
 VIDEOS, SECONDS, GROUND_TRUTH, DETECTIONS = 64, 897, 208_916, 5_592_300
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--baseline-videos", type=int, default=16)
-    parser.add_argument("--baseline-repeats", type=int, default=3)
-    parser.add_argument("--protocol", default="mmaction", help="of the full-size figure; the ratio is under mmaction")
-    parser.add_argument("--keep", help="folder for the generated files (reused if they are there)")
-    parser.add_argument("--json", help="write the figures here")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    words = parser("eval", __doc__)
+    words.add_argument("--baseline-videos", type=int, default=16)
+    words.add_argument("--protocol", default="mmaction", help="of the full-size figure; the ratio is under mmaction")
+    words.add_argument("--keep", help="folder for the generated files (reused if they are there)")
+    words.add_argument("--child", nargs=3, help="(which, two files: used by itself)")
+    args = words.parse_args()
     if args.child:
         return child(*args.child, args.protocol)
     with tempfile.TemporaryDirectory() as scratch:
         folder, n = Path(args.keep or scratch), args.baseline_videos
         folder.mkdir(parents=True, exist_ok=True)
         part = generate(folder, n)
-        whole = measure(generate(folder, VIDEOS), "avalib", args.protocol, args.repeats)
-        fast = measure(part, "avalib", "mmaction", args.repeats)
-        plain = measure(part, "plain", "mmaction", args.baseline_repeats)
+        (whole,) = in_turns([(generate(folder, VIDEOS), "avalib", args.protocol)], args.repeats)
+        fast, plain = in_turns([(part, "avalib", "mmaction"), (part, "plain", "mmaction")], args.repeats)
     if abs(fast["mAP"] - plain["mAP"]) > 1e-9:
         raise SystemExit(f"the two disagree: mAP {fast['mAP']} and {plain['mAP']}")
-    ratio = plain["seconds"] / fast["seconds"]
-    print(f"{VIDEOS} videos, {GROUND_TRUTH:,} ground-truth rows, {DETECTIONS:,} detections, protocol {args.protocol}:")
-    seconds, peak, recall = whole["seconds"], whole["peak_gb"], whole["recall_seconds"]
-    print(
-        f"  read and scored in {seconds:.2f} s (median of {args.repeats}), peak {peak:.2f} GB, mAP {whole['mAP']:.4f}"
-    )
-    print(f"  box recall takes {recall:.2f} s more")
-    seconds, repeats = (fast["seconds"], plain["seconds"]), args.baseline_repeats
-    print(f"{n} of the videos, protocol mmaction: {seconds[0]:.2f} s against {seconds[1]:.1f} s (median of {repeats})")
-    print(f"  of the plain per-frame evaluator: {ratio:.1f} times faster, the same mAP")
-    if args.json:
-        figures = {"full": whole, "part": fast, "plain": plain, "part_videos": n, "ratio": ratio}
-        Path(args.json).write_text(json.dumps(figures | {"protocol": args.protocol}, indent=1) + "\n")
+    note = f"peak {whole['peak_gb']:.2f} GB; box recall {whole['recall_seconds']:.2f} s more; {args.protocol}"
+    what = f"evaluator, {n} of the videos, plain per-frame Python"
+    rows = [
+        compare(f"evaluator, AVA's full val size, {DETECTIONS:,} detections", whole["seconds"], None, "s", note=note),
+        compare(what, fast["seconds"], plain["seconds"], "s", note="the same mAP"),
+    ]
+    record("eval", rows, args, full=whole, part=fast, plain=plain, part_videos=n, protocol=args.protocol)
 
 
 def generate(folder, n_videos, seed=0):
@@ -121,14 +111,19 @@ def boxes(rng, shape):
     return np.stack([x, y, x + width, y + height], axis=-1)
 
 
-def measure(paths, which, protocol, repeats):
-    """Medians over fresh processes that read and score, and the largest peak."""
-    runs = []
+def in_turns(jobs, repeats):
+    """For each job (paths, which, protocol), taken in turns: medians over fresh processes, and the largest peak."""
+    runs = [[] for _ in jobs]
     for _ in range(repeats):
-        command = [sys.executable, __file__, "--protocol", protocol, "--child", which, *map(str, paths)]
-        runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    return middle | {"peak_gb": max(run["peak_gb"] for run in runs), "all_seconds": [run["seconds"] for run in runs]}
+        for (paths, which, protocol), found in zip(jobs, runs, strict=True):
+            command = [sys.executable, __file__, "--protocol", protocol, "--child", which, *map(str, paths)]
+            found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+    return [middle(found) for found in runs]
+
+
+def middle(runs):
+    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    return medians | {"peak_gb": max(run["peak_gb"] for run in runs), "all_seconds": [run["seconds"] for run in runs]}
 
 
 def child(which, gt, det, protocol):

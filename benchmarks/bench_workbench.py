@@ -6,12 +6,12 @@ Seven rows beside the annotation (the annotation itself, scored at random: no mo
 Baseline, in the same run: decode the frame from the video, scale, draw, encode. Medians over the steps of each repeat.
 """
 
-import argparse
 import io
 import statistics
 import time
 
 import numpy as np
+from common import compare, parser, record
 from PIL import Image
 
 from avalib import annotations, draw, sources, video, zoo
@@ -39,10 +39,9 @@ def median_ms(do, steps):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="mini")
-    parser.add_argument("--repeats", type=int, default=5)
-    given = parser.parse_args()
+    words = parser("workbench", __doc__)
+    words.add_argument("--dataset", default="mini")
+    given = words.parse_args()
     layout = sources.prepare(given.dataset)
     truth = annotations.read_csv(layout.csv("val"), "ground_truth")
     bench = draw.workbench(layout, truth, rows_of(truth))
@@ -65,7 +64,8 @@ def main():
         ours.append(median_ms(step, steps[::-1] if len(ours) % 2 else steps))
         theirs.append(median_ms(plain, steps))
     a, b = statistics.median(ours), statistics.median(theirs)
-    print(f"a step with {len(scene.rows)} rows: {a:.0f} ms; decoded and drawn anew: {b:.0f} ms; ratio {b / a:.1f}")
+    what = f"a step of the workbench's slider with {len(scene.rows)} rows, decoded and drawn anew"
+    record("workbench", [compare(what, a, b, "ms")], given)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 import pickle
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from avalib import annotations, batches, dataset, frames, infer, transforms, zoo
+from avalib import annotations, batches, boxes, dataset, frames, infer, transforms, video, zoo
 from avalib.packed import VideoError
 
 ENTRY = zoo.get("slowonly_r50")
@@ -114,6 +115,31 @@ def test_test_batches_stay_within_a_video():
     assert list(order) == [[0, 1], [2], [3, 4], [5]]
 
 
+def test_workers_who_take_turns_get_stretches():
+    order = batches.in_stretches(list("abcdefg"), 3)
+    assert [order[w::3] for w in range(3)] == [list("abc"), list("de"), list("fg")]
+    assert batches.in_stretches(list("abc"), 1) == list("abc") and batches.in_stretches([], 2) == []
+    assert sorted(batches.in_stretches(list("ab"), 4)) == list("ab")
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, jitter_at_test=True, shuffle_frames=True)], ids=["", "odd"])
+def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeypatch):
+    begun, each = [], video.Video._each
+    monkeypatch.setattr(video.Video, "_each", lambda self, wanted: begun.append(len(wanted)) or each(self, wanted))
+    clips = clips_of(tiny, "train", False, recipe)
+    count = int((clips.keyframes.video_ids == clips.keyframes.video_ids[0]).sum())
+    in_order = [clips[k] for k in range(count + 1)]
+    assert len(begun) == 2, "one pass a video"
+    for k in (0, count - 1, count):
+        alone = clips_of(tiny, "train", False, recipe)
+        reader = alone.frames.reader(alone.keyframes.video_ids[k])
+        whole = reader.ava_frames(alone._numbers(reader, k, alone._rng(0, k)))
+        boxes_px = boxes.to_pixels(alone.keyframes.proposals(k), reader.width, reader.height)
+        clip, expected = transforms.resize(whole, boxes_px, recipe.test_short_side)
+        assert np.array_equal(in_order[k]["clip"], clip) and np.array_equal(in_order[k]["boxes"], expected)
+    assert torch.equal(clips[2]["clip"], in_order[2]["clip"]), "going back begins anew"
+
+
 def test_packed_frames_are_the_videos(tiny, tmp_path):
     layout = annotations.Layout(tmp_path, tiny.version)
     shutil.copytree(tiny.videos, layout.videos)
@@ -211,18 +237,11 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
 
 
 def test_later_versions_read_the_frame_after_each(tiny):
-    class Numbers:
-        n_ava_frames = 26000
-
-        def ava_frames(self, numbers):
-            return np.asarray(numbers)
-
+    reader = SimpleNamespace(n_ava_frames=26000)
     first, later = (
         clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
     )
-    for clips in (first, later):
-        clips.frames.reader = lambda video_id: Numbers()
-    assert (later._frames(1, None) - first._frames(1, None) == 1).all()
+    assert (later._numbers(reader, 1, None) - first._numbers(reader, 1, None) == 1).all()
     with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
         clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))
 

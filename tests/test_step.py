@@ -114,7 +114,7 @@ def test_determinism_is_for_the_run_and_ends_with_it():
 
 
 def test_bfloat16_that_has_to_be_emulated_is_warned_of(monkeypatch):
-    monkeypatch.setattr(infer, "_computes_bfloat16", lambda device: False)
+    monkeypatch.setattr(infer, "computes_bfloat16", lambda device: False)
     with pytest.warns(UserWarning, match="400 times slower"):
         infer.choose_precision("bfloat16", torch.device("cpu"))
     assert infer.choose_precision("auto", torch.device("cpu")) == torch.float32

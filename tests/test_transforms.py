@@ -96,5 +96,7 @@ def test_only_the_clips_that_say_so_are_mirrored_and_the_batch_stays_as_it_is():
 
 
 def test_testing_takes_the_whole_frame():
-    frames, px = transforms.for_testing(np.zeros((1, 360, 480, 3), np.uint8), np.float32([[0, 0, 480, 360]]), RECIPE)
+    frames, px = transforms.resize(
+        np.zeros((1, 360, 480, 3), np.uint8), np.float32([[0, 0, 480, 360]]), RECIPE.test_short_side
+    )
     assert frames.shape == (1, 256, 341, 3) and px[0] == pytest.approx([0, 0, 341, 256], abs=1e-3)

@@ -103,7 +103,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x):
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.conv3(self.conv2(self.conv1(x))) + identity, inplace=True)
+        x = self.conv3(self.conv2(self.conv1(x)))
+        x += identity  # in place: the sum's memory is not asked for anew
+        return F.relu(x, inplace=True)
 
 
 def _stage(in_channels, planes, blocks, stride, inflate):
@@ -147,11 +149,16 @@ class SlowOnly(Pathway):
     def __init__(self, depth):
         super().__init__(depth, base=64, stem_kernel=1, inflated=(3, 4))
 
+    def per_frame(self, clips):
+        """(B,3,T,H,W) -> (B,512,T,H/8,W/8): stem and stages 1 and 2, whose kernels see one frame each."""
+        return self.layer2(self.layer1(self.stem(clips)))
+
+    def over_time(self, x):
+        """(B,512,T,H/8,W/8) -> [(B,2048,T,H/16,W/16)]: stages 3 and 4, which see neighbouring frames."""
+        return [self.layer4(self.layer3(x))]
+
     def forward(self, clips):
-        x = self.stem(clips)
-        for stage in self.stages():
-            x = stage(x)
-        return [x]
+        return self.over_time(self.per_frame(clips))
 
 
 class SlowFast(nn.Module):

@@ -1,0 +1,155 @@
+"""Inference and training beside the plain definition (plain.py: 3-D layers, float32, eager), on the CPU.
+
+    python benchmarks/bench_models.py [--repeats 5] [--models slowonly_r50 slowfast_r50] [--height 256 --width 340]
+
+Inference: one clip, three boxes; the logits of both must agree within 1e-4 in float32. Overlapping: clips that share
+three of their four frames, beside the same inference form without sharing. Training: whole steps of the mini's recipe
+on noise. bfloat16 is timed where precision="auto" would take it. Rates are set beside the matrix product's on the same
+machine in the same run: over 100 % is possible, as Winograd's algorithm saves multiplications.
+"""
+
+import types
+
+import numpy as np
+import plain
+import torch
+from common import alternate, compare, parser, record
+
+from avalib import infer, transforms, zoo
+from avalib.models import Detector, describe, targets
+from avalib.models.fast import InferenceForm, SharedFrames
+from avalib.train import budget, step
+from avalib.train.state import Setup
+
+INFERENCE_AIMS = {
+    ("slowonly_r50", "float32"): 1.6,
+    ("slowonly_r50", "bfloat16"): 3.0,
+    ("slowfast_r50", "float32"): 1.45,
+    ("slowfast_r50", "bfloat16"): 2.9,
+}
+TRAINING_AIM, OVERLAP_AIM, ALLOWED = 1.75, 1.5, 1e-4
+CPU = torch.device("cpu")
+WHY_NOT = "no bfloat16 on this processor"
+
+
+def main():
+    words = parser("models", __doc__)
+    words.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
+    words.add_argument("--height", type=int, default=256)
+    words.add_argument("--width", type=int, default=340)
+    given = words.parse_args()
+    dtypes = [torch.float32] + [torch.bfloat16] * infer.computes_bfloat16(CPU)
+    rates = {name_of(dtype): matmul_rate(dtype, given.repeats) for dtype in dtypes}
+    print("matrix product:", ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in rates.items()))
+    rows = [row for name in given.models for row in inference(name, dtypes, rates, given)]
+    rows += overlapping(given.models[0], dtypes[-1], given)
+    rows += training(given.models[0], dtypes, given)
+    record("models", rows, given, matmul_gflop_s=rates, clip=[given.height, given.width])
+
+
+def name_of(dtype):
+    return str(dtype).removeprefix("torch.")
+
+
+def matmul_rate(dtype, repeats, n=2048):
+    """GFLOP/s of the processor's matrix product of n x n, median."""
+    a, b = (torch.randn(n, n).to(dtype) for _ in range(2))
+    return 2 * n**3 / alternate({"product": lambda: a @ b}, repeats)["product"] / 1e9
+
+
+def drawn(entry):
+    """A detector with weights as a trained one's: no residual branch is zero, batch norms have seen something."""
+    torch.manual_seed(0)
+    model = Detector(entry, zero_init_residual=False)
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm3d)):
+        torch.nn.init.uniform_(norm.weight, 0.3, 0.6)
+        torch.nn.init.normal_(norm.running_mean, 0, 0.1)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+@torch.inference_mode()
+def inference(name, dtypes, rates, given):
+    """Rows: one clip through the network."""
+    model = drawn(zoo.get(name))
+    baseline = plain.Detector(model.entry).eval()
+    baseline.load_state_dict(model.state_dict())
+    clip = torch.randn(1, 3, model.entry.clip_len, given.height, given.width)
+    h, w = given.height, given.width
+    rois = torch.tensor([[0, 0, 0, w, h], [0, w / 8, h / 8, w / 2, h * 0.9], [0, w * 0.6, h / 4, w * 0.9, h * 0.8]])
+    forms = {name_of(dtype): InferenceForm(model, dtype) for dtype in dtypes}
+    expected = baseline(clip, rois)
+    far = {kind: (form(clip, rois) - expected).abs().max().item() for kind, form in forms.items()}
+    if far["float32"] > ALLOWED:
+        raise SystemExit(f"{name}: float32 logits are {far['float32']:.1e} from the plain definition's")
+    work = {"plain": lambda: baseline(clip, rois)}
+    work |= {kind: (lambda form=form: form(clip, rois)) for kind, form in forms.items()}
+    seconds = alternate(work, given.repeats)
+    gflop, rows = describe.backbone_flops(model, given.height, given.width) / 1e9, []
+    for kind in ("float32", "bfloat16"):
+        what, aim = f"inference, {name}, {kind}", INFERENCE_AIMS.get((name, kind))
+        if kind not in seconds:
+            rows.append(compare(what, None, seconds["plain"], "s", aim, note=WHY_NOT))
+            continue
+        share = gflop / seconds[kind] / rates[kind]
+        note = f"{share:.0%} of the matrix product's rate, logits within {far[kind]:.0e} of {expected.abs().max():.1f}"
+        rows.append(compare(what, seconds[kind], seconds["plain"], "s", aim, note=note))
+    return rows
+
+
+@torch.inference_mode()
+def overlapping(name, dtype, given, count=6):
+    """A row: `count` clips, each a frame further on, one after the other as `detect` takes them."""
+    form = InferenceForm(drawn(zoo.get(name)), dtype)
+    length = form.entry.clip_len
+    frames = torch.randn(1, 3, length + count - 1, given.height, given.width)
+    rois = torch.tensor([[0, 0, 0, given.width, given.height]])
+
+    def alone():
+        return torch.cat([form(frames[:, :, i : i + length], rois) for i in range(count)])
+
+    def shared():
+        memory = SharedFrames(form)
+        numbers = [np.arange(i, i + length)[None] for i in range(count)]
+        return torch.cat([memory(frames[:, :, i : i + length], rois, numbers[i]) for i in range(count)])
+
+    far = (alone() - shared()).abs().max().item()
+    seconds = alternate({"alone": alone, "shared": shared}, given.repeats)
+    what = f"overlapping clips, {name}, {length - 1} of {length} frames shared, {name_of(dtype)}"
+    note = f"{count} clips, logits within {far:.0e}"
+    return [compare(what, seconds["shared"], seconds["alone"], "s", OVERLAP_AIM, note=note)]
+
+
+def training(name, dtypes, given):
+    """Rows: whole steps at the mini's recipe; clips a second."""
+    entry = zoo.get(name)
+    recipe = zoo.recipe(entry, "mini")
+    layout = types.SimpleNamespace(n_columns=81)  # all that a step asks of it
+    setups = {name_of(dtype): Setup(entry, recipe, layout, CPU, dtype, 0, None) for dtype in dtypes}
+    states = {kind: budget.blank_state(setup) for kind, setup in setups.items()}
+    clips = recipe.videos_per_gpu
+    batch = budget.noise(setups["float32"], states["float32"].model, clips)
+    model = plain.Detector(entry, dropout=recipe.dropout).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+
+    def plain_step():
+        optimizer.zero_grad()
+        logits = model(transforms.normalise(batch["clips"]).contiguous(), batch["rois"])
+        targets.action_loss(logits, batch["targets"]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
+        optimizer.step()
+
+    work = {"plain": plain_step}
+    for kind, setup in setups.items():
+        work[kind] = lambda s=states[kind], setup=setup: step.training_step(s, [batch], setup, lr=recipe.lr)
+    seconds, rows = alternate(work, given.repeats), []
+    for kind in ("float32", "bfloat16"):
+        what, plain_rate = f"training, {name}, mini recipe, {kind}", clips / seconds["plain"]
+        aim = TRAINING_AIM if kind == "bfloat16" else None
+        ours = clips / seconds[kind] if kind in seconds else None
+        rows.append(compare(what, ours, plain_rate, "clips/s", aim, more=True, note="" if ours else WHY_NOT))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

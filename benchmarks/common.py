@@ -1,0 +1,102 @@
+"""What the benchmarks share: ours and the baseline in turns, the machine, the record that README's table is made of."""
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from avalib import run
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "outputs" / "benchmarks"
+
+
+def parser(name, doc, repeats=5):
+    """The options that all have: --repeats, --json."""
+    words = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--repeats", type=int, default=repeats, help="of every measurement; the median counts")
+    words.add_argument("--json", default=RESULTS / f"bench_{name}.json", help="where the figures go")
+    return words
+
+
+def alternate(work, repeats, warm=True, clock=time.perf_counter):
+    """Median seconds of each of `work` {name: function}, run in turns, so that all see the same hours of the machine.
+
+    Every other turn goes backwards. warm: once before, not counted. clock: time.process_time for processor time.
+    """
+    for do in work.values() if warm else ():
+        do()
+    seconds = {name: [] for name in work}
+    for turn in range(repeats):
+        for name in list(work)[:: -1 if turn % 2 else 1]:
+            started = clock()
+            work[name]()
+            seconds[name].append(clock() - started)
+    return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def compare(what, ours, baseline, unit, aim=None, more=False, note=""):
+    """A row of the table: `ours` and `baseline` in `unit`, how many times better ours is, the least that is aimed at.
+
+    more: larger is better (a rate). Without a baseline, aim is what ours has to stay under (over, if `more`). note: a
+    few words behind the row; with ours None, why it was not measured.
+    """
+    ratio = None
+    if None not in (ours, baseline):
+        ratio = ours / baseline if more else baseline / ours
+    return {"what": what, "unit": unit, "ours": ours, "baseline": baseline, "ratio": ratio, "aim": aim, "more": more,
+            "note": note}  # fmt: skip
+
+
+def record(name, rows, given, **details):
+    """Print the rows and write them, with the machine and whatever else was found, as bench_NAME.json."""
+    for row in rows:
+        print(" ".join(line(row)))
+    found = {"name": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "repeats": given.repeats}
+    found |= {"rows": rows, **details, "machine": machine(), "versions": run.versions(), "git": run.git_state()}
+    path = Path(given.json)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1, default=float) + "\n")
+    print(f"written: {run.public_path(path)}")
+
+
+def machine():
+    """The processor, and how many threads torch takes where it was loaded."""
+    torch = sys.modules.get("torch")
+    return run.hardware() | ({"torch_threads": torch.get_num_threads()} if torch else {})
+
+
+def line(row):
+    """A row's cells as text: what, ours, baseline, ratio, aim."""
+    if row["ours"] is None:
+        return [row["what"], f"not measured: {row['note']}", "", "", aimed(row)]
+    ours, baseline = (number(row[side], row["unit"]) for side in ("ours", "baseline"))
+    ratio = f"{row['ratio']:.2f}x" if row["ratio"] else ""
+    note = f" ({row['note']})" if row["note"] else ""
+    return [row["what"], ours + note, baseline, ratio, aimed(row)]
+
+
+def aimed(row):
+    """What was aimed at, and "missed" where it was."""
+    aim, ours, ratio = row["aim"], row["ours"], row["ratio"]
+    if aim is None:
+        return ""
+    if row["baseline"] is not None or ours is None:
+        return f"{aim:g}x" + (", missed" if ratio is not None and ratio < aim else "")
+    missed = ours < aim if row["more"] else ours > aim
+    return f"{'over' if row['more'] else 'under'} {number(aim, row['unit'])}" + (", missed" if missed else "")
+
+
+def number(value, unit):
+    if value is None:
+        return ""
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+
+
+def peak_gb():
+    """The most memory this process has held so far, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

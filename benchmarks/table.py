@@ -1,0 +1,42 @@
+"""README's table of measurements, made of outputs/benchmarks/bench_*.json: printed, and put between README's marks.
+
+python benchmarks/table.py
+"""
+
+import json
+import re
+
+from common import RESULTS, ROOT, line
+
+MARKS = re.compile(r"(<!-- bench table -->\n).*?(\n<!-- /bench table -->)", re.S)
+ORDER = ("models", "video", "eval", "data", "workbench", "writing", "start", "growth", "gpu")
+
+
+def main():
+    table, readme = markdown(), ROOT / "README.md"
+    readme.write_text(MARKS.sub(lambda marks: marks[1] + table + marks[2], readme.read_text()))
+    print(table)
+
+
+def markdown():
+    """The table of all records that are there, a line of where and when under it."""
+    records = [json.loads(path.read_text()) for name in ORDER if (path := RESULTS / f"bench_{name}.json").exists()]
+    lines = ["| what, beside what | ours | baseline, same run | ratio | aim |", "|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(line(row))} |" for record in records for row in record["rows"]]
+    where = [f"- `{record['name']}`: {described(record)}" for record in records]
+    return "\n".join([*lines, "", *where]) if records else "Not measured yet: `make bench`, then `make bench-table`."
+
+
+def described(record):
+    """Machine, torch, commit, repeats of a record, in words."""
+    machine, git = record["machine"], record["git"] or {"commit": "none", "dirty": False}
+    gpus = "".join(f", {gpu}" for gpu in machine.get("gpus", ()))
+    changes = " with changes" if git["dirty"] else ""
+    return (
+        f"{machine['cores']} cores of {machine['processor']}{gpus}, torch {record['versions']['torch']}, commit "
+        f"`{git['commit'][:7]}`{changes}, {record['date'][:10]}, medians of {record['repeats']}"
+    )
+
+
+if __name__ == "__main__":
+    main()

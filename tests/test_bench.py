@@ -1,0 +1,64 @@
+"""The benchmarks' baseline is the network it is compared with; their figures come from what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import goldens
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import common
+import estimate
+import plain
+import table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_context_r50"])
+def test_the_plain_definition_is_the_same_network(name):
+    model = plain.Detector(goldens.entry_of(name)).eval()
+    assert set(model.state_dict()) == set(goldens.keys(name))
+    model.load_state_dict(goldens.state_dict(name))
+    with torch.inference_mode():
+        found = model(goldens.clips(name), goldens.rois()).numpy()
+    assert abs(found - goldens.ARRAYS[f"{name}/logits64"]).max() < 1e-4
+
+
+def test_the_readme_has_what_the_records_say():
+    for marks, text in ((table.MARKS, table.markdown()), (estimate.MARKS, estimate.markdown())):
+        (found,) = marks.finditer(README)
+        assert found[0] == found[1] + text + found[2], "make bench-table"
+
+
+def test_alternating_takes_the_median_of_each():
+    calls = []
+    clock = iter(range(1000)).__next__
+    work = {name: lambda name=name: calls.append(name) for name in "ab"}
+    assert common.alternate(work, 3, clock=clock) == {"a": 1, "b": 1}
+    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
+
+
+def test_a_row_says_what_was_missed():
+    rows = [
+        common.compare("x", 2.0, 3.0, "s", aim=1.6),
+        common.compare("x", 30, 15, "clips/s", aim=1.5, more=True),
+        common.compare("x", 0.4, None, "s", aim=0.3, note="cold"),
+        common.compare("x", None, 3.0, "s", aim=3, note="no bfloat16"),
+    ]
+    assert [common.line(row)[1:] for row in rows] == [
+        ["2 s", "3 s", "1.50x", "1.6x, missed"],
+        ["30 clips/s", "15 clips/s", "2.00x", "1.5x"],
+        ["0.4 s (cold)", "", "", "under 0.3 s, missed"],
+        ["not measured: no bfloat16", "", "", "3x"],
+    ]
+
+
+def test_without_a_gpu_it_says_so():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    done = subprocess.run([sys.executable, "benchmarks/bench_gpu.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "no CUDA GPU; nothing was measured" in done.stderr

@@ -1,0 +1,55 @@
+"""Scoring a data set: the backbone sees each keyframe once, and a clip's scores don't depend on its neighbours."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small import ENTRY, RECIPE
+
+from avalib import dataset, infer
+from avalib.models import Detector
+from avalib.models.fast import InferenceForm
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Detector(ENTRY, zero_init_residual=False)
+
+
+def scored(model, tiny, people=1, **options):
+    keyframes = dataset.load_keyframes(tiny, "train")
+    if people > 1:  # everybody so many times
+        repeated = {"proposal_start": people * keyframes.proposal_start}
+        repeated |= {n: getattr(keyframes, n).repeat(people, 0) for n in ("proposals_norm", "proposal_scores")}
+        keyframes = replace(keyframes, **repeated)
+    frames = dataset.FrameSource(tiny)
+    return infer.score(model, keyframes, RECIPE, frames, "cpu", "float32", progress=False, **options), len(keyframes)
+
+
+def test_the_backbone_runs_once_a_keyframe_whatever_the_people(model, tiny, monkeypatch):
+    seen = []
+
+    class Counting(InferenceForm):
+        def forward(self, clips, rois):
+            seen.append((len(clips), len(rois)))
+            return super().forward(clips, rois)
+
+    monkeypatch.setattr(infer, "InferenceForm", Counting)
+    (few, _), count = scored(model, tiny)
+    clips, people = map(sum, zip(*seen, strict=True))
+    assert clips == count and people == len(few)
+    seen.clear()
+    (many, _), _ = scored(model, tiny, people=3)
+    clips, people = map(sum, zip(*seen, strict=True))
+    assert clips == count and people == len(many) == 3 * len(few)
+    assert np.allclose(many, few.repeat(3, 0), atol=1e-6)
+
+
+def test_batches_and_workers_change_nothing(model, tiny):
+    (one, boxes), _ = scored(model, tiny, batch_size=1)
+    for options in ({"batch_size": 5}, {"batch_size": 2, "workers": 2}):
+        (scores, same), _ = scored(model, tiny, **options)
+        assert np.abs(scores - one).max() < 1e-6 and np.array_equal(same, boxes)
+    assert one.std() > 1e-3, "they could differ"

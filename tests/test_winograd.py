@@ -1,0 +1,40 @@
+"""Minimal filtering: the same convolutions, whatever the sizes and the batch."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from avalib.models import winograd
+
+
+def given(shape, kernel, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator, dtype=dtype).to(memory_format=torch.channels_last_3d)
+    weight = torch.randn(5, shape[1], *kernel, generator=generator, dtype=dtype)
+    return x, weight, torch.randn(5, generator=generator, dtype=dtype)
+
+
+@pytest.mark.parametrize("kernel", [(3, 1, 1), (1, 3, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3, 4, 8, 8), (2, 7, 8, 5, 6), (3, 4, 1, 1, 9), (1, 2, 3, 16, 22)], ids=str)
+def test_it_is_the_convolution(shape, kernel):
+    x, weight, bias = given(shape, kernel)
+    expected = F.conv3d(x, weight, bias, padding=tuple(k // 2 for k in kernel))
+    found = winograd.convolve(x, winograd.transform(weight), bias)
+    assert found.shape == expected.shape and (found - expected).abs().max() < 1e-12
+    assert found.permute(0, 2, 3, 4, 1).is_contiguous()  # channels last, as what follows wants it
+
+
+@pytest.mark.parametrize("kernel, allowed", [((3, 1, 1), 1e-5), ((1, 3, 3), 5e-5)], ids=str)
+def test_float32_stays_near(kernel, allowed):
+    x, weight, bias = given((1, 64, 4, 8, 12), kernel)
+    expected = F.conv3d(x, weight, bias, padding=tuple(k // 2 for k in kernel))
+    found = winograd.convolve(x.float(), winograd.transform(weight).float(), bias.float())
+    assert (found - expected).abs().max() / expected.std() < allowed
+
+
+def test_where_it_is_taken():
+    wide = winograd.WIDE
+    takes = [((wide, wide, 3, 1, 1), (1, 1, 1)), ((wide, 2 * wide, 1, 3, 3), (1, 1, 1))]
+    leaves = [((wide, wide, 1, 3, 3), (1, 2, 2)), ((wide, wide, 1, 1, 1), (1, 1, 1)), ((wide, 64, 3, 1, 1), (1, 1, 1))]
+    assert all(winograd.takes(torch.empty(shape), stride) for shape, stride in takes)
+    assert not any(winograd.takes(torch.empty(shape), stride) for shape, stride in leaves)
