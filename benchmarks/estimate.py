@@ -2,7 +2,8 @@
 
     python benchmarks/estimate.py
 
-Inputs: FLOPs a clip (counted), clips a second of a GPU (bench_gpu.json, else assumed), core-seconds a clip of decoding (bench_video.json). Everything scales by its count; nothing here was run at these sizes.
+Inputs: FLOPs a clip (counted), clips a second of a GPU (bench_gpu.json, else assumed), core-seconds a
+clip of decoding (bench_video.json). Everything scales by its count; nothing here was run at these sizes.
 """
 
 import json
