@@ -385,7 +385,7 @@ def mini_recipe(entry):
         dropout=0.0,
         shuffle_frames=False,
         jitter_at_test=False,
-        zero_init_residual=True,
+        zero_init_residual=False,  # starting as identities costs the first fifty steps
         prior_bias=True,
         cache_short_side=80,
         validate_every=3,
