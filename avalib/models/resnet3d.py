@@ -103,9 +103,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x):
         identity = x if self.downsample is None else self.downsample(x)
-        x = self.conv3(self.conv2(self.conv1(x)))
-        x += identity  # in place: the sum's memory is not asked for anew
-        return F.relu(x, inplace=True)
+        return F.relu(self.conv3(self.conv2(self.conv1(x))) + identity, inplace=True)
 
 
 def _stage(in_channels, planes, blocks, stride, inflate):
