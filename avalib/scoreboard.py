@@ -114,7 +114,7 @@ def table(results, all_rows=True):
     missing = [e for e in zoo.ENTRIES if e.alias not in had and all_rows]
     rows += [{"model": e.alias, "published mAP": e.published_mAP} for e in missing]
     rows = sorted(rows, key=lambda row: zoo.names().index(row["model"]))
-    return pd.DataFrame(rows, columns=COLUMNS).astype(object)
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
 def _line(result):

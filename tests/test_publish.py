@@ -1,6 +1,8 @@
 """Executed runs into outputs/, and verified again."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -149,10 +151,7 @@ def test_a_zoo_stands_for_its_rows(tiny, place):
     }
 
 
-def test_the_command_is_avalib_run():
-    from runpy import run_module
-    from unittest import mock
-
-    with mock.patch("sys.argv", ["run", "verify", "nowhere"]), pytest.raises(SystemExit) as ended:
-        run_module("avalib.run", run_name="__main__")
-    assert ended.value.code == 1
+def test_the_command_is_avalib_run(tmp_path):
+    command = [sys.executable, "-m", "avalib.run", "verify", "nowhere"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1 and "verify: nowhere: no run.json and no result there" in ended.stdout
