@@ -239,11 +239,12 @@ def _layout(record):
 
 
 def _find(name, folder, layout):
-    """Where a recorded file is: beside its record (in `folder`), at its own path, in the data set; None: not here."""
-    places = [folder / Path(name).name, Path(name)] if folder else []
+    """Where a recorded file is: in the record's `folder` or beside it, at its own path, in the data; None: not here."""
+    base = Path(name).name
+    places = [folder / base, *sorted(folder.parent.glob(f"*/{base}")), Path(name)] if folder else []
     if layout:
         of_data = [f(split) for split in ("train", "val") for f in (layout.csv, layout.proposals)]
-        places += [path for path in of_data if path.name == Path(name).name]
+        places += [path for path in of_data if path.name == base]
     return next((place for place in places if place.is_file()), None)
 
 
