@@ -139,14 +139,14 @@ def test_a_zoo_stands_for_its_rows(tiny, place):
     rows = [{"folder": str(folder)}, {"folder": "outputs/runs/tiny/slowfast_r50"}]
     (zoo_folder / "zoo.json").write_text(json.dumps({"rows": rows}))
     refused("zoo/run.json is missing: run notebook 06", zoo_folder)
-    run.Run("06_zoo", {"dataset": "tiny", "tag": ""}).finish(zoo_folder / "run.json")
+    run.Run("06_zoo", {"dataset": "mini"}).finish(zoo_folder / "run.json")
     for name, text in {"06_zoo.ipynb": '{"cells": [], "metadata": {}}', "order.png": "x", "jitter.json": "{}"}.items():
         (zoo_folder / name).write_text(text)
     written = {path.as_posix() for path in publish.publish([zoo_folder])}
     assert written >= {
         "outputs/results/tiny_slowonly_r50.json",
-        "outputs/published/tiny_zoo/06_zoo.ipynb",
-        "outputs/published/tiny_zoo/order.png",
+        "outputs/published/mini_zoo/06_zoo.ipynb",
+        "outputs/published/mini_zoo/order.png",
         "outputs/benchmarks/test_jitter.json",
     }
 
