@@ -29,6 +29,7 @@ MAKES = {  # what each notebook leaves in the run's folder
     "05_visualise": ("visualise/run.json",),
 }
 CHECKPOINTS = ("", "best", "final", "published")
+COLUMNS = ("row", "notebook", "status", "why", "minutes", "error", "file")  # of the summary
 NOT_INPUTS = ("device", "output_dir")  # the result doesn't hang on them
 
 
@@ -142,12 +143,13 @@ def why(row, notebook, found):
 
 
 class Kernel(AsyncKernelManager):
-    """papermill's kernel, known here while it lives so that it can be interrupted."""
+    """papermill's kernel, known here while it lives so that it can be interrupted; what it says beside the notebook
+    goes into the file `said`."""
 
-    alive = set()
+    alive, said = set(), None
 
     async def start_kernel(self, **options):
-        await super().start_kernel(**options)
+        await super().start_kernel(**options, stdout=self.said, stderr=self.said)
         self.alive.add(self)
 
     async def shutdown_kernel(self, *given, **options):
@@ -158,20 +160,24 @@ class Kernel(AsyncKernelManager):
 def execute(row, notebook, source, device):
     """Run one notebook; -> what went wrong, in words, "" if nothing did.
 
-    It is written as *.failed.ipynb while it runs, and stays that, traceback inside, when it fails.
+    It is written as *.failed.ipynb while it runs, and stays that, traceback inside, when it fails; beside it *.log has
+    what its process said outside of any cell.
     """
     done = row.folder / "notebooks" / f"{notebook}.ipynb"
     failed = done.with_suffix(".failed.ipynb")
     done.parent.mkdir(parents=True, exist_ok=True)
     parameters = row.parameters(notebook) | ({} if notebook == "05_visualise" else {"device": device})
-    options = dict(kernel_manager_class=Kernel, progress_bar=False)
+    log = failed.with_suffix(".log")
     try:
-        papermill.execute_notebook(str(Path(source).absolute()), str(failed.absolute()), parameters, **options)
+        with open(log, "w") as file:
+            options = dict(kernel_manager_class=type("Kernel", (Kernel,), {"said": file}), progress_bar=False)
+            papermill.execute_notebook(str(Path(source).absolute()), str(failed.absolute()), parameters, **options)
     except papermill.PapermillExecutionError as error:
         return f"{error.ename}: {_plain_text(error.evalue)}"
     except Exception as error:  # of any kind: the other rows go on, and the summary tells
         return f"{type(error).__name__}: {_plain_text(str(error))}"
     failed.replace(done)
+    log.unlink()
     return ""
 
 
@@ -190,7 +196,7 @@ def devices(device="auto", at_once=None):
 
 
 class Zoo:
-    """Rows being run. `summary` is a list of {"row", "notebook", "status", "why", "minutes", "error", "file"}.
+    """Rows being run. `summary` is a list of dicts of COLUMNS.
 
     status: "done", "done before", "failed", "stopped" (interrupted), "not run" (the one before it has failed).
     """
@@ -248,6 +254,7 @@ class Zoo:
             if not self.stopping.is_set() or ended:
                 entry = {"row": row.name, "notebook": notebook, "status": "not run", "why": f"{ended} before it"}
                 if not ended:
+                    bar.set_postfix_str(f"{row.name} {notebook}")
                     entry = self._notebook(row, notebook, device)
                     ended = entry["status"] if entry["status"] in ("failed", "stopped") else ""
                 self._note(entry)
@@ -272,7 +279,7 @@ class Zoo:
 
     def _note(self, entry):
         with self.lock:
-            self.done.append({"minutes": None, "error": "", "file": ""} | entry)
+            self.done.append(dict.fromkeys(COLUMNS) | {"why": "", "error": "", "file": ""} | entry)
             words = f"{entry['status']}{', ' + entry['why'] if entry['why'] else ''}"
             took = f", {entry['minutes']} min" if entry.get("minutes") else ""
             error = entry.get("error", "")[:200]

@@ -146,7 +146,7 @@ def _put_zoo(folder, into):
     written = _put_notebooks({"06_zoo": folder / "06_zoo.ipynb"}, place)
     shown = [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".gif", ".csv")]
     written += [_copy(path, place) for path in shown]
-    if (folder / "jitter.json").exists():
+    if (folder / "jitter.json").exists() and told["dataset"] != "tiny":  # three keyframes give no tolerance
         (into / "benchmarks").mkdir(exist_ok=True)
         written.append(Path(shutil.copy(folder / "jitter.json", into / "benchmarks" / Path(scoreboard.JITTER).name)))
     return written
@@ -239,11 +239,12 @@ def _layout(record):
 
 
 def _find(name, folder, layout):
-    """Where a recorded file is: beside its record (in `folder`), at its own path, in the data set; None: not here."""
-    places = [folder / Path(name).name, Path(name)] if folder else []
+    """Where a recorded file is: in the record's `folder` or beside it, at its own path, in the data; None: not here."""
+    base = Path(name).name
+    places = [folder / base, *sorted(folder.parent.glob(f"*/{base}")), Path(name)] if folder else []
     if layout:
         of_data = [f(split) for split in ("train", "val") for f in (layout.csv, layout.proposals)]
-        places += [path for path in of_data if path.name == Path(name).name]
+        places += [path for path in of_data if path.name == base]
     return next((place for place in places if place.is_file()), None)
 
 

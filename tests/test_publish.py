@@ -1,6 +1,8 @@
 """Executed runs into outputs/, and verified again."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -137,22 +139,19 @@ def test_a_zoo_stands_for_its_rows(tiny, place):
     rows = [{"folder": str(folder)}, {"folder": "outputs/runs/tiny/slowfast_r50"}]
     (zoo_folder / "zoo.json").write_text(json.dumps({"rows": rows}))
     refused("zoo/run.json is missing: run notebook 06", zoo_folder)
-    run.Run("06_zoo", {"dataset": "tiny", "tag": ""}).finish(zoo_folder / "run.json")
+    run.Run("06_zoo", {"dataset": "mini"}).finish(zoo_folder / "run.json")
     for name, text in {"06_zoo.ipynb": '{"cells": [], "metadata": {}}', "order.png": "x", "jitter.json": "{}"}.items():
         (zoo_folder / name).write_text(text)
     written = {path.as_posix() for path in publish.publish([zoo_folder])}
     assert written >= {
         "outputs/results/tiny_slowonly_r50.json",
-        "outputs/published/tiny_zoo/06_zoo.ipynb",
-        "outputs/published/tiny_zoo/order.png",
+        "outputs/published/mini_zoo/06_zoo.ipynb",
+        "outputs/published/mini_zoo/order.png",
         "outputs/benchmarks/test_jitter.json",
     }
 
 
-def test_the_command_is_avalib_run():
-    from runpy import run_module
-    from unittest import mock
-
-    with mock.patch("sys.argv", ["run", "verify", "nowhere"]), pytest.raises(SystemExit) as ended:
-        run_module("avalib.run", run_name="__main__")
-    assert ended.value.code == 1
+def test_the_command_is_avalib_run(tmp_path):
+    command = [sys.executable, "-m", "avalib.run", "verify", "nowhere"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1 and "verify: nowhere: no run.json and no result there" in ended.stdout

@@ -1,6 +1,7 @@
 """The rows of the zoo beside one another: the published order and what was found, speed and accuracy."""
 
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from avalib import zoo
 from avalib.draw.colours import MODEL_COLOURS
@@ -17,13 +18,12 @@ def published_order(values, what="actions that need time", title=None):
     measured = {alias: found for alias, found in values.items() if found}
     for alias, found in measured.items():
         x = [zoo.get(alias).published_mAP] * len(found)
-        axis.plot(x, found, "o-", color=MODEL_COLOURS[alias], markersize=7, linewidth=1.2, alpha=0.9)
-        axis.annotate(alias, (x[0], max(found)), (0, 8), textcoords="offset points", ha="center", fontsize=8)
+        axis.plot(x, found, "o-", color=MODEL_COLOURS[alias], markersize=7, linewidth=1.2, alpha=0.9, label=alias)
     missing = len(zoo.names()) - len(measured)
     words = f" ({missing} rows not measured)" if missing else ""
     axis.set_title(title or f"Does the published order appear? Points should rise to the right{words}")
     axis.set(xlabel="published mAP, AVA v2.1 val (percent)", ylabel=f"mean AP here, {what} (percent)", xlim=(19, 27))
-    axis.margins(y=0.2)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return fig
 
 
@@ -38,14 +38,18 @@ def speed_accuracy(table, title="More accurate rows cost more: which are above a
     panels += [("GFLOP", "GFLOP a clip, backbone (log)")] if "GFLOP" in table else []
     if not panels:
         raise ValueError("nothing was measured yet: make bench-zoo")
-    fig, axes = figure(len(panels), (4.6 * len(panels) + 1, 4.4), sharey=True, squeeze=False)
+    fig, axes = figure(len(panels), (4.2 * len(panels) + 2.4, 4.2), sharey=True, squeeze=False)
     for axis, (column, words) in zip(axes[0], panels, strict=True):
         for row in table[pd.notna(table[column])].to_dict("records"):
-            x, y, colour = row[column], row["published mAP"], MODEL_COLOURS[row["model"]]
-            axis.scatter(x, y, s=3 * row["parameters M"], color=colour, alpha=0.75)
-            axis.annotate(row["model"], (x, y), (0, 9), textcoords="offset points", ha="center", fontsize=7.5)
+            style = dict(color=MODEL_COLOURS[row["model"]], alpha=0.75, label=row["model"])
+            axis.scatter(row[column], row["published mAP"], s=3 * row["parameters M"], **style)
         axis.set(xscale="log", xlabel=words)
-        axis.margins(x=0.3, y=0.15)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(ScalarFormatter())
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.margins(x=0.15, y=0.12)
     axes[0][0].set_ylabel("published mAP, AVA v2.1 val (percent)")
+    shown = {label: handle for axis in axes[0] for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    fig.legend(shown.values(), shown.keys(), loc="outside right center")
     fig.suptitle(title)
     return fig
