@@ -65,6 +65,7 @@ def drawn(entry):
         torch.nn.init.uniform_(norm.weight, 0.3, 0.6)
         torch.nn.init.normal_(norm.running_mean, 0, 0.1)
         torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    torch.nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, 0, 0.2)
     return model.eval()
 
 
