@@ -65,6 +65,7 @@ def _over_space(x, transformed):
 
 
 @cache
+@torch.inference_mode(False)  # they are kept, and serve outside of it too
 def _matrices(n, dtype, device):
     """What takes an axis of n into its tiles (6*tiles,n), padding included, and back (n,6*tiles)."""
     tiles = -(-n // M)
