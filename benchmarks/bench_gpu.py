@@ -2,13 +2,15 @@
 
     python benchmarks/bench_gpu.py [--repeats 5] [--models slowonly_r50 slowfast_r50] [--batch 16] [--steps 10]
 
-Training: whole steps (256x256 crops, three boxes a clip, the published recipe) on noise that lies on the GPU's host, at
+Training: whole steps (256x256 crops, three boxes a clip, the published recipe) on noise that lies on the GPU, at
 --batch and at the largest batch that fits; peak memory per clip from the allocator. Model FLOPs are three times the
-backbone's forward. Inference: latency of one clip of 256x340 with three boxes, as it is and as a CUDA graph. float32 is
-PyTorch's default (TF32 in convolutions, as users get it). Profile: the kernels that take most of a training step.
+backbone's forward. Waiting: what part of training --dataset, from its packed frames, the loader makes the GPU wait.
+Inference: latency of one clip of 256x340 with three boxes, as it is and as a CUDA graph. float32 is PyTorch's default
+(TF32 in convolutions, as users get it). Profile: the kernels that take most of a training step.
 Needs an NVIDIA GPU; says so and leaves with status 1 where there is none.
 """
 
+import os
 import statistics
 import time
 import types
@@ -20,13 +22,14 @@ import torch
 from bench_models import drawn
 from common import compare, parser, record
 
-from avalib import transforms, zoo
+from avalib import batches, dataset, sources, transforms, zoo
 from avalib.models import describe, targets
 from avalib.models.fast import InferenceForm
 from avalib.train import budget, step
 from avalib.train.state import Setup
 
-SPEED_AIM, MEMORY_AIM, LATENCY_AIM = 4, 2, 3
+SPEED_AIM, MEMORY_AIM, LATENCY_AIM, WAITING_AIM = 4, 2, 3, 5
+CACHE_SIDE = 320
 SHARE_AIM = {"slowonly_r50": 40}  # percent of the bfloat16 matrix product
 
 
@@ -35,6 +38,7 @@ def main():
     words.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
     words.add_argument("--batch", type=int, default=16)
     words.add_argument("--steps", type=int, default=10, help="in a measurement")
+    words.add_argument("--dataset", default="mini", help="whose frames are loaded to see how long the GPU waits")
     words.add_argument("--compile", action="store_true", help="torch.compile the backbone in training")
     given = words.parse_args()
     if not torch.cuda.is_available():
@@ -46,6 +50,7 @@ def main():
     for name in given.models:
         rows += training(name, device, rate, given, profiles) + latency(name, device, given)
         torch.cuda.empty_cache()
+    rows.append(waiting(given.models[0], device, given))
     record("gpu", rows, given, matmul_tflop_s=rate, profiles=profiles)
 
 
@@ -176,6 +181,29 @@ def profile(do, count=12):
         }
         for event in kernels[:count]
     ]
+
+
+def waiting(name, device, given, epochs=4):
+    """A row: percent of a training's time that it waits for the loader, once the first epoch has started that."""
+    entry, workers = zoo.get(name), os.cpu_count()
+    recipe = replace(zoo.published_recipe(entry), cache_short_side=CACHE_SIDE, videos_per_gpu=given.batch)
+    layout = sources.prepare(given.dataset)
+    keyframes = dataset.load_keyframes(layout, "train", recipe.person_score, training=True)
+    frames = dataset.open_frames(layout, recipe, [keyframes])
+    order = batches.TrainingBatches(len(keyframes), given.batch, seed=0)
+    loader = dataset.loader(dataset.ClipDataset(keyframes, entry, recipe, frames, training=True), order, workers)
+    setup = Setup(entry, recipe, layout, device, torch.bfloat16, workers, None, channels_last=True)
+    state, waited, took = budget.blank_state(setup), 0.0, 0.0
+    for order.epoch in range(epochs):
+        ended = time.perf_counter()
+        for batch in loader:
+            started = time.perf_counter()
+            step.training_step(state, [batch], setup, lr=0.0)
+            if order.epoch:
+                waited, took = waited + started - ended, took + time.perf_counter() - ended
+            ended = time.perf_counter()
+    note = f"{workers} processes, {loader.clips_per_s:.0f} clips/s"
+    return compare(f"GPU training, {name}, waiting for data", 100 * waited / took, None, "%", WAITING_AIM, note=note)
 
 
 # --- inference --------------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
     python benchmarks/bench_models.py [--repeats 5] [--models slowonly_r50 slowfast_r50] [--height 256 --width 340]
 
 Inference: one clip, three boxes; the logits of both must agree within 1e-4 in float32. Overlapping: clips that share
-three of their four frames, beside the same inference form without sharing. Training: whole steps of the mini's recipe
-on noise. bfloat16 is timed where precision="auto" would take it. Rates are set beside the matrix product's on the same
-machine in the same run: over 100 % is possible, as Winograd's algorithm saves multiplications.
+three of their four frames, beside the same inference form without sharing (the network alone: bench_video.py times
+`detect` whole). Training: whole steps of the mini's recipe on noise. bfloat16 is timed where precision="auto" would
+take it. Rates are set beside the matrix product's on the same machine in the same run: over 100 % is possible, as
+Winograd's algorithm saves multiplications.
 """
 
 import types
@@ -27,7 +28,7 @@ INFERENCE_AIMS = {
     ("slowfast_r50", "float32"): 1.45,
     ("slowfast_r50", "bfloat16"): 2.9,
 }
-TRAINING_AIM, OVERLAP_AIM, ALLOWED = 1.75, 1.5, 1e-4
+TRAINING_AIM, ALLOWED = 1.75, 1e-4
 CPU = torch.device("cpu")
 WHY_NOT = "no bfloat16 on this processor"
 
@@ -65,6 +66,7 @@ def drawn(entry):
         torch.nn.init.uniform_(norm.weight, 0.3, 0.6)
         torch.nn.init.normal_(norm.running_mean, 0, 0.1)
         torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    torch.nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, 0, 0.2)
     return model.eval()
 
 
@@ -117,7 +119,7 @@ def overlapping(name, dtype, given, count=6):
     seconds = alternate({"alone": alone, "shared": shared}, given.repeats)
     what = f"overlapping clips, {name}, {length - 1} of {length} frames shared, {name_of(dtype)}"
     note = f"{count} clips, logits within {far:.0e}"
-    return [compare(what, seconds["shared"], seconds["alone"], "s", OVERLAP_AIM, note=note)]
+    return [compare(what, seconds["shared"], seconds["alone"], "s", note=note)]
 
 
 def training(name, dtypes, given):

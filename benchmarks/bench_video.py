@@ -35,6 +35,7 @@ def main():
     words = parser("video", __doc__)
     words.add_argument("--seconds", type=int, default=60, help="of film")
     words.add_argument("--count", type=int, default=12, help="windows of each kind")
+    words.add_argument("--clips", type=int, default=12, help="that `detect` looks at")
     words.add_argument("--keep", help="folder for the film (reused if it is there)")
     given = words.parse_args()
     torch.set_num_threads(1)
@@ -193,12 +194,12 @@ def from_jpgs(ours, folder, given):
     return rows
 
 
-def overlapping(path, given, clips=12):
+def overlapping(path, given):
     """A row: `detect` where neighbouring clips share three of four frames, beside each clip read and scored alone."""
     torch.manual_seed(0)
     model = weights.build_model("slowonly_r50", None)
     recipe = zoo.published_recipe(model.entry)
-    times = (2 + np.arange(clips) * model.entry.frame_interval / 30).round(6)
+    times = (2 + np.arange(given.clips) * model.entry.frame_interval / 30).round(6)
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.5, 0.9] for t in times], columns=["time_s", "x1", "y1", "x2", "y2"])
     fixed = dict(device="cpu", precision="float32", progress=False)
 
@@ -222,7 +223,7 @@ def overlapping(path, given, clips=12):
     far = np.abs(together() - alone()).max()
     seconds = alternate({"together": together, "alone": alone}, given.repeats, warm=False)
     what = "detect, slowonly_r50, clips that share 3 of 4 frames, each alone"
-    note = f"{clips} clips, scores within {far:.0e}"
+    note = f"{given.clips} clips, scores within {far:.0e}"
     return [compare(what, seconds["together"], seconds["alone"], "s", OVERLAP_AIM, note=note)]
 
 

@@ -28,9 +28,8 @@ def takes(weight, stride):
 def transform(weight):
     """weight (O,C,3,1,1) -> (6,C,O), or (O,C,1,3,3) -> (36,C,O); float64 gives the most exact ones."""
     g = torch.tensor(G, dtype=weight.dtype, device=weight.device)
-    if weight.shape[2] == 3:
-        return torch.einsum("pi,oci->pco", g, weight.flatten(2))
-    return torch.einsum("pi,qj,ocij->pqco", g, g, weight.squeeze(2)).flatten(0, 1)
+    g = g if weight.shape[2] == 3 else torch.kron(g, g)  # (6,3) or (36,9)
+    return (g @ weight.flatten(2).permute(2, 1, 0).flatten(1)).unflatten(1, weight.shape[1::-1])
 
 
 def convolve(x, transformed, bias):
@@ -66,6 +65,7 @@ def _over_space(x, transformed):
 
 
 @cache
+@torch.inference_mode(False)  # they are kept, and serve outside of it too
 def _matrices(n, dtype, device):
     """What takes an axis of n into its tiles (6*tiles,n), padding included, and back (n,6*tiles)."""
     tiles = -(-n // M)
