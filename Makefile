@@ -52,9 +52,9 @@ $(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb
 $(FOLDER)/notebooks/04_evaluate.ipynb: $(FOLDER)/notebooks/03_train.ipynb
 $(FOLDER)/notebooks/05_visualise.ipynb: $(FOLDER)/notebooks/04_evaluate.ipynb
 
-zoo: MINUTES := 5
+zoo: MINUTES := 7
 zoo: ZOO := outputs/runs/$(DATASET)/zoo$(if $(filter published,$(CHECKPOINT)),-published)
-zoo: $(BIN)/.installed  ## every row: trained MINUTES (5), scored, drawn, compared: notebook 06; goes on where it was
+zoo: $(BIN)/.installed  ## every row: trained MINUTES (7), scored, drawn, compared: notebook 06; goes on where it was
 	@mkdir -p $(ZOO)
 	$(BIN)/papermill notebooks/06_zoo.ipynb $(ZOO)/06_zoo.failed.ipynb -p dataset $(DATASET) -p minutes $(MINUTES) \
 	  -y 'models: [$(subst $(space),$(comma),$(strip $(ROWS)))]' $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT)) \

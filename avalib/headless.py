@@ -3,16 +3,19 @@
 Every notebook runs in a process of its own (papermill's kernel), those of a row one after the other; rows one at a time
 on a CPU, and as many at once as there are GPUs. What is done is not done again unless something that it reads has
 changed (told by hashes: its parameters, its code, the annotations, the checkpoint) or what it makes is gone.
+
+From random weights the OmniSource rows are the networks of the Kinetics-400 rows: trained once, the run is both rows'.
 """
 
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from queue import SimpleQueue
@@ -181,6 +184,34 @@ def execute(row, notebook, source, device):
     return ""
 
 
+def originals(rows):
+    """{name of a row: the earlier row of the same seed whose training from random weights is the same}."""
+    found = {}
+    for i, row in enumerate(rows):
+        for other in rows[:i]:
+            alike = replace(row, model=other.model) == other and other.name not in found
+            given = row.more.get("03_train", {}).get("checkpoint") or "random"
+            if alike and not row.checkpoint and given == "random":
+                if zoo.same_from_scratch(zoo.get(row.model), zoo.get(other.model), row.dataset):
+                    found[row.name] = other
+    return found
+
+
+def take_over(row, first):
+    """Copy the training of another row, but for what it would go on from. -> what went wrong, in words, or ""."""
+    if not all((first.folder / name).exists() for name in MAKES["03_train"]):
+        return f"{first.name}, whose run this is, has not been trained"
+    if (row.folder / "train").exists():
+        run.put_aside(row.folder / "train")
+    ignore = shutil.ignore_patterns("last.pth", "final.pth")
+    shutil.copytree(first.folder / "train", row.folder / "train", ignore=ignore)
+    path = row.folder / "train" / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"run_of": first.name}, indent=1) + "\n")
+    (row.folder / "notebooks").mkdir(exist_ok=True)
+    shutil.copy(first.folder / "notebooks" / "03_train.ipynb", row.folder / "notebooks")
+    return ""
+
+
 def _plain_text(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
 
@@ -206,6 +237,7 @@ class Zoo:
         self.sources = {name: Path(notebooks) / f"{name}.ipynb" for name in MAKES}
         self.free, self.lock, self.stopping = SimpleQueue(), threading.Lock(), threading.Event()
         self.at_once, self.done = len(on), []
+        self.original = originals(self.rows)
         for device in on:
             self.free.put(device)
 
@@ -215,7 +247,7 @@ class Zoo:
         for row in self.rows:
             before = ""
             for notebook in row.notebooks():
-                reason = why(row, notebook, inputs(row, notebook, self.layout, self.sources[notebook]))
+                reason = why(row, notebook, self._inputs(row, notebook))
                 before = before or reason
                 told.append({"row": row.name, "notebook": notebook, "to do": reason or (before and "if need be")})
         return told
@@ -227,7 +259,7 @@ class Zoo:
         """
         total = sum(len(row.notebooks()) for row in self.rows)
         with tqdm(total=total, desc="zoo", unit="notebook") as bar, ThreadPoolExecutor(self.at_once) as pool:
-            waiting = [pool.submit(self._row, row, bar) for row in self.rows]
+            waiting = [pool.submit(self._rows, row, bar) for row in self.rows if row.name not in self.original]
             try:
                 for future in as_completed(waiting):
                     future.result()
@@ -248,6 +280,21 @@ class Zoo:
         order = {row.name: i for i, row in enumerate(self.rows)}
         return sorted(self.done, key=lambda entry: (order[entry["row"]], entry["notebook"]))
 
+    def _inputs(self, row, notebook):
+        found = inputs(row, notebook, self.layout, self.sources[notebook])
+        if notebook == "03_train" and row.name in self.original:
+            first = self.original[row.name]
+            path = first.folder / "train" / "best.pth"
+            found["files"][f"best.pth of {first.name}"] = run.sha256(path) if path.exists() else None
+        return found
+
+    def _rows(self, row, bar):
+        """A row, then those whose training it is."""
+        self._row(row, bar)
+        for other in self.rows:
+            if self.original.get(other.name) == row:
+                self._row(other, bar)
+
     def _row(self, row, bar):
         device, ended = self.free.get(), ""
         for notebook in row.notebooks():
@@ -262,13 +309,14 @@ class Zoo:
         self.free.put(device)
 
     def _notebook(self, row, notebook, device):
-        source, started = self.sources[notebook], time.time()
-        found = inputs(row, notebook, self.layout, source)
+        source, started, found = self.sources[notebook], time.time(), self._inputs(row, notebook)
+        first = self.original.get(row.name) if notebook == "03_train" else None
         entry = {"row": row.name, "notebook": notebook, "why": why(row, notebook, found)}
         if not entry["why"]:
             return entry | {"status": "done before", "file": str(row.folder / "notebooks" / f"{notebook}.ipynb")}
         record_path(row, notebook).unlink(missing_ok=True)
-        error = execute(row, notebook, source, device)
+        error = take_over(row, first) if first else execute(row, notebook, source, device)
+        entry["why"] += f"; from random weights it is the run of {first.name}" if first else ""
         if not error:
             record_path(row, notebook).write_text(json.dumps(found, indent=1) + "\n")
         status = "done" if not error else "stopped" if self.stopping.is_set() else "failed"

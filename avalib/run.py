@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -143,6 +144,14 @@ def public_path(path):
     if not path.is_absolute():
         return path.as_posix()
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
+
+
+def put_aside(folder):
+    """Give a folder another name, the first free one of folder.1, folder.2, …; -> its path."""
+    number = next(i for i in range(1, 10_000) if not folder.with_name(f"{folder.name}.{i}").exists())
+    kept = folder.with_name(f"{folder.name}.{number}")
+    shutil.move(folder, kept)
+    return kept
 
 
 def sha256(path):

@@ -42,6 +42,8 @@ def gather(folders, name=None, label="", note=""):
         raise ValueError(f"one result is of one row and data set; these folders are of {sorted(kinds)}")
     ((model, dataset),) = kinds
     head = {"schema": SCHEMA, "name": name or f"{dataset}_{model}", "model": model, "dataset": dataset}
+    others = dict.fromkeys(r["train"]["run_of"] for r in runs if r["train"] and "run_of" in r["train"])
+    note = " ".join([note, *(f"From random weights this is the run of {name}." for name in others)]).strip()
     return head | {"label": label, "note": note, "runs": runs}
 
 

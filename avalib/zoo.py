@@ -400,6 +400,19 @@ def recipe(entry, dataset):
     return RECIPES["published" if dataset.startswith("ava") else "mini"](entry)
 
 
+# What two rows of one network may differ in: their names, what they start from and how AVA was trained.
+APART = {
+    "alias", "name", "pretrained", "published_mAP", "published_gpus", "videos_per_gpu", "lr", "lr_for_gpus",
+    "checkpoint_url", "checkpoint_sha256", "log_url", "json_url", "pretrained_url", "pretrained_sha256",
+}  # fmt: skip
+
+
+def same_from_scratch(a, b, dataset):
+    """Whether training on a data set is the same for two entries: one network, one recipe, random weights."""
+    ours, theirs = recipe(a, dataset), recipe(b, dataset)
+    return not difference(a, b).keys() - APART and ours == theirs and ours.initial == "random"
+
+
 def names():
     """The seven aliases, in the published table's order."""
     return [entry.alias for entry in ENTRIES]

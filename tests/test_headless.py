@@ -162,3 +162,21 @@ def test_rows_and_their_folders():
 def test_what_cannot_be_run_is_told(given, error, words):
     with pytest.raises(error, match=words):
         headless.rows(**given)
+
+
+def test_rows_that_are_one_run_from_random_weights_are_trained_once(toys, tiny):
+    names = ["slowonly_r50", "slowonly_omnisource_r50"]
+    first = zoo(toys, tiny, names)
+    assert set(statuses(first.run()).values()) == {"done"}
+    assert {name: row.name for name, row in first.original.items()} == {"slowonly_omnisource_r50": "slowonly_r50"}
+    row = first.rows[1]
+    assert (row.folder / "evaluate" / "detections.csv").read_text() == "slowonly_r50 0"
+    assert json.loads((row.folder / "train" / "run.json").read_text()) == {"run_of": "slowonly_r50"}
+    assert set(statuses(zoo(toys, tiny, names).run()).values()) == {"done before"}
+    (first.original[row.name].folder / "train" / "best.pth").write_text("another")
+    found = statuses(zoo(toys, tiny, names).run())
+    assert found["slowonly_r50", "03"] == "done before" and found["slowonly_omnisource_r50", "03"] == "done"
+    assert (row.folder / "evaluate" / "detections.csv").read_text() == "another"
+    assert (row.folder.parent / row.folder.name / "train.1").exists()  # what was there is kept
+    alone = zoo(toys, tiny, names, more={"03_train": {"checkpoint": "pretrained"}})
+    assert not alone.original and not zoo(toys, tiny, names, checkpoint="best").original

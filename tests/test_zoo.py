@@ -110,3 +110,10 @@ def test_a_recipe_with_other_numbers():
     assert zoo.customise(base, videos_per_gpu=3).videos_per_gpu == 3
     with pytest.raises(TypeError, match="a recipe has no epoch; it has .*epochs"):
         zoo.customise(base, epoch=3)
+
+
+def test_rows_that_are_the_same_from_random_weights():
+    pairs = [(a.alias, b.alias) for i, a in enumerate(zoo.ENTRIES) for b in zoo.ENTRIES[:i]
+             if zoo.same_from_scratch(a, b, "mini")]  # fmt: skip
+    assert pairs == [("slowonly_omnisource_r50", "slowonly_r50"), ("slowonly_omnisource_r101", "slowonly_r101")]
+    assert not zoo.same_from_scratch(zoo.ENTRIES[0], zoo.ENTRIES[1], "ava2.1")  # they start from other weights there

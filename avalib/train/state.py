@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 import signal
 import threading
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from avalib import annotations, zoo
+from avalib import annotations, run, zoo
 from avalib.history import Log
 from avalib.parallel import ALONE
 
@@ -190,7 +189,7 @@ def read(output_dir, setup, world=ALONE):
         changed = {"clips a step": (saved["clips_per_step"], setup.clips_per_step(world))}
     if not changed:
         return saved
-    kept = _put_aside(path.parent)
+    kept = run.put_aside(path.parent)
     print(f"{path.parent} held another run; it is kept as {kept.name}. Different (then, now): {changed}")
     return None
 
@@ -203,13 +202,6 @@ def begun_epochs(output_dir, setup):
     begun = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
     recipe = dataclasses.replace(setup.recipe, epochs=begun["recipe"]["epochs"])
     return recipe.epochs if dataclasses.replace(setup, recipe=recipe).fingerprint() == begun else None
-
-
-def _put_aside(folder):
-    number = next(i for i in range(1, 10_000) if not folder.with_name(f"{folder.name}.{i}").exists())
-    kept = folder.with_name(f"{folder.name}.{number}")
-    shutil.move(folder, kept)
-    return kept
 
 
 def _flat(tree, prefix=""):
