@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from avalib import actions, annotations, boxes, mini, video
-from avalib.mini import annotate, bodies, motions, produce
+from avalib.mini import annotate, bodies, motions, produce, scenes
 
 BOX = ["x1", "y1", "x2", "y2"]
 SPLITS = ("train", "val")
@@ -91,6 +91,12 @@ def test_names_rates_and_containers_vary():
     assert [s.suffix for s in specs].count(".mkv") == 1
     assert all(20 <= s.n_frames / s.fps <= 60 for size in ("mini", "large") for s in mini.videos(size))
     assert not {s.video_id for s in specs} & {s.video_id for s in mini.videos("mini", seed=1)}
+
+
+def test_a_size_may_have_one_kind_of_shot_only():
+    specs = mini.videos("falls")
+    assert {kind for s in specs for kind in s.kinds} == {"falls"} and len(specs[0].kinds) > 4
+    assert {kind for s in mini.videos("mini") for kind in s.kinds} == set(scenes.KINDS)
 
 
 # --- the same again, and going on -------------------------------------------------------------------------------------

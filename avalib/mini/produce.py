@@ -36,17 +36,19 @@ _BYTES_PER_SECOND = 100_000  # of video, generously; for the check of free space
 
 @dataclass(frozen=True)
 class Size:
-    """How many videos, and how long the shortest and the longest are, in seconds."""
+    """How many videos, how long in seconds (shortest, longest), and of which of scenes.KINDS (none: all)."""
 
     train: int
     val: int
     seconds: tuple[float, float]
+    kinds: tuple[str, ...] = ()
 
 
 SIZES = {
     "tiny": Size(2, 1, (6.5, 8)),
     "mini": Size(31, 12, (28, 42)),
     "large": Size(240, 60, (40, 60)),
+    "falls": Size(16, 6, (28, 42), ("falls",)),  # an experiment: falling and getting up, the same frames backwards
 }
 
 
@@ -73,7 +75,7 @@ def videos(size="mini", seed=0):
         raise ValueError(f"size {size!r}: there are {', '.join(SIZES)}")
     found = []
     for s, split in enumerate(SPLITS):
-        dealt = scenes.deal(np.random.default_rng((seed, zlib.crc32(size.encode()), s)))
+        dealt = scenes.deal(np.random.default_rng((seed, zlib.crc32(size.encode()), s)), SIZES[size].kinds)
         for i in range(getattr(SIZES[size], split)):
             key = (seed, zlib.crc32(size.encode()), s, i)
             rng = np.random.default_rng(key)

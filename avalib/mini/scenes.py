@@ -37,14 +37,18 @@ _PAIRS = {"talk": roles.talk, "brawl": roles.brawl, "meet": roles.meet}
 _WIDTH = 640
 
 
-def deal(rng):
-    """Yield kinds of shots without end, evenly: after any number of them each has come about as often as KINDS says."""
-    shares = np.array([kind[0] for kind in KINDS.values()])
+def deal(rng, kinds=()):
+    """Yield kinds of shots without end, evenly: after any number of them each has come about as often as KINDS says.
+
+    kinds: only these; all if there are none.
+    """
+    kinds = kinds or tuple(KINDS)
+    shares = np.array([KINDS[kind][0] for kind in kinds])
     owed = rng.uniform(0, 1, len(shares)) * shares
     while True:
         owed += shares / shares.sum()
         owed[next_one := int(np.argmax(owed + rng.uniform(0, 0.1, len(owed))))] -= 1
-        yield list(KINDS)[next_one]
+        yield kinds[next_one]
 
 
 def shot(rng, kind, cast, seconds):
