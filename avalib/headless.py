@@ -264,7 +264,9 @@ class Zoo:
                 for future in as_completed(waiting):
                     future.result()
             except BaseException:
-                self.stop()
+                while not all(future.done() for future in waiting):  # again, for a kernel that was only starting
+                    self.stop()
+                    time.sleep(2)
                 raise
         return self.summary
 

@@ -80,7 +80,7 @@ def write(rows, path):
         del row["hardware"]
     device, threads = rows[0]["device"], rows[0]["threads"]
     words = scoreboard.hardware_words(hardware)
-    machine = words if device != "cpu" else f"{hardware['processor']}, {threads} threads"
+    machine = words if device != "cpu" else f"{hardware['processor']}, {threads} thread{'s' * (threads != 1)}"
     found = {
         "machine": machine, "clip": f"{HEIGHT}x{WIDTH}, {BOXES} boxes, float32", "rows": rows, "hardware": hardware,
         "versions": run.versions(), "git": run.git_state(),

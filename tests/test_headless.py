@@ -1,6 +1,8 @@
 """Rows and seeds through papermill: what is done stays, what fails is told, what is interrupted goes on."""
 
 import json
+import os
+import signal
 import threading
 import time
 
@@ -95,14 +97,16 @@ def test_interrupted_it_stops_and_goes_on(toys, tiny):
     wait = toys.parent / "runs" / "wait-slowonly_r50"
     wait.touch()
     running = zoo(toys, tiny, ["slowonly_r50"])
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    end = time.time() + 60
-    while not (running.rows[0].folder / "waiting").exists() and time.time() < end:
-        time.sleep(0.05)
-    running.stop()
-    thread.join(30)
-    assert not thread.is_alive() and not headless.Kernel.alive
+
+    def interrupt():
+        while not (running.rows[0].folder / "waiting").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        running.run()
+    assert not headless.Kernel.alive
     assert statuses(running.summary)["slowonly_r50", "03"] == "stopped"
     wait.unlink()
     again = zoo(toys, tiny, ["slowonly_r50"], more={})
