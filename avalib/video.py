@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from avalib.numbering import ava_numbering, within
@@ -114,6 +115,7 @@ class Video:
         """strict: the decoder refuses damaged pictures instead of painting over the damage (AVI's decoders can't)."""
         self._container = open_container(self.path)
         self._stream = self._container.streams.video[0]
+        self._to_rgb = VideoReformatter()  # one for all frames: to set one up takes longer than to use it
         context, self._seekable = self._stream.codec_context, self._container.format.name != "avi"
         context.thread_count, context.thread_type = threads, "AUTO"
         if strict and self._seekable:
@@ -330,7 +332,8 @@ class Video:
         return None
 
     def _array(self, frame):
-        array = frame.to_ndarray(format="rgb24", src_colorspace="ITU601", **(self._size or {}))
+        size = self._size or {}
+        array = self._to_rgb.reformat(frame, format="rgb24", src_colorspace="ITU601", **size).to_ndarray()
         return np.ascontiguousarray(np.rot90(array, self.rotation // 90)) if self.rotation else array
 
     def close(self):

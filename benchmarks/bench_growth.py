@@ -3,7 +3,7 @@
     python benchmarks/bench_growth.py [--repeats 3] [--figure outputs/figures/bench_growth.png]
 
 Every point is a fresh process. clips: `detect` at so many times of one film; people: one clip of 256x340 with so many
-boxes, SlowOnly R50; video length: `detect` at eight times of a film so long; classes: the evaluator on 600 keyframes
+boxes, SlowOnly R50; video length: `detect` at eight times of a film so long; classes: the evaluator on 3,000 keyframes
 with three people and so many classes. Time grows by an exponent, told from the two largest sizes; above 1.1 is worse
 than linear, and a defect.
 """
@@ -114,7 +114,7 @@ def people(size, folder):
     return torch.inference_mode()(lambda: form(clip, rois))
 
 
-def classes(size, folder, keyframes=600, people=3):
+def classes(size, folder, keyframes=3000, people=3):
     import avalib
 
     rng = np.random.default_rng(0)
