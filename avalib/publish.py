@@ -37,7 +37,8 @@ def publish(folders, into="outputs", name=None, label="", note="", readme="READM
     recorded ones, and partial coverage without a label; nothing is written then.
     """
     into, folders = Path(into), [Path(folder) for folder in folders]
-    if changed := [path for path in run.changed_files() if not path.startswith(f"{into.as_posix()}/")]:
+    own = f"{into.as_posix()}/", Path(readme).as_posix()  # what an earlier call has written
+    if changed := [path for path in run.changed_files() if not path.startswith(own)]:
         raise Refused(f"{len(changed)} changed files are not committed: {', '.join(changed[:5])}; commit them first")
     zoos = [folder for folder in folders if (folder / "06_zoo.ipynb").exists() or (folder / "zoo.json").exists()]
     rows = [f for f in folders if f not in zoos] + [f for zoo in zoos for f in rows_of(zoo)]

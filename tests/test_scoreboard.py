@@ -37,11 +37,9 @@ def test_the_committed_tables_are_the_results():
     assert between == scoreboard.readme_table(RESULTS)
 
 
-def test_the_numbers_of_the_first_two_runs_are_kept():
+def test_the_number_of_the_first_run_is_kept():
     by = {r["name"]: scoreboard.mAPs(r)[0] for r in RESULTS}
-    assert round(by["mini_slowonly_r50_demo_bfloat16"], 2) == 39.84
-    assert round(by["mini_slowonly_r50_demo_float32"], 2) == 22.15
-    assert round(by["mini_slowonly_r50_ordered"], 2) == 22.31 and round(by["mini_slowonly_r50_shuffled"], 2) == 23.01
+    assert round(by["mini_slowonly_r50_demo_bfloat16"], 2) == 39.84  # its record was written before there was a schema
 
 
 @pytest.mark.parametrize(
