@@ -22,7 +22,7 @@ DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 BENCHES := models zoo video eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-browser lab lint bench bench-gpu bench-table $(BENCHES:%=bench-%)
+.PHONY: help install demo zoo grid test test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets

@@ -93,13 +93,22 @@ def test_a_failed_row_keeps_its_traceback_the_others_go_on_and_the_next_call_doe
     assert all((status == "done") == (row == "slowonly_r50") for (row, _), status in again.items())
 
 
-def test_interrupted_it_stops_and_goes_on(toys, tiny):
+@pytest.fixture
+def ctrl_c():
+    """SIGINT as in a terminal, also where the tests run in the background, whose processes a shell lets ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_interrupted_it_stops_and_goes_on(toys, tiny, ctrl_c):
     wait = toys.parent / "runs" / "wait-slowonly_r50"
     wait.touch()
     running = zoo(toys, tiny, ["slowonly_r50"])
 
     def interrupt():
-        while not (running.rows[0].folder / "waiting").exists():
+        end = time.time() + 120
+        while not (running.rows[0].folder / "waiting").exists() and time.time() < end:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGINT)
 

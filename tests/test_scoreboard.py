@@ -15,10 +15,11 @@ RESULTS = scoreboard.load(ROOT / "outputs" / "results")
 def result(model, mAPs, dataset="mini", checkpoint="best", share=1.0, aps=None, label=""):
     """A result with a run for each mAP (0..1); aps: the AP of every action that needs time, a run each."""
     base = copy.deepcopy(next(r for r in RESULTS if r["runs"][0]["per_class"]))
-    (run,) = base["runs"]
+    run = base["runs"][0]
     runs = []
     for seed, mAP in enumerate(mAPs):
         one = copy.deepcopy(run) | {"seed": seed}
+        one["train"] |= {"changed": {"epochs": [9, 4]}}
         one["evaluate"] |= {"mAP": mAP, "model": model, "coverage": {"keyframes": 10, "share": share}}
         one["evaluate"]["parameters"] |= {"dataset": dataset, "checkpoint": checkpoint}
         for row in one["per_class"]:
