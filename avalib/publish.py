@@ -9,6 +9,7 @@ import gzip
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,11 @@ def publish(folders, into="outputs", name=None, label="", note="", readme="READM
     """
     into, folders = Path(into), [Path(folder) for folder in folders]
     own = f"{into.as_posix()}/", Path(readme).as_posix()  # what an earlier call has written
-    if changed := [path for path in run.changed_files() if not path.startswith(own)]:
+    try:
+        changed = [path for path in run.changed_files() if not path.startswith(own)]
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise Refused(f"git does not say whether everything is committed: {error}; run it inside of a clone") from error
+    if changed:
         raise Refused(f"{len(changed)} changed files are not committed: {', '.join(changed[:5])}; commit them first")
     zoos = [folder for folder in folders if (folder / "06_zoo.ipynb").exists() or (folder / "zoo.json").exists()]
     rows = [f for f in folders if f not in zoos] + [f for zoo in zoos for f in rows_of(zoo)]

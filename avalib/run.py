@@ -170,11 +170,11 @@ def git_state():
 
 
 def changed_files():
-    """Files of the repository around the current folder that differ from the last commit or are not in it."""
-    try:
-        return [line.split(maxsplit=1)[1] for line in _git("status", "--porcelain", "-uall").splitlines()]
-    except (OSError, subprocess.CalledProcessError):
-        return []
+    """Files of the repository around the current folder that differ from the last commit or are not in it.
+
+    Raises OSError or subprocess.CalledProcessError where there is no git or no repository.
+    """
+    return [line.split(maxsplit=1)[1] for line in _git("status", "--porcelain", "-uall").splitlines()]
 
 
 def _git(*words):

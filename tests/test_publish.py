@@ -8,6 +8,7 @@ import pytest
 
 from avalib import annotations, metrics, publish, run, scoreboard, zoo
 
+REAL_CHANGED_FILES = run.changed_files
 CLEAN = {"commit": "0" * 40, "dirty": False}
 
 
@@ -115,6 +116,10 @@ def test_what_is_not_whole_is_refused(tiny, place, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(run, "changed_files", lambda: ["avalib/run.py"])
         refused("1 changed files are not committed: avalib/run.py")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "changed_files", REAL_CHANGED_FILES)
+        patch.chdir("/")
+        refused("git does not say whether everything is committed")
     change(train, git=CLEAN | {"dirty": True})
     refused("train/run.json: made with changes")
     change(train, git=None)
