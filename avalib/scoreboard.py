@@ -276,11 +276,12 @@ def order(results, action_ids=mini.TIME_ACTIONS):
     """Whether the published order appears on some actions: DataFrame question, better, worse, published (difference
     in points of mAP), found (difference of the mean AP over these actions), noise, appears.
 
-    noise: twice the standard deviation of a difference of two such means, pooled from the rows with several seeds;
-    a difference within it is "can't tell", as is one where no row has several seeds.
+    noise: twice the standard deviation of a difference of two such means, pooled from the rows with several seeds (runs
+    that are another row's count once); a difference within it is "can't tell", as is one where no row has several.
     """
     values = {result["model"]: on_actions(result, action_ids) for result in results}
-    several = [v for v in values.values() if len(v) > 1]
+    own = [r for r in results if not any("run_of" in (one["train"] or {}) for one in r["runs"])]
+    several = [v for v in (values[r["model"]] for r in own) if len(v) > 1]
     freedom = sum(len(v) - 1 for v in several)
     variance = sum((len(v) - 1) * statistics.variance(v) for v in several) / freedom if several else None
     rows = []

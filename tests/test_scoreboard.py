@@ -107,6 +107,11 @@ def test_whether_the_published_order_appears():
     assert found.loc["slowfast over slowonly", "found"] == 19.0  # 30 against 11
     assert found.loc["slowfast over slowonly", "noise"] == 2.3  # 2 x 1.0 x sqrt(1/1 + 1/3)
     assert set(scoreboard.order(rows[1:]).appears) == {"can't tell", "not measured"}, "one seed each tells nothing"
+    shared = result("slowonly_omnisource_r50", [0.2] * 2, aps=[0.10, 0.40])
+    for one in shared["runs"]:
+        one["train"]["run_of"] = "slowonly_r50"
+    again = scoreboard.order([*rows, shared]).set_index("question")
+    assert again.loc["slowfast over slowonly", "noise"] == 2.3, "another row's runs count once"
     for _, better, worse in scoreboard.pairs():
         assert better.published_mAP > worse.published_mAP
 
