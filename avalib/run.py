@@ -161,10 +161,13 @@ def sha256(path):
 
 
 def git_state():
-    """{"commit": …, "dirty": bool} of the repository around the current folder; None outside of one."""
+    """{"commit": …, "dirty": bool} of the repository around the current folder; None outside of one.
+
+    Records under outputs/ don't make it dirty: a benchmark that has written its own changes no code for the next.
+    """
     try:
         commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", ":/", ":(top,exclude)outputs"))}
     except (OSError, subprocess.CalledProcessError):
         return None
 

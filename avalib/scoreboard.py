@@ -91,14 +91,16 @@ def _fields(found, wanted, where):
 
 
 def load(folder=RESULTS):
-    """Every result in a folder, checked, in the zoo's order and then by name."""
+    """Every result in a folder, checked: the zoo's order, AVA before the mini before other data sets, then by name."""
     results = []
     for path in sorted(Path(folder).glob("*.json")):
         results.append(json.loads(path.read_text()))
         check(results[-1], path.name)
         if results[-1]["name"] != path.stem:
             raise ValueError(f"{path.name}: holds the result {results[-1]['name']!r}")
-    return sorted(results, key=lambda r: (zoo.names().index(r["model"]), r["name"]))
+    sets = ("ava2.1", "ava2.2", "mini")
+    rank = {name: i for i, name in enumerate(sets)}
+    return sorted(results, key=lambda r: (zoo.names().index(r["model"]), rank.get(r["dataset"], len(sets)), r["name"]))
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

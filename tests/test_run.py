@@ -1,4 +1,5 @@
 import json
+import subprocess
 
 import pytest
 
@@ -55,6 +56,19 @@ def test_the_record_holds_what_is_needed_and_no_machine_path(tmp_path, monkeypat
     assert written["parameters"] == {"checkpoint": "best.pth", "n": 1} and written["mAP"] == 0.5
     assert written["hashes"] == {"data.csv": run.sha256(data)}
     assert {"git", "versions", "hardware", "wall_s", "peak_memory_GB", "date"} <= set(written)
+
+
+def test_code_makes_a_state_dirty_and_records_do_not(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")  # a kernel may run here
+    assert run.git_state() is None
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "bench.json").write_text("{}")
+    assert run.git_state()["dirty"] is False
+    (tmp_path / "code.py").write_text("")
+    assert run.git_state()["dirty"] is True
 
 
 def test_the_line_in_a_figures_corner(tmp_path, monkeypatch):

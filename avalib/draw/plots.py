@@ -50,6 +50,13 @@ def figure(columns, size, **options):
     return plt.subplots(1, columns, figsize=size, layout="constrained", **options)
 
 
+def legend_below(fig, handles):
+    """A legend under a figure's axes and above the line that names the run."""
+    line = 14 / 72 / fig.get_figheight()
+    fig.get_layout_engine().set(rect=(0, line, 1, 1 - line))
+    fig.legend(handles=handles, loc="outside lower center", ncols=4, borderaxespad=1.8)
+
+
 @styled
 def training_curves(log, title="Training: the loss falls, the validation mAP rises"):
     """Loss and learning rate by iteration, validation mAP@0.5 by epoch.
@@ -166,7 +173,7 @@ def per_class_bars(report, baseline=None, title=None):
     right.set(xlabel="boxes to find (log scale)", xscale="log")
     right.tick_params(axis="y", labelleft=False, length=0)
     right.set_xlim(1, 1.6 * table["ground_truth"].max())
-    fig.legend(handles=handles, loc="outside lower center", ncols=4)
+    legend_below(fig, handles)
     beyond = ": bars should reach beyond the marks" if baseline is not None else ""
     missing = f" ({absent} actions without boxes left out)" if absent else ""
     fig.suptitle(title or f"What is recognised, and how often it occurs{beyond}{missing}")

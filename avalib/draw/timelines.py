@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from avalib import actions
 from avalib.draw.colours import GROUP_COLOURS, GROUP_WORDS, person_colour
 from avalib.draw.people import BOX, by_time
-from avalib.draw.plots import styled
+from avalib.draw.plots import legend_below, styled
 
 SEGMENTS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
 
@@ -151,4 +151,4 @@ def _title(fig, axis, title, runs, drawn, lines, groups):
     handles = [plt.Rectangle((0, 0), 1, 1, color=GROUP_COLOURS[g], label=GROUP_WORDS[g]) for g in GROUP_COLOURS
                if g in found]  # fmt: skip
     if handles:
-        fig.legend(handles=handles, loc="outside lower center", ncols=3)
+        legend_below(fig, handles)
