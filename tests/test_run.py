@@ -63,7 +63,7 @@ def test_code_makes_a_state_dirty_and_records_do_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "notebooks")  # a kernel may run here
     assert run.git_state() is None
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, cwd=tmp_path)
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "bench.json").write_text("{}")
     assert run.git_state()["dirty"] is False
