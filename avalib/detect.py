@@ -74,6 +74,7 @@ def detect(
 def load(model, checkpoint, device="auto", precision="auto", mirror=None, progress=True):
     """(Detector on its device, short side, {action_id: name}, device, dtype), by what the checkpoint says of itself."""
     device = infer.choose_device(device)
+    infer.keep_memory(device)
     if not isinstance(model, Detector):
         model = infer.weights.build_model(model, checkpoint, mirror=mirror, progress=progress, verbose=progress)
     meta = model.meta or infer.weights.Meta()

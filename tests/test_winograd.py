@@ -24,6 +24,26 @@ def test_it_is_the_convolution(shape, kernel):
     assert found.permute(0, 2, 3, 4, 1).is_contiguous()  # channels last, as what follows wants it
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 4, 8, 8), (2, 7, 8, 5, 6), (3, 4, 1, 2, 9), (2, 2, 2, 3, 1)], ids=str)
+def test_its_gradients_in_training_are_the_convolutions(shape):
+    x, weight, _ = given(shape, (3, 1, 1))
+    grad = torch.randn(shape[0], 5, *shape[2:], dtype=x.dtype)  # not channels last
+    found, expected = [], []
+    for do, into in ((winograd.AlongTime.apply, found), (lambda x, w: F.conv3d(x, w, padding=(1, 0, 0)), expected)):
+        a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        y = do(a, b)
+        y.backward(grad)
+        into += [y.detach(), a.grad, b.grad]
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape and (one - other).abs().max() < 1e-12
+
+
+def test_gradients_that_nobody_wants_are_not_computed():
+    x, weight, _ = given((1, 3, 4, 2, 2), (3, 1, 1))
+    winograd.AlongTime.apply(x, weight.requires_grad_()).sum().backward()
+    assert x.grad is None and weight.grad is not None
+
+
 @pytest.mark.parametrize("kernel, allowed", [((3, 1, 1), 1e-5), ((1, 3, 3), 5e-5)], ids=str)
 def test_float32_stays_near(kernel, allowed):
     x, weight, bias = given((1, 64, 4, 8, 12), kernel)

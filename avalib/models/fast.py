@@ -31,7 +31,7 @@ class FoldedConv(nn.Module):
         weight = conv.weight.detach().cpu().double() * scale.view(-1, 1, 1, 1, 1)
         bias = b - mean * scale
         self.minimal = minimal and winograd.takes(weight, conv.stride)
-        weight = winograd.transform(weight) if self.minimal else weight
+        weight = winograd.transform(weight).contiguous() if self.minimal else weight
         self.register_buffer("weight", weight.to(conv.weight))
         self.register_buffer("bias", bias.to(conv.weight))
         self.convolve = convolve if as_2d else F.conv3d

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from avalib.models import winograd
+
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 SPATIAL_STRIDES = (1, 2, 2, 1)  # stage 4 keeps stride 16, undilated; the Kinetics recognisers use 1,2,2,2
 EXPANSION = 4
@@ -42,12 +44,19 @@ def convolve(x, weight, bias, stride, padding):
 
 
 class Conv(nn.Conv3d):
-    """nn.Conv3d without a bias, padded to keep the size at stride 1; same parameters, faster arithmetic."""
+    """nn.Conv3d without a bias, padded to keep the size at stride 1; same parameters, faster arithmetic.
+
+    minimal: in training, by Winograd's algorithm; train.step.apply_options sets it where that is faster.
+    """
+
+    minimal = False
 
     def __init__(self, in_channels, out_channels, kernel, stride=(1, 1, 1)):
         super().__init__(in_channels, out_channels, kernel, stride, tuple(k // 2 for k in kernel), bias=False)
 
     def forward(self, x):
+        if self.minimal and self.training:
+            return winograd.AlongTime.apply(x, self.weight)
         return convolve(x, self.weight, self.bias, self.stride, self.padding)
 
 

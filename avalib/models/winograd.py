@@ -10,6 +10,7 @@ Source: arXiv:1509.09308, F(4,3) with the points 0, 1, -1, 2, -2.
 from functools import cache
 
 import torch
+from torch.autograd.function import once_differentiable
 
 M, A = 4, 6  # outputs and inputs of a tile
 B_T = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0),
@@ -25,20 +26,59 @@ def takes(weight, stride):
     return weight.shape[2:] in ((3, 1, 1), (1, 3, 3)) and set(stride) == {1} and min(weight.shape[:2]) >= WIDE
 
 
-def transform(weight):
-    """weight (O,C,3,1,1) -> (6,C,O), or (O,C,1,3,3) -> (36,C,O); float64 gives the most exact ones."""
+def transform(weight, backward=False):
+    """weight (O,C,3,1,1) -> (6,C,O), or (O,C,1,3,3) -> (36,C,O); float64 gives the most exact ones.
+
+    backward: -> (6,O,C) or (36,O,C), with which `convolve` takes the gradient of the outputs to that of the inputs.
+    """
     g = torch.tensor(G, dtype=weight.dtype, device=weight.device)
     g = g if weight.shape[2] == 3 else torch.kron(g, g)  # (6,3) or (36,9)
-    return (g @ weight.flatten(2).permute(2, 1, 0).flatten(1)).unflatten(1, weight.shape[1::-1])
+    found = (g.flip(1) if backward else g) @ weight.flatten(2).flatten(0, 1).T
+    found = found.unflatten(1, weight.shape[:2])
+    return found if backward else found.transpose(1, 2)
 
 
-def convolve(x, transformed, bias):
+def convolve(x, transformed, bias=None):
     """x (B,C,T,H,W), channels last in memory, padded by one -> (B,O,T,H,W), the same layout.
 
-    transformed: what `transform` gives; bias (O,).
+    transformed: what `transform` gives; bias (O,) or None. Differentiable.
     """
     along = _along_time if len(transformed) == A else _over_space
-    return along(x.permute(0, 2, 3, 4, 1), transformed).add_(bias).permute(0, 4, 1, 2, 3)
+    y = along(x.permute(0, 2, 3, 4, 1), transformed)
+    return (y if bias is None else y.add_(bias)).permute(0, 4, 1, 2, 3)
+
+
+class AlongTime(torch.autograd.Function):
+    """A 3x1x1 convolution in training: x (B,C,T,H,W), weight (O,C,3,1,1) -> (B,O,T,H,W), channels last in memory.
+
+    The outputs and the inputs' gradient by `convolve`, the weights' gradient as a matrix product for each of their
+    three taps; in float32 all are as near the exact ones as those of F.conv3d. Nothing but x is kept.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return convolve(x, transform(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        wanted_x, wanted_weight = ctx.needs_input_grad
+        grad = grad.contiguous(memory_format=torch.channels_last_3d)
+        grad_x = convolve(grad, transform(weight, backward=True)) if wanted_x else None
+        return grad_x, _of_taps(x, grad) if wanted_weight else None
+
+
+def _of_taps(x, grad):
+    """The gradient (O,C,3,1,1) of the weights: tap k has looked from frame t at frame t + k - 1."""
+    frames, taps = x.shape[2], []
+    for k in range(3):
+        seen = slice(max(0, k - 1), frames + min(0, k - 1))
+        seeing = slice(max(0, 1 - k), frames + min(0, 1 - k))
+        a, b = (v[:, :, at].permute(0, 2, 3, 4, 1).flatten(0, 3) for v, at in ((grad, seeing), (x, seen)))
+        taps.append(a.T @ b)
+    return torch.stack(taps, 2)[..., None, None]
 
 
 def _along_time(x, transformed):
