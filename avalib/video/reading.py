@@ -312,13 +312,15 @@ class Video:
             raise VideoError(f"{self.path}: packet {start} can't be reached by seeking; re-mux the file to mp4")
         yield place, first
         for packet in packets:
-            known = self._place(packet)
+            known = self._place(packet, place + 1)
             place = place + 1 if known is None else known
             yield place, packet
 
-    def _place(self, packet):
-        """The packet's place in the file, None if the index doesn't have it."""
+    def _place(self, packet, likely=-1):
+        """The packet's place in the file, None if the index doesn't have it; `likely` is looked at first."""
         (pts, pos), index = where(packet), self.index
+        if 0 <= likely < len(index.pts) and index.pts[likely] == pts and index.pos[likely] == pos:
+            return likely
         first = len(index.pts) if pts is None else np.searchsorted(index.pts, pts, sorter=self._by_pts)
         for i in range(first, len(index.pts)):
             place = int(self._by_pts[i])
