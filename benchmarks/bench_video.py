@@ -223,6 +223,7 @@ def overlapping(path, given):
                 found.append(infer.score_batch(form, torch.from_numpy(clip)[None], rois, torch.device("cpu"))[:, 1:])
         return np.concatenate(found).ravel()
 
+    infer.keep_memory(torch.device("cpu"))  # for both
     far = np.abs(together() - alone()).max()
     seconds = alternate({"together": together, "alone": alone}, given.repeats, warm=False)
     what = "detect, slowonly_r50, clips that share 3 of 4 frames, each alone"
