@@ -193,7 +193,7 @@ class Video:
             if isinstance(frame, VideoError):
                 raise frame
             out[i] = frame
-        return out[inverse]
+        return out if np.array_equal(wanted, indices) else out[inverse]  # the rule: growing, none twice
 
     def iter_chosen(self, numbers):
         """(AVA number, frame (H,W,3) uint8) of some AVA numbers, each once, growing; a repeat is the same array.
@@ -284,10 +284,13 @@ class Video:
         needed = set(self._packet_of[list(wanted)].tolist())
         last = max(needed)
         packets = itertools.takewhile(lambda item: item[0] <= last, self._packets_from(start))
+        pts, skipping = self.index.pts, None
         for place, packet in itertools.chain(packets, [(start, None)]):
-            if place < start or (packet and place > start and self.index.pts[place] < self.index.pts[start]):
+            if place < start or (packet and place > start and pts[place] < pts[start]):
                 continue  # the second: leading pictures of an open GOP, which belong to the pass before
-            context.skip_frame = "DEFAULT" if packet is None or place in needed else "NONREF"
+            skip = "DEFAULT" if packet is None or place in needed else "NONREF"
+            if skip != skipping:  # to set it is not free
+                context.skip_frame = skipping = skip
             try:
                 decoded = context.decode(packet)
             except av.error.FFmpegError:
