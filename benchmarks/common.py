@@ -94,7 +94,7 @@ def aimed(row):
 def number(value, unit):
     if value is None:
         return ""
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value + 0.0:.3g} {unit}"  # no "-0"
 
 
 def peak_gb():
