@@ -98,9 +98,9 @@ def load(folder=RESULTS):
         check(results[-1], path.name)
         if results[-1]["name"] != path.stem:
             raise ValueError(f"{path.name}: holds the result {results[-1]['name']!r}")
-    sets = ("ava2.1", "ava2.2", "mini")
-    rank = {name: i for i, name in enumerate(sets)}
-    return sorted(results, key=lambda r: (zoo.names().index(r["model"]), rank.get(r["dataset"], len(sets)), r["name"]))
+    models, sets = zoo.names(), ["ava2.1", "ava2.2", "mini"]
+    sets += sorted({result["dataset"] for result in results} - set(sets))
+    return sorted(results, key=lambda r: (models.index(r["model"]), sets.index(r["dataset"]), r["name"]))
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------

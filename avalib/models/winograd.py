@@ -41,7 +41,7 @@ def transform(weight, backward=False):
 def convolve(x, transformed, bias=None):
     """x (B,C,T,H,W), channels last in memory, padded by one -> (B,O,T,H,W), the same layout.
 
-    transformed: what `transform` gives; bias (O,) or None. Differentiable.
+    transformed: what `transform` gives; bias (O,) or None.
     """
     along = _along_time if len(transformed) == A else _over_space
     y = along(x.permute(0, 2, 3, 4, 1), transformed)

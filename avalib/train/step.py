@@ -56,7 +56,8 @@ def make_scaler(setup):
 def apply_options(model, setup):
     """channels_last, recompute and compile, on a model in place; its state_dict keeps its keys. -> the model.
 
-    On a CPU in float32 the wide 3x1x1 convolutions are by Winograd's algorithm: a sixth of the step's time saved.
+    On a CPU in float32 the wide 3x1x1 convolutions are by Winograd's algorithm: 7 % of SlowOnly R50's step saved, 17 %
+    of SlowFast's.
     """
     infer.keep_memory(setup.device)
     if setup.device.type == "cpu" and setup.dtype == torch.float32 and not setup.compile:
