@@ -25,7 +25,7 @@ from avalib import infer, persons, tracks, zoo
 from avalib.draw.overlays import overlay_path, write_overlay
 from avalib.fetch import local
 from avalib.models.detector import Detector
-from avalib.models.fast import InferenceForm, SharedFrames
+from avalib.models.fast import SharedFrames
 from avalib.packed import whole_file
 from avalib.stream import Clips
 from avalib.tables import BOX
@@ -119,7 +119,7 @@ class Job:
     def run(self, reader, times, progress):
         """Fill `found` and `notes`, in batches, in order of time."""
         began, entry, shot = time.time(), self.model.entry, 0
-        self.network = SharedFrames(InferenceForm(self.model, self.dtype))
+        self.network = SharedFrames(self.model, self.dtype)
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         tracker, done = tracks.Tracker(2.5 * max(step, 1)), 0  # somebody hidden once is still known
         bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)

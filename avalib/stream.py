@@ -55,8 +55,8 @@ class Moment:
 
 def coarse(frame):
     """A frame (H,W,3) uint8 as (16,24) grey levels, float."""
-    frame = frame[:: max(1, frame.shape[0] // 128), :: max(1, frame.shape[1] // 192)]
-    grey = Image.fromarray(np.ascontiguousarray(frame)).convert("L")
+    rows = Image.fromarray(np.ascontiguousarray(frame[:: max(1, frame.shape[0] // 128)]))
+    grey = rows.resize((192, rows.height), Image.Resampling.NEAREST).convert("L")
     return np.asarray(grey.resize((24, 16), Image.Resampling.BOX), float)
 
 

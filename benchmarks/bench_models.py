@@ -9,6 +9,7 @@ take it. Rates are set beside the matrix product's on the same machine in the sa
 Winograd's algorithm saves multiplications.
 """
 
+import itertools
 import types
 
 import numpy as np
@@ -101,9 +102,10 @@ def inference(name, dtypes, rates, given):
 
 
 @torch.inference_mode()
-def overlapping(name, dtype, given, count=6):
+def overlapping(name, dtype, given, count=12):
     """A row: `count` clips, each a frame further on, one after the other as `detect` takes them."""
-    form = InferenceForm(drawn(zoo.get(name)), dtype)
+    model = drawn(zoo.get(name))
+    form = InferenceForm(model, dtype)
     length = form.entry.clip_len
     frames = torch.randn(1, 3, length + count - 1, given.height, given.width)
     rois = torch.tensor([[0, 0, 0, given.width, given.height]])
@@ -111,10 +113,11 @@ def overlapping(name, dtype, given, count=6):
     def alone():
         return torch.cat([form(frames[:, :, i : i + length], rois) for i in range(count)])
 
+    memory, first = SharedFrames(model, dtype), itertools.count(step=length + count)
+
     def shared():
-        memory = SharedFrames(form)
-        numbers = [np.arange(i, i + length)[None] for i in range(count)]
-        return torch.cat([memory(frames[:, :, i : i + length], rois, numbers[i]) for i in range(count)])
+        numbers = next(first) + np.arange(length)[None]  # other frames in every turn: none is known yet
+        return torch.cat([memory(frames[:, :, i : i + length], rois, numbers + i) for i in range(count)])
 
     far = (alone() - shared()).abs().max().item()
     seconds = alternate({"alone": alone, "shared": shared}, given.repeats)

@@ -35,7 +35,7 @@ def main():
     words = parser("video", __doc__)
     words.add_argument("--seconds", type=int, default=60, help="of film")
     words.add_argument("--count", type=int, default=12, help="windows of each kind")
-    words.add_argument("--clips", type=int, default=12, help="that `detect` looks at")
+    words.add_argument("--clips", type=int, default=24, help="that `detect` looks at")
     words.add_argument("--keep", help="folder for the film (reused if it is there)")
     given = words.parse_args()
     torch.set_num_threads(1)

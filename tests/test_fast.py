@@ -89,20 +89,21 @@ def test_it_follows_the_weights_at_the_time(model):
 
 def test_frames_that_clips_share_are_computed_once():
     torch.manual_seed(0)
-    form = InferenceForm(Detector(small.ENTRY, zero_init_residual=False).eval(), torch.float32)
+    model = Detector(small.ENTRY, zero_init_residual=False).eval()
+    form = InferenceForm(model, torch.float32)
     frames, rois = torch.randn(1, 3, 8, 32, 48), torch.tensor([[0, 0, 0, 40, 30], [0, 8, 4, 20, 30.0]])
-    shared, at = SharedFrames(form), [0, 1, 1, 3, 4]
+    shared, at = SharedFrames(model, torch.float32), [0, 1, 1, 3, 4]
     for first in at:  # one clip at a time
         clip, numbers = frames[:, :, first : first + 4], 10 + torch.arange(first, first + 4)[None].numpy()
         found, expected = (logits(network, given) for network, given in (
             (lambda *g, n=numbers: shared(*g, n), (clip, rois)), (form, (clip, rois))
         ))  # fmt: skip
         assert (found - expected).abs().max() < 1e-5
-    assert shared.computed == 8 and len(shared._kept) == 4
+    assert shared.computed == 8 and len(shared._of_frame) == 4
     clips = torch.cat([frames[:, :, first : first + 4] for first in (0, 2)])
     numbers = torch.stack([torch.arange(first, first + 4) for first in (0, 2)]).numpy()
     two = torch.cat([rois, rois + torch.tensor([1, 0, 0, 0, 0])])
-    together = SharedFrames(form)
+    together = SharedFrames(model, torch.float32)
     far = (logits(lambda *g: together(*g, numbers), (clips, two)) - logits(form, (clips, two))).abs().max()
     assert far < 1e-5 and together.computed == 6
 
@@ -111,7 +112,7 @@ def test_slowfast_has_nothing_to_share(model):
     form = InferenceForm(model, torch.float32)
     clips, rois = (part[:1] for part in sample())
     numbers = torch.arange(clips.shape[2])[None].numpy()
-    shared = SharedFrames(form)
+    shared = SharedFrames(model, torch.float32)
     assert torch.equal(logits(lambda *g: shared(*g, numbers), (clips, rois)), logits(form, (clips, rois)))
 
 

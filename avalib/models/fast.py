@@ -16,8 +16,18 @@ from avalib.models.resnet3d import ConvBN, convolve
 LAST = torch.channels_last_3d
 
 
+def folded(unit):
+    """A ConvBN's batch norm in its convolution: weight w g/s (O,C,kt,kh,kw) and bias b - m g/s (O,), float64, CPU."""
+    bn = unit.bn
+    w, g, b, mean, var = (
+        v.detach().cpu().double() for v in (unit.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    )  # on the CPU: not every device has float64
+    scale = g / (var + bn.eps).sqrt()
+    return w * scale.view(-1, 1, 1, 1, 1), b - mean * scale
+
+
 class FoldedConv(nn.Module):
-    """A convolution that its batch norm (and ReLU) went into: w' = w g/s, b' = b - m g/s, computed in float64.
+    """A convolution that its batch norm (and ReLU) went into, computed in float64 (`folded`).
 
     as_2d: run as a 2-D one where its shape allows that, faster in PyTorch; else as the 3-D one it is, a shorter graph.
     minimal: by Winograd's algorithm where that is less work; for float32 and float64, whose rounding it keeps.
@@ -25,13 +35,10 @@ class FoldedConv(nn.Module):
 
     def __init__(self, unit, as_2d=True, minimal=False):
         super().__init__()
-        conv, bn = unit.conv, unit.bn
-        g, b, mean, var = (v.detach().cpu().double() for v in (bn.weight, bn.bias, bn.running_mean, bn.running_var))
-        scale = g / (var + bn.eps).sqrt()  # on the CPU: not every device has float64
-        weight = conv.weight.detach().cpu().double() * scale.view(-1, 1, 1, 1, 1)
-        bias = b - mean * scale
+        conv = unit.conv
+        weight, bias = folded(unit)
         self.minimal = minimal and winograd.takes(weight, conv.stride)
-        weight = winograd.transform(weight).contiguous() if self.minimal else weight
+        weight = winograd.transform(weight) if self.minimal else weight
         self.register_buffer("weight", weight.to(conv.weight))
         self.register_buffer("bias", bias.to(conv.weight))
         self.convolve = convolve if as_2d else F.conv3d
@@ -81,41 +88,72 @@ class InferenceForm(nn.Module):
         return self.detector(clips.to(self.dtype), rois)
 
 
-class SharedFrames:
-    """An InferenceForm for clips that overlap: what looks at one frame alone is computed once a frame.
+class SharedFrames(InferenceForm):
+    """The inference form for clips that overlap: what follows from the same frames is computed once.
 
-    That is stem and stages 1 and 2 of SlowOnly; SlowFast has no such stages, and is computed as it is.
-    Memory: 512 x H/8 x W/8 numbers for each frame between the last clip's first and last.
+    In SlowOnly stem and stages 1 and 2 look at one frame, and so does each tap of the first convolution over time, in
+    the first block of stage 3; that block's output follows from three frames. SlowFast has no such stages, and is
+    computed as it is.
+    Memory: 1536 x H/8 x W/8 numbers at most for each frame between the last clip's first and last.
     """
 
-    def __init__(self, form):
-        self.form, self.computed, self._kept = form, 0, {}
+    def __init__(self, model, dtype):
+        super().__init__(model, dtype)
+        self.computed = 0  # frames
+        self._of_frame, self._of_three = {}, {}  # (products of the taps, shortcut); the block's output
+        if hasattr(model.backbone, "per_frame"):
+            first = model.backbone.layer3[0].conv1
+            taps = folded(first)[0].permute(2, 0, 1, 3, 4).flatten(0, 1)[:, :, None]  # (O,C,3,1,1) -> (3*O,C,1,1,1)
+            self.register_buffer("taps", taps.to(first.conv.weight).to(dtype))
 
-    def __call__(self, clips, rois, numbers):
+    def forward(self, clips, rois, numbers):
         """Logits (N,81), as the form's. numbers (B,T) ints say which frame each is: equal ones are equal frames; the
         first of a clip grows from clip to clip and from call to call."""
-        detector = self.form.detector
-        if not hasattr(detector.backbone, "per_frame"):
-            return self.form(clips, rois)
-        new = {n: i for i, n in enumerate(numbers.ravel().tolist()) if n not in self._kept}
+        backbone = self.detector.backbone
+        if not hasattr(self, "taps"):
+            return super().forward(clips, rois)
+        new = {n: i for i, n in enumerate(numbers.ravel().tolist()) if n not in self._of_frame}
         if new:
-            frames = clips.transpose(1, 2).flatten(0, 1)[list(new.values())].to(self.form.dtype)  # (n,3,H,W)
-            found = detector.backbone.per_frame(frames.transpose(0, 1)[None].contiguous(memory_format=LAST))
-            self._kept |= zip(new, found[0].permute(1, 2, 3, 0), strict=True)  # (H/8,W/8,512) each
+            frames = clips.transpose(1, 2).flatten(0, 1)[list(new.values())].to(self.dtype)  # (n,3,H,W)
+            self._of_frame |= zip(new, self._look(frames), strict=True)
             self.computed += len(new)
-        x = torch.stack([torch.stack([self._kept[n] for n in row]) for row in numbers.tolist()])
-        self._kept = {n: kept for n, kept in self._kept.items() if n >= numbers[-1].min()}
-        return detector.roi_head(detector.backbone.over_time(x.permute(0, 4, 1, 2, 3)), rois)
+        threes = [list(zip([None, *row[:-1]], row, [*row[1:], None], strict=True)) for row in numbers.tolist()]
+        if new := list({three for row in threes for three in row} - self._of_three.keys()):
+            self._of_three |= zip(new, self._first_over_time(new), strict=True)
+        x = torch.stack([torch.stack([self._of_three[three] for three in row]) for row in threes])  # (B,T,H',W',C)
+        self._forget(numbers[-1].min())
+        return self.detector.roi_head([backbone.layer4(backbone.layer3[1:](x.permute(0, 4, 1, 2, 3)))], rois)
+
+    def _look(self, frames):
+        """Frames (n,3,H,W) -> of each: the products of the taps (3,H/8,W/8,O), the shortcut (H/16,W/16,C)."""
+        backbone = self.detector.backbone
+        x = backbone.per_frame(frames.transpose(0, 1)[None].contiguous(memory_format=LAST))
+        products = convolve(x, self.taps, None, (1, 1, 1), (0, 0, 0))
+        shortcut = backbone.layer3[0].downsample(x)
+        products, shortcut = (v[0].permute(1, 2, 3, 0) for v in (products, shortcut))
+        return zip(products.unflatten(3, (3, -1)).permute(0, 3, 1, 2, 4), shortcut, strict=True)
+
+    def _first_over_time(self, threes):
+        """The first block of stage 3 at (before, frame, after), None beyond the clip's ends -> (m,H/16,W/16,C)."""
+        block = self.detector.backbone.layer3[0]
+        seen = [[self._of_frame[n][0][tap] for tap, n in enumerate(three) if n is not None] for three in threes]
+        x = torch.stack([sum(rest, one) for one, *rest in seen])
+        x = F.relu(x.add_(block.conv1.bias), inplace=True)
+        shortcut = torch.stack([self._of_frame[n][1] for _, n, _ in threes])
+        x, shortcut = (v.permute(3, 0, 1, 2)[None] for v in (x, shortcut))
+        return block.finish(x, shortcut)[0].permute(1, 2, 3, 0)
+
+    def _forget(self, oldest):
+        """What no later clip can ask for, nor will often: ends of clips."""
+        self._of_frame = {n: kept for n, kept in self._of_frame.items() if n >= oldest}
+        self._of_three = {t: kept for t, kept in self._of_three.items() if None not in t and min(t) >= oldest}
 
 
 def fold(model, as_2d=True, minimal=False):
     """A copy of a detector, in eval mode and without gradients, with every conv+BN unit a FoldedConv (see there)."""
-    model = copy.deepcopy(model).eval().requires_grad_(False)
-    for name, unit in list(model.named_modules()):
-        if isinstance(unit, ConvBN):
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, FoldedConv(unit, as_2d, minimal))
-    return model
+    units = (module for module in model.modules() if isinstance(module, ConvBN))
+    instead = {id(unit): FoldedConv(unit, as_2d, minimal) for unit in units}  # deepcopy puts these in their places
+    return copy.deepcopy(model, instead).eval().requires_grad_(False)
 
 
 def for_inference(model, dtype=None, sample=None, verbose=True):

@@ -23,7 +23,10 @@ EXPANSION = 4
 
 def frames_as_batch(x):
     """(B,C,T,H,W) -> (B*T,C,H,W): a view where memory is channels-last, else a copy."""
-    return x.transpose(1, 2).flatten(0, 1)
+    x = x.transpose(1, 2).flatten(0, 1)
+    if len(x) > 1:
+        return x
+    return x.as_strided(x.shape, (x.numel(), *x.stride()[1:]))  # torch reads the layout also from a lone frame's stride
 
 
 def frames_back(x, frames):
@@ -112,7 +115,11 @@ class Bottleneck(nn.Module):
 
     def forward(self, x):
         identity = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.conv3(self.conv2(self.conv1(x))) + identity, inplace=True)
+        return self.finish(self.conv1(x), identity)
+
+    def finish(self, x, identity):
+        """From the output of conv1 on."""
+        return F.relu(self.conv3(self.conv2(x)).add_(identity), inplace=True)
 
 
 def _stage(in_channels, planes, blocks, stride, inflate):
@@ -160,12 +167,8 @@ class SlowOnly(Pathway):
         """(B,3,T,H,W) -> (B,512,T,H/8,W/8): stem and stages 1 and 2, whose kernels see one frame each."""
         return self.layer2(self.layer1(self.stem(clips)))
 
-    def over_time(self, x):
-        """(B,512,T,H/8,W/8) -> [(B,2048,T,H/16,W/16)]: stages 3 and 4, which see neighbouring frames."""
-        return [self.layer4(self.layer3(x))]
-
     def forward(self, clips):
-        return self.over_time(self.per_frame(clips))
+        return [self.layer4(self.layer3(self.per_frame(clips)))]
 
 
 class SlowFast(nn.Module):
