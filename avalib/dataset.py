@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from avalib import annotations, boxes, numbering, stream, tables, transforms
+from avalib import annotations, boxes, numbering, parallel, stream, tables, transforms
 from avalib.frames import FrameSource, build_cache, cache_path, open_frames
 from avalib.models import targets
 from avalib.packed import VideoError
@@ -323,8 +323,13 @@ def loader(dataset, batches, workers=0):
         num_workers=workers,
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
+        worker_init_fn=_begin,
         prefetch_factor=4 if workers else None,
     )
+
+
+def _begin(_worker):
+    parallel.keep_memory()
 
 
 def example(layout, entry, recipe, split="val"):

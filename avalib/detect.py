@@ -27,6 +27,7 @@ from avalib.fetch import local
 from avalib.models.detector import Detector
 from avalib.models.fast import SharedFrames
 from avalib.packed import whole_file
+from avalib.parallel import keep_memory
 from avalib.stream import Clips
 from avalib.tables import BOX
 from avalib.video import Video
@@ -74,7 +75,7 @@ def detect(
 def load(model, checkpoint, device="auto", precision="auto", mirror=None, progress=True):
     """(Detector on its device, short side, {action_id: name}, device, dtype), by what the checkpoint says of itself."""
     device = infer.choose_device(device)
-    infer.keep_memory(device)
+    keep_memory()
     if not isinstance(model, Detector):
         model = infer.weights.build_model(model, checkpoint, mirror=mirror, progress=progress, verbose=progress)
     meta = model.meta or infer.weights.Meta()

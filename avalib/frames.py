@@ -238,7 +238,10 @@ def _seconds(layout, video_id):
 def _one_thread():
     import torch
 
+    from avalib.parallel import keep_memory
+
     torch.set_num_threads(1)
+    keep_memory()
 
 
 def _pack_one(layout, video_id, path, short_side):

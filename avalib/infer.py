@@ -1,6 +1,5 @@
 """Scores for boxes: a model over a data set's keyframes, to a table of detections."""
 
-import ctypes
 import platform
 import warnings
 
@@ -11,9 +10,8 @@ from tqdm.auto import tqdm
 
 from avalib import batches, boxes, dataset, transforms, weights, zoo
 from avalib.models.fast import InferenceForm
-from avalib.parallel import ALONE
+from avalib.parallel import ALONE, keep_memory
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -58,18 +56,6 @@ def computes_bfloat16(device):
     return False
 
 
-def keep_memory(device):
-    """Have this process keep the memory that tensors leave for those to come, where they lie in glibc's hands.
-
-    By default it returns large blocks to the system and gets them anew, page by page, 80,000 times a training step:
-    a tenth of the time on a CPU. What a process holds at most stays the same.
-    """
-    libc = ctypes.CDLL(None) if device.type == "cpu" and platform.libc_ver()[0] == "glibc" else None
-    if libc:
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
 def autocast(device, dtype):
     """The context that computes in `dtype` (no context for float32)."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
@@ -112,7 +98,7 @@ def score(
     """
     device = choose_device(device)
     dtype = choose_precision(precision, device)
-    keep_memory(device)
+    keep_memory()
     form = InferenceForm(model.to(device).eval(), dtype)
     clips = dataset.ClipDataset(keyframes, model.entry, recipe, frames, training=False)
     mine = batches.TestBatches(keyframes.video_ids, batch_size).batches[world.rank :: world.size]

@@ -5,8 +5,10 @@ here is a no-op. Gradients and small sums travel by nccl on GPUs and gloo on CPU
 work that takes hours (packing frames, scoring a split), by a gloo group that waits a day.
 """
 
+import ctypes
 import inspect
 import os
+import platform
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -18,6 +20,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(days=1)
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -167,3 +170,15 @@ def leave():
     """Part from the others; nothing where there are none."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def keep_memory():
+    """Have this process keep the memory that arrays and tensors leave for those to come, where glibc hands it out.
+
+    By default it returns large blocks to the system and gets them anew, page by page, 80,000 times a training step:
+    a tenth of that step on a CPU, a fifth to a third of reading frames in order. What is held at most stays the same.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

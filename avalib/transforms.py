@@ -49,7 +49,7 @@ def resize(frames, boxes_px, short_side):
     new_height, new_width = resized_shape(height, width, short_side)
     if (new_height, new_width) != (height, width):
         chw = torch.from_numpy(frames).permute(0, 3, 1, 2)  # stays channels-last in memory, the fast path
-        chw = tv.resize(chw, [new_height, new_width], InterpolationMode.BILINEAR, antialias=False)
+        chw = tv.resize_image(chw, [new_height, new_width], InterpolationMode.BILINEAR, antialias=False)
         frames = chw.permute(0, 2, 3, 1).contiguous().numpy()
     return frames, resize_boxes(boxes_px, (height, width), (new_height, new_width))
 

@@ -17,7 +17,7 @@ import plain
 import torch
 from common import alternate, compare, parser, record
 
-from avalib import infer, transforms, zoo
+from avalib import infer, parallel, transforms, zoo
 from avalib.models import Detector, describe, targets
 from avalib.models.fast import InferenceForm, SharedFrames
 from avalib.train import budget, step
@@ -40,7 +40,7 @@ def main():
     words.add_argument("--height", type=int, default=256)
     words.add_argument("--width", type=int, default=340)
     given = words.parse_args()
-    infer.keep_memory(CPU)  # for both, as the evaluation, `detect` and training do
+    parallel.keep_memory()  # for both, as the evaluation, `detect` and training do
     dtypes = [torch.float32] + [torch.bfloat16] * infer.computes_bfloat16(CPU)
     rates = {name_of(dtype): matmul_rate(dtype, given.repeats) for dtype in dtypes}
     print("matrix product:", ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in rates.items()))

@@ -23,7 +23,7 @@ from common import alternate, compare, parser, record
 from PIL import Image
 
 import avalib
-from avalib import infer, packed, stream, transforms, video, weights, zoo
+from avalib import infer, packed, parallel, stream, transforms, video, weights, zoo
 from avalib.models.fast import InferenceForm
 
 WINDOWS = {"4x16": 1.4, "8x8": None, "32x2": 1.1}  # aims, against the best peer
@@ -39,6 +39,7 @@ def main():
     words.add_argument("--keep", help="folder for the film (reused if it is there)")
     given = words.parse_args()
     torch.set_num_threads(1)
+    parallel.keep_memory()  # for all readers, as the loader's workers do
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(given.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +224,6 @@ def overlapping(path, given):
                 found.append(infer.score_batch(form, torch.from_numpy(clip)[None], rois, torch.device("cpu"))[:, 1:])
         return np.concatenate(found).ravel()
 
-    infer.keep_memory(torch.device("cpu"))  # for both
     far = np.abs(together() - alone()).max()
     seconds = alternate({"together": together, "alone": alone}, given.repeats, warm=False)
     what = "detect, slowonly_r50, clips that share 3 of 4 frames, each alone"

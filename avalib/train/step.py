@@ -59,7 +59,7 @@ def apply_options(model, setup):
     On a CPU in float32 the wide 3x1x1 convolutions are by Winograd's algorithm: 7 % of SlowOnly R50's step saved, 17 %
     of SlowFast's.
     """
-    infer.keep_memory(setup.device)
+    parallel.keep_memory()
     if setup.device.type == "cpu" and setup.dtype == torch.float32 and not setup.compile:
         for conv in (m for m in model.modules() if isinstance(m, Conv)):
             conv.minimal = conv.kernel_size == (3, 1, 1) and winograd.takes(conv.weight, conv.stride)

@@ -335,7 +335,7 @@ class Video:
 
     def _array(self, frame):
         size = self._size or {}
-        array = self._to_rgb.reformat(frame, format="rgb24", src_colorspace="ITU601", **size).to_ndarray()
+        array = self._to_rgb.reformat(frame, format="rgb24", src_colorspace="ITU601", threads=1, **size).to_ndarray()
         return np.ascontiguousarray(np.rot90(array, self.rotation // 90)) if self.rotation else array
 
     def close(self):
