@@ -303,8 +303,9 @@ class Video:
 
     def _packets_from(self, start):
         """(place in the file, packet) in file order, from the packet `start` or somewhat before."""
-        for key in self._keys[self._keys <= start][::-1]:
-            ticks = int(min(self.index.pts[key], self.index.dts[key]))
+        keys, pts, dts = self._keys[self._keys <= start][::-1], self.index.pts, self.index.dts
+        # by the time it is shown, as most containers are searched; by that it is decoded at, which some need
+        for ticks in (int(t) for key in keys for t in (pts[key], min(pts[key], dts[key]))):
             self._container.seek(ticks, stream=self._stream, backward=True)
             packets = (p for p in self._container.demux(self._stream) if p.size)
             first = next(packets, None)
