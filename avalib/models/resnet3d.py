@@ -24,7 +24,7 @@ EXPANSION = 4
 def frames_as_batch(x):
     """(B,C,T,H,W) -> (B*T,C,H,W): a view where memory is channels-last, else a copy."""
     x = x.transpose(1, 2).flatten(0, 1)
-    if len(x) > 1:
+    if torch.compiler.is_compiling() or len(x) > 1:  # a compiler plans the layout itself, for any length
         return x
     return x.as_strided(x.shape, (x.numel(), *x.stride()[1:]))  # torch reads the layout also from a lone frame's stride
 
@@ -64,11 +64,7 @@ class Conv(nn.Conv3d):
 
 
 class FrameBatchNorm(nn.BatchNorm3d):
-    """nn.BatchNorm3d that takes its statistics over (B*T,C,H,W): the same numbers, on the 2-D kernels."""
-
-    def forward(self, x):
-        frames = x.shape[2]
-        return frames_back(nn.BatchNorm2d.forward(self, frames_as_batch(x)), frames)
+    """nn.BatchNorm3d for frames (B*T,C,H,W): the same numbers, on the 2-D kernels."""
 
     def _check_input_dim(self, x):
         if x.dim() != 4:
@@ -85,8 +81,11 @@ class ConvBN(nn.Module):
         self.relu = relu
 
     def forward(self, x):
-        x = self.bn(self.conv(x))
-        return F.relu(x, inplace=True) if self.relu else x
+        x = self.conv(x)
+        y = self.bn(frames_as_batch(x))
+        if self.relu:  # before it becomes a view: autograd copies gradients three times for views changed in place
+            y = F.relu(y, inplace=True)
+        return frames_back(y, x.shape[2])
 
 
 class Lateral(nn.Module):
@@ -119,7 +118,7 @@ class Bottleneck(nn.Module):
 
     def finish(self, x, identity):
         """From the output of conv1 on."""
-        return F.relu(self.conv3(self.conv2(x)).add_(identity), inplace=True)
+        return F.relu(self.conv3(self.conv2(x)) + identity, inplace=True)
 
 
 def _stage(in_channels, planes, blocks, stride, inflate):

@@ -37,7 +37,7 @@ class Setup:
     workers: int
     checkpoint: str | None  # None: random weights
     accumulate: int = 1  # shares of a step that one process does one after the other
-    channels_last: bool = False  # weights in memory as the activations are
+    channels_last: bool = False  # weights in memory as the activations are; on a CPU they always are
     recompute: bool = False  # activations are computed again in backward instead of kept
     compile: bool = False
     deterministic: bool = False
