@@ -5,6 +5,7 @@ import dataclasses
 import goldens
 import numpy as np
 import pytest
+import small
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -174,6 +175,26 @@ def test_every_shape_of_convolution_equals_the_3d_one(kernel, stride, layout):
     padding = tuple(k // 2 for k in kernel)
     expected = nn.functional.conv3d(x, weight, bias, stride, padding)
     torch.testing.assert_close(convolve(x, weight, bias, stride, padding), expected, rtol=0, atol=1e-12)
+
+
+def test_a_lone_frame_stays_channels_last():
+    frame = torch.randn(1, 3, 1, 8, 10).contiguous(memory_format=torch.channels_last_3d)
+    y = convolve(frame, torch.randn(4, 3, 1, 3, 3), None, (1, 1, 1), (0, 1, 1))
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_nothing_in_training_changes_a_view_in_place():
+    """autograd's CopySlices, which copies each gradient three times."""
+    model = Detector(small.ENTRY).train()
+    (features,) = model.backbone(torch.randn(1, 3, 4, 32, 32))
+    found, left = set(), [features.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            left += [after for after, _ in node.next_functions]
+    names = {node.name() for node in found}
+    assert "ConvolutionBackward0" in names and "CopySlices" not in names
 
 
 def test_initial_weights():

@@ -62,16 +62,16 @@ def test_recomputing_and_channels_last_change_nothing_but_memory():
 
 
 def test_minimal_filtering_changes_nothing_but_the_time(monkeypatch):
-    rows, state = stepped(setup_of())
-    assert any(getattr(m, "minimal", False) for m in state.model.modules())
+    rows, state = stepped(setup_of(), 1)  # in a second step rounding may turn a ReLU, as it does between threads
+    assert {m.kernel_size for m in state.model.modules() if getattr(m, "minimal", False)} == {(3, 1, 1), (1, 3, 3)}
     assert not any(getattr(m, "minimal", False) for m in stepped(setup_of(compile=True), 0)[1].model.modules())
     monkeypatch.setattr(step.winograd, "takes", lambda *convolution: False)
-    plain, other = stepped(setup_of())
+    plain, other = stepped(setup_of(), 1)
     assert not any(getattr(m, "minimal", False) for m in other.model.modules())
     for a, b in zip(plain, rows, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
     for one, same in zip(state.model.parameters(), other.model.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, same.grad, rtol=1e-3, atol=1e-4 * float(same.grad.abs().max()))
+        assert (one.grad - same.grad).abs().max() < 5e-5 * same.grad.abs().max()
 
 
 def test_accumulated_shares_have_the_mean_of_their_gradients():

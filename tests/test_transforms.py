@@ -69,6 +69,8 @@ def test_normalise():
     out = transforms.normalise(clips)
     assert out.shape == (1, 3, 1, 2, 2)
     assert out[0, :, 0, 0, 0].tolist() == pytest.approx(GOLDEN["normalize_pixel_0_128_255"], abs=1e-6)
+    numbers = clips.float()
+    assert torch.equal(transforms.normalise(numbers), out) and torch.equal(numbers, clips.float())
 
 
 def test_training_clip_and_boxes_move_together():

@@ -215,6 +215,14 @@ def test_an_index_saves_reading_the_file(tmp_path):
         assert np.array_equal(again.frames([30, 4]), first.frames([30, 4]))
 
 
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_no_packet_is_read_for_nothing(tmp_path, name):
+    with video.Video(made(tmp_path, name, 25)) as reader:
+        assert len(reader._keys) == 4
+        for key in reader._keys.tolist()[::-1]:
+            assert next(reader._packets_from(key))[0] == key
+
+
 def test_errors_name_the_file(tmp_path):
     whole = made(tmp_path, "whole.mp4", 25)
     (tmp_path / "empty.mp4").touch()

@@ -24,12 +24,14 @@ def test_it_is_the_convolution(shape, kernel):
     assert found.permute(0, 2, 3, 4, 1).is_contiguous()  # channels last, as what follows wants it
 
 
+@pytest.mark.parametrize("kernel", [(3, 1, 1), (1, 3, 3)], ids=str)
 @pytest.mark.parametrize("shape", [(1, 3, 4, 8, 8), (2, 7, 8, 5, 6), (3, 4, 1, 2, 9), (2, 2, 2, 3, 1)], ids=str)
-def test_its_gradients_in_training_are_the_convolutions(shape):
-    x, weight, _ = given(shape, (3, 1, 1))
+def test_its_gradients_in_training_are_the_convolutions(shape, kernel):
+    x, weight, _ = given(shape, kernel)
+    padding = tuple(k // 2 for k in kernel)
     grad = torch.randn(shape[0], 5, *shape[2:], dtype=x.dtype)  # not channels last
     found, expected = [], []
-    for do, into in ((winograd.AlongTime.apply, found), (lambda x, w: F.conv3d(x, w, padding=(1, 0, 0)), expected)):
+    for do, into in ((winograd.Minimal.apply, found), (lambda x, w: F.conv3d(x, w, padding=padding), expected)):
         a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
         y = do(a, b)
         y.backward(grad)
@@ -38,9 +40,21 @@ def test_its_gradients_in_training_are_the_convolutions(shape):
         assert one.shape == other.shape and (one - other).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("kernel", [(3, 1, 1), (1, 3, 3)], ids=str)
+def test_gradients_in_float32_stay_near(kernel):
+    x, weight, _ = given((4, 64, 4, 8, 8), kernel)
+    grad, padding = torch.randn(4, 5, 4, 8, 8, dtype=x.dtype), tuple(k // 2 for k in kernel)
+    a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
+    F.conv3d(a, b, padding=padding).backward(grad)
+    c, d = x.float().requires_grad_(), weight.float().requires_grad_()
+    winograd.Minimal.apply(c, d).backward(grad.float())
+    for exact, found in ((a.grad, c.grad), (b.grad, d.grad)):
+        assert (found - exact).abs().max() / exact.std() < 2e-5
+
+
 def test_gradients_that_nobody_wants_are_not_computed():
     x, weight, _ = given((1, 3, 4, 2, 2), (3, 1, 1))
-    winograd.AlongTime.apply(x, weight.requires_grad_()).sum().backward()
+    winograd.Minimal.apply(x, weight.requires_grad_()).sum().backward()
     assert x.grad is None and weight.grad is not None
 
 

@@ -59,7 +59,7 @@ class Conv(nn.Conv3d):
 
     def forward(self, x):
         if self.minimal and self.training:
-            return winograd.AlongTime.apply(x, self.weight)
+            return winograd.Minimal.apply(x, self.weight)
         return convolve(x, self.weight, self.bias, self.stride, self.padding)
 
 
