@@ -94,7 +94,7 @@ class SharedFrames(InferenceForm):
     In SlowOnly stem and stages 1 and 2 look at one frame, and so does each tap of the first convolution over time, in
     the first block of stage 3; that block's output follows from three frames. SlowFast has no such stages, and is
     computed as it is.
-    Memory: 1536 x H/8 x W/8 numbers at most for each frame between the last clip's first and last.
+    Memory: about 1280 x H/8 x W/8 numbers for each frame that is looked at between the last clip's first and last.
     """
 
     def __init__(self, model, dtype):
@@ -118,7 +118,8 @@ class SharedFrames(InferenceForm):
             self._of_frame |= zip(new, self._look(frames), strict=True)
             self.computed += len(new)
         threes = [list(zip([None, *row[:-1]], row, [*row[1:], None], strict=True)) for row in numbers.tolist()]
-        if new := list({three for row in threes for three in row} - self._of_three.keys()):
+        new = [t for t in dict.fromkeys(three for row in threes for three in row) if t not in self._of_three]
+        if new:
             self._of_three |= zip(new, self._first_over_time(new), strict=True)
         x = torch.stack([torch.stack([self._of_three[three] for three in row]) for row in threes])  # (B,T,H',W',C)
         self._forget(numbers[-1].min())
