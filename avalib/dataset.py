@@ -323,13 +323,9 @@ def loader(dataset, batches, workers=0):
         num_workers=workers,
         persistent_workers=workers > 0,
         multiprocessing_context="spawn" if workers else None,
-        worker_init_fn=_begin,
+        worker_init_fn=parallel.begin_worker,
         prefetch_factor=4 if workers else None,
     )
-
-
-def _begin(_worker):
-    parallel.keep_memory()
 
 
 def example(layout, entry, recipe, split="val"):

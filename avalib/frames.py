@@ -235,15 +235,6 @@ def _seconds(layout, video_id):
     return whole if cut is None else min(max(whole - cut[0], 0), cut[1])
 
 
-def _one_thread():
-    import torch
-
-    from avalib.parallel import keep_memory
-
-    torch.set_num_threads(1)
-    keep_memory()
-
-
 def _pack_one(layout, video_id, path, short_side):
     with open_video(layout, video_id) as opened:
         packed.pack(opened, path, short_side)
@@ -271,8 +262,10 @@ def each(job, workers, arguments):
     if workers <= 1:
         yield from ((key, partial(job, *given)) for key, given in arguments.items())
         return
+    from avalib.parallel import begin_worker  # torch, which reading alone doesn't need
+
     # spawn: fork is unsafe once torch has started threads; one thread each: two pools would wait for one another
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker)
     try:
         running = {pool.submit(job, *given): key for key, given in arguments.items()}
         yield from ((running[done], done.result) for done in as_completed(running))

@@ -182,3 +182,9 @@ def keep_memory():
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def begin_worker(_number=None):
+    """What a process that reads frames does first: one thread, as its like fill the cores; memory kept."""
+    torch.set_num_threads(1)
+    keep_memory()
