@@ -1,5 +1,7 @@
 """The inference form: the plain model's logits, folded, and how far reduced precision is from them."""
 
+import dataclasses
+
 import goldens
 import pytest
 import small
@@ -7,7 +9,7 @@ import torch
 from torch import nn
 
 import avalib
-from avalib import weights
+from avalib import weights, zoo
 from avalib.models import Detector
 from avalib.models.fast import FoldedConv, InferenceForm, SharedFrames, fold, for_inference
 from avalib.models.resnet3d import ConvBN
@@ -106,6 +108,34 @@ def test_frames_that_clips_share_are_computed_once():
     together = SharedFrames(model, torch.float32)
     far = (logits(lambda *g: together(*g, numbers), (clips, two)) - logits(form, (clips, two))).abs().max()
     assert far < 1e-5 and together.computed == 6
+
+
+@pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_r50"])
+@pytest.mark.parametrize("box", [(90, 5, 130, 40), (0, 100, 9, 127), (170, 0, 191, 127), (-40, -9, 300, 200),
+                                 (80, 60, 80, 60), (-90, 4, -50, 30), (230, 140, 260, 160)])  # fmt: skip
+def test_stage_4_is_computed_where_boxes_look(name, box):
+    torch.manual_seed(0)
+    entry = dataclasses.replace(zoo.get(name), clip_len=4, resample_rate=2, speed_ratio=2)
+    model = Detector(entry, zero_init_residual=False).eval().double()
+    given = torch.randn(1, 3, 4, 128, 192).double(), torch.tensor([[0, *box]]).double()
+    assert (logits(InferenceForm(model, torch.float64), given) - logits(model, given)).abs().max() < 1e-10
+
+
+def test_stage_4_sees_less_where_boxes_see_less(model):
+    def seen(entry_model, rois):
+        form, sides = InferenceForm(entry_model, torch.float32), []
+        first = [m for name, m in form.named_modules() if name.endswith("layer4.0")]
+        for block in first:
+            block.register_forward_pre_hook(lambda _, given: sides.append(tuple(given[0].shape[3:])))
+        clips = torch.randn(1, 3, entry_model.entry.clip_len, 128, 320)
+        logits(form, (clips, torch.tensor(rois)))
+        return set(sides)
+
+    alone = Detector(small.ENTRY).eval()
+    assert seen(alone, [[0, 100, 0, 150, 127.0]]) == {(8, 8)}  # columns 5 to 10 and, for the 3x3, one on each side
+    assert seen(alone, [[0, 0, 100, 20, 120.0]]) == {(4, 4)}  # rows 5 to 7 and columns 0 to 2, at the corner
+    assert seen(alone, [[0, 0, 0, 20, 127], [0, 300, 0, 319, 127.0]]) == {(8, 20)}  # two people far apart: all of it
+    assert seen(model, [[0, 100, 0, 150, 127.0]]) == {(8, 20)}  # the whole picture is context
 
 
 def test_slowfast_has_nothing_to_share(model):

@@ -90,11 +90,15 @@ class Detector(nn.Module):
             fc.bias.copy_(torch.as_tensor(bias, dtype=fc.bias.dtype).expand_as(fc.bias))
 
     def forward(self, clips, rois):
+        self.check(clips, rois)
+        maps = self.backbone(clips.contiguous(memory_format=torch.channels_last_3d))
+        return self.roi_head(maps, rois)
+
+    def check(self, clips, rois):
+        """Raise ValueError for other shapes than `forward` takes."""
         if clips.dim() != 5 or clips.shape[1] != 3 or clips.shape[2] != self.entry.clip_len:
             raise ValueError(
                 f"{self.entry.alias} takes clips (B,3,{self.entry.clip_len},H,W), got {tuple(clips.shape)}"
             )
         if rois.dim() != 2 or rois.shape[1] != 5:
             raise ValueError(f"expected rois (N,5) [batch index, x1, y1, x2, y2], got {tuple(rois.shape)}")
-        maps = self.backbone(clips.contiguous(memory_format=torch.channels_last_3d))
-        return self.roi_head(maps, rois)

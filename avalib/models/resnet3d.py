@@ -121,10 +121,34 @@ class Bottleneck(nn.Module):
         return F.relu(self.conv3(self.conv2(x)) + identity, inplace=True)
 
 
-def _stage(in_channels, planes, blocks, stride, inflate):
-    first = Bottleneck(in_channels, planes, stride, inflate, project=True)
-    rest = [Bottleneck(planes * EXPANSION, planes, 1, inflate, project=False) for _ in range(blocks - 1)]
-    return nn.Sequential(first, *rest)
+class Stage(nn.Sequential):
+    """Bottlenecks in a row.
+
+    cells: rows and columns (two slices) of the output, where nothing else of it is wanted, at stride 1; each block then
+    sees no more than these follow from.
+    """
+
+    @classmethod
+    def of(cls, in_channels, planes, blocks, stride, inflate):
+        """The first block carries the stride and widens."""
+        first = Bottleneck(in_channels, planes, stride, inflate, project=True)
+        rest = [Bottleneck(planes * EXPANSION, planes, 1, inflate, project=False) for _ in range(blocks - 1)]
+        return cls(first, *rest)
+
+    def forward(self, x, cells=None):
+        if cells is None:
+            return super().forward(x)
+        for i, block in enumerate(self):
+            x, cells = cut(x, cells, reach=len(self) - i)  # a 3x3 kernel in each block that is still to come
+            x = block(x)
+        return cut(x, cells)[0]
+
+
+def cut(x, cells, reach=0):
+    """Of x (B,C,T,H,W) the `cells` (rows, columns: two slices) and `reach` more around; and where they are in that."""
+    outer = [slice(max(c.start - reach, 0), min(c.stop + reach, n)) for c, n in zip(cells, x.shape[3:], strict=True)]
+    inner = [slice(c.start - o.start, min(c.stop, o.stop) - o.start) for c, o in zip(cells, outer, strict=True)]
+    return x[(..., *outer)].contiguous(memory_format=torch.channels_last_3d), inner
 
 
 class Pathway(nn.Module):
@@ -141,7 +165,7 @@ class Pathway(nn.Module):
         for stage, blocks in enumerate(BLOCKS[depth], start=1):
             planes = base * 2 ** (stage - 1)
             stride = SPATIAL_STRIDES[stage - 1]
-            layer = _stage(width + lateral_widths[stage - 1], planes, blocks, stride, stage in inflated)
+            layer = Stage.of(width + lateral_widths[stage - 1], planes, blocks, stride, stage in inflated)
             self.add_module(f"layer{stage}", layer)
             width = planes * EXPANSION
         self.out_channels = width
@@ -157,7 +181,7 @@ class Pathway(nn.Module):
 
 
 class SlowOnly(Pathway):
-    """One pathway over all frames: (B,3,T,H,W) -> [(B,2048,T,H/16,W/16)]."""
+    """One pathway over all frames: (B,3,T,H,W) -> [(B,2048,T,H/16,W/16)], of which `cells` alone if given (Stage)."""
 
     def __init__(self, depth):
         super().__init__(depth, base=64, stem_kernel=1, inflated=(3, 4))
@@ -166,14 +190,14 @@ class SlowOnly(Pathway):
         """(B,3,T,H,W) -> (B,512,T,H/8,W/8): stem and stages 1 and 2, whose kernels see one frame each."""
         return self.layer2(self.layer1(self.stem(clips)))
 
-    def forward(self, clips):
-        return [self.layer4(self.layer3(self.per_frame(clips)))]
+    def forward(self, clips, cells=None):
+        return [self.layer4(self.layer3(self.per_frame(clips)), cells)]
 
 
 class SlowFast(nn.Module):
     """Two pathways; the fast one feeds the slow one after the stem and after stages 1 to 3.
 
-    (B,3,T,H,W) -> [(B,2048,T/r,H/16,W/16), (B,256,T,H/16,W/16)], r = resample_rate.
+    (B,3,T,H,W) -> [(B,2048,T/r,H/16,W/16), (B,256,T,H/16,W/16)], r = resample_rate; of these `cells` alone if given.
     """
 
     def __init__(self, depth, resample_rate, speed_ratio, channel_ratio, fusion_kernel):
@@ -192,13 +216,14 @@ class SlowFast(nn.Module):
         """Attribute names of the four laterals in slow_path, in the order of the stages they feed."""
         return ("conv1_lateral", "layer1_lateral", "layer2_lateral", "layer3_lateral")
 
-    def forward(self, clips):
+    def forward(self, clips, cells=None):
         slow = self.slow_path.stem(clips[:, :, :: self.resample_rate])  # the first frame of each group
         fast = self.fast_path.stem(clips)
         pairs = zip(self.lateral_names(), self.slow_path.stages(), self.fast_path.stages(), strict=True)
         for lateral, slow_stage, fast_stage in pairs:
-            slow = slow_stage(torch.cat([slow, getattr(self.slow_path, lateral)(fast)], dim=1))
-            fast = fast_stage(fast)
+            wanted = cells if slow_stage is self.slow_path.layer4 else None
+            slow = slow_stage(torch.cat([slow, getattr(self.slow_path, lateral)(fast)], dim=1), wanted)
+            fast = fast_stage(fast, wanted)
         return [slow, fast]
 
 
