@@ -7,8 +7,7 @@ Source: MMAction2 v0.10.0 SampleAVAFrames, RandomRescale, RandomCrop, Flip, Norm
 
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
+from torch.nn import functional as F
 
 from avalib import boxes
 from avalib.numbering import START
@@ -48,8 +47,9 @@ def resize(frames, boxes_px, short_side):
     height, width = frames.shape[1:3]
     new_height, new_width = resized_shape(height, width, short_side)
     if (new_height, new_width) != (height, width):
-        chw = torch.from_numpy(frames).permute(0, 3, 1, 2)  # stays channels-last in memory, the fast path
-        chw = tv.resize_image(chw, [new_height, new_width], InterpolationMode.BILINEAR, antialias=False)
+        # channels-last in memory, the fast path; numpy gives a lone frame the stride 0, by which torch would miss that
+        frames = torch.from_numpy(frames) if len(frames) > 1 else torch.from_numpy(frames[0])[None]
+        chw = F.interpolate(frames.permute(0, 3, 1, 2), (new_height, new_width), mode="bilinear")
         frames = chw.permute(0, 2, 3, 1).contiguous().numpy()
     return frames, resize_boxes(boxes_px, (height, width), (new_height, new_width))
 

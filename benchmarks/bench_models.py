@@ -15,7 +15,7 @@ import types
 import numpy as np
 import plain
 import torch
-from common import alternate, compare, parser, record
+from common import alternate, apart, compare, parser, record
 
 from avalib import infer, parallel, transforms, zoo
 from avalib.models import Detector, describe, targets
@@ -40,13 +40,13 @@ def main():
     words.add_argument("--height", type=int, default=256)
     words.add_argument("--width", type=int, default=340)
     given = words.parse_args()
-    parallel.keep_memory()  # for both, as the evaluation, `detect` and training do
     dtypes = [torch.float32] + [torch.bfloat16] * infer.computes_bfloat16(CPU)
     rates = {name_of(dtype): matmul_rate(dtype, given.repeats) for dtype in dtypes}
     print("matrix product:", ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in rates.items()))
-    rows = [row for name in given.models for row in inference(name, dtypes, rates, given)]
-    rows += overlapping(given.models[0], dtypes[-1], given)
-    rows += training(given.models[0], dtypes, given)
+    parts = [(inference, name, dtypes, rates, given) for name in given.models]
+    parts += [(overlapping, given.models[0], dtypes[-1], given), (training, given.models[0], dtypes, given)]
+    # memory is kept for both sides, as the evaluation, `detect` and training keep it
+    rows = [row for part in parts for row in apart(parallel.keep_memory, *part)]
     record("models", rows, given, matmul_gflop_s=rates, clip=[given.height, given.width])
 
 
@@ -151,9 +151,9 @@ def training(name, dtypes, given):
     seconds, rows = alternate(work, given.repeats), []
     for kind in ("float32", "bfloat16"):
         what, plain_rate = f"training, {name}, mini recipe, {kind}", clips / seconds["plain"]
-        aim = TRAINING_AIM if kind == "bfloat16" else None
         ours = clips / seconds[kind] if kind in seconds else None
-        rows.append(compare(what, ours, plain_rate, "clips/s", aim, more=True, note="" if ours else WHY_NOT))
+        note = "" if ours else WHY_NOT
+        rows.append(compare(what, ours, plain_rate, "clips/s", TRAINING_AIM, more=True, note=note))
     return rows
 
 

@@ -19,7 +19,7 @@ import film
 import numpy as np
 import pandas as pd
 import torch
-from common import alternate, compare, parser, record
+from common import alternate, apart, compare, parser, record
 from PIL import Image
 
 import avalib
@@ -38,8 +38,7 @@ def main():
     words.add_argument("--clips", type=int, default=24, help="that `detect` looks at")
     words.add_argument("--keep", help="folder for the film (reused if it is there)")
     given = words.parse_args()
-    torch.set_num_threads(1)
-    parallel.keep_memory()  # for all readers, as the loader's workers do
+    parallel.begin_worker()  # for all readers, as the loader's workers do: one thread, memory kept
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(given.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +48,7 @@ def main():
             readers = {"avalib": lambda n: ours.frames(n - 1)} | readers
             rows = from_mp4(readers, given)
             rows += in_order(ours, given) + from_jpgs(ours, folder, given)
-        rows += overlapping(path, given)
+        rows += apart(parallel.begin_worker, overlapping, path, given)
     for name, why in missing.items():
         print(f"{name} is not measured: {why}")
     record("video", rows, given, peers=[name for name in readers if name != "avalib"], missing=missing)

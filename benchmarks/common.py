@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import multiprocessing
 import resource
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +39,12 @@ def alternate(work, repeats, warm=True, clock=time.perf_counter):
             work[name]()
             seconds[name].append(clock() - started)
     return {name: statistics.median(found) for name, found in seconds.items()}
+
+
+def apart(begin, work, *given):
+    """work(*given) in a process of its own, after begin(): what was measured before has not cut up its memory."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin) as pool:
+        return pool.submit(work, *given).result()
 
 
 def compare(what, ours, baseline, unit, aim=None, more=False, note=""):
