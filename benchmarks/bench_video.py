@@ -47,7 +47,8 @@ def main():
         with video.Video(path) as ours:
             readers = {"avalib": lambda n: ours.frames(n - 1)} | readers
             rows = from_mp4(readers, given)
-            rows += in_order(ours, given) + from_jpgs(ours, folder, given)
+            rows += apart(parallel.begin_worker, in_order, path, given)
+            rows += from_jpgs(ours, folder, given)
         rows += apart(parallel.begin_worker, overlapping, path, given)
     for name, why in missing.items():
         print(f"{name} is not measured: {why}")
@@ -150,9 +151,9 @@ def mistakes(read, chosen):
     return sum(film.number(frame) != n - 1 for numbers in chosen[:4] for n, frame in zip(numbers, read(numbers)))  # noqa: B905
 
 
-def in_order(ours, given):
+def in_order(path, given):
     """Rows: every second of the film in order, as the evaluation reads it, beside the same windows one by one."""
-    rows = []
+    rows, ours = [], video.Video(path)
     for kind in WINDOWS:
         length, interval = map(int, kind.split("x"))
         seconds = range(2, given.seconds - 2)
@@ -224,7 +225,7 @@ def overlapping(path, given):
         return np.concatenate(found).ravel()
 
     far = np.abs(together() - alone()).max()
-    seconds = alternate({"together": together, "alone": alone}, given.repeats, warm=False)
+    seconds = alternate({"together": together, "alone": alone}, given.repeats, warm=0)
     what = "detect, slowonly_r50, clips that share 3 of 4 frames, each alone"
     note = f"{given.clips} clips, scores within {far:.0e}"
     return [compare(what, seconds["together"], seconds["alone"], "s", OVERLAP_AIM, note=note)]

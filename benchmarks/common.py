@@ -25,12 +25,12 @@ def parser(name, doc, repeats=5):
     return words
 
 
-def alternate(work, repeats, warm=True, clock=time.perf_counter):
+def alternate(work, repeats, warm=1, clock=time.perf_counter):
     """Median seconds of each of `work` {name: function}, run in turns, so that all see the same hours of the machine.
 
-    Every other turn goes backwards. warm: once before, not counted. clock: time.process_time for processor time.
+    Every other turn goes backwards. warm: turns before, not counted. clock: time.process_time for processor time.
     """
-    for do in work.values() if warm else ():
+    for do in list(work.values()) * warm:
         do()
     seconds = {name: [] for name in work}
     for turn in range(repeats):

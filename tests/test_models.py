@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from avalib import zoo
 from avalib.models import describe, targets
 from avalib.models.detector import Detector
-from avalib.models.resnet3d import convolve
+from avalib.models.resnet3d import convolve, multiply
 
 # alias: parameters, GFLOP of the backbone at 256x340 (H x W), at 256x256, feature channels x time
 PUBLISHED = {
@@ -175,6 +175,21 @@ def test_every_shape_of_convolution_equals_the_3d_one(kernel, stride, layout):
     padding = tuple(k // 2 for k in kernel)
     expected = nn.functional.conv3d(x, weight, bias, stride, padding)
     torch.testing.assert_close(convolve(x, weight, bias, stride, padding), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_a_convolution_as_a_matrix_product_and_its_gradients(layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64).contiguous(memory_format=layout)
+    weight, found = torch.randn(7, 3, 1, 1, 1, dtype=torch.float64), []
+    for do in (nn.functional.conv3d, multiply):
+        a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        y = do(a, b)
+        (y * torch.arange(y.numel(), dtype=y.dtype).view_as(y)).sum().backward()
+        found.append((y, a.grad, b.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-9)
+    assert y.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_a_lone_frame_stays_channels_last():

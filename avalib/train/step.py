@@ -12,7 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from avalib import infer, parallel, transforms
 from avalib.models import targets, winograd
-from avalib.models.resnet3d import Bottleneck, Conv
+from avalib.models.resnet3d import Bottleneck, Conv, multiply
+
+WIDE_PRODUCT = 128  # channels from which on oneDNN is behind the matrix product, above all in the weights' gradient
 
 
 class NotFinite(FloatingPointError):
@@ -56,13 +58,13 @@ def make_scaler(setup):
 def apply_options(model, setup):
     """channels_last, recompute and compile, on a model in place; its state_dict keeps its keys. -> the model.
 
-    On a CPU weights always lie channels-last (3 % of a step saved), and in float32 the wide 3x1x1 and 1x3x3
-    convolutions are by Winograd's algorithm: a fifth of SlowOnly R50's step saved.
+    On a CPU weights always lie channels-last (3 % of a step saved), and in float32 wide convolutions are by Winograd's
+    algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or matrix products (1x1x1: a twentieth).
     """
     parallel.keep_memory()
     if setup.device.type == "cpu" and setup.dtype == torch.float32 and not setup.compile:
         for conv in (m for m in model.modules() if isinstance(m, Conv)):
-            conv.minimal = winograd.takes(conv.weight, conv.stride)
+            conv.in_training = _faster_form(conv)
     if setup.channels_last or setup.device.type == "cpu":
         model.to(memory_format=torch.channels_last_3d)
     if setup.recompute:
@@ -71,6 +73,14 @@ def apply_options(model, setup):
     if setup.compile:
         model.backbone.compile()
     return model
+
+
+def _faster_form(conv):
+    """What `Conv.in_training` is in float32 on a CPU."""
+    if winograd.takes(conv.weight, conv.stride):
+        return winograd.Minimal.apply
+    alone = conv.kernel_size == conv.stride == (1, 1, 1)
+    return multiply if alone and min(conv.weight.shape[:2]) >= WIDE_PRODUCT else None
 
 
 def _recomputed(block, forward, x):
