@@ -48,7 +48,7 @@ def resize(frames, boxes_px, short_side):
     new_height, new_width = resized_shape(height, width, short_side)
     if (new_height, new_width) != (height, width):
         # channels-last in memory, the fast path; numpy gives a lone frame the stride 0, by which torch would miss that
-        frames = torch.from_numpy(frames) if len(frames) > 1 else torch.from_numpy(frames[0])[None]
+        frames = torch.from_numpy(frames[0])[None] if len(frames) == 1 else torch.from_numpy(frames)
         chw = F.interpolate(frames.permute(0, 3, 1, 2), (new_height, new_width), mode="bilinear")
         frames = chw.permute(0, 2, 3, 1).contiguous().numpy()
     return frames, resize_boxes(boxes_px, (height, width), (new_height, new_width))
