@@ -121,6 +121,14 @@ def test_stage_4_is_computed_where_boxes_look(name, box):
     assert (logits(InferenceForm(model, torch.float64), given) - logits(model, given)).abs().max() < 1e-10
 
 
+def test_boxes_that_are_no_numbers_are_taken_as_the_detector_takes_them():
+    model = Detector(small.ENTRY, zero_init_residual=False).eval()
+    rois = torch.tensor([[0, 0, 0, 40, 30], [0, float("nan"), 4, 20, 30]])
+    given = torch.randn(1, 3, 4, 32, 48), rois
+    found, expected = logits(InferenceForm(model, torch.float32), given), logits(model, given)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5, equal_nan=True)
+
+
 def test_stage_4_sees_less_where_boxes_see_less(model):
     def seen(entry_model, rois):
         form, sides = InferenceForm(entry_model, torch.float32), []

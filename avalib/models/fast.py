@@ -96,7 +96,9 @@ class InferenceForm(nn.Module):
 
     def looked_at(self, clips, rois):
         """The cells (rows, columns: two slices) of the last maps that boxes depend on, and the boxes as seen there."""
-        if clips.device.type != "cpu" or self.detector.roi_head.context or not len(rois):
+        if clips.device.type != "cpu" or self.detector.roi_head.context:
+            return None, rois
+        if not len(rois) or not rois.isfinite().all():  # no cells follow from these: as the detector does
             return None, rois
         cells = []
         for axis, side in ((2, clips.shape[3]), (1, clips.shape[4])):
