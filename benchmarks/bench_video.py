@@ -153,26 +153,27 @@ def mistakes(read, chosen):
 
 def in_order(path, given):
     """Rows: every second of the film in order, as the evaluation reads it, beside the same windows one by one."""
-    rows, ours = [], video.Video(path)
-    for kind in WINDOWS:
-        length, interval = map(int, kind.split("x"))
-        seconds = range(2, given.seconds - 2)
-        last = ours.n_ava_frames
-        chosen = np.stack([transforms.frame_numbers(900 + s, length, interval, last, first=1) for s in seconds])
-        some = chosen[np.random.default_rng(0).permutation(len(chosen))[: given.count]]
+    with video.Video(path) as ours:
+        return [kind_in_order(ours, kind, given) for kind in WINDOWS]
 
-        def ordered(chosen=chosen):
-            frames = stream.scaled(ours.iter_chosen(chosen), TEST_SIDE)
-            return (np.stack(window) for window in stream.windows(frames, chosen))
 
-        if not np.array_equal(next(ordered()), scaled(ours.ava_frames(chosen[0]))):
-            raise SystemExit(f"{kind}: a pass in order gives other frames than random access")
-        work = {"ordered": lambda o=ordered: all(map(len, o())), "random": partial(read_all, ours.ava_frames, some)}
-        seconds = alternate(work, given.repeats, clock=time.process_time)
-        a, b = len(chosen) / seconds["ordered"], len(some) / seconds["random"]
-        what = f"clips {kind} from mp4 in order, random access"
-        rows.append(compare(what, a, b, "clips/s", IN_ORDER_AIM, more=True))
-    return rows
+def kind_in_order(ours, kind, given):
+    length, interval = map(int, kind.split("x"))
+    seconds = range(2, given.seconds - 2)
+    last = ours.n_ava_frames
+    chosen = np.stack([transforms.frame_numbers(900 + s, length, interval, last, first=1) for s in seconds])
+    some = chosen[np.random.default_rng(0).permutation(len(chosen))[: given.count]]
+
+    def ordered():
+        frames = stream.scaled(ours.iter_chosen(chosen), TEST_SIDE)
+        return (np.stack(window) for window in stream.windows(frames, chosen))
+
+    if not np.array_equal(next(ordered()), scaled(ours.ava_frames(chosen[0]))):
+        raise SystemExit(f"{kind}: a pass in order gives other frames than random access")
+    work = {"ordered": lambda: all(map(len, ordered())), "random": partial(read_all, ours.ava_frames, some)}
+    took = alternate(work, given.repeats, clock=time.process_time)
+    a, b = len(chosen) / took["ordered"], len(some) / took["random"]
+    return compare(f"clips {kind} from mp4 in order, random access", a, b, "clips/s", IN_ORDER_AIM, more=True)
 
 
 def from_jpgs(ours, folder, given):
