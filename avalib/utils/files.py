@@ -1,0 +1,205 @@
+"""Files that are whole or not there: atomic writes, hashes, disk space, and what a killed process left behind.
+
+Every file that this package writes under its final name goes through `atomic_path` or one of the short forms below it.
+A reader, another process or the next run then finds the old content or the new content, never a part of it.
+"""
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+from avalib.utils.errors import AvalibError
+from avalib.utils.process import host_name, is_running
+
+_NUMBERS = itertools.count()
+_PART = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.part(\.[^.]*)?$", re.S)
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FULL_TEXTS = (
+    "no space left",
+    "disk quota",
+    "file too large",
+    "file write failed",
+    "os error 28",
+    "os error 122",
+    "enforce fail at inline_container",  # torch.save when a write was cut short: "unexpected pos 704 vs 598"
+)
+_DAY_S = 24 * 3600
+_LONGEST_STEM = 80  # letters of the final name that a temporary name repeats; most file systems allow 255 bytes
+
+
+class DiskFullError(AvalibError, OSError):
+    """A file could not be written for want of space; the message names the file, what it takes and what is free."""
+
+
+def part_name(path):
+    """The temporary name of a file that is being written: hidden, beside it, unique on every machine with this disk.
+
+    It keeps the suffix, which np.savez, PIL and others go by.
+    """
+    path = Path(path)
+    stem = path.stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    return path.with_name(f".{stem}.{host_name()}-{os.getpid()}-{next(_NUMBERS)}.part{path.suffix[:20]}")
+
+
+@contextlib.contextmanager
+def atomic_path(path, needed_bytes=None):
+    """A temporary path beside `path`, for functions that write a file by name; it becomes `path` when all went well.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final name. Missing folders are made.
+    needed_bytes : int, optional
+        The expected size. Where the disk has less, nothing is written.
+
+    Raises
+    ------
+    DiskFullError
+        The disk is full or a quota is reached; the temporary file is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if needed_bytes is not None:
+        check_free_space(path, needed_bytes)
+    part = part_name(path)
+    try:
+        yield part
+        flush_to_disk(part)
+        os.replace(part, path)
+        flush_to_disk(path.parent)
+    except Exception as error:
+        written = part.stat().st_size if part.exists() else 0
+        part.unlink(missing_ok=True)  # first, so that the message says what is free for the next attempt
+        if is_disk_full(error):
+            raise _disk_full(path, max(needed_bytes or 0, written)) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_write(path, mode="wb", needed_bytes=None):
+    """An open file that becomes `path` when all went well: binary, text in UTF-8 (mode "w"), gzip by the suffix .gz."""
+    if mode not in ("wb", "w"):
+        raise ValueError(f"mode={mode!r}: expected 'wb' or 'w'")
+    text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
+    with atomic_path(path, needed_bytes) as part:
+        if Path(path).suffix == ".gz":
+            with open(part, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
+                yield file
+        else:
+            with open(part, mode, **text) as file:
+                yield file
+
+
+def write_text(path, text):
+    """Write text as UTF-8, line ends as they are. Returns the path."""
+    with atomic_write(path, "w") as file:
+        file.write(text)
+    return Path(path)
+
+
+def write_bytes(path, content):
+    """Write bytes. Returns the path."""
+    with atomic_write(path) as file:
+        file.write(content)
+    return Path(path)
+
+
+def write_json(path, content, default=None):
+    """Write what json can take, indented, with a line end. Returns the path. default: as json.dumps takes it."""
+    return write_text(path, json.dumps(content, indent=1, default=default) + "\n")
+
+
+def write_table(table, path):
+    """Write a pandas table without its index, as csv or parquet by the suffix. Returns the path."""
+    with atomic_path(path) as part:
+        if Path(path).suffix == ".parquet":
+            table.to_parquet(part, index=False)
+        else:
+            table.to_csv(part, index=False, encoding="utf-8")
+    return Path(path)
+
+
+def flush_to_disk(path):
+    """Wait until a file's (or folder's) content is on the disk, so that a power cut after a rename loses nothing."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # Windows has no such call for folders
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # file systems that can't
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def check_free_space(path, needed_bytes, purpose=""):
+    """Raise DiskFullError where the disk of `path` (which need not exist yet) has too little space."""
+    if needed_bytes > free_bytes(path):
+        raise _disk_full(Path(path), needed_bytes, purpose)
+
+
+def free_bytes(path):
+    """Free bytes on the disk of a path, which need not exist yet."""
+    return shutil.disk_usage(nearest_folder(path)).free
+
+
+def nearest_folder(path):
+    """The nearest existing folder at or above a path."""
+    path = Path(path).absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
+def is_disk_full(error):
+    """Whether an exception comes from a full disk, whichever library raised it.
+
+    torch.save raises RuntimeError and safetensors an error of its own, with the system's message inside at best.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return any(text in str(error).lower() for text in _FULL_TEXTS)
+
+
+def _disk_full(path, needed_bytes, purpose=""):
+    purpose = f" ({purpose})" if purpose else ""
+    megabytes = f"{needed_bytes / 1e6:,.1f} MB are needed{purpose}, {free_bytes(path) / 1e6:,.1f} MB are free"
+    error = DiskFullError(f"{path}: {megabytes} on its disk. Make room (or raise the quota) and run it again.")
+    error.errno = errno.ENOSPC
+    return error
+
+
+def compute_sha256(path):
+    """The SHA-256 of a file, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_abandoned_parts(folder):
+    """Remove the temporary files that processes which no longer run left in a folder. Returns their paths.
+
+    A file of another machine, whose processes can't be asked after, is removed once it is a day old.
+    """
+    removed = []
+    for path in Path(folder).glob(".*.part*"):
+        owner = _PART.match(path.name)
+        if owner is None:
+            continue
+        with contextlib.suppress(OSError):  # another process removes it too, or the disk is read-only
+            if owner["host"] == host_name():
+                abandoned = not is_running(int(owner["pid"]))
+            else:
+                abandoned = time.time() - path.stat().st_mtime > _DAY_S
+            if abandoned:
+                path.unlink()
+                removed.append(path)
+    return removed

@@ -1,0 +1,89 @@
+"""Facts about processes, and the differences between Linux, macOS and Windows that the package has to bridge."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+
+def host_name():
+    """This machine's network name without characters that a file name can't hold."""
+    name = socket.gethostname() or "localhost"
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+
+
+def is_running(pid):
+    """Whether a process with this number runs on this machine, whoever owns it."""
+    if sys.platform == "win32":
+        return _is_running_on_windows(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # it is another user's
+    return _state(pid) != "Z"  # a zombie has ended and only waits to be collected
+
+
+def start_time(pid):
+    """When a process began, in clock ticks since the machine started; None where the system does not tell (not Linux).
+
+    The system uses process numbers again: the same number with another start time is another process.
+    """
+    fields = _stat_fields(pid)
+    return int(fields[19]) if fields else None
+
+
+def _state(pid):
+    fields = _stat_fields(pid)
+    return fields[0] if fields else None
+
+
+def _stat_fields(pid):
+    """The fields of /proc/PID/stat behind the program's name, which may itself hold spaces and brackets."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def _is_running_on_windows(pid):
+    import ctypes
+
+    query_limited_information, still_active = 0x1000, 259
+    kernel32 = ctypes.windll.kernel32
+    handle = kernel32.OpenProcess(query_limited_information, False, pid)
+    if not handle:
+        return False
+    code = ctypes.c_ulong()
+    kernel32.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel32.CloseHandle(handle)
+    return code.value == still_active
+
+
+def ignore_interrupts():
+    """Let Ctrl-C pass by this process. It reaches the whole process group; the main process decides what stops."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def count_cores():
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_bytes():
+    """The most memory that this process, and the largest of its ended children, have held, added up.
+
+    None on systems without the `resource` module (Windows).
+    """
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return unit * sum(usage.ru_maxrss for usage in usages)
