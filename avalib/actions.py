@@ -8,6 +8,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from avalib.utils import files
+
 N_ACTIONS = 80
 N_COLUMNS = 81  # the networks' outputs: column 0 is reserved, column i is action_id i
 GROUPS = ("pose", "object", "person")
@@ -90,4 +92,4 @@ def write_label_map(label_map, path):
     """Write {action_id: name} as a pbtxt in the v2.1 spelling."""
     quoted = {i: name.replace('"', '\\"') for i, name in label_map.items()}
     items = [f'item {{\n  name: "{name}"\n  id: {i}\n}}\n' for i, name in quoted.items()]
-    Path(path).write_text("".join(items), encoding="utf-8")
+    files.write_text(path, "".join(items))

@@ -6,10 +6,8 @@ Every video is opened and some of its frames (or all) are decoded, every annotat
 against the ground truth, counts against the official ones. Nothing is changed or downloaded.
 """
 
-import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +15,7 @@ from tqdm.auto import tqdm
 
 from avalib import actions, annotations, frames, lint, sources
 from avalib.packed import VideoError
+from avalib.utils import files
 
 KEY, BOX = ["video_id", "timestamp"], ["x1", "y1", "x2", "y2"]
 FIRST, LAST = 902, 1798  # the seconds that AVA annotates
@@ -46,10 +45,7 @@ class Checkup:
     def save(self, path):
         """Write all of it as json; returns the path."""
         tables = {name: getattr(self, name).to_dict("records") for name in ("table", "videos", "findings")}
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"verdict": self.verdict, "ok": self.ok, **tables}, indent=1, default=str) + "\n")
-        return path
+        return files.write_json(path, {"verdict": self.verdict, "ok": self.ok, **tables}, default=str)
 
     def __repr__(self):
         return f"{self.table.to_string(index=False, max_colwidth=70)}\n\n{self.verdict}"

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from avalib import annotations, boxes, checkpoints, transforms
 from avalib.fetch import FetchError, fetch
-from avalib.packed import whole_file
 from avalib.tables import BOX
+from avalib.utils import files
 from avalib.video import Video
 
 # name here -> torchvision's name; box AP on COCO 46.7, 41.5 and 21.3, and each several times as fast as the one before
@@ -107,14 +107,14 @@ def make_proposals(
     """
     videos = videos if isinstance(videos, dict) else {Path(v).stem: Path(v) for v in videos}
     parts = _parts(Path(path), {"detector": detector, "weights": Path(str(weights)).name, "person_score": person_score})
-    todo = [v for v in videos if not (parts / f"{v}.csv").exists()]
+    done = {v: files.path_inside(parts, f"{v}.csv") for v in videos}
+    todo = [v for v in videos if not done[v].exists()]
     finder = PersonFinder(detector, weights, person_score, device, mirror=mirror, progress=progress) if todo else None
     for video_id in tqdm(todo, desc="finding people", unit="video", disable=not progress):
         with Video(videos[video_id]) as reader:
             found = _people_of(reader, (seconds or {}).get(video_id), finder, batch_size, progress)
-        with whole_file(parts / f"{video_id}.csv") as part:
-            found.to_csv(part, index=False)
-    tables = [pd.read_csv(parts / f"{v}.csv").assign(video_id=v) for v in videos]
+        files.write_table(found, done[video_id])
+    tables = [pd.read_csv(path).assign(video_id=v) for v, path in done.items()]
     table = pd.concat(tables, ignore_index=True)[["video_id", "timestamp", *BOX, "score"]]
     annotations.write_proposals(table, path)
     for file in parts.iterdir():
@@ -128,9 +128,11 @@ def _parts(path, settings):
     parts = path.with_name(path.name + ".parts")
     parts.mkdir(parents=True, exist_ok=True)
     file = parts / "settings.json"
-    if file.exists() and json.loads(file.read_text()) != settings:
-        raise ValueError(f"{parts} was begun with {file.read_text()}, now it is {settings}; delete it to start anew")
-    file.write_text(json.dumps(settings))
+    begun = json.loads(file.read_text(encoding="utf-8")) if file.exists() else settings
+    if begun != settings:
+        raise ValueError(f"{parts} was begun with {begun}, now it is {settings}; delete it to start anew")
+    files.write_json(file, settings)
+    files.clear_abandoned_parts(parts, path.parent)
     return parts
 
 

@@ -4,12 +4,12 @@ import html
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from avalib import actions
+from avalib.utils import files
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Report:
         """The report as JSON text; also written to `path` if given."""
         text = json.dumps(self.to_dict(), indent=1, default=lambda value: value.item())
         if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
+            files.write_text(path, text + "\n")
         return text
 
     def _repr_html_(self):
