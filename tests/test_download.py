@@ -1,4 +1,4 @@
-"""Downloads from servers that break HTTP's rules, on purpose or not: byte for byte as they answer, over real sockets."""
+"""Downloads from servers that break HTTP's rules, byte for byte as they answer, over real sockets."""
 
 import contextlib
 import gzip
@@ -23,7 +23,7 @@ from avalib.utils import completeness, files
 
 CONTENT = np.random.default_rng(0).bytes(30_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-OK = b"HTTP/1.1 200 OK\r\nETag: \"one\"\r\n"
+OK = b'HTTP/1.1 200 OK\r\nETag: "one"\r\n'
 
 
 def whole(content=CONTENT, head=OK):
@@ -385,7 +385,7 @@ def test_a_name_that_cannot_be_resolved_is_asked_twice_and_says_what_to_do(tmp_p
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path))
     waits = []
     monkeypatch.setattr(time, "sleep", waits.append)
-    with pytest.raises(FetchError, match="given up after 2 .*nowhere.invalid can't be resolved.*AVALIB_MIRROR.*local path"):
+    with pytest.raises(FetchError, match="after 2 .*nowhere.invalid can't be resolved.*AVALIB_MIRROR.*local path"):
         fetch("https://nowhere.invalid/net.pth", progress=False)
     assert sum(waits) <= 1
 
