@@ -6,6 +6,7 @@ import goldens
 import pytest
 import small
 import torch
+from quick import slow_but
 from torch import nn
 
 import avalib
@@ -33,7 +34,10 @@ def test_it_is_at_the_front_door():
     assert avalib.for_inference is for_inference
 
 
-@pytest.mark.parametrize("name", ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"])
+NETWORKS = ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"]
+
+
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "slowonly_r50", "slowfast_r50"))
 def test_float32_gives_the_goldens(name):
     form = for_inference(goldens.detector(name), verbose=False)
     found = logits(form, sample(name)).numpy()
@@ -41,6 +45,7 @@ def test_float32_gives_the_goldens(name):
     assert form.deviation.dtype == "float32" and 0 < form.deviation.logits < 1e-4
 
 
+@pytest.mark.slow
 def test_float64_is_exact(model):
     form = for_inference(goldens.detector("slowfast_context_r50").double(), verbose=False)
     given = tuple(t.double() for t in sample())

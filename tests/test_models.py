@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import small
 import torch
+from quick import slow_but
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -70,7 +71,7 @@ def test_every_row_of_the_zoo_is_published_here():
     assert set(zoo.names()) <= set(PUBLISHED)
 
 
-@pytest.fixture(scope="module", params=goldens.MODELS)
+@pytest.fixture(scope="module", params=slow_but(goldens.MODELS, "slowonly_r50", "slowfast_context_r50"))
 def name(request):
     return request.param
 
