@@ -34,6 +34,15 @@ def test_it_is_at_the_front_door():
     assert avalib.for_inference is for_inference
 
 
+BOXES = [
+    (90, 5, 130, 40),
+    (0, 100, 9, 127),
+    (170, 0, 191, 127),
+    (-40, -9, 300, 200),
+    (80, 60, 80, 60),
+    (-90, 4, -50, 30),
+    (230, 140, 260, 160),
+]
 NETWORKS = ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"]
 
 
@@ -116,8 +125,7 @@ def test_frames_that_clips_share_are_computed_once():
 
 
 @pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_r50"])
-@pytest.mark.parametrize("box", [(90, 5, 130, 40), (0, 100, 9, 127), (170, 0, 191, 127), (-40, -9, 300, 200),
-                                 (80, 60, 80, 60), (-90, 4, -50, 30), (230, 140, 260, 160)])  # fmt: skip
+@pytest.mark.parametrize("box", slow_but(BOXES, BOXES[0], BOXES[3]))
 def test_stage_4_is_computed_where_boxes_look(name, box):
     torch.manual_seed(0)
     entry = dataclasses.replace(zoo.get(name), clip_len=4, resample_rate=2, speed_ratio=2)

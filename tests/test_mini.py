@@ -190,6 +190,7 @@ def test_every_action_is_there_with_a_long_tail(val):
     assert len(poses) == len(people)  # one pose each
 
 
+@pytest.mark.slow
 def test_proposals_are_like_a_detectors(val):
     truth, _, proposals = val
     people = truth.drop_duplicates(["video_id", "timestamp", "person_id"])
@@ -204,6 +205,7 @@ def test_proposals_are_like_a_detectors(val):
     assert (proposals.score < 0.9).mean() > 0.05 and proposals.groupby(["video_id", "timestamp"]).size().mean() < 5
 
 
+@pytest.mark.slow
 def test_person_ids_persist(val):
     truth, _, _ = val
     people = truth.drop_duplicates(["video_id", "timestamp", "person_id"])
