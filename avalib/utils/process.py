@@ -117,6 +117,16 @@ def available_memory_bytes():
     return min(bounds) if bounds else total_memory_bytes()
 
 
+def check_memory(needed_bytes, purpose):
+    """Raise a ValueError where something would take more than half of the memory that is free."""
+    free = available_memory_bytes()
+    if free is not None and needed_bytes > free // 2:
+        raise ValueError(
+            f"{needed_bytes / 1e9:,.1f} GB are needed ({purpose}), the limit is half of the free memory, "
+            f"{free / 2e9:,.1f} GB. Divide the data, or use a machine with more memory"
+        )
+
+
 def _lines(path):
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
