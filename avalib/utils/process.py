@@ -87,3 +87,23 @@ def peak_memory_bytes():
     unit = 1 if sys.platform == "darwin" else 1024
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return unit * sum(usage.ru_maxrss for usage in usages)
+
+
+def available_memory_bytes():
+    """Memory that this process can still take without swapping, a container's limit included; None if unknown."""
+    bounds = []
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            bounds.append(int(line.split()[1]) * 1024)
+    limit = next(iter(_lines("/sys/fs/cgroup/memory.max")), "max").strip()
+    used = next(iter(_lines("/sys/fs/cgroup/memory.current")), "").strip()
+    if limit.isdigit() and used.isdigit():
+        bounds.append(max(int(limit) - int(used), 0))
+    return min(bounds, default=None)
+
+
+def _lines(path):
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
