@@ -67,12 +67,12 @@ def check_video_ids(names, source, place=None):
     names: any number of ids; source: the file they come from; place: index of a name -> the place in words.
     """
     for index, name in enumerate(names):
-        if fault := _name_fault(name):
+        if fault := name_fault(name):
             where = place(index) if place else source
             raise ValueError(f"{where}, video_id {_short(name)}: {fault}")
 
 
-def _name_fault(name):
+def name_fault(name):
     """What keeps a video id from being a file's name, or None."""
     if not isinstance(name, str):
         return "expected text, a video's name without folder and suffix"
@@ -98,7 +98,7 @@ def _check_video_column(videos, place):
     if (codes < 0).any():
         raise ValueError(f"{place(int((codes < 0).argmax()))}: no video_id; expected a video's name")
     names = list(names)
-    faulty = [index for index, name in enumerate(names) if _name_fault(name)]
+    faulty = [index for index, name in enumerate(names) if name_fault(name)]
     rows = np.flatnonzero(np.isin(codes, faulty)) if faulty else []  # a category may have no row
     if len(rows):
         check_video_ids([names[codes[rows[0]]]], "", lambda _: place(int(rows[0])))
