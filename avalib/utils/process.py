@@ -75,11 +75,6 @@ def count_cores():
     return os.cpu_count() or 1
 
 
-def limit_workers(workers):
-    """A number of processes that a pool can have: Windows waits for 61 at most."""
-    return min(workers, 61) if sys.platform == "win32" else workers
-
-
 def peak_memory_bytes():
     """The most memory that this process, and the largest of its ended children, have held, added up.
 
