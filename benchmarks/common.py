@@ -3,7 +3,6 @@
 import argparse
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -107,4 +106,7 @@ def number(value, unit):
 
 def peak_gb():
     """The most memory this process has held so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30

@@ -8,6 +8,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"utils"},
+    {"data"},
     {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
     {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks", "slim"},
     {"frames", "stream", "persons", "metrics"},

@@ -6,17 +6,14 @@ import numpy as np
 import pandas as pd
 
 from avalib import actions
+from avalib.data.labels import load_label_map
 from avalib.metrics.matching import number_frames, run_starts
 from avalib.tables import BOX, NO_ACTION, NO_PERSON, place
 
 
 def counted_actions(label_map):
-    if label_map is None:
-        return actions.evaluated()
-    label_map = dict(label_map) if isinstance(label_map, dict) else actions.read_label_map(label_map)
-    if not label_map or min(label_map) < 1 or not all(isinstance(i, (int, np.integer)) for i in label_map):
-        raise ValueError(f"label map {label_map}: expected {{action_id: name}} with whole ids from 1")
-    return {int(i): name for i, name in sorted(label_map.items())}
+    """{action_id: name} of the actions that count, by id: AVA's 60 for None, else what `load_label_map` reads."""
+    return actions.evaluated() if label_map is None else dict(sorted(load_label_map(label_map).items()))
 
 
 def label_notes(label_map, gt, det):
