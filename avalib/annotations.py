@@ -31,6 +31,7 @@ from avalib.tables import (
     read_csv,
     read_parquet,
 )  # fmt: skip
+from avalib.utils import safe_pickle
 
 __all__ = [
     "Layout", "read_csv", "write_csv", "read_exclusions", "write_exclusions", "read_proposals",
@@ -233,26 +234,15 @@ def write_exclusions(table, path):
             file.write(f"{_csv_text(video)},{format_second(seconds)}\n".encode())
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Reads dicts, strings, numbers and numpy arrays, and refuses everything that could run code."""
-
-    modules = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
-    plain = {"numpy": ("ndarray", "dtype"), "_codecs": ("encode",), "builtins": ("bytes",), "__builtin__": ("bytes",)}
-    allowed = plain | dict.fromkeys(modules, ("_reconstruct", "scalar", "_frombuffer"))
-
-    def find_class(self, module, name):
-        if name in self.allowed.get(module, ()):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}; expected a dict of numpy arrays and nothing else")
-
-
 def read_pickle(path, what):
-    """The dicts, lists, strings, numbers and numpy arrays of a pickle; no code in it is run. ValueError for others."""
+    """The dicts, lists, text, numbers and numpy arrays of a pickle; no code in it is run.
+
+    Raises ValueError that names the file, what is wrong and what to do. See utils.safe_pickle for the bounds.
+    """
     try:
-        with open(path, "rb") as file:
-            return _ArraysOnly(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a pickle of {what}: {error}") from error
+        return safe_pickle.load(path)
+    except safe_pickle.PickleError as error:
+        raise ValueError(f"{path}: not a pickle of {what}: {error}. Get the file again, or make it anew") from error
 
 
 def read_proposals(path):
