@@ -324,6 +324,6 @@ def write_proposals(table, path):
     frames = {}
     values = table[[*BOX, "score"]].to_numpy(np.float64)
     for row, (video, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
-        frames.setdefault(f"{video},{_second(seconds)}", []).append(row)
+        frames.setdefault(f"{video},{format_second(seconds)}", []).append(row)
     with _replacing(path) as file:
         pickle.dump({key: values[rows] for key, rows in frames.items()}, file, protocol=4)

@@ -204,7 +204,24 @@ def free_memory(device):
     """Bytes that a training may take on a device now: a share of what is free."""
     if device.type == "cuda":
         return GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    return RAM_SHARE * (available_memory_bytes() or UNKNOWN_RAM)
+    return RAM_SHARE * min(_available(), _container_limit())
+
+
+def _available():
+    info = Path("/proc/meminfo")
+    if info.exists():
+        lines = dict(line.split(":", 1) for line in info.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _container_limit():
+    """What a container's limit leaves, in bytes."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):  # no such limit here, or "max"
+        return float("inf")
 
 
 def disk(setup, state, keyframes):
