@@ -40,7 +40,7 @@ def test_rows_become_a_table():
 def test_every_reader_reads_the_same_bits(reader, monkeypatch):
     rng = np.random.default_rng(0)
     numbers = [repr(float(x)) for x in rng.random(400)] + ["1e-05", "1E-5", "-2.5", "3", "0.30000000000000004", "1e308"]
-    names = ["nan", "NA", "null", "1e5", "007", "True", "", "0x10", "ünï"]
+    names = ["nan", "NA", "null", "1e5", "007", "True", "-", "0x10", "ünï"]
     rows = [
         [names[i % 9], f"{902 + i:04d}", *rng.choice(numbers, 4), str(i % 80 + 1), rng.choice(numbers)]
         for i in range(200)
@@ -109,7 +109,7 @@ def test_other_wrong_inputs():
     with pytest.raises(ValueError, match="line 1, column timestamp.*a header"):
         read_csv(text("video_id,timestamp,x1,y1,x2,y2,action_id,score\n"), "detections")
     with pytest.raises(ValueError, match="UTF-8"):
-        read_csv(io.BytesIO(b"\xff\xfe,902"), "detections")
+        read_csv(io.BytesIO(b"\xff,902"), "detections")
     with pytest.raises(ValueError, match='kind "predictions"|kind'):
         read_csv(text(DET), "predictions")
     with pytest.raises(ValueError, match=r"no column \['x2'\]"):
@@ -206,7 +206,7 @@ def test_a_pickle_is_never_run(tmp_path):
         ([1, 2], "a list; expected a dict"),
         ({"a,0902": np.zeros((2, 4))}, r"key 'a,0902': float64 array \(2, 4\)"),
         ({"a": np.zeros((2, 5))}, "expected key video_id,0902"),
-        ({"a,0902": np.array([["x"] * 5])}, "<U1"),
+        ({"a,0902": np.array([["x"] * 5])}, "dtype .U1.; expected numbers"),
     ],
 )
 def test_wrong_proposals(tmp_path, content, said):
@@ -305,7 +305,10 @@ def test_proposals_without_pickle(tmp_path, suffix):
     table = table.assign(score=[0.9, 0.5, 0.25]).drop(columns="action_id")
     annotations.write_proposals(table, tmp_path / f"p{suffix}")
     pd.testing.assert_frame_equal(annotations.read_proposals(tmp_path / f"p{suffix}"), table)
-    for wrong, said in ((table.drop(columns="x2"), "no column x2"), (table.assign(x1=np.nan), "row 0.*finite numbers")):
+    for wrong, said in (
+        (table.drop(columns="x2"), "no column x2"),
+        (table.assign(x1=np.nan), "(line 2|row 0), column x1.*finite"),
+    ):
         wrong.to_csv(tmp_path / "q.csv", index=False) if suffix == ".csv" else wrong.to_parquet(tmp_path / "q.parquet")
         with pytest.raises(ValueError, match=rf"q{suffix}.*{said}"):
             annotations.read_proposals(tmp_path / f"q{suffix}")
