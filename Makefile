@@ -12,6 +12,7 @@ MINUTES ?= 8
 TORCH   ?= default
 PYTHON  ?= python3
 VENV    ?= .venv
+LOWEST  := .venv-lowest
 
 comma  := ,
 space  := $(subst ,, )
@@ -22,7 +23,7 @@ DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 BENCHES := models zoo video eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-all test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
+.PHONY: help install demo zoo grid test test-all test-lowest test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -76,6 +77,14 @@ test: $(BIN)/.tested  ## the quick tests: under two minutes on two cores
 test-all: $(BIN)/.tested  ## all tests but the browser's: notebooks, several processes, export, mutated files; what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/pytest -m "not browser"
+
+test-lowest:  ## the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest; PYTHON=python3.13
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --only-binary :all: \
+	  -r pyproject.toml --extra test
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --no-deps -e .
+	$(LOWEST)/bin/python -m pytest
 
 test-browser: $(BIN)/.tested  ## the workbench in a real browser; installs Playwright, needs Chromium or Chrome
 	$(BIN)/pip install -e '.[test,browser]'
