@@ -30,6 +30,7 @@ from avalib.packed import whole_file
 from avalib.parallel import keep_memory
 from avalib.stream import Clips
 from avalib.tables import BOX
+from avalib.utils.console import allow_any_text
 from avalib.video import Video
 
 COLUMNS = ["time_s", "frame", "person_id", *BOX, "action_id", "action", "score"]
@@ -283,4 +284,5 @@ class _Callable(types.ModuleType):
 sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
+    allow_any_text()
     raise SystemExit(main())

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from avalib.utils.console import allow_any_text
+
 _current = None  # the run that `begin` started last in this process
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
 
@@ -292,6 +294,7 @@ def report(path):
 
 
 if __name__ == "__main__":
+    allow_any_text()
     if len(sys.argv) == 3 and sys.argv[1] == "report":
         report(sys.argv[2])
     elif len(sys.argv) > 1 and sys.argv[1] in ("publish", "verify"):

@@ -2,9 +2,13 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from quick import slow_but
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -93,3 +97,45 @@ def test_the_check_finds(call):
 )  # fmt: skip
 def test_the_check_lets_pass(call):
     assert not faults(call)
+
+
+PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # text is ASCII unless somebody says otherwise
+
+
+def run_plain(*words, cwd=None):
+    """A Python process of a system whose console and files are ASCII by default."""
+    environment = os.environ | PLAIN | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *words], cwd=cwd, env=environment, capture_output=True, encoding="ascii")
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A folder with a label map, ground truth and detections whose names are not ASCII."""
+    (tmp_path / "map.txt").write_text("1: 跌倒\n3: gehen…\n", encoding="utf-8")
+    for name, last in (("gt.csv", "0"), ("det.csv", "0.9")):
+        rows = "".join(f"街道,{902 + i},0.1,0.1,0.5,0.9,{i},{last}\n" for i in (1, 3))
+        (tmp_path / name).write_text(rows, encoding="utf-8")
+    return tmp_path
+
+
+def test_files_are_utf8_whatever_the_locale(scored):
+    code = "import avalib, json; report = avalib.evaluate('gt.csv', 'det.csv', label_map='map.txt')"
+    child = run_plain("-c", code + "; print(report.mAP, json.dumps(list(report.per_class.action)))", cwd=scored)
+    assert child.returncode == 0, child.stderr
+    assert child.stdout == f"1.0 {json.dumps(['跌倒', 'gehen…'])}\n"
+
+
+def test_a_command_prints_letters_that_the_console_lacks_as_escapes(scored):
+    words = ["-m", "avalib.metrics", "gt.csv", "det.csv", "--label-map", "map.txt"]
+    child = run_plain(*words, cwd=scored)
+    assert child.returncode == 0, child.stderr
+    assert "gehen\\u2026" in child.stdout
+
+
+COMMANDS = ["avalib.metrics", "avalib.detect", "avalib.train", "avalib.draw.grid"]
+
+
+@pytest.mark.parametrize("command", slow_but(COMMANDS, "avalib.metrics"))  # the others load torch
+def test_help_is_shown_on_any_console(command):
+    child = run_plain("-m", command, "--help")
+    assert child.returncode == 0, child.stderr

@@ -10,6 +10,7 @@ from avalib import annotations, run, sources, zoo
 from avalib.draw.pictures import captioned
 from avalib.draw.rows import find_rows
 from avalib.draw.scenes import gif, mp4, scene, side_by_side
+from avalib.utils.console import allow_any_text
 
 ORDER = "annotated, then the rows of the zoo; green: what they say, its score"
 
@@ -61,4 +62,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    allow_any_text()
     main()
