@@ -26,10 +26,10 @@ from avalib.draw.overlays import overlay_path, write_overlay
 from avalib.fetch import local
 from avalib.models.detector import Detector
 from avalib.models.fast import SharedFrames
-from avalib.packed import whole_file
 from avalib.parallel import keep_memory
 from avalib.stream import Clips
 from avalib.tables import BOX
+from avalib.utils import files
 from avalib.utils.console import allow_any_text
 from avalib.video import Video
 
@@ -258,8 +258,7 @@ def main(words=None):
         out = out and overlay_path(out)
         table = detect(**given)
         if csv:
-            with whole_file(csv) as part:
-                table.to_csv(part, index=False, float_format="%.5g")
+            files.write_table(table, csv, float_format="%.5g")
         if out:
             write_overlay(out, given["video"], table, start=given["start"], stop=given["stop"], **drawn)
     except (OSError, ValueError, KeyError) as error:

@@ -1,7 +1,7 @@
 """Frames kept as JPEGs: a whole video packed into one file with an index, or a folder of them; read by AVA number.
 
 Readers of frames all look the same: path, width, height, n_ava_frames, ava_frames(numbers) -> (T,H,W,3) uint8, close().
-What they share (the error, the check of numbers, writing whole files) is here too, on the lowest floor.
+What they share (the error, the check of numbers) is here too, on the lowest floor.
 
 Source: speeds and sizes that chose this format in the design's measurements: random access to a training clip costs a
 tenth of what it costs from H.264, for six times the bytes.
@@ -11,10 +11,12 @@ import json
 import os
 import re
 import struct
-from contextlib import contextmanager
+import threading
 from pathlib import Path
 
 import numpy as np
+
+from avalib.utils import files
 
 MAGIC = b"AVAJPEG1"
 TAIL = struct.Struct("<Q8s")  # where the index begins, and MAGIC again
@@ -22,19 +24,6 @@ TAIL = struct.Struct("<Q8s")  # where the index begins, and MAGIC again
 
 class VideoError(OSError):
     """A video that is missing, unreadable, truncated or damaged; the message names the file and what happened."""
-
-
-@contextmanager
-def whole_file(path):
-    """A path beside `path` to write to, renamed to it when all went well and removed when not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def checked(numbers, low, high, path, what, missing=0):
@@ -56,7 +45,7 @@ def pack(video, path, short_side, quality=90):
     training are what they would have been but for the JPEGs. A frame that is repeated is stored once.
     """
     size, starts, lengths, last = _scaled_size(video, short_side), [], [], None
-    with whole_file(path) as part, open(part, "wb") as file:
+    with files.atomic_write(path) as file:
         file.write(MAGIC)
         for frame in video.iter_ava_frames():
             if frame is not last:
@@ -155,17 +144,17 @@ class PackedFrames(_Jpegs):
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path, self._lock = Path(path), threading.Lock()
         try:
-            self._file = os.open(self.path, os.O_RDONLY)
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows reads text otherwise
         except OSError as error:
             raise VideoError(f"{path}: no packed frames here ({error.strerror}); build the cache first") from error
         try:
             end = os.fstat(self._file).st_size - TAIL.size
-            index, magic = TAIL.unpack(os.pread(self._file, TAIL.size, max(end, 0)))
+            index, magic = TAIL.unpack(self._read_at(max(end, 0), TAIL.size))
             if magic != MAGIC:
                 raise ValueError(magic)
-            block = os.pread(self._file, end - index, index)
+            block = self._read_at(index, end - index)
             header = json.loads(block[block.index(b'{"video"') :])
             n = self.n_ava_frames = header["n_ava_frames"]
             self._starts = np.frombuffer(block, "<u8", n)
@@ -178,7 +167,14 @@ class PackedFrames(_Jpegs):
         self.short_side, self.quality = header["short_side"], header["quality"]
 
     def _jpeg(self, number):
-        return os.pread(self._file, int(self._lengths[number - 1]), int(self._starts[number - 1]))
+        return self._read_at(int(self._starts[number - 1]), int(self._lengths[number - 1]))
+
+    def _read_at(self, start, length):
+        if hasattr(os, "pread"):
+            return os.pread(self._file, length, start)
+        with self._lock:  # Windows: the position is the file's, not the caller's
+            os.lseek(self._file, start, os.SEEK_SET)
+            return os.read(self._file, length)
 
     def close(self):
         if self._file is not None:

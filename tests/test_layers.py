@@ -26,7 +26,7 @@ OWNERS = {
     "scipy": {"tracks"},
     "safetensors": {"checkpoints"},
     "pyarrow": {"tables"},
-    "urllib": {"fetch"},
+    "urllib": {"fetch", "utils"},
     "torch.utils.tensorboard": {"history"},
     "papermill": {"headless"},
     "jupyter_client": {"headless"},
