@@ -12,8 +12,8 @@ FLOORS = [
     {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks", "slim"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "explain", "headless", "scoreboard"},
-    {"draw", "doctor", "jitter", "publish"},
+    {"infer", "errors", "sources", "explain", "scoreboard"},
+    {"draw", "doctor", "jitter", "publish", "headless"},
     {"train", "detect"},
 ]
 OWNERS = {

@@ -4,12 +4,11 @@ import errno
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import time
 import zlib
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,6 +24,7 @@ from avalib.mini import scenes
 from avalib.mini.annotate import annotate
 from avalib.mini.motions import ACTIONS
 from avalib.mini.take import Take
+from avalib.utils.interrupts import WorkerPool
 
 VERSION = 7
 CRF, GOP, PRESET = 24, 48, "superfast"
@@ -168,8 +168,8 @@ class Jobs:
         self.folder, self.pool = folder, None
 
     def __enter__(self):
-        if self.workers > 1:  # spawn: forking a process that has torch's threads is not safe
-            self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        if self.workers > 1:
+            self.pool = WorkerPool(self.workers)
         return self
 
     def each(self, job, specs, *rest):
@@ -186,11 +186,9 @@ class Jobs:
         """After an interruption or a failure the videos under way are not waited for, and leave nothing behind."""
         if self.pool is None:
             return
-        processes = list(self.pool._processes.values()) if kind else []
-        for process in processes:
-            process.terminate()
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        _sweep(self.folder, lambda part: any(f".{process.pid}." in part.name for process in processes))
+        pids = self.pool.pids() if kind else []
+        self.pool.__exit__(kind, error, trace)
+        _sweep(self.folder, lambda part: any(f".{pid}." in part.name for pid in pids))
 
 
 def _sweep(folder, which):

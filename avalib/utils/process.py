@@ -75,6 +75,24 @@ def count_cores():
     return os.cpu_count() or 1
 
 
+def total_memory_bytes():
+    """The machine's memory; None where the system does not tell."""
+    if sys.platform == "win32":
+        return _total_memory_on_windows()
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _total_memory_on_windows():
+    import ctypes
+
+    kilobytes = ctypes.c_ulonglong()
+    if not ctypes.windll.kernel32.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes)):
+        return None
+    return kilobytes.value * 1024
+
+
 def peak_memory_bytes():
     """The most memory that this process, and the largest of its ended children, have held, added up.
 
