@@ -4,7 +4,7 @@ Nothing is moved or overwritten unasked. `existing` says what to do where the fo
 """
 
 import dataclasses
-import pickle
+import zipfile
 from pathlib import Path
 
 import torch
@@ -51,12 +51,14 @@ def load(output_dir, weights=True):
     if not path.exists():
         return None
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("its end is missing, or it never was one")
         saved = torch.load(path, map_location="cpu", weights_only=True, mmap=not weights)
         missing = {"fingerprint", "clips_per_step", "epoch", "step"} - set(saved)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        saved, missing = None, str(error).strip().split("\n")[0] or type(error).__name__
-    if missing:
-        what = missing if isinstance(missing, str) else f"it has no {', '.join(sorted(missing))}"
+        what = f"it has no {', '.join(sorted(missing))}" if missing else ""
+    except Exception as error:  # torch raises errors of any kind for a damaged file
+        what = str(error).strip().split("\n")[0] or type(error).__name__
+    if what:
         raise DamagedCheckpointError(
             f"{path}: not a whole checkpoint of a training ({what[:200]}). Put a copy in its place, or remove it and "
             'train with existing="new"; best.pth and final.pth, where they are, can still be evaluated.'

@@ -146,7 +146,9 @@ class Saver:
             self.leave()
 
     def leave(self):
-        """Raise Stopped."""
+        """Raise Stopped; the state is saved on the way out."""
+        if self._place() == (0, 0):
+            raise Stopped("stopped before the first step; nothing is lost: call again to begin", self.asked)
         raise Stopped(f"stopped; {_describe_place(self._place())} is on the disk: call again to go on", self.asked)
 
     @contextmanager
