@@ -61,7 +61,7 @@ def _run(folder):
 
 
 def _read(path, maker):
-    return json.loads(run.existing(path, maker).read_text())
+    return run.read_json(run.existing(path, maker), maker)
 
 
 def check(result, where="result"):

@@ -14,8 +14,8 @@ FLOORS = [
     {"detection"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "explain", "headless", "scoreboard"},
-    {"draw", "doctor", "jitter", "publish"},
+    {"infer", "errors", "sources", "explain", "scoreboard"},
+    {"draw", "doctor", "jitter", "publish", "headless"},
     {"train", "detect"},
 ]
 OWNERS = {
