@@ -22,7 +22,7 @@ DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 BENCHES := models zoo video eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
+.PHONY: help install demo zoo grid test test-all test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -69,9 +69,13 @@ $(BIN)/.tested: pyproject.toml | $(BIN)/.installed
 	$(BIN)/pip install -e '.[test]'
 	touch $@
 
-test: $(BIN)/.tested  ## the fast test suite
+test: $(BIN)/.tested  ## the quick tests: under two minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/pytest
+
+test-all: $(BIN)/.tested  ## all tests but the browser's: notebooks, several processes, export, mutated files; what CI runs
+	$(BIN)/ruff check .
+	$(BIN)/pytest -m "not browser"
 
 test-browser: $(BIN)/.tested  ## the workbench in a real browser; installs Playwright, needs Chromium or Chrome
 	$(BIN)/pip install -e '.[test,browser]'

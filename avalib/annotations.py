@@ -201,7 +201,7 @@ def _replacing(path):
 def read_exclusions(source):
     """Table `video_id, timestamp` of the seconds left out; source as in `read_csv`, an empty file is an empty table.
 
-    Raises ValueError naming file, line and value.
+    table.attrs as `tables.load`'s "source" and "first". Raises ValueError naming file, line and value.
     """
     if isinstance(source, pd.DataFrame):
         if missing := [column for column in FRAME if column not in source]:
@@ -223,6 +223,7 @@ def read_exclusions(source):
                     f"{name}, line {line}, value {value!r}: expected video_id,timestamp in seconds{hint}"
                 ) from None
     table = pd.DataFrame(rows, columns=FRAME).astype({"timestamp": np.float64})
+    table.attrs.update(source=name, first=1)
     return check_rows(table, name, place=lambda row: f"{name}, line {row + 1}")
 
 

@@ -18,7 +18,6 @@ from tqdm.auto import tqdm
 
 from avalib import packed, video
 from avalib.packed import VideoError
-from avalib.utils.process import limit_workers
 
 LOST = ["video_id", "timestamp", "reason"]
 
@@ -266,7 +265,7 @@ def each(job, workers, arguments):
     from avalib.parallel import begin_worker  # torch, which reading alone doesn't need
 
     # spawn: fork is unsafe once torch has started threads; one thread each: two pools would wait for one another
-    pool = ProcessPoolExecutor(limit_workers(workers), get_context("spawn"), initializer=begin_worker)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker)
     try:
         running = {pool.submit(job, *given): key for key, given in arguments.items()}
         yield from ((running[done], done.result) for done in as_completed(running))

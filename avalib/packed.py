@@ -16,8 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from avalib.utils.files import open_descriptor, read_at
-
 MAGIC = b"AVAJPEG1"
 TAIL = struct.Struct("<Q8s")  # where the index begins, and MAGIC again
 
@@ -159,15 +157,15 @@ class PackedFrames(_Jpegs):
     def __init__(self, path):
         self.path = Path(path)
         try:
-            self._file = open_descriptor(self.path)
+            self._file = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise VideoError(f"{path}: no packed frames here ({error.strerror}); build the cache first") from error
         try:
             end = os.fstat(self._file).st_size - TAIL.size
-            index, magic = TAIL.unpack(read_at(self._file, TAIL.size, max(end, 0)))
+            index, magic = TAIL.unpack(os.pread(self._file, TAIL.size, max(end, 0)))
             if magic != MAGIC:
                 raise ValueError(magic)
-            block = read_at(self._file, end - index, index)
+            block = os.pread(self._file, end - index, index)
             header = json.loads(block[block.index(b'{"video"') :])
             n = self.n_ava_frames = header["n_ava_frames"]
             self._starts = np.frombuffer(block, "<u8", n)
@@ -180,7 +178,7 @@ class PackedFrames(_Jpegs):
         self.short_side, self.quality = header["short_side"], header["quality"]
 
     def _jpeg(self, number):
-        return read_at(self._file, int(self._lengths[number - 1]), int(self._starts[number - 1]))
+        return os.pread(self._file, int(self._lengths[number - 1]), int(self._starts[number - 1]))
 
     def close(self):
         if self._file is not None:

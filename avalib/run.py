@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,6 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-
-from avalib.utils.process import count_cores, peak_memory_bytes, total_memory_bytes
 
 _current = None  # the run that `begin` started last in this process
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
@@ -63,7 +62,7 @@ class Run:
             "versions": versions(),
             "hardware": hardware(),
             "wall_s": round(time.time() - self.started, 1),
-            "peak_memory_GB": _gigabytes(peak_memory_bytes(), 2),
+            "peak_memory_GB": round(peak_memory_bytes() / 1e9, 2),
         }
 
 
@@ -198,17 +197,12 @@ def versions():
 
 def hardware():
     """Processor, cores, memory, and the GPUs that a loaded torch sees."""
-    memory_GB = _gigabytes(total_memory_bytes())
-    found = {"system": platform.system(), "processor": processor_name(), "cores": count_cores(), "memory_GB": memory_GB}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {"system": platform.system(), "processor": processor_name(), "cores": cores, "memory_GB": _memory_GB()}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return found
-
-
-def _gigabytes(size, digits=None):
-    """Bytes as GB; None where the system does not tell."""
-    return None if size is None else round(size / 1e9, digits)
 
 
 def processor_name():
@@ -219,6 +213,18 @@ def processor_name():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def _memory_GB():
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
+
+
+def peak_memory_bytes():
+    """The most memory this process, and the largest of its ended children, have held, added up."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _public(value):

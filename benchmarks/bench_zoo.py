@@ -47,7 +47,6 @@ def measure(name, device, repeats):
 
     from avalib import infer, run, weights
     from avalib.models import describe
-    from avalib.utils import process
 
     device = infer.choose_device(device)
     model = weights.build_model(name, verbose=False)
@@ -65,7 +64,7 @@ def measure(name, device, repeats):
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
-        memory = process.peak_memory_bytes()
+        memory = run.peak_memory_bytes()
     return {
         "model": name, "seconds": statistics.median(seconds[1:]), "all": [round(s, 4) for s in seconds[1:]],
         "flops": flops, "parameters": describe.parameters(model), "peak_GB": round(memory / 1e9, 2),

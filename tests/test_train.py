@@ -95,6 +95,7 @@ def killed_in(monkeypatch, where, count):
     monkeypatch.setattr(*where, deadly)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_any_instant_the_run_is_bit_for_bit_the_unbroken_one(unbroken, tiny, tmp_path, monkeypatch, capsys):
     """Killed in a step, while last.pth is written, in a validation, while best.pth is written; then left alone."""

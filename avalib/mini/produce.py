@@ -25,7 +25,6 @@ from avalib.mini import scenes
 from avalib.mini.annotate import annotate
 from avalib.mini.motions import ACTIONS
 from avalib.mini.take import Take
-from avalib.utils.process import limit_workers
 
 VERSION = 7
 CRF, GOP, PRESET = 24, 48, "superfast"
@@ -170,8 +169,7 @@ class Jobs:
 
     def __enter__(self):
         if self.workers > 1:  # spawn: forking a process that has torch's threads is not safe
-            spawn = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(limit_workers(self.workers), mp_context=spawn)
+            self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
         return self
 
     def each(self, job, specs, *rest):

@@ -4,6 +4,7 @@ Measured where that is quick (a few real steps, a few real clips, one picture), 
 says so.
 """
 
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -16,11 +17,9 @@ from avalib import dataset, parallel, transforms
 from avalib.models import Detector
 from avalib.train import step
 from avalib.train.state import State, begun_epochs
-from avalib.utils.process import available_memory_bytes, count_cores
 
 PATIENCE = 30  # seconds that timing may take, about
 GPU_SHARE, RAM_SHARE = 0.92, 0.8  # of the free memory that a training may fill
-UNKNOWN_RAM = 4 << 30  # bytes to plan with where the system does not tell its memory
 ADAM, SGD = 2, 1  # values that the optimiser keeps for every weight
 
 
@@ -59,7 +58,7 @@ def times(setup, state, keyframes, steps, timed_steps, fits, world=parallel.ALON
     reading_a_share = reading * recipe.videos_per_gpu / max(setup.workers, 1)
     waits = max(0, reading_a_share - share) if setup.workers else reading_a_share
     if setup.device.type == "cpu" and setup.workers:  # the readers take their time from the same cores
-        waits = max(waits, reading * recipe.videos_per_gpu / count_cores())
+        waits = max(waits, reading * recipe.videos_per_gpu / (os.cpu_count() or 1))
     a_step = setup.accumulate * (share + waits)
     validations = -(-recipe.epochs // recipe.validate_every)
     forward = share / recipe.videos_per_gpu / 3 * (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3  # wider frames
@@ -205,7 +204,24 @@ def free_memory(device):
     """Bytes that a training may take on a device now: a share of what is free."""
     if device.type == "cuda":
         return GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    return RAM_SHARE * (available_memory_bytes() or UNKNOWN_RAM)
+    return RAM_SHARE * min(_available(), _container_limit())
+
+
+def _available():
+    info = Path("/proc/meminfo")
+    if info.exists():
+        lines = dict(line.split(":", 1) for line in info.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _container_limit():
+    """What a container's limit leaves, in bytes."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+    except (OSError, ValueError):  # no such limit here, or "max"
+        return float("inf")
 
 
 def disk(setup, state, keyframes):

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from avalib import actions, batches, dataset, history, infer, metrics, weights
+from avalib import actions, batches, dataset, history, infer, metrics, run, weights
 from avalib.models import Detector
 from avalib.parallel import ALONE
 from avalib.train import doubts, state, step
 from avalib.train.state import Saver, State
-from avalib.utils.process import peak_memory_bytes
 
 
 def initial_model(setup, label_prior=None):
@@ -154,11 +153,10 @@ def train_epoch(now, setup, loader, steps, saver, progress=True, on_log=None):
 
 
 def _memory_MB(device):
-    """The most memory so far: of this process's GPU, elsewhere of the process (None on Windows)."""
+    """The most memory so far: of this process's GPU, elsewhere of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    most = peak_memory_bytes()
-    return None if most is None else most // 2**20
+    return run.peak_memory_bytes() // 2**20
 
 
 def _with_keys(error, keyframes, now, saver):

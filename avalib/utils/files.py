@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import threading
 import time
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from avalib.utils.errors import AvalibError
 from avalib.utils.process import host_name, is_running
 
 _NUMBERS = itertools.count()
-_SEEKING = threading.Lock()
 _PART = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.part(\.[^.]*)?$", re.S)
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_TEXTS = (
@@ -178,20 +176,6 @@ def _disk_full(path, needed_bytes, purpose=""):
     error = DiskFullError(f"{path}: {megabytes} on its disk. Make room (or raise the quota) and run it again.")
     error.errno = errno.ENOSPC
     return error
-
-
-def open_descriptor(path):
-    """An open file descriptor for `read_at`; close it with os.close. Raises OSError as open does."""
-    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows would translate line ends
-
-
-def read_at(descriptor, size, offset):
-    """Up to `size` bytes from a place in an open file, whatever other threads and processes read from it meanwhile."""
-    if hasattr(os, "pread"):
-        return os.pread(descriptor, size, offset)
-    with _SEEKING:  # Windows has no such call; its processes share no descriptors, so a lock between threads is enough
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, size)
 
 
 def compute_sha256(path):

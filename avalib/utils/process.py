@@ -75,11 +75,6 @@ def count_cores():
     return os.cpu_count() or 1
 
 
-def limit_workers(workers):
-    """A number of processes that a pool can have: Windows waits for 61 at most."""
-    return min(workers, 61) if sys.platform == "win32" else workers
-
-
 def peak_memory_bytes():
     """The most memory that this process, and the largest of its ended children, have held, added up.
 
@@ -115,6 +110,16 @@ def available_memory_bytes():
     if limit.isdigit() and used.isdigit():
         bounds.append(max(int(limit) - int(used), 0))
     return min(bounds) if bounds else total_memory_bytes()
+
+
+def check_memory(needed_bytes, purpose):
+    """Raise a ValueError where something would take more than half of the memory that is free."""
+    free = available_memory_bytes()
+    if free is not None and needed_bytes > free // 2:
+        raise ValueError(
+            f"{needed_bytes / 1e9:,.1f} GB are needed ({purpose}), the limit is half of the free memory, "
+            f"{free / 2e9:,.1f} GB. Divide the data, or use a machine with more memory"
+        )
 
 
 def _lines(path):
