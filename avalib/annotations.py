@@ -14,6 +14,7 @@ import pandas as pd
 from avalib import actions
 from avalib.data.checks import check_video_ids
 from avalib.data.csv_rows import check_quotes, encoding_fault
+from avalib.data.proposal_pickles import check_fractions, read_frames
 from avalib.numbering import LAST_FRAME, START
 from avalib.tables import (
     BOX,
@@ -28,7 +29,7 @@ from avalib.tables import (
     read_csv,
     read_parquet,
 )  # fmt: skip
-from avalib.utils import files, safe_pickle
+from avalib.utils import files
 
 __all__ = [
     "Layout", "read_csv", "write_csv", "read_exclusions", "write_exclusions", "read_proposals",
@@ -216,17 +217,6 @@ def write_exclusions(table, path):
             file.write(f"{_csv_text(video)},{format_second(seconds)}\n".encode())
 
 
-def read_pickle(path, what):
-    """The dicts, lists, text, numbers and numpy arrays of a pickle; no code in it is run.
-
-    Raises ValueError that names the file, what is wrong and what to do. See utils.safe_pickle for the bounds.
-    """
-    try:
-        return safe_pickle.load(path)
-    except safe_pickle.PickleError as error:
-        raise ValueError(f"{path}: not a pickle of {what}: {error}. Get the file again, or make it anew") from error
-
-
 def read_proposals(path):
     """Table `video_id, timestamp, x1, y1, x2, y2, score` of person boxes: a pickle {"video_id,0902": array (n,5)}, or a
     .csv or .parquet with these columns (what `write_proposals` writes under such a name).
@@ -241,14 +231,15 @@ def read_proposals(path):
 def load_proposals(path):
     """`read_proposals` with video_id as a categorical."""
     suffix = Path(path).suffix
-    table = _read_table(path) if suffix in (".csv", ".parquet") else check_rows(_read_frames(path), path)
+    table = _read_table(path) if suffix in (".csv", ".parquet") else read_frames(path)
     return table.astype({"video_id": "category"})
 
 
 def _read_table(path):
     columns = [*FRAME, *BOX, "score"]
     if Path(path).suffix == ".parquet":
-        return check_rows(read_parquet(path, columns)[columns], path)
+        table = check_rows(read_parquet(path, columns)[columns], path)
+        return check_fractions(table, lambda row: f"{path}, row {row}")
     name, file = open_binary(path)
     with file:
         check_quotes(file, name)
@@ -263,35 +254,11 @@ def _read_table(path):
         raise ValueError(
             f"{name}: no column {', '.join(missing)}; it has {has}; expected person boxes, {','.join(columns)}"
         )
-    return check_rows(table[columns], name, place=lambda row: f"{name}, line {row + 2}")
 
+    def place(row):
+        return f"{name}, line {row + 2}"
 
-def _read_frames(path):
-    found = read_pickle(path, "person boxes")
-    if not isinstance(found, dict):
-        raise ValueError(f'{path}: a {type(found).__name__}; expected a dict "video_id,0902" -> float array (n,5)')
-    names, arrays = [str(key).rpartition(",") for key in found], [np.asarray(boxes) for boxes in found.values()]
-    for key, (video, _, second), array in zip(found, names, arrays, strict=True):
-        fits = array.dtype.kind in "fi" and (array.shape[1:] == (5,) or not array.size)
-        if not fits or not video or not _is_number(second):
-            what = f"{array.dtype} array {array.shape}"
-            raise ValueError(f"{path}, key {key!r}: {what}; expected key video_id,0902 and a float array (n,5)")
-    filled = [array for array in arrays if len(array)]
-    values = np.concatenate(filled, dtype=np.float64) if filled else np.zeros((0, 5))
-    counts = [len(array) for array in arrays]
-    codes, videos = pd.factorize(np.array([video for video, _, _ in names], dtype=object))
-    seconds = np.array([float(second) for _, _, second in names], np.float64)
-    columns = {"video_id": pd.Categorical.from_codes(np.repeat(codes, counts), videos)}
-    columns |= {"timestamp": np.repeat(seconds, counts)}
-    return pd.DataFrame(columns | dict(zip([*BOX, "score"], values.T.copy(), strict=True)))
-
-
-def _is_number(text):
-    try:
-        number(text)
-    except ValueError:
-        return False
-    return True
+    return check_fractions(check_rows(table[columns], name, place=place), place)
 
 
 def write_proposals(table, path):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avalib.annotations import read_pickle
+from avalib.data.proposal_pickles import read_pickle
 from avalib.formats.common import raw_rows
 from avalib.tables import BOX
 from avalib.utils.text import read_text

@@ -38,7 +38,8 @@ class _Form:
         self.sizes = (places["size"] * 2)[:2]
         self.rows, self.columns, self.dtype = (places[name][0] for name in ("rows", "columns", "dtype"))
         self.puts = sorted(places["part"] + places["array"])
-        self.is_array = [group in places["array"] for group in self.puts]
+        self.array = self.puts.index(places["array"][0])
+        self.entries = [None] * len(self.puts)
         self.all_unnumbered = (b"\x94",) * len(self.puts)
         # tuples of groups, at the speed of C
         self.get_puts = itemgetter(*self.puts)
@@ -143,7 +144,7 @@ def _memoize(form, groups, memo, array):
         for number, put in enumerate(written, len(memo)):
             if put != b"\x94" and int.from_bytes(put[1:], "little") != number:
                 return False
-    for put, is_array in zip(puts, form.is_array, strict=True):
-        if put:
-            memo.append(array if is_array else None)
+    entries = form.entries.copy()
+    entries[form.array] = array
+    memo += entries if all(puts) else [entry for entry, put in zip(entries, puts, strict=True) if put]
     return True
