@@ -90,7 +90,8 @@ class Video:
         self._number_of[index.order] = np.arange(self.n_frames)
         self._keys = np.flatnonzero(index.key)
         self._by_pts = np.argsort(index.pts, kind="stable")  # arrays: an uncut film has 200,000 packets
-        self._shown_at = self._order_values()
+        self._times_are_sound = (np.diff(ticks := index.pts[index.order]) > 0).all() and np.array_equal(ticks, index.ticks)
+        self._shown_at = index.pts if self._times_are_sound else self._order_values()
         tick_s, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate or 25
         self.times_s = np.maximum.accumulate(self._ticks - self._ticks[0]) * float(tick_s)
         self.duration_s = float(self.times_s[-1] + (int(index.duration[index.order[-1]]) * tick_s or 1 / rate))
@@ -99,12 +100,8 @@ class Video:
         self._ava_index = self._size = None
 
     def _order_values(self):
-        """(P,) grows with when packets are shown: their times, or where these can't be trusted the frames' numbers."""
-        index = self.index
-        if (np.diff(index.pts[index.order]) > 0).all() and np.array_equal(index.pts[index.order], index.ticks):
-            return index.pts
-        # a packet without a frame counts as the one before it in the file
-        before = np.maximum.accumulate(np.where(self._number_of >= 0, np.arange(len(index.pts)), 0))
+        """(P,) grows with when packets are shown: the frames' numbers; without a frame as the one before in the file."""
+        before = np.maximum.accumulate(np.where(self._number_of >= 0, np.arange(len(self._number_of)), 0))
         return self._number_of[before]
 
     def _promised(self):
@@ -304,7 +301,9 @@ class Video:
         for place, packet in itertools.chain(packets, [(last, None)]):
             if packet is not None and place != start and (place < start or shown_at[place] < shown_at[start]):
                 continue  # the second: leading pictures of an open GOP, which belong to the pass before
-            skip = "DEFAULT" if packet is None or place in needed else "NONREF"
+            # packets of old avi hold two frames or none: nothing is skipped there
+            is_needed = packet is None or place in needed or not self._times_are_sound
+            skip = "DEFAULT" if is_needed else "NONREF"
             context = self._stream.codec_context
             if skip != skipping:  # to set it is not free
                 context.skip_frame = skipping = skip
