@@ -110,6 +110,8 @@ def _times_are_sound(container, pts, dts, key, shown):
         return False
     if pts[shown].min() < pts[key].min():  # cut in the midst of a group: what is before its keyframe may not come
         return False
+    if (pts[shown] < dts[shown]).any():  # shown before it is decoded: one of the two is made up
+        return False
     times = np.sort(pts[shown])
     return bool((np.diff(times) > 0).all() and (np.diff(dts) >= 0).all())
 

@@ -120,7 +120,7 @@ class Video:
         if self._ava_index is None:
             stream, kind, durations = self._stream, self._container.format.name, self.index.duration[self.index.order]
             if "mp4" in kind and not self.since_ffmpeg_6_1 and (self.index.pts != self.index.dts).any():
-                durations = np.zeros_like(durations)  # older FFmpeg knew none where mp4 has B-frames
+                durations = np.full_like(durations, self._coded_duration())  # older FFmpeg took no others here
             start_s, part = self._start_s(kind), slice(None)
             if self.cut:
                 start_s += Fraction(self.cut[0])
@@ -135,6 +135,12 @@ class Video:
                 self._ticks[part], durations[part], stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
             )
         return self._ava_index
+
+    def _coded_duration(self):
+        """A frame's duration, in units of time_base, by the rate that is written in the coded video; 0: none is."""
+        rate = self._stream.codec_context.framerate or 0
+        # FFmpeg, libavformat compute_frame_duration: a rate of 1000 and more only says how times are counted
+        return round(1 / (rate * self._stream.time_base)) if 0 < rate < 1000 else 0
 
     def _start_s(self, kind):
         """Where FFmpeg puts second 0: the earliest start of a stream (Fraction, seconds)."""
