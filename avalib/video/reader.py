@@ -90,7 +90,8 @@ class Video:
         self._number_of[index.order] = np.arange(self.n_frames)
         self._keys = np.flatnonzero(index.key)
         self._by_pts = np.argsort(index.pts, kind="stable")  # arrays: an uncut film has 200,000 packets
-        self._times_are_sound = (np.diff(ticks := index.pts[index.order]) > 0).all() and np.array_equal(ticks, index.ticks)
+        times = index.pts[index.order]
+        self._times_are_sound = bool((np.diff(times) > 0).all()) and np.array_equal(times, index.ticks)
         self._shown_at = index.pts if self._times_are_sound else self._order_values()
         tick_s, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate or 25
         self.times_s = np.maximum.accumulate(self._ticks - self._ticks[0]) * float(tick_s)
@@ -100,7 +101,7 @@ class Video:
         self._ava_index = self._size = None
 
     def _order_values(self):
-        """(P,) grows with when packets are shown: the frames' numbers; without a frame as the one before in the file."""
+        """(P,) grows with when packets are shown: the frames' numbers; one without a frame as the one before."""
         before = np.maximum.accumulate(np.where(self._number_of >= 0, np.arange(len(self._number_of)), 0))
         return self._number_of[before]
 
