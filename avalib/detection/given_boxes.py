@@ -202,4 +202,5 @@ def _people(place, table):
 def _refuse_person(place, table, wrong):
     row = table.iloc[int(np.asarray(wrong).argmax())]
     value = str(row["person_id"])[:80]
-    raise ValueError(f"{place} {row['row']:.0f}, column person_id, value {value!r}: expected a whole number in every row")
+    where = f"{place} {row['row']:.0f}, column person_id"
+    raise ValueError(f"{where}, value {value!r}: expected a whole number in every row")

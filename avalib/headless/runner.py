@@ -100,7 +100,8 @@ def take_over(row, first):
         record = run.read_json(copy / "run.json", "notebook 03")
         files.write_json(copy / "run.json", record | {"run_of": first.name})
         notebooks.mkdir(exist_ok=True)
-        shutil.copy(first.folder / "notebooks" / "03_train.ipynb", notebooks)
+        with files.atomic_path(notebooks / "03_train.ipynb") as part:
+            shutil.copy(first.folder / "notebooks" / "03_train.ipynb", part)
         if train.exists():
             kept = run.put_aside(train)
             print(f"{train} held an older copy of the run of {first.name}; it is kept as {kept.name}")
