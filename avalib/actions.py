@@ -1,4 +1,4 @@
-"""The 80 AVA actions, the 60 that are evaluated, their groups, and label maps (pbtxt) in both spellings.
+"""The 80 AVA actions, the 60 that are evaluated, their groups.
 
 An `action_id` is AVA's own, 1..80; a label map is a plain dict {action_id: name} in file order.
 """
@@ -8,7 +8,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from avalib.utils import files
+from avalib.data.labels import read_label_map, write_label_map  # noqa: F401 (part of this module's interface)
 
 N_ACTIONS = 80
 N_COLUMNS = 81  # the networks' outputs: column 0 is reserved, column i is action_id i
@@ -58,38 +58,3 @@ def groups(label_map):
         return {i: group(i) if i in short else "other" for i in wanted}
     by_name = {name: group(i) for i, name in short.items()}
     return {i: by_name.get(name, "other") for i, name in wanted.items()}
-
-
-_ITEM = re.compile(r"\b(item|label)\s*\{(.*?)\}", re.S)
-_FIELD = re.compile(r'\b(name|id|label_id)\s*:\s*("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|-?\w+)')
-
-
-def read_label_map(path):
-    """{action_id: name} from a pbtxt file, in file order.
-
-    Both spellings of the official files are read: `item { name: "…" id: 1 }` (v2.1) and
-    `label { name: "…" label_id: 1 label_type: … }` (v2.2).
-
-    Raises ValueError, naming file and line, for an item without a name or an id, a bad id, or an id given twice.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    label_map = {}
-    for item in _ITEM.finditer(text):
-        line = text.count("\n", 0, item.start()) + 1
-        fields = {key: value for key, value in _FIELD.findall(item.group(2))}
-        number, name = fields.get("id", fields.get("label_id")), fields.get("name")
-        if name is None or number is None or not number.lstrip("-").isdigit():
-            raise ValueError(f"{path}, line {line}: expected an item with a name and a whole-number id, got {fields}")
-        if int(number) in label_map:
-            raise ValueError(f"{path}, line {line}: id {number} is given twice")
-        label_map[int(number)] = name[1:-1].replace('\\"', '"').replace("\\'", "'")
-    if not label_map:
-        raise ValueError(f"{path}: no `item {{ name: … id: … }}` found; expected an AVA label map (pbtxt)")
-    return label_map
-
-
-def write_label_map(label_map, path):
-    """Write {action_id: name} as a pbtxt in the v2.1 spelling."""
-    quoted = {i: name.replace('"', '\\"') for i, name in label_map.items()}
-    items = [f'item {{\n  name: "{name}"\n  id: {i}\n}}\n' for i, name in quoted.items()]
-    files.write_text(path, "".join(items))

@@ -12,16 +12,22 @@ import numpy as np
 import pandas as pd
 
 from avalib import actions
+from avalib.data.checks import check_video_ids
+from avalib.data.csv_rows import check_quotes, encoding_fault
+from avalib.data.proposal_pickles import check_fractions, read_frames
 from avalib.numbering import LAST_FRAME, START
 from avalib.tables import (
     BOX,
     FRAME,
     LAST,
+    NO_ACTION,
+    check_rows,
     from_frame,
     lines,
     number,
-    open_source,
+    open_binary,
     read_csv,
+    read_parquet,
 )  # fmt: skip
 from avalib.utils import files
 
@@ -128,8 +134,9 @@ class Layout:
     def video_path(self, video_id):
         """Where a video's frames come from: the folder of its jpgs, the file of its cut, or of the whole of it.
 
-        Raises FileNotFoundError that names what was looked for.
+        Raises FileNotFoundError that names what was looked for, ValueError for a name that leads out of the folder.
         """
+        check_video_ids([video_id], self.root)
         for folder in ("rawframes", "frames"):
             if (path := self.root / folder / video_id).is_dir():
                 return path
@@ -152,7 +159,8 @@ def write_csv(table, path):
     kind = "detections" if "score" in table else "ground_truth"
     table = from_frame(table, kind)
     columns = [table[c].tolist() for c in [*FRAME, *BOX, "action_id", LAST[kind]]]
-    columns[1] = [_second(t, digits=1 if kind == "detections" else 4) for t in columns[1]]
+    columns[0] = list(map(_csv_text, columns[0]))
+    columns[1] = [format_second(t, digits=1 if kind == "detections" else 4) for t in columns[1]]
     line = "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{:.3f}\n" if kind == "detections" else (
         "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{}\n"
     )  # fmt: skip
@@ -160,7 +168,12 @@ def write_csv(table, path):
         file.write("".join(map(line.format, *columns)).encode())
 
 
-def _second(seconds, digits=4):
+def _csv_text(name):
+    """A video's name as a csv's field: in quotes where it has a comma or a quote."""
+    return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
+
+
+def format_second(seconds, digits=4):
     """'0902' for 902.0; 902.5 stays '902.5'."""
     return f"{int(seconds):0{digits}d}" if seconds == int(seconds) else repr(float(seconds))
 
@@ -171,53 +184,37 @@ def _second(seconds, digits=4):
 def read_exclusions(source):
     """Table `video_id, timestamp` of the seconds left out; source as in `read_csv`, an empty file is an empty table.
 
-    Raises ValueError naming file, line and value.
+    table.attrs as `tables.load`'s "source" and "first". Raises ValueError naming file, line and value.
     """
     if isinstance(source, pd.DataFrame):
-        rows = [(str(v), float(t)) for v, t in zip(source["video_id"], source["timestamp"], strict=True)]
-        return pd.DataFrame(rows, columns=FRAME).astype({"timestamp": np.float64})
-    name, file = open_source(source)
+        if missing := [column for column in FRAME if column not in source]:
+            raise ValueError(f"exclusions table: no column {missing}; expected {FRAME}, got {list(source)}")
+        table = from_frame(source[FRAME].assign(**dict.fromkeys(BOX), action_id=NO_ACTION), "detections", "exclusions")
+        return table[FRAME].astype({"video_id": str})
+    name, file = open_binary(source)
     rows = []
     with file:
+        check_quotes(file, name)
         for line, fields in lines(file, name):
             try:
                 video, seconds = fields
                 rows.append((video, number(seconds)))
             except ValueError:
-                value = ",".join(fields)
+                value = ",".join(fields[:20])[:80]
+                hint = "; a header? AVA's files have none, remove the line" if "timestamp" in fields else ""
                 raise ValueError(
-                    f"{name}, line {line}, value {value!r}: expected video_id,timestamp in seconds"
+                    f"{name}, line {line}, value {value!r}: expected video_id,timestamp in seconds{hint}"
                 ) from None
-    return pd.DataFrame(rows, columns=FRAME).astype({"timestamp": np.float64})
+    table = pd.DataFrame(rows, columns=FRAME).astype({"timestamp": np.float64})
+    table.attrs.update(source=name, first=1)
+    return check_rows(table, name, place=lambda row: f"{name}, line {row + 1}")
 
 
 def write_exclusions(table, path):
     """Write `video_id, timestamp` as AVA does (second with four digits)."""
     with files.atomic_write(path) as file:
         for video, seconds in zip(table["video_id"], table["timestamp"], strict=True):
-            file.write(f"{video},{_second(seconds)}\n".encode())
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads dicts, strings, numbers and numpy arrays, and refuses everything that could run code."""
-
-    modules = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
-    plain = {"numpy": ("ndarray", "dtype"), "_codecs": ("encode",), "builtins": ("bytes",), "__builtin__": ("bytes",)}
-    allowed = plain | dict.fromkeys(modules, ("_reconstruct", "scalar", "_frombuffer"))
-
-    def find_class(self, module, name):
-        if name in self.allowed.get(module, ()):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}; expected a dict of numpy arrays and nothing else")
-
-
-def read_pickle(path, what):
-    """The dicts, lists, strings, numbers and numpy arrays of a pickle; no code in it is run. ValueError for others."""
-    try:
-        with open(path, "rb") as file:
-            return _ArraysOnly(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a pickle of {what}: {error}") from error
+            file.write(f"{_csv_text(video)},{format_second(seconds)}\n".encode())
 
 
 def read_proposals(path):
@@ -234,56 +231,34 @@ def read_proposals(path):
 def load_proposals(path):
     """`read_proposals` with video_id as a categorical."""
     suffix = Path(path).suffix
-    table = _read_table(path) if suffix in (".csv", ".parquet") else _read_frames(path)
+    table = _read_table(path) if suffix in (".csv", ".parquet") else read_frames(path)
     return table.astype({"video_id": "category"})
 
 
 def _read_table(path):
     columns = [*FRAME, *BOX, "score"]
-    try:
-        table = (
-            pd.read_parquet(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, dtype=str, na_filter=False)
-        )
-        if missing := [column for column in columns if column not in table]:
-            raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(map(str, table))}")
-        values = table[columns[1:]].apply(pd.to_numeric, errors="coerce").astype(np.float64)
-    except (ValueError, OSError) as error:  # pyarrow's and pandas' errors are ValueErrors
+    if Path(path).suffix == ".parquet":
+        table = check_rows(read_parquet(path, columns)[columns], path)
+        return check_fractions(table, lambda row: f"{path}, row {row}")
+    name, file = open_binary(path)
+    with file:
+        check_quotes(file, name)
+        try:
+            table = pd.read_csv(file, dtype=str, na_filter=False, index_col=False)
+        except UnicodeDecodeError:
+            raise encoding_fault(file, name) from None
+        except ValueError as error:  # pandas' errors are ValueErrors
+            raise ValueError(f"{name}: not a table ({error}); expected columns {','.join(columns)}") from None
+    if missing := [column for column in columns if column not in table]:
+        has = ", ".join(map(str, list(table)[:20]))
         raise ValueError(
-            f"{path}: not a table of person boxes ({error}); expected columns {','.join(columns)}"
-        ) from error
-    odd = ~np.isfinite(values.to_numpy()).all(axis=1)
-    if odd.any():
-        row = int(odd.argmax())
-        raise ValueError(f"{path}, row {row}: {table.iloc[row].tolist()}; expected finite numbers")
-    return pd.concat([table["video_id"].astype(str), values], axis=1)
+            f"{name}: no column {', '.join(missing)}; it has {has}; expected person boxes, {','.join(columns)}"
+        )
 
+    def place(row):
+        return f"{name}, line {row + 2}"
 
-def _read_frames(path):
-    found = read_pickle(path, "person boxes")
-    if not isinstance(found, dict):
-        raise ValueError(f'{path}: a {type(found).__name__}; expected a dict "video_id,0902" -> float array (n,5)')
-    names, arrays = [str(key).rpartition(",") for key in found], [np.asarray(boxes) for boxes in found.values()]
-    for key, (video, _, second), array in zip(found, names, arrays, strict=True):
-        fits = array.dtype.kind in "fi" and (array.shape[1:] == (5,) or not array.size)
-        if not fits or not video or not _is_number(second):
-            what = f"{array.dtype} array {array.shape}"
-            raise ValueError(f"{path}, key {key!r}: {what}; expected key video_id,0902 and a float array (n,5)")
-    filled = [array for array in arrays if len(array)]
-    values = np.concatenate(filled, dtype=np.float64) if filled else np.zeros((0, 5))
-    counts = [len(array) for array in arrays]
-    codes, videos = pd.factorize(np.array([video for video, _, _ in names], dtype=object))
-    seconds = np.array([float(second) for _, _, second in names], np.float64)
-    columns = {"video_id": pd.Categorical.from_codes(np.repeat(codes, counts), videos)}
-    columns |= {"timestamp": np.repeat(seconds, counts)}
-    return pd.DataFrame(columns | dict(zip([*BOX, "score"], values.T.copy(), strict=True)))
-
-
-def _is_number(text):
-    try:
-        number(text)
-    except ValueError:
-        return False
-    return True
+    return check_fractions(check_rows(table[columns], name, place=place), place)
 
 
 def write_proposals(table, path):
@@ -297,6 +272,6 @@ def write_proposals(table, path):
     frames = {}
     values = table[[*BOX, "score"]].to_numpy(np.float64)
     for row, (video, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
-        frames.setdefault(f"{video},{_second(seconds)}", []).append(row)
+        frames.setdefault(f"{video},{format_second(seconds)}", []).append(row)
     with files.atomic_write(path) as file:
         pickle.dump({key: values[rows] for key, rows in frames.items()}, file, protocol=4)

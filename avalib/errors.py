@@ -15,11 +15,12 @@ import pandas as pd
 
 from avalib import actions, metrics
 from avalib.annotations import read_csv, read_exclusions
-from avalib.metrics.keyframes import counted_actions
+from avalib.metrics.keyframes import check_thresholds, counted_actions
 from avalib.metrics.matching import expand, iou_pairs
 from avalib.metrics.protocols import get
 from avalib.metrics.report import Report, average_precision
 from avalib.tables import BOX, FRAME, NO_ACTION
+from avalib.utils.process import check_memory
 
 NEAR = 0.1  # below this IoU a box has nothing to do with a person
 TRUE, BACKGROUND, WRONG_BOX, WRONG_ACTION, RANKING, MISSED = range(6)
@@ -29,13 +30,16 @@ KINDS = ("true", "background", "wrong_box", "wrong_action", "ranking", "missed_p
 def analyse(ground_truth, detections, label_map=None, exclusions=None, protocol="mmaction", iou=0.5):
     """An `Analysis` of detections; arguments as `metrics.evaluate`'s, one IoU. Raises what that raises."""
     label_map = counted_actions(label_map)
+    thresholds = check_thresholds(iou)
+    if len(thresholds) > 1:
+        raise ValueError(f"iou {iou!r}: expected one threshold; the analysis is of one")
     gt, det = read_csv(ground_truth, "ground_truth"), read_csv(detections, "detections")
     if exclusions is not None:
         out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
         det = det[~pd.MultiIndex.from_frame(det[FRAME]).isin(out)].reset_index(drop=True)
         if get(protocol)[1].excluded == "both":
             gt = gt[~pd.MultiIndex.from_frame(gt[FRAME]).isin(out)].reset_index(drop=True)
-    report = metrics.evaluate(gt, det, label_map, None, protocol, float(iou))
+    report = metrics.evaluate(gt, det, label_map, None, protocol, thresholds)
     gt = gt[gt["action_id"] != NO_ACTION].reset_index(drop=True)
     keys = pd.concat([det[FRAME], gt[FRAME]]).groupby(FRAME, sort=False).ngroup().to_numpy()
     return Analysis(report, gt, det, *_people(gt, keys[len(det) :], label_map), *_meet(gt, det, keys), protocol)
@@ -53,16 +57,22 @@ def _people(gt, frame, label_map):
 
 
 def _meet(gt, det, keys):
-    """(the distinct box of every detection, first row of every box, pairs box, person, IoU), pairs by box."""
+    """(distinct box of every detection, first row of every box, overlapping pairs: box, person, IoU), pairs by box."""
     frame, gt_frame = keys[: len(det)], keys[len(det) :]
     box = det.assign(frame=frame).groupby(["frame", *BOX], sort=False).ngroup().to_numpy()
     first = np.unique(box, return_index=True)[1]
     people = np.unique(gt.assign(frame=gt_frame).groupby(["frame", *BOX], sort=False).ngroup(), return_index=True)[1]
     order = np.argsort(gt_frame[people], kind="stable")
-    b, p, _ = expand(frame[first], gt_frame[people[order]])
-    p = order[p]
-    iou = iou_pairs(det[BOX].to_numpy()[first[b]], gt[BOX].to_numpy()[people[p]])
-    return box, first, b, p, iou
+    parts, boxes, gt_boxes = (
+        [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))],
+        det[BOX].to_numpy(),
+        gt[BOX].to_numpy(),
+    )
+    for _, b, p, _ in expand(frame[first], gt_frame[people[order]]):
+        p = order[p]
+        iou = iou_pairs(boxes[first[b]], gt_boxes[people[p]])
+        parts.append((b[iou > 0], p[iou > 0], iou[iou > 0]))
+    return box, first, *map(np.concatenate, zip(*parts, strict=True))
 
 
 @dataclass
@@ -70,7 +80,8 @@ class Analysis:
     """One set of detections beside the people that were there; rows are row numbers of `gt` and `det`.
 
     person (G,), person_row (P,), labels (P,K): the person of each annotation, and what each does; box (D,), box_row
-    (B,): the distinct box of each detection; pair_box, pair_person, pair_iou: the boxes and people of each keyframe.
+    (B,): the distinct box of each detection; pair_box, pair_person, pair_iou: the boxes and people of each keyframe,
+    where they overlap.
     """
 
     report: Report
@@ -93,6 +104,7 @@ class Analysis:
         self.nearest_box, self.found_iou = _best_of(
             self.pair_person, self.pair_box, self.pair_iou, len(self.person_row)
         )
+        check_memory(8 * len(self.box_row) * len(self.actions), "scores of every box for every action")
         self.scores = np.full((len(self.box_row), len(self.actions)), -np.inf)  # of every box for every action
         column = self.det["action_id"].map({action: k for k, action in enumerate(self.actions)})
         there = np.flatnonzero(column.notna())

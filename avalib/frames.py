@@ -10,9 +10,8 @@ import time
 import zipfile
 import zlib
 from collections import OrderedDict
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -21,6 +20,7 @@ from tqdm.auto import tqdm
 from avalib import packed, video
 from avalib.packed import VideoError
 from avalib.utils import files
+from avalib.utils.interrupts import WorkerPool
 
 LOST = ["video_id", "timestamp", "reason"]
 
@@ -283,17 +283,14 @@ def _pack(layout, paths, short_side, workers, progress):
 
 def each(job, workers, arguments):
     """job(*arguments[key]) for every key, in processes if `workers` > 1: (key, what gives the result or raises), as
-    they are done. After an interruption nothing new is begun.
+    they are done. After an interruption the processes end at once; what they had finished stays.
     """
     if workers <= 1:
         yield from ((key, partial(job, *given)) for key, given in arguments.items())
         return
     from avalib.parallel import begin_worker  # torch, which reading alone doesn't need
 
-    # spawn: fork is unsafe once torch has started threads; one thread each: two pools would wait for one another
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker)
-    try:
+    # one thread each: two pools would wait for one another
+    with WorkerPool(workers, begin_worker) as pool:
         running = {pool.submit(job, *given): key for key, given in arguments.items()}
         yield from ((running[done], done.result) for done in as_completed(running))
-    finally:
-        pool.shutdown(cancel_futures=True)

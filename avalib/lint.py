@@ -1,19 +1,24 @@
 """What is wrong or odd in an AVA csv: every row looked at, nothing raised."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
 from avalib import actions
 from avalib.boxes import iou_matrix
+from avalib.data.checks import name_fault
+from avalib.data.labels import load_label_map
 from avalib.tables import (
     BOX,
     FRAME,
     LAST,
+    NO_ACTION,
     from_frame,
     is_whole,
     lines,
-    load,
-    open_source,
+    open_binary,
+    parse,
     parse_fields,
     read_csv,
     table_of,
@@ -28,10 +33,13 @@ def lint_csv(source, kind="detections", ground_truth=None, label_map=None, secon
     {action_id: name}, default AVA's 80, and seconds (from, to): what is expected of a data set. An empty result is a
     clean file.
     """
+    if kind not in LAST:
+        raise ValueError(f'kind {kind!r}: expected "ground_truth" or "detections"')
+    label_map = actions.names() if label_map is None else load_label_map(label_map)
     table, line, findings = _read_leniently(source, kind)
     boxes = table[BOX].to_numpy()
     with_box = ~np.isnan(boxes).any(axis=1)
-    for problem, mask, looks_like in _checks(table, boxes, kind, label_map or actions.names(), seconds):
+    for problem, mask, looks_like in _checks(table, boxes, kind, label_map, seconds):
         rows = np.flatnonzero(mask & with_box)
         if len(rows):
             findings.append(_finding(problem, line[rows], _example(table, rows[0], kind), looks_like))
@@ -58,16 +66,41 @@ def _example(table, row, kind):
 def _read_leniently(source, kind):
     """(table of the rows that can be read, their lines, findings about the others)."""
     if isinstance(source, pd.DataFrame):
-        return (table := from_frame(source, kind)), np.arange(len(table)), []
-    name, file = open_source(source)
+        return _frame_leniently(source, kind)
+    name, file = open_binary(source)
     with file:
         try:
-            table = load(file, kind)
+            table = parse(file, name, kind)
             return table, np.arange(1, len(table) + 1), []
         except ValueError:
             file.seek(0)
-        good, at, faults, decimal = [], [], {}, None
-        for line, fields in lines(file, name):
+        return _rows_leniently(lines(file, name), name, kind)
+
+
+def _frame_leniently(frame, kind):
+    """The same of a DataFrame, whose lines are its row numbers."""
+    try:
+        return (table := from_frame(frame, kind)), np.arange(len(table)), []
+    except ValueError:
+        columns = [*FRAME, *BOX, "action_id", *([LAST[kind]] if LAST[kind] in frame else [])]
+        if not set(columns) <= set(frame) or frame.columns.duplicated().any():
+            raise
+    without = pd.to_numeric(frame["action_id"], errors="coerce").eq(NO_ACTION) & frame[BOX].isna().all(axis=1)
+    columns = [frame[column].tolist() for column in columns]
+    rows = ((row, [_spelt(value) for value in values]) for row, values in enumerate(zip(*columns, strict=True)))
+    return _rows_leniently((f[:2] if without.iloc[n] else f for n, f in rows), f"{kind} table", kind)
+
+
+def _spelt(value):
+    """A value of a table as a csv has it; whole numbers that pandas holds as float64 without a point."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _rows_leniently(rows, name, kind):
+    """The same of (line, fields), up to a place from which on the file can't be read."""
+    good, at, faults, decimal = [], [], {}, None
+    try:
+        for line, fields in rows:
             values, fault = parse_fields(fields, kind)
             if fault is None:
                 if decimal is None and not is_whole(fields[1]):
@@ -75,9 +108,11 @@ def _read_leniently(source, kind):
                 good.append(values)
                 at.append(line)
             else:
-                faults.setdefault(fault.split(", value")[0] if "value" in fault else "columns", []).append(
-                    (line, fault)
-                )
+                what = fault.split(", value")[0] if ", value" in fault else "columns"
+                faults.setdefault(what, []).append((line, fault))
+    except ValueError as error:
+        place = re.search(r", line (\d+)", str(error).removeprefix(name))
+        faults["the rest of the file"] = [(int(place[1]) if place else 0, str(error))]
     findings = [
         _finding(f"can't be read: {what}", [line for line, _ in found], found[0][1], "a header, or damaged rows")
         for what, found in faults.items()
@@ -103,6 +138,13 @@ def _checks(table, boxes, kind, label_map, seconds):
     )
     yield "x2 < x1 or y2 < y1", inverted, like
     yield "box without area", ((x2 == x1) | (y2 == y1)) & ~inverted, "a collapsed box; most evaluators drop it"
+    names = table["video_id"].astype("category")
+    faulty = [code for code, name in enumerate(names.cat.categories) if name_fault(name)]
+    yield (
+        "video_id isn't a video's name",
+        np.isin(names.cat.codes, faulty),
+        "a path, an empty name or control characters; expected the file's name without folder and suffix",
+    )
     known = "AVA's 1..80" if label_map == actions.names() else f"the label map's {len(label_map)}"
     unknown = ~np.isin(table["action_id"].to_numpy(), list(label_map))
     yield f"action_id isn't one of {known}", unknown, "ids counted from 0, or another label map"

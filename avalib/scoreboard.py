@@ -61,7 +61,7 @@ def _run(folder):
 
 
 def _read(path, maker):
-    return json.loads(run.existing(path, maker).read_text())
+    return run.read_json(run.existing(path, maker), maker)
 
 
 def check(result, where="result"):
@@ -148,7 +148,7 @@ def _line(result):
         "hardware": _same(hardware_words((one["train"] or one["evaluate"])["hardware"]) for one in runs),
         "clips/s": _mean((t.get("clips_per_s") for t in trained), 1),
         "GPU-hours": round(sum(t["minutes"] * t["processes"] for t in on_gpus) / 60, 2) if on_gpus else None,
-        "memory GB": max((t["peak_memory_GB"] for t in trained), default=runs[0]["evaluate"]["peak_memory_GB"]),
+        "memory GB": _most(t["peak_memory_GB"] for t in trained or [runs[0]["evaluate"]]),
     }
 
 
@@ -156,6 +156,11 @@ def _epochs(record):
     """Epochs that a training did."""
     changed = record.get("changed", {}).get("epochs")
     return changed[1] if changed else record["plan"]["epochs"]
+
+
+def _most(values):
+    """The largest, leaving out None (Windows tells no peak); None without any."""
+    return max((value for value in values if value is not None), default=None)
 
 
 def _same(values):

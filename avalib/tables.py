@@ -4,33 +4,48 @@ Columns: `video_id, timestamp, x1, y1, x2, y2, action_id` and `person_id` (groun
 Used through `annotations.read_csv`; `load` is the same for the evaluator.
 """
 
-import csv
-import gzip
 import io
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-FRAME = ["video_id", "timestamp"]
-BOX = ["x1", "y1", "x2", "y2"]
-LAST = {"ground_truth": "person_id", "detections": "score"}
-NO_PERSON = -1  # person_id of a ground truth file with 7 columns
-NO_ACTION = 0  # action_id of a row of two columns: an annotated frame without boxes (NaN)
+from avalib.data.checks import BOX, NO_ACTION, check_rows, is_whole
+from avalib.data.checks import parse_number as number
+from avalib.data.csv_rows import (
+    FRAME,
+    LAST,
+    NO_PERSON,
+    check_quotes,
+    header_hint,
+    lines,
+    parse_fields,
+    table_of,
+)
+from avalib.utils import limits
+from avalib.utils.process import available_memory_bytes
+from avalib.utils.text import open_binary
+
+__all__ = [
+    "BOX", "FRAME", "LAST", "NO_ACTION", "NO_PERSON", "check_rows", "from_frame", "is_whole", "lines", "load", "number",
+    "open_binary", "parse", "parse_fields", "place", "read_csv", "read_parquet", "table_of",
+]  # fmt: skip
 
 
 def read_csv(source, kind):
     """One table of an AVA csv, rows in file order.
 
-    source: path (plain or gzip), open file, or DataFrame (checked, missing last column filled in).
-    kind: "ground_truth" -> last column person_id (int64; -1 where the file has 7 columns), or "detections" -> score
-    (float64; 1.0 where the file has 7 columns, as the evaluators read it). Numbers are exact to the last bit; video
-    names stay strings whatever they look like ("nan", "1e5", "007"). A row of two columns is a frame without boxes:
-    action_id 0, NaN box.
+    source: path (plain or gzip; or parquet with a header's names), open file, or DataFrame (checked, missing last
+    column filled in). kind: "ground_truth" -> last column person_id (int64; -1 where the file has 7 columns), or
+    "detections" -> score (float64; 1.0 where the file has 7 columns, as the evaluators read it). Numbers are exact to
+    the last bit; video names stay strings whatever they look like ("nan", "1e5", "007"). A row of two columns is a
+    frame without boxes: action_id 0, NaN box.
 
-    Raises ValueError naming file, line, column and value for anything that isn't such a row.
+    Raises ValueError naming file, line, column and value for anything that isn't such a row, see `checks.check_rows`.
     """
     table = load(source, kind)
     return table.assign(video_id=table["video_id"].astype(str))
@@ -46,16 +61,26 @@ def load(source, kind):
         raise ValueError(f'kind {kind!r}: expected "ground_truth" or "detections"')
     if isinstance(source, pd.DataFrame):
         return from_frame(source, kind)
-    name, file = open_source(source)
+    if isinstance(source, (str, os.PathLike)) and Path(source).suffix.lower() == ".parquet":
+        return from_frame(read_parquet(source), kind, str(source))
+    name, file = open_binary(source)
     with file:
-        first = file.readline()
-        file.seek(0)
-        columns = first.count(b",") + 1
-        table = _parse_typed(file, columns, kind) if columns in (7, 8) else None
-        if table is None:  # something unusual: two-column rows, or a fault to be named
-            file.seek(0)
-            table = _parse_rows(file, name, kind)
+        table = parse(file, name, kind)
     table.attrs.update(source=name, first=1)
+    check_rows(table, name, place=lambda row: place(table, row))
+    return table
+
+
+def parse(file, name, kind):
+    """A table of a binary csv file, its values not checked yet."""
+    check_quotes(file, name)
+    first = file.readline(limits.MAX_LINE_BYTES)
+    file.seek(0)
+    columns = first.count(b",") + 1
+    table = _parse_typed(file, columns, kind) if columns in (7, 8) else None
+    if table is None:  # something unusual: two-column rows, or a fault to be named
+        file.seek(0)
+        table = _parse_rows(file, name, kind)
     return table
 
 
@@ -65,22 +90,6 @@ def place(table, row):
     return f"{table.attrs['source']}, {'line' if first else 'row'} {row + first}"
 
 
-def open_source(source):
-    """(name for messages, seekable binary file), gzip undone."""
-    if isinstance(source, (str, os.PathLike)):
-        name, file = str(source), open(source, "rb")
-    else:
-        data = source.read()
-        name = str(getattr(source, "name", "csv"))
-        file = io.BytesIO(data.encode() if isinstance(data, str) else data)
-    magic = file.read(2)
-    file.seek(0)
-    if magic == b"\x1f\x8b":
-        with file:
-            return name, io.BytesIO(gzip.decompress(file.read()))
-    return name, file
-
-
 def _parse_typed(file, columns, kind):
     """The fast way: every row has `columns` columns and every number is one. None where that isn't so."""
     names = [*FRAME, *BOX, "action_id", LAST[kind]][:columns]
@@ -88,20 +97,21 @@ def _parse_typed(file, columns, kind):
     data = parse(file, names)
     if data is None:
         return None
-    try:
-        seconds = [number(text) for text in data["timestamp"].categories]
-    except ValueError:
-        return None
-    floats = np.array(seconds, np.float64)
     texts, codes = data["timestamp"].categories, data["timestamp"].codes
+    try:  # few times and actions in many rows: each text is looked at once
+        seconds = np.array([number(text) for text in texts], np.float64)
+        actions = np.array([number(text, whole=True) for text in data["action_id"].categories], np.int64)
+    except (ValueError, OverflowError):
+        return None
     odd = [i for i, text in enumerate(texts) if not is_whole(text)]
     row = int(np.isin(codes, odd).argmax()) if odd else None
-    data["timestamp"] = floats[codes]
+    data["timestamp"], data["action_id"] = seconds[codes], actions[data["action_id"].codes]
     if not all(np.isfinite(values).all() for key, values in data.items() if key != "video_id"):
         return None
     if kind == "ground_truth" and columns == 8:
-        person = data["person_id"].astype(np.int64)
-        if (person != data["person_id"]).any():
+        with np.errstate(invalid="ignore"):
+            person = data["person_id"].astype(np.int64)
+        if (person != data["person_id"]).any() or (np.abs(data["person_id"]) > 1 << 53).any():
             return None
         data["person_id"] = person
     elif columns == 7:
@@ -120,12 +130,12 @@ def _parse_pyarrow(file, names):
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    text = pa.dictionary(pa.int32(), pa.string())
-    types = {name: text if name in FRAME else pa.int64() if name == "action_id" else pa.float64() for name in names}
+    text = pa.dictionary(pa.int32(), pa.string())  # of action ids too: as numbers, 0x10 would be 16
+    types = {name: text if name in (*FRAME, "action_id") else pa.float64() for name in names}
     try:
         table = pacsv.read_csv(
             file,
-            pacsv.ReadOptions(column_names=names, block_size=1 << 23),
+            pacsv.ReadOptions(column_names=names, block_size=limits.MAX_LINE_BYTES),
             pacsv.ParseOptions(ignore_empty_lines=False),
             pacsv.ConvertOptions(column_types=types, null_values=[], strings_can_be_null=False),
         )
@@ -150,30 +160,17 @@ def _as_numpy(column):
 
 def _parse_pandas(file, names):
     """The same without pyarrow."""
+    content = file.read()
+    if re.search(rb"(?i)[,\"]\s*(true|false)\b", content):  # pandas would take them for 1 and 0
+        return None
     texts = [*FRAME, "action_id"]  # pandas would take 12.0 for an id
     types = {n: str if n in texts else np.float64 for n in names}
     options = dict(na_filter=False, float_precision="round_trip", index_col=False, skip_blank_lines=False)
     try:
-        table = pd.read_csv(file, names=names, dtype=types, on_bad_lines="error", **options)
-        data = {n: pd.Categorical(table[n].astype(object)) if n in texts else table[n].to_numpy() for n in names}
-        ids = np.array([number(text, whole=True) for text in data["action_id"].categories], np.int64)
+        table = pd.read_csv(io.BytesIO(content), names=names, dtype=types, on_bad_lines="error", **options)
     except (ValueError, OverflowError):  # ParserError is a ValueError
         return None
-    return data | {"action_id": ids[data["action_id"].codes]}
-
-
-def is_whole(text):
-    return text.strip().lstrip("+-").isdecimal()
-
-
-def number(text, whole=False):
-    """The number a csv field spells; ValueError if it isn't a finite one (float() would take 1_0 and nan)."""
-    if "_" in text or (whole and not is_whole(text)):
-        raise ValueError(text)
-    value = int(text) if whole else float(text)
-    if not np.isfinite(value):
-        raise ValueError(text)
-    return value
+    return {n: pd.Categorical(table[n].astype(object)) if n in texts else table[n].to_numpy() for n in names}
 
 
 def _parse_rows(file, name, kind):
@@ -182,7 +179,7 @@ def _parse_rows(file, name, kind):
     for line, fields in lines(file, name):
         values, fault = parse_fields(fields, kind)
         if fault:
-            raise ValueError(f"{name}, line {line}, {fault}{_header_hint(line, fields)}")
+            raise ValueError(f"{name}, line {line}, {fault}{header_hint(line, fields)}")
         if decimal is None and not is_whole(fields[1]):
             decimal = (len(rows), fields[1])
         has_last = has_last and len(fields) != 7
@@ -192,94 +189,66 @@ def _parse_rows(file, name, kind):
     return table
 
 
-def table_of(rows, kind):
-    """A table from rows of 8 values."""
-    columns = [*FRAME, *BOX, "action_id", LAST[kind]]
-    table = pd.DataFrame(rows, columns=columns)
-    types = dict.fromkeys(columns[1:], np.float64) | {"action_id": np.int64, "person_id": np.int64}
-    table = table.astype({column: types[column] for column in columns[1:]})
-    table["video_id"] = pd.Categorical(table["video_id"].astype(object))
-    return table
+def read_parquet(path, columns=None):
+    """A parquet file as a DataFrame (of the columns named, all of them by default), texts as categories.
 
+    Raises ValueError naming the file where it is none, lacks a column, or would fill the memory: a few bytes of parquet
+    can stand for billions of rows.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
 
-def lines(file, name):
-    """(line number, fields) of every row of a binary csv file."""
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    reader = csv.reader(text)
-    try:
-        for fields in reader:
-            yield reader.line_num, fields
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{name}, near line {reader.line_num + 1}: not text in UTF-8 ({error}); expected a csv"
-        ) from error
-    finally:
-        text.detach()
-
-
-def parse_fields(fields, kind):
-    """One csv row -> (list of 8 values, None), or (None, what is wrong: column, value, what was expected)."""
-    names = [*FRAME, *BOX, "action_id", LAST[kind]]
-    if len(fields) not in (2, 7, 8):
-        return None, (
-            f"{len(fields)} columns, {','.join(fields)[:80]!r}: expected 8 (or 7, or 2 for a frame without boxes): "
-            f"{','.join(names)}"
-        )
-    values = [fields[0]]
-    for column, text in zip(names[1:], fields[1:], strict=False):
+    name, file = open_binary(path)
+    with file:
         try:
-            values.append(number(text, whole=column == "action_id"))
-        except ValueError:
-            expected = "a whole number" if column == "action_id" else "a finite number"
-            return None, f"column {column}, value {text!r}: expected {expected}"
-    if kind == "ground_truth" and len(fields) == 8 and values[7] != int(values[7]):
-        return None, f"column person_id, value {fields[7]!r}: expected a whole number"
-    if len(fields) == 2:
-        values += [np.nan] * 4 + [NO_ACTION]
-    if len(fields) < 8:
-        values.append(_absent(kind, 1)[0])
-    return values, None
+            source = parquet.ParquetFile(file, read_dictionary=["video_id"])
+            names = list(source.schema_arrow.names)
+            if missing := [column for column in columns or () if column not in names]:
+                raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(names[:20])}")
+            wanted = names if columns is None else columns
+            _check_size(source.metadata, len(wanted))
+            return source.read(columns=wanted).to_pandas()
+        except (pa.ArrowException, ValueError, OSError, TypeError, KeyError) as error:
+            raise ValueError(f"{name}: not a parquet table that can be read ({error})") from None
 
 
-def _header_hint(line, fields):
-    return "; a header? AVA's csv files have none, remove the line" if line == 1 and "timestamp" in fields else ""
+def _check_size(metadata, n_columns):
+    """Raise a ValueError for a parquet file that needs more memory than there is."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    needed = max(metadata.num_rows * n_columns * 8, sum(group.total_byte_size for group in groups))
+    free = available_memory_bytes()
+    bound = limits.MAX_FILE_BYTES if free is None else min(limits.MAX_FILE_BYTES, free // 2)
+    if needed > bound or metadata.num_rows < 0:
+        raise ValueError(
+            f"{metadata.num_rows:,} rows need {needed:,} bytes, the limit (MAX_FILE_BYTES, or half of the free memory) "
+            f"is {bound:,}"
+        )
 
 
-def from_frame(frame, kind):
-    """A user's DataFrame as a table: columns checked and put in order, types set."""
+def from_frame(frame, kind, source=None):
+    """A user's DataFrame as a table: columns checked and put in order, types set. source: its name for messages."""
+    source, last = source or f"{kind} table", LAST[kind]
     needed = [*FRAME, *BOX, "action_id"]
     if missing := [column for column in needed if column not in frame]:
-        raise ValueError(f"{kind} table: no column {missing}; expected {needed} and {LAST[kind]}, got {list(frame)}")
-    last = LAST[kind]
-    videos = frame["video_id"]
-    if not isinstance(videos.dtype, pd.CategoricalDtype):
-        videos = pd.Categorical(videos.astype(str).astype(object))
-    data = {"video_id": videos.array if isinstance(videos, pd.Series) else videos}
-    data |= {column: _column(frame, column, kind) for column in needed[1:]}
-    data[last] = _column(frame, last, kind) if last in frame else _absent(kind, len(frame))
-    for column in ("action_id", "person_id"):
-        if column in data:
-            data[column] = data[column].astype(np.int64)
-    table = pd.DataFrame(data, copy=False)
-    table.attrs.update(source=f"{kind} table", first=0, decimal=_first_fraction(table), has_last=last in frame)
+        raise ValueError(f"{source}: no column {missing}; expected {needed} and {last}, got {list(frame)}")
+    wanted = [*needed, last] if last in frame else needed
+    if len(set(wanted)) < sum(frame.columns.isin(wanted)):
+        raise ValueError(f"{source}: a column is there twice; expected {needed} and {last}, got {list(frame)}")
+    table = frame[wanted].reset_index(drop=True)
+    table = table.assign(video_id=_as_names(table["video_id"]))
+    table = check_rows(table, source)
+    if last not in frame:
+        table[last] = _absent(kind, len(frame))
+    table.attrs = {"source": source, "first": 0, "decimal": _first_fraction(table), "has_last": last in frame}
     return table
 
 
-def _column(frame, column, kind):
-    """One numeric column; ValueError naming row, column and value where it isn't finite (or whole, for ids)."""
-    values = frame[column]
-    values = (values if values.dtype.kind in "fiu" else pd.to_numeric(values, errors="coerce")).to_numpy(np.float64)
-    bad = ~np.isfinite(values)
-    if column in BOX:
-        bad &= (frame["action_id"] != NO_ACTION).to_numpy()
-    elif column in ("action_id", "person_id"):
-        bad |= values != np.floor(values)
-    if bad.any():
-        row = int(bad.argmax())
-        expected = "a whole number" if column in ("action_id", "person_id") else "a finite number"
-        value = frame[column].tolist()[row]
-        raise ValueError(f"{kind} table, row {row}, column {column}, value {value!r}: expected {expected}")
-    return values
+def _as_names(videos):
+    """A column of video ids as a Categorical of texts; whole numbers are taken as the names they spell."""
+    if isinstance(videos.dtype, pd.CategoricalDtype):
+        return videos.array
+    names = videos.astype(str) if videos.dtype.kind in "iu" else videos
+    return pd.Categorical(names.astype(object))
 
 
 def _first_fraction(table):

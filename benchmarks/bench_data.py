@@ -10,7 +10,6 @@ picks the boxes, in the same run on the same files.
 import csv
 import json
 import pickle
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from common import compare, parser, record
+from common import compare, parser, peak_gb, record
 
 VIDEOS, KEYFRAMES, ROWS, KEYS = 235, 184_000, 837_318, 203_626
 
@@ -104,16 +103,16 @@ def measure(root, repeats):
 
 def timed(work):
     """Seconds and peak memory of work(), imports before not counted; what it returns is kept until measured."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_gb()
     start, cpu = time.perf_counter(), time.process_time()
     kept = work()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_gb()
     facts = {
         "seconds": round(seconds, 2),
         "cpu_s": round(cpu, 2),
-        "peak_gb": round(peak / 2**20, 2),
-        "more_gb": round((peak - before) / 2**20, 2),
+        "peak_gb": round(peak, 2),
+        "more_gb": round(peak - before, 2),
     }
     return facts, kept
 

@@ -10,7 +10,6 @@ stated part of the videos (all of them with --baseline-videos 64), and the ratio
 import csv
 import heapq
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from common import compare, parser, record
+from common import compare, parser, peak_gb, record
 
 from avalib.utils import files
 
@@ -144,7 +143,7 @@ def child(which, gt, det, protocol):
         start = time.perf_counter()
         result.update(report.recall)
         result["recall_seconds"] = time.perf_counter() - start
-    result["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    result["peak_gb"] = peak_gb()
     print(json.dumps(result))
 
 

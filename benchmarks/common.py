@@ -2,7 +2,6 @@
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -105,4 +104,7 @@ def number(value, unit):
 
 def peak_gb():
     """The most memory this process has held so far, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30

@@ -40,7 +40,7 @@ def test_rows_become_a_table():
 def test_every_reader_reads_the_same_bits(reader, monkeypatch):
     rng = np.random.default_rng(0)
     numbers = [repr(float(x)) for x in rng.random(400)] + ["1e-05", "1E-5", "-2.5", "3", "0.30000000000000004", "1e308"]
-    names = ["nan", "NA", "null", "1e5", "007", "True", "", "0x10", "ünï"]
+    names = ["nan", "NA", "null", "1e5", "007", "True", "-", "0x10", "ünï"]
     rows = [
         [names[i % 9], f"{902 + i:04d}", *rng.choice(numbers, 4), str(i % 80 + 1), rng.choice(numbers)]
         for i in range(200)
@@ -109,7 +109,7 @@ def test_other_wrong_inputs():
     with pytest.raises(ValueError, match="line 1, column timestamp.*a header"):
         read_csv(text("video_id,timestamp,x1,y1,x2,y2,action_id,score\n"), "detections")
     with pytest.raises(ValueError, match="UTF-8"):
-        read_csv(io.BytesIO(b"\xff\xfe,902"), "detections")
+        read_csv(io.BytesIO(b"\xff,902"), "detections")
     with pytest.raises(ValueError, match='kind "predictions"|kind'):
         read_csv(text(DET), "predictions")
     with pytest.raises(ValueError, match=r"no column \['x2'\]"):
@@ -206,13 +206,44 @@ def test_a_pickle_is_never_run(tmp_path):
         ([1, 2], "a list; expected a dict"),
         ({"a,0902": np.zeros((2, 4))}, r"key 'a,0902': float64 array \(2, 4\)"),
         ({"a": np.zeros((2, 5))}, "expected key video_id,0902"),
-        ({"a,0902": np.array([["x"] * 5])}, "<U1"),
+        ({"a,0902": np.array([["x"] * 5])}, "dtype .U1.; expected numbers"),
+        ({"a,0902": 5}, "key 'a,0902'"),
+        ({"a,0902": np.zeros(5)}, "key 'a,0902'"),
+        ({"a,0902": np.ones((2, 4))}, r"float64 array \(2, 4\).*the score is missing"),
+        ({"a,0902": [[0.1, 0.2, 0.4, 0.8, 0.9], [0.1, 0.2]]}, "key 'a,0902': a list of rows that are not all 5"),
+        ({"a,0902": np.array([None] * 5)}, "p.pkl"),
+        (
+            {"a,0902": np.full((2, 5), 0.5) * [[1] * 5, [1, 1, np.nan, 1, 1]]},
+            "key 'a,0902', row 1, column x2, value nan",
+        ),
+        (
+            {"b,0902": np.zeros((0, 5)), "a,0902": np.array([[0.1, 0.1, 0.2, np.inf, 1]])},
+            "key 'a,0902', row 0, column y2",
+        ),
+        ({"a,0902": np.array([[6.0, 8, 25, 38, 0.9]])}, "key 'a,0902', row 0, column x1, value 6.*in pixels"),
+        ({"a,0902": np.array([[6, 8, 25, 38, 1]])}, "in pixels"),
+        ({"a,nan": np.zeros((1, 5))}, "key 'a,nan': expected key video_id,0902"),
+        ({5: np.zeros((1, 5))}, "key 5: expected key"),
+        ({"../a,0902": np.full((1, 5), 0.5)}, r"key '\.\./a,0902'.*a path"),
     ],
 )
 def test_wrong_proposals(tmp_path, content, said):
     (tmp_path / "p.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=said):
         annotations.read_proposals(tmp_path / "p.pkl")
+
+
+def test_keys_of_python_2_are_bytes(tmp_path):
+    (tmp_path / "p.pkl").write_bytes(pickle.dumps({b"a,b,0902": np.full((1, 5), 0.5)}))
+    table = annotations.read_proposals(tmp_path / "p.pkl")
+    assert table.values.tolist() == [["a,b", 902.0, 0.5, 0.5, 0.5, 0.5, 0.5]]
+
+
+def test_proposals_in_pixels_are_refused_in_a_csv_too(tmp_path):
+    table = frame(2, x2=[0.5, 320.0], score=0.5).drop(columns="action_id")
+    annotations.write_proposals(table, tmp_path / "p.csv")
+    with pytest.raises(ValueError, match="p.csv, line 3, column x2, value 320.*in pixels"):
+        annotations.read_proposals(tmp_path / "p.csv")
 
 
 def test_layout(tmp_path):
@@ -305,7 +336,10 @@ def test_proposals_without_pickle(tmp_path, suffix):
     table = table.assign(score=[0.9, 0.5, 0.25]).drop(columns="action_id")
     annotations.write_proposals(table, tmp_path / f"p{suffix}")
     pd.testing.assert_frame_equal(annotations.read_proposals(tmp_path / f"p{suffix}"), table)
-    for wrong, said in ((table.drop(columns="x2"), "no column x2"), (table.assign(x1=np.nan), "row 0.*finite numbers")):
+    for wrong, said in (
+        (table.drop(columns="x2"), "no column x2"),
+        (table.assign(x1=np.nan), "(line 2|row 0), column x1.*finite"),
+    ):
         wrong.to_csv(tmp_path / "q.csv", index=False) if suffix == ".csv" else wrong.to_parquet(tmp_path / "q.parquet")
         with pytest.raises(ValueError, match=rf"q{suffix}.*{said}"):
             annotations.read_proposals(tmp_path / f"q{suffix}")

@@ -75,6 +75,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny):
     assert a["clip"].shape == (4, 48, 48, 3) and a["targets"][:, 1:].any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_loader_gives_the_same_batches_with_and_without_workers(tiny):
     clips = clips_of(tiny, "train", True)
     plain = list(dataset.loader(clips, batches.TrainingBatches(len(clips), 4, seed=0), workers=0))

@@ -18,6 +18,8 @@ import worker
 from avalib import history, parallel
 from avalib.train import launch, loop
 
+pytestmark = pytest.mark.slow  # processes are started, killed and started again
+
 
 def agent(node, port, folder, data):
     """The command that somebody types on one of two machines: torchrun, which watches a process of its own."""

@@ -325,6 +325,7 @@ def test_training_curves_from_rows_and_from_the_file(tmp_path):
         assert all(axis.get_xlabel() and axis.get_ylabel() and axis.get_title() for axis in figure.axes)
 
 
+@pytest.mark.slow
 def test_notebooks_show_every_figure():
     """A notebook turns matplotlib interactive at its first figure, whoever draws it; then a cell's figures show."""
     code = """

@@ -12,6 +12,8 @@ from avalib import zoo
 from avalib.export import ExportError, check, export
 from avalib.models.detector import Detector
 
+pytestmark = pytest.mark.slow  # torch.export and the ONNX exporter take most of a minute
+
 CASES = [("slowonly_r50", ".pt2", None), ("slowonly_r50", ".onnx", None), ("slowfast_context_r50", ".onnx", (64, 80))]
 
 

@@ -6,6 +6,7 @@ import goldens
 import pytest
 import small
 import torch
+from quick import slow_but
 from torch import nn
 
 import avalib
@@ -33,7 +34,19 @@ def test_it_is_at_the_front_door():
     assert avalib.for_inference is for_inference
 
 
-@pytest.mark.parametrize("name", ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"])
+BOXES = [
+    (90, 5, 130, 40),
+    (0, 100, 9, 127),
+    (170, 0, 191, 127),
+    (-40, -9, 300, 200),
+    (80, 60, 80, 60),
+    (-90, 4, -50, 30),
+    (230, 140, 260, 160),
+]
+NETWORKS = ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"]
+
+
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "slowonly_r50", "slowfast_r50"))
 def test_float32_gives_the_goldens(name):
     form = for_inference(goldens.detector(name), verbose=False)
     found = logits(form, sample(name)).numpy()
@@ -41,6 +54,7 @@ def test_float32_gives_the_goldens(name):
     assert form.deviation.dtype == "float32" and 0 < form.deviation.logits < 1e-4
 
 
+@pytest.mark.slow
 def test_float64_is_exact(model):
     form = for_inference(goldens.detector("slowfast_context_r50").double(), verbose=False)
     given = tuple(t.double() for t in sample())
@@ -111,8 +125,7 @@ def test_frames_that_clips_share_are_computed_once():
 
 
 @pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_r50"])
-@pytest.mark.parametrize("box", [(90, 5, 130, 40), (0, 100, 9, 127), (170, 0, 191, 127), (-40, -9, 300, 200),
-                                 (80, 60, 80, 60), (-90, 4, -50, 30), (230, 140, 260, 160)])  # fmt: skip
+@pytest.mark.parametrize("box", slow_but(BOXES, BOXES[0], BOXES[3]))
 def test_stage_4_is_computed_where_boxes_look(name, box):
     torch.manual_seed(0)
     entry = dataclasses.replace(zoo.get(name), clip_len=4, resample_rate=2, speed_ratio=2)

@@ -75,6 +75,7 @@ def statuses(summary):
     return {(entry["row"], entry["notebook"][:2]): entry["status"] for entry in summary}
 
 
+@pytest.mark.slow
 def test_a_failed_row_keeps_its_traceback_the_others_go_on_and_the_next_call_does_the_rest(toys, tiny):
     flag = toys.parent / "runs" / "fail-slowonly_r50"
     flag.touch()
@@ -101,6 +102,7 @@ def ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 def test_interrupted_it_stops_and_goes_on(toys, tiny, ctrl_c):
     wait = toys.parent / "runs" / "wait-slowonly_r50"
     wait.touch()
@@ -177,6 +179,7 @@ def test_what_cannot_be_run_is_told(given, error, words):
         headless.rows(**given)
 
 
+@pytest.mark.slow
 def test_rows_that_are_one_run_from_random_weights_are_trained_once(toys, tiny):
     names = ["slowonly_r50", "slowonly_omnisource_r50"]
     first = zoo(toys, tiny, names)

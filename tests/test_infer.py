@@ -47,6 +47,7 @@ def test_the_backbone_runs_once_a_keyframe_whatever_the_people(model, tiny, monk
     assert np.allclose(many, few.repeat(3, 0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_batches_and_workers_change_nothing(model, tiny):
     (one, boxes), _ = scored(model, tiny, batch_size=1)
     for options in ({"batch_size": 5}, {"batch_size": 2, "workers": 2}):

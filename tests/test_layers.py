@@ -8,12 +8,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "avalib"
 FLOORS = [
     {"utils"},
+    {"data"},
     {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
     {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks", "slim"},
+    {"detection"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "explain", "headless", "scoreboard"},
-    {"draw", "doctor", "jitter", "publish"},
+    {"infer", "errors", "sources", "explain", "scoreboard"},
+    {"draw", "doctor", "jitter", "publish", "headless"},
     {"train", "detect"},
 ]
 OWNERS = {

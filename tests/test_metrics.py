@@ -99,6 +99,7 @@ def slow_ap(gt, det, action, threshold, grouped=False):
     return sum((r - points[i][0]) * max(p for _, p in points[i + 1 :]) for i, (r, _) in enumerate(points[1:]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("digits", "ties"), [(None, "stable"), (None, "grouped"), (1, "grouped")])
 def test_any_iou_and_grouped_ties_equal_a_slow_reading(digits, ties):
     gt, det = made_up(1, digits=digits)

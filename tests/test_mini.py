@@ -117,6 +117,7 @@ def test_a_second_call_does_nothing_and_a_lost_video_is_made_again(tiny, tmp_pat
     assert files_of(layout) == files_of(tiny) and pixels_of(layout) == pixels_of(tiny)
 
 
+@pytest.mark.slow
 def test_interrupted_in_parallel_it_goes_on_and_ends_the_same(tiny, tmp_path):
     code = "import sys; from avalib import mini; mini.render(sys.argv[1], 'tiny', 3, workers=2, progress=False)"
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's & switches it off
@@ -175,6 +176,7 @@ def test_import_needs_no_torch():
 # --- what is annotated ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_action_is_there_with_a_long_tail(val):
     truth, excluded, _ = val
     counts = truth.action_id.value_counts()
@@ -188,6 +190,7 @@ def test_every_action_is_there_with_a_long_tail(val):
     assert len(poses) == len(people)  # one pose each
 
 
+@pytest.mark.slow
 def test_proposals_are_like_a_detectors(val):
     truth, _, proposals = val
     people = truth.drop_duplicates(["video_id", "timestamp", "person_id"])
@@ -202,6 +205,7 @@ def test_proposals_are_like_a_detectors(val):
     assert (proposals.score < 0.9).mean() > 0.05 and proposals.groupby(["video_id", "timestamp"]).size().mean() < 5
 
 
+@pytest.mark.slow
 def test_person_ids_persist(val):
     truth, _, _ = val
     people = truth.drop_duplicates(["video_id", "timestamp", "person_id"])

@@ -86,6 +86,7 @@ def execute(name, folder, **parameters):
     return code_cells(out)
 
 
+@pytest.mark.slow
 def test_run_headless_one_after_the_other(workplace):
     """What each leaves behind is what the next one reads."""
     for name in NAMES:
@@ -117,6 +118,7 @@ def test_run_headless_one_after_the_other(workplace):
     assert "finished already" in "".join(o.get("text", "") for c in again for o in c.outputs)
 
 
+@pytest.mark.slow
 def test_the_real_ava_is_prepared_and_checked(workplace):
     """Notebook 01 on a miniature of the official servers' files, from a mirror's folder."""
     tiny = mini.render(workplace / "data" / "tiny-seed0", "tiny", progress=False)
@@ -134,11 +136,13 @@ def test_the_real_ava_is_prepared_and_checked(workplace):
     assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"
 
 
+@pytest.mark.slow
 def test_a_misspelt_parameter_stops_with_the_name_that_was_meant(workplace):
     with pytest.raises(papermill.PapermillExecutionError, match="no parameter 'modle'. Did you mean 'model'"):
         execute("02_build_model", workplace, modle="slowonly_r50")
 
 
+@pytest.mark.slow
 def test_an_unknown_model_is_answered_with_the_list(workplace):
     with pytest.raises(papermill.PapermillExecutionError, match="slowfast_r50_8x8"):
         execute("02_build_model", workplace, model="slowonly_r5")

@@ -223,6 +223,7 @@ def test_a_zoo_stands_for_its_rows(tiny, place):
     }
 
 
+@pytest.mark.slow
 def test_the_command_is_avalib_run(tmp_path):
     command = [sys.executable, "-m", "avalib.run", "verify", "nowhere"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

@@ -36,6 +36,7 @@ def encoded(image, kind, **options):
     return base64.b64encode(out.getvalue()).decode()
 
 
+@pytest.mark.slow
 def test_a_notebook_gets_small_and_keeps_its_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

@@ -61,6 +61,7 @@ def test_recomputing_and_channels_last_change_nothing_but_memory():
         assert list(other.model.state_dict()) == list(state.model.state_dict())
 
 
+@pytest.mark.slow
 def test_other_forms_of_convolutions_change_nothing_but_the_time(monkeypatch):
     def others(state):
         return {m.kernel_size for m in state.model.modules() if getattr(m, "in_training", None)}

@@ -21,7 +21,7 @@ import pandas as pd
 
 from avalib.actions import GROUPS
 from avalib.annotations import read_exclusions
-from avalib.metrics.keyframes import Keyframes, boxes_of, counted_actions, label_notes
+from avalib.metrics.keyframes import Keyframes, boxes_of, check_thresholds, counted_actions, label_notes
 from avalib.metrics.matching import (
     best_match,
     capped,
@@ -32,9 +32,11 @@ from avalib.metrics.matching import (
     settle_order,
 )
 from avalib.metrics.protocols import FP, OWN, PROTOCOLS, RULES, get
-from avalib.metrics.recall import box_recall
+from avalib.metrics.recall import box_recall, check_missing
 from avalib.metrics.report import Ranking, Report
 from avalib.tables import BOX, FRAME, NO_ACTION, load, place
+
+_LARGEST_TABLE = 1 << 28  # bytes
 
 
 def evaluate(
@@ -70,9 +72,10 @@ def _load(ground_truth, detections, label_map, exclusions):
 
 def _score(gt, det, label_map, exclusions, protocol, iou, ties, missing="whole_frame"):
     name, rules = get(protocol)
-    thresholds = tuple(float(t) for t in np.atleast_1d(iou))
-    if ties not in ("stable", "grouped") or not all(0 < t <= 1 for t in thresholds) or not thresholds:
-        raise ValueError(f'ties {ties!r}, iou {iou!r}: expected "stable" or "grouped", and IoU thresholds in 0..1')
+    thresholds = check_thresholds(iou)
+    if ties not in ("stable", "grouped"):
+        raise ValueError(f'ties {ties!r}: expected "stable" or "grouped"')
+    check_missing(missing)
     notes = label_notes(label_map, gt, det)
     rows = Keyframes(gt, det, exclusions, label_map, name, rules)
     rankings = dict(zip(label_map, _rank(rows, rules, thresholds, notes), strict=True))
@@ -201,9 +204,7 @@ def _rank(rows, rules, thresholds, notes):
     # detections of a frame and action that have ground truth: few; the others are false positives whatever they are
     group = frame.astype(np.int64) * rows.n_classes + rows.det_class[d]
     gt_group = gt_frame.astype(np.int64) * rows.n_classes + rows.gt_class[g]
-    wanted = np.zeros(n_frames * rows.n_classes, bool)
-    wanted[gt_group] = True
-    near = np.flatnonzero(wanted[group] & keep)
+    near = np.flatnonzero(_is_in(group, gt_group, n_frames * rows.n_classes) & keep)
     position = np.arange(len(d))  # a row's place in its list; only its order inside a frame is ever changed
     target, overlap = _targets(rows, rules, d[near], group[near], g, gt_group, gt_frame, n_frames, thresholds)
     hit = overlap >= min(thresholds)
@@ -216,6 +217,15 @@ def _rank(rows, rules, thresholds, notes):
     for t, threshold in enumerate(thresholds):
         true[t, near] = first_claims(target, overlap >= threshold, order)
     return _rankings(rows, g, d, frame, position, keep, score.astype(rules.dtype), true)
+
+
+def _is_in(values, others, size):
+    """Mask (N,) of the values, numbers below size, that are among the others; by a table where that fits in memory."""
+    if size > _LARGEST_TABLE:
+        return np.isin(values, others)
+    table = np.zeros(size, bool)
+    table[others] = True
+    return table[values]
 
 
 def _frame_order(rows, g, d, rules):
@@ -310,19 +320,19 @@ def main(arguments=None):
     parser.add_argument("--json", help="where the report goes (default: beside the detections)")
     args = parser.parse_args(arguments)
     files = (args.ground_truth, args.detections, args.label_map, args.exclude)
+    path = args.json or f"{args.detections.removesuffix('.gz').removesuffix('.csv')}.{args.protocol}.json"
     try:
         report = evaluate(*files, args.protocol, args.iou, args.ties)
         print(report.summary())
+        report.to_json(path)
+        print(f"written: {path}")  # before what may not be possible with these files
         if args.bootstrap:
             interval = report.bootstrap(args.bootstrap)
             print("{level:.0%} interval over videos: {low:.4f} to {high:.4f}".format(**interval))
         if args.ledger:
-            for line in ledger(*files, args.iou, args.ties).itertuples():
+            for line in ledger(*files, args.iou, args.ties, base=args.protocol).itertuples():
                 print(f"{line.protocol:12} {line.mAP:.4f} {line.difference:+.4f}  {line.reason}")
-        path = args.json or f"{args.detections.removesuffix('.gz').removesuffix('.csv')}.{args.protocol}.json"
-        report.to_json(path)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"written: {path}")
     return 0

@@ -6,17 +6,25 @@ import numpy as np
 import pandas as pd
 
 from avalib import actions
+from avalib.data.labels import load_label_map
 from avalib.metrics.matching import number_frames, run_starts
 from avalib.tables import BOX, NO_ACTION, NO_PERSON, place
 
 
 def counted_actions(label_map):
-    if label_map is None:
-        return actions.evaluated()
-    label_map = dict(label_map) if isinstance(label_map, dict) else actions.read_label_map(label_map)
-    if not label_map or min(label_map) < 1 or not all(isinstance(i, (int, np.integer)) for i in label_map):
-        raise ValueError(f"label map {label_map}: expected {{action_id: name}} with whole ids from 1")
-    return {int(i): name for i, name in sorted(label_map.items())}
+    """{action_id: name} of the actions that count, by id: AVA's 60 for None, else what `load_label_map` reads."""
+    return actions.evaluated() if label_map is None else dict(sorted(load_label_map(label_map).items()))
+
+
+def check_thresholds(iou):
+    """IoU thresholds as a tuple of floats in 0..1; ValueError for others, and for none."""
+    try:
+        thresholds = tuple(float(t) for t in np.atleast_1d(iou))
+    except (TypeError, ValueError):
+        thresholds = ()
+    if not thresholds or not all(0 < t <= 1 for t in thresholds):
+        raise ValueError(f"iou {iou!r}: expected an IoU threshold in 0..1, or several")
+    return thresholds
 
 
 def label_notes(label_map, gt, det):
@@ -109,8 +117,11 @@ def _check(gt, det, exclusions, name, rules):
             )
     if exclusions is not None and rules.seconds == "whole":
         seconds = exclusions["timestamp"]
-        if (fractions := seconds[seconds % 1 != 0]).any():
-            raise ValueError(f"excluded second {fractions.iloc[0]}: protocol {name} reads whole seconds")
+        if (fraction := (seconds % 1 != 0).to_numpy()).any():
+            row = int(fraction.argmax())
+            raise ValueError(
+                f"{place(exclusions, row)}: excluded second {seconds.iloc[row]}: protocol {name} reads whole seconds"
+            )
     inverted = ((gt["x2"] < gt["x1"]) | (gt["y2"] < gt["y1"])).to_numpy()
     if inverted.any():
         row = int(inverted.argmax())
@@ -128,14 +139,20 @@ def _runs(table, cats, videos, rules):
     seconds = table["timestamp"].to_numpy()
     start = run_starts(cats.codes, seconds)
     video = videos.get_indexer(cats.categories)[cats.codes[start]] if len(start) else np.zeros(0, int)
-    return _keys(seconds[start], video, rules), video.astype(np.int32), np.diff(np.r_[start, len(seconds)])
+    return _keys(table, start, video, rules), video.astype(np.int32), np.diff(np.r_[start, len(seconds)])
 
 
-def _keys(seconds, video, rules):
-    """A number (int64) for every frame."""
+def _keys(table, rows, video, rules):
+    """A number (int64) for the frame of each of some rows; video (N,): the numbers of their videos."""
+    seconds = table["timestamp"].to_numpy()[rows]
     ticks = seconds if rules.seconds == "whole" else np.rint(seconds * 1e6)
     if len(ticks) and max(ticks.max(), -ticks.min()) >= 2**40:
-        raise ValueError(f"timestamp {seconds[np.abs(ticks).argmax()]}: expected seconds")
+        row = int(np.abs(ticks).argmax())
+        most = 2**40 if rules.seconds == "whole" else 2**40 // 10**6
+        raise ValueError(
+            f"{place(table, int(rows[row]))}, column timestamp, value {seconds[row]:g}: expected seconds, up to "
+            f"{most:,}"
+        )
     return np.left_shift(video, 42, dtype=np.int64) + ticks.astype(np.int64)
 
 

@@ -10,6 +10,10 @@ from operator import itemgetter
 import numpy as np
 import pandas as pd
 
+from avalib.utils import limits
+
+PAIRS_AT_ONCE = 1 << 20  # pairs of boxes, some 150 bytes each while they are compared
+
 
 def number_frames(*keys):
     """Dense frame numbers for several arrays of int64 keys, numbered by first appearance over all of them in turn."""
@@ -118,13 +122,30 @@ def iou_pairs(a, b):
         return np.nan_to_num(inter / (areas - inter), nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def expand(left, right):
-    """All pairs (i, j) with left[i] == right[j], right sorted; i ascending, j ascending inside; and pairs per i."""
+def expand(left, right, part=PAIRS_AT_ONCE):
+    """All pairs (i, j) with left[i] == right[j], right sorted, a part at a time, so that memory stays bounded.
+
+    Yields (rows, i, j, number): rows, the slice of `left` that a part is about; i (N,) ascending, j (N,) ascending for
+    each i; number, the pairs of each row. Rows without a pair may be left out.
+
+    Raises ValueError for more than limits.MAX_PAIRS pairs.
+    """
     first = np.searchsorted(right, left, "left")
     number = np.searchsorted(right, left, "right") - first
-    i = np.repeat(np.arange(len(left)), number)
-    j = np.arange(len(i)) - np.repeat(np.cumsum(number) - number, number) + np.repeat(first, number)
-    return i, j, number
+    ends = np.cumsum(number)
+    total = int(ends[-1]) if len(ends) else 0
+    if total > limits.MAX_PAIRS:
+        raise ValueError(
+            f"{total:,} pairs of boxes to compare, the limit (MAX_PAIRS) is {limits.MAX_PAIRS:,}: up to "
+            f"{number.max():,} boxes in one frame. Are the rows of many frames in one?"
+        )
+    edges = [0, *(np.searchsorted(ends, np.arange(part, total, part)) + 1), len(left)]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        if stop > start:
+            counts = number[start:stop]
+            i = np.repeat(np.arange(start, stop), counts)
+            j = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first[start:stop], counts)
+            yield slice(start, stop), i, j, counts
 
 
 def best_match(group, boxes, gt_group, gt_boxes, gt_position):
@@ -135,16 +156,16 @@ def best_match(group, boxes, gt_group, gt_boxes, gt_position):
     detections that overlap two different boxes equally).
     """
     order = np.lexsort((gt_position, gt_group))
-    i, j, number = expand(group, gt_group[order])
-    overlap = iou_pairs(boxes[i], gt_boxes[order[j]])
-    start = np.cumsum(number) - number
-    if not len(start):
-        return np.zeros(0, int), np.zeros(0), np.zeros(0, bool)
-    best = np.maximum.reduceat(overlap, start)
-    equal = overlap == best[i]
-    first = np.minimum.reduceat(np.where(equal, np.arange(len(i)), len(i)), start)
-    other = equal & (gt_boxes[order[j]] != gt_boxes[order[j[first]]][i]).any(axis=1)
-    return order[j[first]], best, np.logical_or.reduceat(other, start)
+    target, best, tied = np.zeros(len(group), int), np.zeros(len(group)), np.zeros(len(group), bool)
+    for rows, i, j, number in expand(group, gt_group[order]):
+        overlap = iou_pairs(boxes[i], gt_boxes[order[j]])
+        start = np.cumsum(number) - number
+        best[rows] = np.maximum.reduceat(overlap, start)
+        equal = overlap == best[i]
+        first = np.minimum.reduceat(np.where(equal, np.arange(len(i)), len(i)), start)
+        other = equal & (gt_boxes[order[j]] != np.repeat(gt_boxes[order[j[first]]], number, axis=0)).any(axis=1)
+        target[rows], tied[rows] = order[j[first]], np.logical_or.reduceat(other, start)
+    return target, best, tied
 
 
 def first_claims(gt, hit, rank_keys):

@@ -69,6 +69,6 @@ def get(protocol):
     if isinstance(protocol, Protocol):
         return protocol.evaluator, protocol
     known = PROTOCOLS | OWN
-    if protocol not in known:
+    if not isinstance(protocol, str) or protocol not in known:
         raise ValueError(f"protocol {protocol!r}: expected one of {', '.join(known)}")
     return protocol, known[protocol]

@@ -23,8 +23,7 @@ def box_recall(gt, det, n_frames, missing="whole_frame"):
     ground-truth frame without detections a "whole_frame" box stands in, as the original meant (there it crashes), or
     it is a "miss".
     """
-    if missing not in ("whole_frame", "miss"):
-        raise ValueError(f'missing {missing!r}: expected "whole_frame" or "miss"')
+    check_missing(missing)
     found, hard = _easy_frames(gt, det, n_frames)
     overlaps = [found, *_hard_frames(gt, det, n_frames, hard)]
     if missing == "whole_frame":
@@ -36,6 +35,11 @@ def box_recall(gt, det, n_frames, missing="whole_frame"):
     n_gt = len(gt["frame"])
     recalls = [(overlaps >= t).sum() / n_gt if n_gt else float("nan") for t in THRESHOLDS]
     return {"Recall@0.5@100": float(recalls[0]), "AR@100": float(np.mean(recalls))}
+
+
+def check_missing(missing):
+    if missing not in ("whole_frame", "miss"):
+        raise ValueError(f'missing {missing!r}: expected "whole_frame" or "miss"')
 
 
 def _easy_frames(gt, det, n_frames):
@@ -52,11 +56,12 @@ def _easy_frames(gt, det, n_frames):
     sure = np.maximum(above, spare)
 
     first = first[np.argsort(det["frame"][first], kind="stable")]
-    i, j, _ = expand(gt["frame"], det["frame"][first])
-    a, b = gt["boxes"][i], det["boxes"][first[j]]
-    iou = _iou(a, b)
-    near = iou.astype(np.float32) >= THRESHOLDS[0]
-    i, j, iou = i[near], box[first[j[near]]], iou[near]
+    parts = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
+    for _, i, j, _ in expand(gt["frame"], det["frame"][first]):
+        iou = _iou(gt["boxes"][i], det["boxes"][first[j]])
+        near = iou.astype(np.float32) >= THRESHOLDS[0]
+        parts.append((i[near], box[first[j[near]]], iou[near]))
+    i, j, iou = map(np.concatenate, zip(*parts, strict=True))
 
     wanted = np.bincount(j, minlength=len(sure))
     crowded = np.bincount(i, minlength=len(gt["frame"]))[i] > 1

@@ -10,6 +10,10 @@ import pandas as pd
 
 from avalib import actions
 from avalib.utils import files
+from avalib.utils.process import check_memory
+
+MAX_DRAWS = 100_000  # of videos in a bootstrap
+_CELLS = 1 << 24  # numbers held at once in a bootstrap
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ class Report:
         """Precision-recall curve of one action (id or name): DataFrame score, precision, recall, envelope (0..1), a row
         per detection in falling score. Raises KeyError for an action that isn't in the label map."""
         ranking = self.rankings[self._find(action)]
+        if threshold is not None and threshold not in self.thresholds:
+            raise ValueError(f"threshold {threshold!r}: the report has the IoUs {self.thresholds}")
         t = 0 if threshold is None else self.thresholds.index(threshold)
         hits = np.cumsum(ranking.true[t])
         precision = hits / np.arange(1, len(hits) + 1)
@@ -165,9 +171,14 @@ class Report:
         Returns {"mAP", "low", "high", "std", "level", "n", "samples" (n,)}; an action without ground truth in a draw is
         left out of that draw.
         """
+        if not 2 <= n <= MAX_DRAWS or not 0 < level < 1:
+            raise ValueError(
+                f"n {n!r}, level {level!r}: expected 2..{MAX_DRAWS:,} (MAX_DRAWS) draws and a level in 0..1"
+            )
         n_videos = max((len(r.gt_video) for r in self.rankings.values()), default=0)
         if n_videos < 2:
             raise ValueError(f"{n_videos} video(s): an interval by resampling videos needs at least 2")
+        check_memory(8 * n * (2 * n_videos + len(self.label_map) * len(self.thresholds)), "draws and their scores")
         rng = np.random.default_rng(seed)
         draws = rng.multinomial(n_videos, np.full(n_videos, 1 / n_videos), size=n).T.astype(np.float64)  # (V,n)
         aps = [self._resampled(a, t, draws) for a in self.label_map for t in range(len(self.thresholds))]
@@ -184,16 +195,12 @@ class Report:
         if not len(ranking.rows):
             return np.where(n_gt > 0, self.undetected, np.nan)
         at = steps(ranking.true[t], ranking.scores, self.ties == "grouped")
-        step, shape = np.searchsorted(at, np.arange(len(ranking.rows))), (len(at) + 1, len(draws))
-        cell = (
-            step * shape[1] + self.video[ranking.rows]
-        )  # how many detections of each video entered up to each step: (P,V)
-        seen = np.bincount(cell, minlength=np.prod(shape)).reshape(shape)[:-1].cumsum(axis=0).astype(np.float64)
-        hits = np.bincount(cell, ranking.true[t], minlength=np.prod(shape)).reshape(shape)[:-1].cumsum(axis=0)
-        ap = np.empty(draws.shape[1])
-        for part in np.array_split(np.arange(draws.shape[1]), -(-draws.shape[1] // 64)):  # bounds the memory
-            taken = hits @ draws[:, part]
-            precision = taken / np.maximum(seen @ draws[:, part], 1)
+        entered = _entered(ranking, ranking.true[t], at, self.video, draws)
+        ap, width = np.empty(draws.shape[1]), max(1, min(64, _CELLS // (len(ranking.rows) + 1)))
+        for start in range(0, draws.shape[1], width):  # bounds the memory
+            part = slice(start, start + width)
+            taken, seen = entered(part)
+            precision = taken / np.maximum(seen, 1)
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             ap[part] = (np.diff(taken, axis=0, prepend=0) * envelope).sum(axis=0)
         return np.divide(ap, n_gt, out=np.full(len(ap), np.nan), where=n_gt > 0)
@@ -247,6 +254,28 @@ class Report:
             f"<div><p><b>{html.escape(self._headline())}</b><br>{groups}</p><ul>{notes}</ul>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table></div>"
         )
+
+
+def _entered(ranking, true, at, video, draws):
+    """A function: slice of the draws (V,n) -> true positives (P,n) and detections (P,n) entered up to each step.
+
+    Two ways to the same whole numbers: by video (P,V) where that is small, else by detection (N,n).
+    """
+    step, video = np.searchsorted(at, np.arange(len(ranking.rows))), video[ranking.rows]
+    shape = len(at) + 1, len(draws)
+    if np.prod(shape, dtype=float) <= _CELLS:
+        cell = step * shape[1] + video  # how many detections of each video entered up to each step: (P,V)
+        tables = [
+            np.bincount(cell, weights, minlength=np.prod(shape)).reshape(shape)[:-1].cumsum(axis=0).astype(np.float64)
+            for weights in (true, None)
+        ]
+        return lambda part: [table @ draws[:, part] for table in tables]
+
+    def by_detection(part):
+        weights = draws[video, part]
+        return (weights * true[:, None]).cumsum(axis=0)[at], weights.cumsum(axis=0)[at]
+
+    return by_detection
 
 
 def _mean(values):

@@ -16,6 +16,8 @@ from avalib.metrics.report import Ranking, Report
 from avalib.tables import BOX, FRAME, NO_PERSON
 from avalib.tracks import follow
 
+MAX_PEOPLE = 2_000  # in one frame, to be followed; the time grows with the third power
+
 
 def evaluate_tubes(
     ground_truth, detections, label_map=None, exclusions=None, iou=0.5, max_gap=1.0, min_score=0.0, link_iou=0.3
@@ -89,11 +91,14 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
     group = both.groupby([*FRAME, "action_id"], sort=False).ngroup().to_numpy()
     gt_group, det_group = group[: len(gt)], group[len(gt) :]
     order = np.argsort(gt_group, kind="stable")
-    i, j, _ = expand(det_group, gt_group[order])
-    j = order[j]
-    iou = iou_pairs(det[BOX].to_numpy()[i], gt[BOX].to_numpy()[j])
-    pair, where = np.unique(det_tube[i] * len(gts) + gt_tube[j], return_inverse=True)
-    shared, total = np.bincount(where), np.bincount(where, iou)
+    boxes, gt_boxes, parts = det[BOX].to_numpy(), gt[BOX].to_numpy(), []
+    for _, i, j, _ in expand(det_group, gt_group[order]):
+        j = order[j]
+        pair, where = np.unique(det_tube[i] * len(gts) + gt_tube[j], return_inverse=True)
+        parts.append((pair, np.bincount(where), np.bincount(where, iou_pairs(boxes[i], gt_boxes[j]))))
+    pairs, counts, sums = map(np.concatenate, zip(*parts, strict=True))
+    pair, where = np.unique(pairs, return_inverse=True)
+    shared, total = np.bincount(where, counts), np.bincount(where, sums)
     d, g = pair // len(gts), pair % len(gts)
     union = dets["keyframes"].to_numpy()[d] + gts["keyframes"].to_numpy()[g] - shared
     ratio = total / union
@@ -106,6 +111,13 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
 def link(detections, min_iou=0.3, max_gap=1.0):
     """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs; a
     pair under min_iou, or over max_gap seconds apart, is two people. See tracks.Tracker."""
+    people = detections[[*FRAME, *BOX]].drop_duplicates().groupby(FRAME, observed=True).size()
+    if len(people) and people.max() > MAX_PEOPLE:
+        video, second = people.idxmax()
+        raise ValueError(
+            f"{people.max():,} boxes in the frame {video},{second:g}: people are followed up to {MAX_PEOPLE:,} "
+            "(MAX_PEOPLE) of a frame; give person_id"
+        )
     ids = np.zeros(len(detections), np.int64)
     seconds, boxes = detections["timestamp"].to_numpy(), detections[BOX].to_numpy()
     for rows in detections.groupby("video_id", sort=False, observed=True).indices.values():

@@ -3,10 +3,9 @@
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
 import zlib
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +21,7 @@ from avalib.mini.annotate import annotate
 from avalib.mini.motions import ACTIONS
 from avalib.mini.take import Take
 from avalib.utils import files
+from avalib.utils.interrupts import WorkerPool
 
 VERSION = 7
 CRF, GOP, PRESET = 24, 48, "superfast"
@@ -166,8 +166,8 @@ class Jobs:
         self.folder, self.pool = folder, None
 
     def __enter__(self):
-        if self.workers > 1:  # spawn: forking a process that has torch's threads is not safe
-            self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        if self.workers > 1:
+            self.pool = WorkerPool(self.workers)
         return self
 
     def each(self, job, specs, *rest):
@@ -184,9 +184,7 @@ class Jobs:
         """After an interruption or a failure the videos under way are not waited for, and leave nothing behind."""
         if self.pool is None:
             return
-        for process in list(self.pool._processes.values()) if kind else []:
-            process.terminate()
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.pool.__exit__(kind, error, trace)
         if kind:
             files.remove_abandoned_parts(self.folder)  # the terminated processes'
 

@@ -111,6 +111,17 @@ def atomic_write(path, mode="wb", needed_bytes=None):
                 yield file
 
 
+@contextlib.contextmanager
+def disk_full_described(path, needed_bytes=0):
+    """A full disk inside raises DiskFullError for `path`: where a file is appended to or written by other means."""
+    try:
+        yield
+    except Exception as error:
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise _disk_full(Path(path), needed_bytes) from error
+        raise
+
+
 def write_text(path, text):
     """Write text as UTF-8, line ends as they are. Returns the path."""
     with atomic_write(path, "w") as file:

@@ -87,3 +87,58 @@ def peak_memory_bytes():
     unit = 1 if sys.platform == "darwin" else 1024
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return unit * sum(usage.ru_maxrss for usage in usages)
+
+
+def total_memory_bytes():
+    """The machine's memory; None where the system does not tell."""
+    if sys.platform == "win32":
+        return _windows_memory_bytes()[0]
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # no such call, or no such name for it
+        return None
+
+
+def available_memory_bytes():
+    """Memory that this process can still take without swapping, a container's limit included: all of it
+    where the system tells no more, None where it tells nothing."""
+    if sys.platform == "win32":
+        return _windows_memory_bytes()[1]
+    bounds = [int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if line.startswith("MemAvailable:")]
+    limit = next(iter(_lines("/sys/fs/cgroup/memory.max")), "max").strip()
+    used = next(iter(_lines("/sys/fs/cgroup/memory.current")), "").strip()
+    if limit.isdigit() and used.isdigit():
+        bounds.append(max(int(limit) - int(used), 0))
+    return min(bounds) if bounds else total_memory_bytes()
+
+
+def check_memory(needed_bytes, purpose):
+    """Raise a ValueError where something would take more than half of the memory that is free."""
+    free = available_memory_bytes()
+    if free is not None and needed_bytes > free // 2:
+        raise ValueError(
+            f"{needed_bytes / 1e9:,.1f} GB are needed ({purpose}), the limit is half of the free memory, "
+            f"{free / 2e9:,.1f} GB. Divide the data, or use a machine with more memory"
+        )
+
+
+def _lines(path):
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _windows_memory_bytes():
+    """(total, available) bytes by GlobalMemoryStatusEx; (None, None) where there is no such library."""
+    import ctypes
+
+    names = ("total", "available", "total_page", "available_page", "total_virtual", "available_virtual", "extended")
+
+    class Status(ctypes.Structure):
+        _fields_ = [("length", ctypes.c_uint32), ("load", ctypes.c_uint32), *((n, ctypes.c_uint64) for n in names)]
+
+    status = Status(length=ctypes.sizeof(Status))
+    if not hasattr(ctypes, "windll") or not ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+        return None, None
+    return status.total, status.available

@@ -1,0 +1,135 @@
+"""The forms in which numpy's arrays and numbers stand in pickles, each checked and made here instead of by numpy.
+
+Arrays have one of the fixed dtypes and as many bytes as their shape says. A dtype's state gives its byte order alone.
+"""
+
+import math
+
+import numpy as np
+
+from avalib.utils.errors import AvalibError
+
+MAX_DIMENSIONS = 8
+DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
+
+
+class PickleError(AvalibError, ValueError):
+    """A pickle is damaged, too large, or holds something else than plain values and arrays."""
+
+
+class ForbiddenNameError(PickleError):
+    """A pickle asks for something that this reader does not have; `name` says for what."""
+
+    def __init__(self, name):
+        super().__init__(f"it asks for {name}; expected a dict of numpy arrays and nothing else")
+        self.name = name
+
+
+class Function:
+    """What stands for a function or class that a pickle names: called with the arguments in the file."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call):
+        self.call = call
+
+
+def _short(value):
+    """Text and numbers as they are, of others the type alone: a container's repr can be endless."""
+    return f"{value!r:.40}" if isinstance(value, str | int) else f"a {type(value).__name__}"
+
+
+class DType:
+    """A dtype in a pickle; `dtype` is complete once its byte order was read."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, text, align=False, copy=False):
+        if text not in DTYPES:
+            raise PickleError(f"an array of dtype {_short(text)}; expected numbers ({', '.join(DTYPES)})")
+        self.dtype = np.dtype(text)
+
+    def build(self, state):
+        """Take the byte order of numpy's state; everything else in it must be what plain numbers have."""
+        version, order, *rest = state
+        if version not in (3, 4) or order not in ("<", ">", "|", "=") or rest != [None, None, None, -1, -1, 0]:
+            raise PickleError("a dtype with fields, a shape, flags or objects; expected plain numbers")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+def _reconstruct(kind, shape, typecode):
+    """An array before its content; `fill` gives it that."""
+    if kind is not NDARRAY:
+        raise PickleError("a subclass of numpy's array; expected plain arrays")
+    return np.ndarray((0,), np.int8)
+
+
+def fill(array, state):
+    """Give an array of `_reconstruct` what the file says of it: (version, shape, dtype, is_fortran, bytes)."""
+    version, shape, dtype, is_fortran, content = state
+    content = content.encode("latin1") if isinstance(content, str) else content  # Python 2 wrote text
+    if version != 1 or is_fortran not in (True, False) or array.size or array.dtype != np.int8:
+        raise PickleError("an array in a form that numpy does not write")
+    _check_array(shape, dtype, content)
+    array.__setstate__((1, shape, dtype.dtype, bool(is_fortran), content))
+
+
+def _from_buffer(content, dtype, shape, order):
+    _check_array(shape, dtype, content)
+    if order not in ("C", "F"):
+        raise PickleError("an array in a form that numpy does not write")
+    return np.frombuffer(content, dtype.dtype).reshape(shape, order=order)
+
+
+def _check_array(shape, dtype, content):
+    if type(dtype) is not DType or type(content) not in (bytes, bytearray):
+        raise PickleError("an array of objects; expected numbers")
+    if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS:
+        raise PickleError(f"an array's shape is {_short(shape)}; expected at most {MAX_DIMENSIONS} counts")
+    if any(type(n) is not int or not 0 <= n < 1 << 40 for n in shape):
+        raise PickleError("an array whose shape is not made of counts")
+    if math.prod(shape) * dtype.dtype.itemsize != len(content):
+        raise PickleError(f"an array of shape {shape} and dtype {dtype.dtype} with {len(content):,} bytes")
+
+
+def _number(dtype, content):
+    """numpy's scalar, as the plain Python number."""
+    content = content.encode("latin1") if isinstance(content, str) else content
+    _check_array((), dtype, content)
+    return np.frombuffer(content, dtype.dtype)[0].item()
+
+
+def _encode(text, encoding="latin1"):
+    """The bytes that protocols 0 to 2 keep as text."""
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise PickleError("bytes in a form that Python does not write")
+    return text.encode("latin1")
+
+
+def _empty(kind):
+    def make(*arguments):
+        if arguments:
+            raise PickleError(f"{kind.__name__} with arguments; expected none")
+        return kind()
+
+    return Function(make)
+
+
+NDARRAY, RECONSTRUCT = object(), Function(_reconstruct)
+FROM_BUFFER, ENCODE = Function(_from_buffer), Function(_encode)
+_NAMES = {
+    ("numpy", "ndarray"): NDARRAY,
+    ("numpy", "dtype"): Function(DType),
+    ("_codecs", "encode"): ENCODE,
+}
+for _module in ("builtins", "__builtin__"):
+    _NAMES[_module, "bytes"], _NAMES[_module, "bytearray"] = _empty(bytes), _empty(bytes)
+for _package in ("numpy.core", "numpy._core"):
+    _NAMES[f"{_package}.multiarray", "_reconstruct"] = RECONSTRUCT
+    _NAMES[f"{_package}.multiarray", "scalar"] = Function(_number)
+    _NAMES[f"{_package}.numeric", "_frombuffer"] = FROM_BUFFER
+
+
+def find_numpy(module, name):
+    """What stands for a name of numpy's pickles; None for others."""
+    return _NAMES.get((module, name))
