@@ -93,7 +93,7 @@ def _videos_under(folder):
             continue
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         names = sorted(f for f in files if not f.startswith("."))
-        yield from (Path(place, f) for f in names if Path(f).suffix.lower() in VIDEO_SUFFIXES and f[0] != ".")
+        yield from (Path(place, f) for f in names if Path(f).suffix.lower() in VIDEO_SUFFIXES)
         if any(Path(f).suffix.lower() in IMAGES for f in names):
             yield Path(place)
 
