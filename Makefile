@@ -1,6 +1,7 @@
 # The short commands. `make help` lists them.
 #   MODEL=slowfast_r50   another row of the zoo          DATASET=mini   another data set
 #   MINUTES=8            of training in `demo`; MINUTES=None: all of the recipe's epochs, however long they take
+#   EXISTING=continue    go on with a training of other settings that is in the folder; EXISTING=new: keep it, begin anew
 #   ROWS="slowonly_r50 slowfast_r50"   for `zoo`, instead of all seven     CHECKPOINT=published   evaluate only, in `zoo`
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
@@ -9,20 +10,19 @@ DATASET ?= mini
 ROWS    ?=
 CHECKPOINT ?=
 MINUTES ?= 8
+EXISTING ?= stop
 TORCH   ?= default
 PYTHON  ?= python3
 VENV    ?= .venv
+LOWEST  := .venv-lowest
 
 comma  := ,
 space  := $(subst ,, )
 BIN    := $(VENV)/bin
-FOLDER := outputs/runs/$(DATASET)/$(MODEL)
-STEPS  := 01_prepare_data 02_build_model 03_train 04_evaluate 05_visualise
-DONE   := $(STEPS:%=$(FOLDER)/notebooks/%.ipynb)
 BENCHES := models zoo video eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-all test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
+.PHONY: help install demo zoo grid test test-all test-lowest test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,26 +37,16 @@ endif
 	$(BIN)/pip install -e .
 	touch $@
 
-demo: $(DONE)  ## mini-AVA, train MODEL, score it, draw the GIF: notebooks 01 to 05, headless
-	@$(BIN)/python -m avalib.run report $(FOLDER)
-
-# Each notebook runs when the one before it has; a failed one is left as *.failed.ipynb, traceback inside.
-$(FOLDER)/notebooks/%.ipynb: notebooks/%.ipynb | $(BIN)/.installed
-	@mkdir -p $(@D)
-	@echo "== $* ($(MODEL), $(DATASET))"
-	@$(BIN)/papermill $< $(@:.ipynb=.failed.ipynb) -p dataset $(DATASET) $(if $(filter 01%,$*),,-p model $(MODEL)) \
-	  $(if $(filter 03%,$*),-p minutes $(MINUTES)) --log-output --no-progress-bar
-	@mv $(@:.ipynb=.failed.ipynb) $@
-$(FOLDER)/notebooks/02_build_model.ipynb: $(FOLDER)/notebooks/01_prepare_data.ipynb
-$(FOLDER)/notebooks/03_train.ipynb: $(FOLDER)/notebooks/02_build_model.ipynb
-$(FOLDER)/notebooks/04_evaluate.ipynb: $(FOLDER)/notebooks/03_train.ipynb
-$(FOLDER)/notebooks/05_visualise.ipynb: $(FOLDER)/notebooks/04_evaluate.ipynb
+# A notebook runs when its parameters, its code or what it reads has changed, whatever the dates of the files say; a
+# failed one is left as *.failed.ipynb, traceback inside.
+demo: $(BIN)/.installed  ## mini-AVA, train MODEL, score it, draw the GIF: notebooks 01 to 05, headless
+	@$(BIN)/python -m avalib.headless --dataset $(DATASET) --model $(MODEL) --minutes $(MINUTES) --existing $(EXISTING)
 
 zoo: MINUTES := 7
 zoo: ZOO := outputs/runs/$(DATASET)/zoo$(if $(filter published,$(CHECKPOINT)),-published)
 zoo: $(BIN)/.installed  ## every row: trained MINUTES (7), scored, drawn, compared: notebook 06; goes on where it was
 	@mkdir -p $(ZOO)
-	$(BIN)/papermill notebooks/06_zoo.ipynb $(ZOO)/06_zoo.failed.ipynb -p dataset $(DATASET) -p minutes $(MINUTES) \
+	$(BIN)/papermill notebooks/06_zoo.ipynb $(ZOO)/06_zoo.failed.ipynb -p dataset $(DATASET) -p minutes $(MINUTES) -p existing $(EXISTING) \
 	  -y 'models: [$(subst $(space),$(comma),$(strip $(ROWS)))]' $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT)) \
 	  --log-output --no-progress-bar
 	@mv $(ZOO)/06_zoo.failed.ipynb $(ZOO)/06_zoo.ipynb
@@ -76,6 +66,14 @@ test: $(BIN)/.tested  ## the quick tests: under two minutes on two cores
 test-all: $(BIN)/.tested  ## all tests but the browser's: notebooks, several processes, export, mutated files; what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/pytest -m "not browser"
+
+test-lowest:  ## the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest; PYTHON=python3.13
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --only-binary :all: \
+	  -r pyproject.toml --extra test
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --no-deps -e .
+	$(LOWEST)/bin/python -m pytest
 
 test-browser: $(BIN)/.tested  ## the workbench in a real browser; installs Playwright, needs Chromium or Chrome
 	$(BIN)/pip install -e '.[test,browser]'

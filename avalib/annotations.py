@@ -4,10 +4,7 @@ Every reader gives one table of columns, `video_id, timestamp, x1, y1, x2, y2, a
 or `score` (detections): timestamps in seconds, boxes in fractions of the frame (0..1), action ids AVA's 1..80.
 """
 
-import gzip
-import os
 import pickle
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +29,7 @@ from avalib.tables import (
     read_csv,
     read_parquet,
 )  # fmt: skip
+from avalib.utils import files
 
 __all__ = [
     "Layout", "read_csv", "write_csv", "read_exclusions", "write_exclusions", "read_proposals",
@@ -166,7 +164,7 @@ def write_csv(table, path):
     line = "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{:.3f}\n" if kind == "detections" else (
         "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{}\n"
     )  # fmt: skip
-    with _replacing(path) as file:
+    with files.atomic_write(path) as file:
         file.write("".join(map(line.format, *columns)).encode())
 
 
@@ -178,21 +176,6 @@ def _csv_text(name):
 def format_second(seconds, digits=4):
     """'0902' for 902.0; 902.5 stays '902.5'."""
     return f"{int(seconds):0{digits}d}" if seconds == int(seconds) else repr(float(seconds))
-
-
-@contextmanager
-def _replacing(path):
-    """A binary file that takes its name only when it is whole; a name ending in .gz is compressed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as raw:
-        if path.suffix == ".gz":
-            with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
-                yield file
-        else:
-            yield raw
-    os.replace(part, path)
 
 
 # --- excluded seconds and person boxes --------------------------------------------------------------------------------
@@ -229,7 +212,7 @@ def read_exclusions(source):
 
 def write_exclusions(table, path):
     """Write `video_id, timestamp` as AVA does (second with four digits)."""
-    with _replacing(path) as file:
+    with files.atomic_write(path) as file:
         for video, seconds in zip(table["video_id"], table["timestamp"], strict=True):
             file.write(f"{_csv_text(video)},{format_second(seconds)}\n".encode())
 
@@ -284,12 +267,11 @@ def write_proposals(table, path):
     """
     table, suffix = table[[*FRAME, *BOX, "score"]], Path(path).suffix
     if suffix in (".csv", ".parquet"):
-        with _replacing(path) as file:
-            table.to_csv(file, index=False) if suffix == ".csv" else table.to_parquet(file, index=False)
+        files.write_table(table, path)
         return
     frames = {}
     values = table[[*BOX, "score"]].to_numpy(np.float64)
     for row, (video, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
         frames.setdefault(f"{video},{format_second(seconds)}", []).append(row)
-    with _replacing(path) as file:
+    with files.atomic_write(path) as file:
         pickle.dump({key: values[rows] for key, rows in frames.items()}, file, protocol=4)

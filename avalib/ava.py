@@ -5,9 +5,7 @@ mirror, a folder or a URL for each kind of file, takes the place of the official
 listed, with what is lost with it.
 """
 
-import json
 import os
-import shutil
 import threading
 import time
 import zipfile
@@ -22,6 +20,7 @@ from tqdm.auto import tqdm
 
 from avalib import actions, annotations, fetch, frames, video
 from avalib.annotations import VIDEO_SUFFIXES
+from avalib.utils import files
 
 SERVERS = {
     "annotations": "https://research.google.com/ava/download",
@@ -49,6 +48,7 @@ def prepare(layout, mirrors=None, cut=False, workers=None, max_videos=None, prog
         raise ValueError(f"mirrors: {', '.join(unknown)} unknown; expected some of {', '.join(SERVERS)}")
     started = time.time()
     get = partial(_get, options=options | {"progress": progress})
+    files.clear_abandoned_parts(layout.root, layout.annotations, layout.videos, layout.cuts, layout.root / "proposals")
     get_annotations(layout, places["annotations"], get)
     wanted = wanted_videos(layout, max_videos)
     todo = [v for v in wanted if not _there(layout, v)]
@@ -61,9 +61,14 @@ def prepare(layout, mirrors=None, cut=False, workers=None, max_videos=None, prog
     if cut:
         failed |= cut_videos(layout, [v for v in wanted if v not in failed], workers, progress)
     lost = what_is_lost(layout, failed)
-    lost.to_csv(layout.root / f"not_had_{layout.version}.csv", index=False)
     record = _record(layout, places, wanted, lost, started)
-    record_path(layout).write_text(json.dumps(record, indent=1) + "\n")
+    try:
+        files.write_table(lost, layout.root / f"not_had_{layout.version}.csv")
+        files.write_json(record_path(layout), record)
+    except OSError as error:
+        if files.is_writable(layout.root):
+            raise
+        print(f"{record_path(layout)}: the record is not kept ({error.strerror or error}); the data are complete")
     print(told(layout, record))
     return record
 
@@ -150,9 +155,7 @@ def get_annotations(layout, server, get):
                 raise zipfile.BadZipFile(f"it has no {', '.join(lacking)}")
             layout.annotations.mkdir(parents=True, exist_ok=True)
             for path in annotation_files(layout):
-                part = path.with_name(path.name + ".part")
-                part.write_bytes(opened.read(members[path.name]))
-                os.replace(part, path)
+                files.write_bytes(path, opened.read(members[path.name]))
     except (zipfile.BadZipFile, zlib.error) as error:
         raise fetch.FetchError(f"{archive}: {error}. Delete it and call again, or give another mirror.") from error
 
@@ -242,8 +245,8 @@ def cut_videos(layout, video_ids, workers=None, progress=True):
 
 def cut_video(layout, video_id, crf=18):
     """One cut: the AVA-numbered frames of the uncut video, in order, as 30 a second. -> its path."""
+    path = files.path_inside(layout.cuts, f"{video_id}.mp4")
     with frames.open_video(layout, video_id) as opened:
-        path = layout.cuts / f"{video_id}.mp4"
         return video.write_mp4(path, opened.iter_ava_frames(), 30, crf=crf, gop=30, threads=1)
 
 
@@ -269,7 +272,7 @@ def what_is_lost(layout, failed):
 
 
 def _record(layout, places, wanted, lost, started):
-    files = [*annotation_files(layout), *(layout.proposals(split) for split in SPLITS)]
+    hashed = [*annotation_files(layout), *(layout.proposals(split) for split in SPLITS)]
     return {
         "dataset": f"AVA {layout.version}",
         "date": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -278,7 +281,7 @@ def _record(layout, places, wanted, lost, started):
         "videos_wanted": len(wanted),
         "videos": len(wanted) - lost.video_id.nunique(),
         "not_had": lost.to_dict("records"),
-        "hashes": {path.name: fetch.sha256(path) for path in files},
+        "hashes": {path.name: files.compute_sha256(path) for path in hashed},
         "test_split": TEST_LABELS,
     }
 
@@ -299,12 +302,4 @@ def _get(server, name, path, options, link=False):
             return path  # else it lies in the folder that AVALIB_MIRROR names
     if not found.is_file():
         raise fetch.FetchError(f"{found}: not in this mirror; put it there or leave the mirror out")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    if link and os.name != "nt":
-        part.unlink(missing_ok=True)
-        part.symlink_to(found.resolve())
-    else:
-        shutil.copyfile(found, part)
-    os.replace(part, path)
-    return path
+    return files.link_or_copy(found, path) if link else files.copy_file(found, path)

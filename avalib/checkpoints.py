@@ -4,9 +4,7 @@ Read: what torch.save wrote (the published files, MMAction2's, ours; both its fo
 """
 
 import json
-import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import safetensors.torch
 import torch
 
 from avalib.fetch import check_sha256, is_html
+from avalib.utils import files
 from avalib.utils.pickled_arrays import ForbiddenNameError, PickleError
 from avalib.utils.torch_files import TensorRef, TorchFile
 
@@ -56,7 +55,7 @@ def read(path, sha256=None):
     path = Path(path)
     if not path.is_file():
         what = "is a folder, not a weight file" if path.is_dir() else "does not exist"
-        near = sorted(p.name for p in path.parent.glob("*.pth"))[:5] if path.parent.is_dir() else []
+        near = sorted(p.name for p in path.parent.glob("[!.]*.pth"))[:5] if path.parent.is_dir() else []
         raise FileNotFoundError(f"checkpoint {path}: {what}." + (f" Its folder has {', '.join(near)}." if near else ""))
     with open(path, "rb") as file:
         head = file.read(512)
@@ -156,24 +155,16 @@ def write(path, state_dict, meta):
     """Write tensors and what is to be known of them: mmcv's {"meta", "state_dict"}, or safetensors by the suffix.
 
     meta: plain values (numbers, words, lists, dicts), numpy's and dataclass-free. The file appears whole or not at all.
-    Raises TypeError for other values in meta, OSError where the disk is full.
+    Raises TypeError for other values in meta, files.DiskFullError (an OSError) where the disk is full.
     """
     path = Path(path)
     meta = json.loads(json.dumps(meta, default=_plain))  # the same plain values in both formats
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = sum(v.nbytes for v in state_dict.values()), shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise OSError(f"{path}: {needed / 1e6:,.0f} MB are needed, {free / 1e6:,.0f} MB are free on this disk")
-    part = path.with_name(path.name + ".part")
-    try:
+    with files.atomic_path(path, needed_bytes=sum(v.nbytes for v in state_dict.values())) as part:
         if path.suffix == ".safetensors":
             words = {"format": "pt", "avalib": json.dumps(meta)}
             safetensors.torch.save_file(state_dict, part, metadata=words)
         else:
             torch.save({"meta": meta, "state_dict": state_dict}, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -19,6 +19,7 @@ from avalib.frames import FrameSource, build_cache, cache_path, open_frames
 from avalib.models import targets
 from avalib.packed import VideoError
 from avalib.tables import BOX
+from avalib.utils.interrupts import interrupts_deferred
 
 __all__ = [
     "ClipDataset", "FrameSource", "Keyframes", "Loader", "build_cache", "cache_path", "collate", "example",
@@ -294,12 +295,20 @@ class Loader(DataLoader):
 
     def __iter__(self):
         self.lost, clips, started = self.lost or {}, 0, time.perf_counter()
-        for batch in super().__iter__():
+        with interrupts_deferred():  # processes are started here
+            collated = super().__iter__()
+        for batch in collated:
             self._note(batch.pop("lost", ()))
             if batch:
                 clips += len(batch["clips"])
                 self.clips_per_s = clips / (time.perf_counter() - started)
                 yield batch
+
+    def close(self):
+        """End the worker processes; without it they live as long as a traceback that refers to this loader."""
+        if self._iterator is not None:
+            self._iterator._shutdown_workers()
+            self._iterator = None
 
     def _note(self, lost):
         for k, reason in lost:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from avalib import actions, annotations, frames, lint, sources
 from avalib.packed import VideoError
-from avalib.utils.files import write_json
+from avalib.utils import files
 
 KEY, BOX = ["video_id", "timestamp"], ["x1", "y1", "x2", "y2"]
 FIRST, LAST = 902, 1798  # the seconds that AVA annotates
@@ -45,7 +45,7 @@ class Checkup:
     def save(self, path):
         """Write all of it as json; returns the path."""
         tables = {name: getattr(self, name).to_dict("records") for name in ("table", "videos", "findings")}
-        return write_json(path, {"verdict": self.verdict, "ok": self.ok, **tables}, default=str)
+        return files.write_json(path, {"verdict": self.verdict, "ok": self.ok, **tables}, default=str)
 
     def __repr__(self):
         return f"{self.table.to_string(index=False, max_colwidth=70)}\n\n{self.verdict}"

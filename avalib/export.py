@@ -7,7 +7,6 @@ with the model before it is called done.
 import copy
 import dataclasses
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from avalib import actions
 from avalib.models.fast import fold
+from avalib.utils import files
 
 TOLERANCE = 1e-4  # of logits, in float32
 _NEEDS = "ONNX needs three packages more: pip install onnx onnxscript onnxruntime"
@@ -61,16 +61,11 @@ def export(model, path, size=None, label_map=None, preprocessing=None, verbose=T
         )
     folded = fold(model, as_2d=False).float().cpu()  # a third of the nodes, and every runtime knows 3-D convolutions
     program = _program(folded, size or (64, 80), free=size is None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.stem}.part{path.suffix}")
-    try:
-        (_write_onnx if path.suffix == ".onnx" else _write_pt2)(
-            program, part, _metadata(model, label_map, preprocessing)
-        )
+    needed = sum(tensor.nbytes for tensor in folded.state_dict().values())
+    write = _write_onnx if path.suffix == ".onnx" else _write_pt2
+    with files.atomic_path(path, needed) as part:
+        write(program, part, _metadata(model, label_map, preprocessing))
         exported = dataclasses.replace(check(model, part, size), path=path)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     if verbose:
         print(exported)
     return exported
@@ -140,11 +135,11 @@ def _metadata(model, label_map, preprocessing):
     return json.dumps(words)
 
 
-def _write_pt2(program, path, metadata):
-    torch.export.save(program, path, extra_files={"avalib.json": metadata})
+def _write_pt2(program, part, metadata):
+    torch.export.save(program, part, extra_files={"avalib.json": metadata})
 
 
-def _write_onnx(program, path, metadata):
+def _write_onnx(program, part, metadata):
     try:
         import onnxscript  # noqa: F401  (torch's exporter writes through it)
     except ImportError as error:
@@ -157,7 +152,7 @@ def _write_onnx(program, path, metadata):
     onnx.model.metadata_props["avalib"] = metadata
     for node in onnx.model.graph:
         node.metadata_props.clear()  # where in which file of this machine each came from
-    onnx.save(path, external_data=False)
+    onnx.save(part, external_data=False)
 
 
 def _runner(path):

@@ -4,13 +4,14 @@ All give the same AVA-numbered frames. What can't be had is known before trainin
 keyframes that a missing, unreadable or short video costs, and refuses when they are too many.
 """
 
+import contextlib
 import os
-import shutil
 import time
+import zipfile
+import zlib
 from collections import OrderedDict
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,8 @@ from tqdm.auto import tqdm
 
 from avalib import packed, video
 from avalib.packed import VideoError
+from avalib.utils import files
+from avalib.utils.interrupts import WorkerPool
 
 LOST = ["video_id", "timestamp", "reason"]
 
@@ -30,27 +33,36 @@ def open_video(layout, video_id):
     path = layout.video_path(video_id)
     if path.is_dir():
         return packed.JpegFolder(path)
-    kept = layout.root / "cache" / "index" / f"{video_id}.npz"
-    if _is_newer(kept, path):
-        with np.load(kept) as arrays:
-            index = video.PacketIndex(**arrays)
+    kept = files.path_inside(layout.root / "cache" / "index", f"{video_id}.npz")
+    if _is_newer(kept, path) and (index := _read_index(kept)):
         return video.Video(path, index=index, cut=layout.cut(path))
     opened = video.Video(path, cut=layout.cut(path))
     if len(opened.index.pts) > 5000:  # reading through minutes of video takes a while: keep what was found
-        with packed.whole_file(kept) as part:
+        with contextlib.suppress(OSError), files.atomic_path(kept) as part:  # a read-only or full disk: only slower
             np.savez(part, **opened.index._asdict())
     return opened
+
+
+def _read_index(path):
+    """A kept video.PacketIndex; None where the file is damaged or an older version's, so that it is made anew."""
+    try:
+        with np.load(path) as arrays:
+            return video.PacketIndex(**arrays)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 class FrameSource:
     """Frames of a layout's videos by AVA number, from the cache where there is one, else as `open_video` finds them.
 
     Readers are opened when first used and kept, at most `open_files` a process; workers open their own.
-    lost: table video_id, timestamp, reason of the keyframes that can't be had (see `lost_keyframes`).
+    lost: table video_id, timestamp, reason of the keyframes that can't be had (see `lost_keyframes`). uncached: ids of
+    videos that are read from their files although there is a cache: it can't be written.
     """
 
-    def __init__(self, layout, cache_short_side=None, open_files=16, lost=None):
+    def __init__(self, layout, cache_short_side=None, open_files=16, lost=None, uncached=()):
         self.layout, self.cache_short_side, self.open_files = layout, cache_short_side, open_files
+        self.uncached = frozenset(uncached)
         self.lost = pd.DataFrame(columns=LOST) if lost is None else lost
         self._gone = set(zip(self.lost.video_id, self.lost.timestamp, strict=True))
         self._readers = OrderedDict()
@@ -60,7 +72,7 @@ class FrameSource:
         if video_id in self._readers:
             self._readers.move_to_end(video_id)
             return self._readers[video_id]
-        if self.cache_short_side:
+        if self._is_cached(video_id):
             reader = packed.PackedFrames(self.path(video_id))
         else:
             reader = open_video(self.layout, video_id)
@@ -71,9 +83,12 @@ class FrameSource:
 
     def path(self, video_id):
         """The file or folder that a video's frames are read from."""
-        if self.cache_short_side:
+        if self._is_cached(video_id):
             return cache_path(self.layout, video_id, self.cache_short_side)
         return self.layout.video_path(video_id)
+
+    def _is_cached(self, video_id):
+        return self.cache_short_side and video_id not in self.uncached
 
     def check(self, video_id, timestamp):
         """Raise VideoError for a keyframe that is known to be lost."""
@@ -85,8 +100,8 @@ class FrameSource:
 
 
 def cache_path(layout, video_id, short_side):
-    """Where the packed frames of a video at this short side are kept."""
-    return layout.root / "cache" / f"short_{short_side}" / f"{video_id}.frames"
+    """Where a video's packed frames at this short side are kept. Raises ValueError for an id that leads elsewhere."""
+    return files.path_inside(layout.root / "cache" / f"short_{short_side}", f"{video_id}.frames")
 
 
 def open_frames(layout, recipe, keyframes, progress=True, max_lost=0.01):
@@ -96,11 +111,17 @@ def open_frames(layout, recipe, keyframes, progress=True, max_lost=0.01):
     Raises VideoError beyond, that names and counts the videos and the keyframes they cost.
     """
     every = pd.DataFrame({c: np.concatenate([getattr(k, f"{c}s") for k in keyframes]) for c in LOST[:2]})
-    broken = {}
-    if recipe.cache_short_side:
+    broken, uncached = {}, ()
+    if short_side := recipe.cache_short_side:
         present, broken = _present(layout, every.video_id.unique())
-        broken |= _build(layout, present, recipe.cache_short_side, progress=progress)
-    frames = FrameSource(layout, recipe.cache_short_side)
+        if missing := _unpacked(layout, present, short_side):
+            folder = next(iter(missing.values())).parent
+            if files.is_writable(folder):
+                broken |= _build(layout, missing, short_side, progress=progress)
+            else:
+                print(f"{folder} can't be written: frames of {len(missing)} videos are read from their files, slower")
+                uncached = missing
+    frames = FrameSource(layout, short_side, uncached=uncached)
     lost = lost_keyframes(frames, every, broken)
     if len(lost) > max_lost * len(every):
         raise VideoError(
@@ -109,7 +130,7 @@ def open_frames(layout, recipe, keyframes, progress=True, max_lost=0.01):
         )
     if len(lost):
         print(f"left out: {_in_words(lost, every)}")
-    return FrameSource(layout, recipe.cache_short_side, lost=lost)
+    return FrameSource(layout, short_side, lost=lost, uncached=uncached)
 
 
 def lost_keyframes(frames, every, broken=None):
@@ -167,7 +188,7 @@ def build_cache(layout, video_ids, short_side, workers=None, progress=True):
     where the disk has no room.
     """
     video_ids = list(dict.fromkeys(video_ids))
-    failed = _build(layout, video_ids, short_side, workers, progress)
+    failed = _build(layout, _unpacked(layout, video_ids, short_side), short_side, workers, progress)
     if failed:
         raise OSError(f"{len(failed)} of {len(video_ids)} videos can't be read: " + "; ".join(failed.values()))
     return sum(cache_path(layout, v, short_side).stat().st_size for v in video_ids)
@@ -178,24 +199,29 @@ def _is_newer(made, source):
     return made.exists() and made.stat().st_mtime_ns >= source.stat().st_mtime_ns
 
 
-def _build(layout, video_ids, short_side, workers=None, progress=True):
-    """{video_id: reason} of the videos that can't be packed."""
+def _unpacked(layout, video_ids, short_side):
+    """{video_id: path to be} of the videos whose packed frames aren't there, or are older than the video."""
     paths = {v: cache_path(layout, v, short_side) for v in dict.fromkeys(video_ids)}
-    missing = {v: path for v, path in paths.items() if not _is_newer(path, layout.video_path(v))}
+    return {v: path for v, path in paths.items() if not _is_newer(path, layout.video_path(v))}
+
+
+def _build(layout, missing, short_side, workers=None, progress=True):
+    """Pack the videos {video_id: path}. -> {video_id: reason} of those that can't be packed."""
     if not missing:
         return {}
-    next(iter(missing.values())).parent.mkdir(parents=True, exist_ok=True)
+    folders = {path.parent for path in missing.values()}
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    files.clear_abandoned_parts(*folders, layout.root / "cache" / "index")
     workers = workers or min(os.cpu_count(), len(missing))
     plan = cache_plan(layout, missing, short_side, workers)
     if plan:
-        room = shutil.disk_usage(layout.root).free
         print(
             f"packing {plan['videos']} videos at short side {short_side}: about {plan['GB']:.2f} GB "
-            f"({room / 1e9:,.0f} GB free) and {plan['minutes']:.1f} minutes in {workers} processes "
-            f"({plan['frames_per_s']:.0f} frames a second each)"
+            f"({files.free_bytes(layout.root) / 1e9:,.0f} GB free) and {plan['minutes']:.1f} minutes in {workers} "
+            f"processes ({plan['frames_per_s']:.0f} frames a second each)"
         )
-        if plan["GB"] * 1e9 > room:
-            raise OSError(f"{layout.root}: {plan['GB']:.0f} GB needed for the cache, {room / 1e9:.0f} GB free")
+        files.check_free_space(layout.root, plan["GB"] * 1e9, "for the packed frames")
     return _pack(layout, missing, short_side, workers, progress)
 
 
@@ -257,17 +283,14 @@ def _pack(layout, paths, short_side, workers, progress):
 
 def each(job, workers, arguments):
     """job(*arguments[key]) for every key, in processes if `workers` > 1: (key, what gives the result or raises), as
-    they are done. After an interruption nothing new is begun.
+    they are done. After an interruption the processes end at once; what they had finished stays.
     """
     if workers <= 1:
         yield from ((key, partial(job, *given)) for key, given in arguments.items())
         return
     from avalib.parallel import begin_worker  # torch, which reading alone doesn't need
 
-    # spawn: fork is unsafe once torch has started threads; one thread each: two pools would wait for one another
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker)
-    try:
+    # one thread each: two pools would wait for one another
+    with WorkerPool(workers, begin_worker) as pool:
         running = {pool.submit(job, *given): key for key, given in arguments.items()}
         yield from ((running[done], done.result) for done in as_completed(running))
-    finally:
-        pool.shutdown(cancel_futures=True)

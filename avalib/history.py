@@ -5,10 +5,12 @@ Source of the keys: mmcv 1.2.7 TextLoggerHook and MMAction2 v0.10.0's detectors 
 
 import json
 import math
-import os
 from pathlib import Path
 
 import pandas as pd
+
+from avalib.utils import files
+from avalib.utils.errors import AvalibError
 
 LOSS, MAP = "loss_action_cls", "mAP@0.5IOU"
 PLACE = ("epoch", "iter", "iteration")
@@ -25,17 +27,14 @@ class Log(list):
         super().__init__(rows)
         self.path, self.writer = path and Path(path), None
         if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_name(self.path.name + ".partial")
-            part.write_text("".join(map(_line, self)))
-            os.replace(part, self.path)
+            files.write_text(self.path, "".join(map(_line, self)))
         if tensorboard:
             self.writer = _summary_writer(tensorboard, self[-1]["iteration"] + 1 if self else None)
 
     def append(self, row):
         super().append(row)
         if self.path:
-            with open(self.path, "a") as file:
+            with files.disk_full_described(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(_line(row))
         if self.writer:
             numbers = {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in PLACE}
@@ -56,14 +55,39 @@ def _summary_writer(folder, first):
     return SummaryWriter(str(folder), purge_step=first)
 
 
+def is_written(path, rows):
+    """Whether the file at `path` holds these rows and nothing else."""
+    path = Path(path)
+    return path.exists() and path.read_bytes() == "".join(map(_line, rows)).encode()
+
+
+class DamagedLogError(AvalibError, ValueError):
+    """A log.jsonl has a line that is no row; the message names file and line and says what to do."""
+
+
 def read(path):
-    """The lines of a log.jsonl, as rows; a last one that is still being written is left out."""
-    lines = Path(path).read_text().splitlines() if Path(path).exists() else []
-    rows = [json.loads(line) for line in lines[:-1]]
+    """The lines of a log.jsonl, as rows; a last one that is still being written, or was when a kill came, is left out.
+
+    Raises DamagedLogError for any other line that is not a row.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    *lines, torn = path.read_bytes().split(b"\n")  # a whole line ends in a line end, so the last one is empty or torn
+    return [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _row(line, path, number):
     try:
-        return rows + [json.loads(line) for line in lines[-1:]]
-    except json.JSONDecodeError:
-        return rows
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict) or not {"mode", "epoch"} <= set(row):
+        raise DamagedLogError(
+            f"{path}, line {number}: {line[:60].decode(errors='replace')!r} is no row of a training's log. Call the "
+            "training again with the same settings: it writes the log anew from last.pth; or remove the line."
+        )
+    return row
 
 
 def frame(log):

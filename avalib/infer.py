@@ -1,7 +1,9 @@
 """Scores for boxes: a model over a data set's keyframes, to a table of detections."""
 
+import difflib
 import platform
 import warnings
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -13,18 +15,39 @@ from avalib.models.fast import InferenceForm
 from avalib.parallel import ALONE, keep_memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DEVICES = {  # the types that the networks run on, "auto" takes the first that is there
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+    "cpu": lambda: True,
+}
 
 
 def choose_device(device="auto"):
-    """torch.device for "auto" (cuda, else mps, else cpu) or a name that torch knows and this machine has."""
-    if device != "auto":
+    """torch.device for "auto" (cuda, else mps, else cpu) or a name that torch knows and this machine has.
+
+    Raises ValueError for another name, with those that there are, and for a device that this machine lacks.
+    """
+    if device == "auto":
+        return torch.device(next(name for name, is_there in DEVICES.items() if is_there()))
+    try:
         chosen = torch.device(device)
-        if chosen.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device={device!r}: this machine or this torch build has no CUDA; use 'cpu' or 'auto'")
-        return chosen
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        known = chosen.type in DEVICES and (chosen.type == "cuda" or not chosen.index)
+    except (RuntimeError, TypeError):
+        known = False
+    if not known:
+        near = {"gpu": "cuda"}.get(str(device).lower().split(":")[0])
+        near = near or next(iter(difflib.get_close_matches(str(device).lower(), DEVICES, n=1)), None)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise ValueError(
+            f"device={device!r}: expected 'auto', 'cpu', 'cuda', 'cuda:1' (the second GPU) or 'mps'.{hint}"
+        )
+    if not DEVICES[chosen.type]():
+        which = "CUDA" if chosen.type == "cuda" else "Metal (MPS)"
+        raise ValueError(f"device={device!r}: this machine or this torch build has no {which}; use 'cpu' or 'auto'")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise ValueError(f"device={device!r}: the GPUs of this machine are numbered 0 to {last}")
+    return chosen
 
 
 def choose_precision(precision, device):
@@ -35,8 +58,12 @@ def choose_precision(precision, device):
     """
     if precision == "auto":
         precision = "bfloat16" if computes_bfloat16(device) else "float32"
-    if precision not in PRECISIONS and precision not in PRECISIONS.values():
-        raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}")
+    if not isinstance(precision, str | torch.dtype) or precision not in {*PRECISIONS, *PRECISIONS.values()}:
+        usual = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+        near = usual.get(str(precision).lower())
+        near = near or next(iter(difflib.get_close_matches(str(precision), PRECISIONS, n=1)), None)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}.{hint}")
     dtype = PRECISIONS.get(precision, precision)
     if dtype == torch.bfloat16 and device.type == "cpu" and not computes_bfloat16(device):
         warnings.warn(
@@ -104,13 +131,14 @@ def score(
     mine = batches.TestBatches(keyframes.video_ids, batch_size).batches[world.rank :: world.size]
     start, found = keyframes.proposal_start, []  # (rows, scores, boxes) of each of this process's batches
     mine = batches.in_stretches(mine, max(workers, 1))
-    for batch in tqdm(dataset.loader(clips, mine, workers), desc="scoring", unit="batch", disable=not progress):
-        height, width = batch["clips"].shape[2:4]
-        values = score_batch(form, batch["clips"], batch["rois"], device)
-        if not np.isfinite(values).all():
-            raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
-        rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
-        found.append((rows, values, boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)))
+    with closing(dataset.loader(clips, mine, workers)) as loader:
+        for batch in tqdm(loader, desc="scoring", unit="batch", disable=not progress):
+            height, width = batch["clips"].shape[2:4]
+            values = score_batch(form, batch["clips"], batch["rois"], device)
+            if not np.isfinite(values).all():
+                raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
+            rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
+            found.append((rows, values, boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)))
     scores = np.full((start[-1], model.roi_head.bbox_head.fc_cls.out_features), np.nan, np.float32)
     boxes_norm = np.full((start[-1], 4), np.nan, np.float32)
     for rows, *values in (one for shard in world.gather(found) for one in shard):

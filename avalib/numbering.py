@@ -1,8 +1,8 @@
 """Which frame of a video the published recipe's jpg extraction would have given which number.
 
-Proved against the ffmpeg program itself (4.2, 5.1 and 9.0): mp4, mov, mkv, webm, avi at 10 to 120 fps and variable
-rates, with B-frames, open GOPs, edit lists, sound that starts earlier or later. One known difference: an AVI whose
-packets hold two frames each (old XviD) is numbered as if its rate were constant.
+Proved against the ffmpeg program itself (4.2, 5.1 and 9.0): mp4, mov, mkv, webm, avi (H.264, MPEG-4, XviD with two
+frames a packet), joined transport streams, at 10 to 120 fps and variable rates, with B-frames, open GOPs, edit lists,
+sound that starts earlier or later.
 
 AVA's own step before that, the cut (`-ss 900 -t 901 -i VIDEO -r 30 CUT.mp4`), gives the same numbers when the grid's
 origin moves to second 900: frames from there on count (proved for mp4, mkv and webm originals, FFmpeg 5.1). A CUT
@@ -48,8 +48,10 @@ def ava_numbering(ticks, durations, tick_s, fps, start_s=0, alone=True, since_ff
         place = round((tick - start) * grid * 65536) / 65536
         if place != round(place) or not since_ffmpeg_6_1:
             place += 2**-17 if place > 0 else -(2**-17)  # as FFmpeg steps off exact midpoints
-        length = float(length * grid) or AVA_FPS / fps
-        if not since_ffmpeg_6_1:
+        length = float(length * grid)
+        if since_ffmpeg_6_1:
+            length = length or AVA_FPS / fps
+        else:
             length = round(length) or min(AVA_FPS / fps, 1)
         late = place - following
         end = late + length

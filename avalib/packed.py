@@ -1,7 +1,7 @@
 """Frames kept as JPEGs: a whole video packed into one file with an index, or a folder of them; read by AVA number.
 
 Readers of frames all look the same: path, width, height, n_ava_frames, ava_frames(numbers) -> (T,H,W,3) uint8, close().
-What they share (the error, the check of numbers, writing whole files) is here too, on the lowest floor.
+What they share (the error, the check of numbers) is here too, on the lowest floor.
 
 Source: speeds and sizes that chose this format in the design's measurements: random access to a training clip costs a
 tenth of what it costs from H.264, for six times the bytes.
@@ -11,10 +11,12 @@ import json
 import os
 import re
 import struct
-from contextlib import contextmanager
+import threading
 from pathlib import Path
 
 import numpy as np
+
+from avalib.utils import files
 
 MAGIC = b"AVAJPEG1"
 TAIL = struct.Struct("<Q8s")  # where the index begins, and MAGIC again
@@ -22,19 +24,6 @@ TAIL = struct.Struct("<Q8s")  # where the index begins, and MAGIC again
 
 class VideoError(OSError):
     """A video that is missing, unreadable, truncated or damaged; the message names the file and what happened."""
-
-
-@contextmanager
-def whole_file(path):
-    """A path beside `path` to write to, renamed to it when all went well and removed when not."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def checked(numbers, low, high, path, what, missing=0):
@@ -56,7 +45,7 @@ def pack(video, path, short_side, quality=90):
     training are what they would have been but for the JPEGs. A frame that is repeated is stored once.
     """
     size, starts, lengths, last = _scaled_size(video, short_side), [], [], None
-    with whole_file(path) as part, open(part, "wb") as file:
+    with files.atomic_write(path) as file:
         file.write(MAGIC)
         for frame in video.iter_ava_frames():
             if frame is not last:
@@ -109,14 +98,14 @@ class _Jpegs:
     def ava_frames(self, numbers):
         """Frames by AVA number: numbers (T,) ints 1..n_ava_frames, any order, repeats allowed -> (T,H,W,3) uint8."""
         import torch
-        from torchvision.io import ImageReadMode, decode_jpeg
+        from torchvision.io import ImageReadMode, decode_image
 
         numbers = checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number")
         out = np.empty((len(numbers), self.height, self.width, 3), np.uint8)
         for i, number in enumerate(numbers.tolist()):
             try:
                 data = torch.frombuffer(bytearray(self._jpeg(number)), dtype=torch.uint8)
-                out[i] = decode_jpeg(data, ImageReadMode.RGB).permute(1, 2, 0).numpy()
+                out[i] = decode_image(data, ImageReadMode.RGB).permute(1, 2, 0).numpy()
             except (RuntimeError, ValueError, OSError) as error:
                 raise VideoError(
                     f"{self.path}: frame {number} can't be decoded ({str(error).splitlines()[0]})"
@@ -155,17 +144,17 @@ class PackedFrames(_Jpegs):
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path, self._lock = Path(path), threading.Lock()
         try:
-            self._file = os.open(self.path, os.O_RDONLY)
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows reads text otherwise
         except OSError as error:
             raise VideoError(f"{path}: no packed frames here ({error.strerror}); build the cache first") from error
         try:
             end = os.fstat(self._file).st_size - TAIL.size
-            index, magic = TAIL.unpack(os.pread(self._file, TAIL.size, max(end, 0)))
+            index, magic = TAIL.unpack(self._read_at(max(end, 0), TAIL.size))
             if magic != MAGIC:
                 raise ValueError(magic)
-            block = os.pread(self._file, end - index, index)
+            block = self._read_at(index, end - index)
             header = json.loads(block[block.index(b'{"video"') :])
             n = self.n_ava_frames = header["n_ava_frames"]
             self._starts = np.frombuffer(block, "<u8", n)
@@ -178,7 +167,14 @@ class PackedFrames(_Jpegs):
         self.short_side, self.quality = header["short_side"], header["quality"]
 
     def _jpeg(self, number):
-        return os.pread(self._file, int(self._lengths[number - 1]), int(self._starts[number - 1]))
+        return self._read_at(int(self._starts[number - 1]), int(self._lengths[number - 1]))
+
+    def _read_at(self, start, length):
+        if hasattr(os, "pread"):
+            return os.pread(self._file, length, start)
+        with self._lock:  # Windows: the position is the file's, not the caller's
+            os.lseek(self._file, start, os.SEEK_SET)
+            return os.read(self._file, length)
 
     def close(self):
         if self._file is not None:
@@ -187,30 +183,56 @@ class PackedFrames(_Jpegs):
 
 
 class JpegFolder(_Jpegs):
-    """A folder of extracted frames, `img_00001.jpg` or `VIDEO_000001.jpg`, numbered from 1 without gaps.
+    """A folder of a video's frames, `img_00001.jpg`, `VIDEO_000001.jpg`, `frame0.jpg`: the number in the name counts.
 
-    Attributes: path, n_ava_frames, width, height (pixels), original_size. Raises VideoError, naming the first gap.
+    They are numbered from 1 or from 0 without gaps; the first is AVA number 1. Of several series in a folder it is
+    `img_`, else the one with the folder's name. Attributes: path, n_ava_frames, width, height (pixels), original_size.
+    Raises VideoError for gaps, for two pictures of one number, and where no series is meant before others.
     """
 
     def __init__(self, path):
         self.path = Path(path)
-        names, found = os.listdir(path) if self.path.is_dir() else [], {}
-        for stem in ("img", re.escape(self.path.name), r"(?!flow_).+"):  # optical flow may lie in the same folder
-            found = {int(m[1]): m[0] for name in names if (m := re.fullmatch(stem + r"_(\d{5,6})\.jpe?g", name))}
-            if found:
-                break
-        if not found:
-            raise VideoError(f"{path}: no folder with frames named img_00001.jpg or {self.path.name}_000001.jpg")
-        gaps = set(range(1, max(found) + 1)) - found.keys()
-        if gaps or 0 in found:
+        numbers = self._series()
+        first, last = min(numbers), max(numbers)
+        missing = sorted(set(range(min(first, 1), last + 1)) - numbers.keys()) if last < 10 * len(numbers) + 10 else []
+        if missing or last - min(first, 1) + 1 != len(numbers):
+            known = ", ".join(map(str, sorted(numbers)[:4]))
+            gone = ", ".join(map(str, missing[:4] or [first + 1]))
             raise VideoError(
-                f"{path}: frames 1..{max(found)} expected; number {min(gaps or {0})} is missing or too much"
+                f"{path}: {len(numbers)} pictures with the numbers {known} … {last}; expected every frame, numbered "
+                f"from 0 or 1 without gaps; {gone} … missing. Extract all frames at 30 a second, or give the video"
             )
-        self._names, self.n_ava_frames = found, len(found)
+        self._names = [numbers[n] for n in sorted(numbers)]
+        self.n_ava_frames = len(self._names)
         from PIL import Image
 
-        with Image.open(self.path / found[1]) as first:
-            self.original_size = self.width, self.height = first.size
+        try:
+            with Image.open(self.path / self._names[0]) as picture:
+                self.original_size = self.width, self.height = picture.size
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            raise VideoError(f"{self.path / self._names[0]}: not readable as a picture ({error})") from error
+
+    def _series(self):
+        """{number: file name} of the pictures that the folder is read for."""
+        series = {}  # by what is before and after the number
+        for name in sorted(os.listdir(self.path)) if self.path.is_dir() else []:
+            match = re.fullmatch(r"(.*?)(\d{1,9})(\D*)\.(jpe?g|png)", name, re.IGNORECASE)
+            if match and not name.startswith((".", "flow_")):  # optical flow may lie in the same folder
+                numbers = series.setdefault((match[1], match[3]), {})
+                if (other := numbers.setdefault(int(match[2]), name)) != name:
+                    raise VideoError(f"{self.path}: {other} and {name} have the same number; remove one of them")
+        if not series:
+            raise VideoError(
+                f"{self.path}: no folder with frames named img_00001.jpg or {self.path.name}_000001.jpg; the number in "
+                "the name is needed"
+            )
+        for key in (("img_", ""), (f"{self.path.name}_", "")):
+            if key in series:
+                return series[key]
+        if len(series) > 1:
+            names = ", ".join(numbers[min(numbers)] for numbers in list(series.values())[:4])
+            raise VideoError(f"{self.path}: pictures of {len(series)} series ({names}); expected one video's frames")
+        return next(iter(series.values()))
 
     def _jpeg(self, number):
-        return (self.path / self._names[number]).read_bytes()
+        return (self.path / self._names[number - 1]).read_bytes()

@@ -19,6 +19,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from avalib.utils.process import ignore_interrupts
+
 PATIENCE = timedelta(days=1)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -185,6 +187,8 @@ def keep_memory():
 
 
 def begin_worker(_number=None):
-    """What a process that reads frames does first: one thread, as its like fill the cores; memory kept."""
+    """What a process that reads frames does first: Ctrl-C ignored (the main process ends it), one thread, as its like
+    fill the cores; memory kept."""
+    ignore_interrupts()
     torch.set_num_threads(1)
     keep_memory()

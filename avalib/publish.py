@@ -8,16 +8,17 @@ import argparse
 import gzip
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 
 from avalib import metrics, run, scoreboard, slim, sources
+from avalib.utils import files
 
 STORED = 1_500_000  # bytes of packed detections that go into outputs/
 NOTEBOOKS = ("03_train", "04_evaluate", "05_visualise")
+SHOWN = (".png", ".gif", ".csv")
 FIGURES = ("train/curves.png", "evaluate/per_class.png")
 MARKS = "<!-- scoreboard -->", "<!-- /scoreboard -->"
 
@@ -38,6 +39,7 @@ def publish(folders, into="outputs", name=None, label="", note="", readme="READM
     recorded ones, and partial coverage without a label; nothing is written then.
     """
     into, folders = Path(into), [Path(folder) for folder in folders]
+    files.clear_abandoned_parts(Path(readme).parent, into, *(folder for folder in into.rglob("*") if folder.is_dir()))
     own = f"{into.as_posix()}/", Path(readme).as_posix()  # what an earlier call has written
     try:
         changed = [path for path in run.changed_files() if not path.startswith(own)]
@@ -53,6 +55,7 @@ def publish(folders, into="outputs", name=None, label="", note="", readme="READM
     results = [(_accepted(name or key, of, label, note), of) for key, of in groups.items()]
     for folder in zoos:
         _accepted_record(folder / "run.json", "notebook 06")
+    _around_table(Path(readme))
     written = [path for result, of in results for path in _put(result, of, into)]
     for folder in zoos:
         written += _put_zoo(folder, into)
@@ -117,29 +120,26 @@ def _accepted_record(path, maker):
 
 
 def _put(result, folders, into):
-    """Write a result and, of its first seed, the executed notebooks, figures and packed detections."""
-    path = into / "results" / f"{result['name']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    """Write, of a result's first seed, the executed notebooks, figures and packed detections; then the result.
+
+    Each file is whole or not there, and the result is last: a kill leaves nothing of half a result in the scoreboard.
+    """
     first, place = min(folders, key=_seed), into / "published" / result["name"]
-    written = [path, *_put_notebooks({n: first / "notebooks" / f"{n}.ipynb" for n in NOTEBOOKS}, place)]
-    written += [_copy(first / name, place) for name in FIGURES if (first / name).exists()]
+    written = _put_notebooks({n: first / "notebooks" / f"{n}.ipynb" for n in NOTEBOOKS}, place)
+    written += [files.copy_file(first / name, place / Path(name).name) for name in FIGURES if (first / name).exists()]
     packed = gzip.compress((first / "evaluate" / "detections.csv").read_bytes(), 9, mtime=0)
     if len(packed) <= STORED:
-        (place / "detections.csv.gz").write_bytes(packed)
-        written.append(place / "detections.csv.gz")
+        written.append(files.write_bytes(place / "detections.csv.gz", packed))
     else:
         print(f"{first}: its detections are {len(packed):,} bytes packed, too many to be kept")
-    return written
+    return [files.write_json(into / "results" / f"{result['name']}.json", result), *written]
 
 
 def _put_notebooks(paths, place):
-    place.mkdir(parents=True, exist_ok=True)
     written = []
     for name, path in paths.items():
         if path.exists():
-            (place / f"{name}.ipynb").write_text(slim.notebook(path))
-            written.append(place / f"{name}.ipynb")
+            written.append(files.write_text(place / f"{name}.ipynb", slim.notebook(path)))
         else:
             print(f"{path}: not there, so not published")
     return written
@@ -150,30 +150,35 @@ def _put_zoo(folder, into):
     told = json.loads((folder / "run.json").read_text())["parameters"]
     place = into / "published" / f"{told['dataset']}_{folder.name.replace('-', '_')}"
     written = _put_notebooks({"06_zoo": folder / "06_zoo.ipynb"}, place)
-    shown = [path for path in sorted(folder.iterdir()) if path.suffix in (".png", ".gif", ".csv")]
-    written += [_copy(path, place) for path in shown]
+    shown = [path for path in sorted(folder.iterdir()) if path.suffix in SHOWN and path.name[0] != "."]
+    written += [files.copy_file(path, place / path.name) for path in shown]
     if (folder / "jitter.json").exists() and told["dataset"] != "tiny":  # three keyframes give no tolerance
-        (into / "benchmarks").mkdir(exist_ok=True)
-        written.append(Path(shutil.copy(folder / "jitter.json", into / "benchmarks" / Path(scoreboard.JITTER).name)))
+        jitter = into / "benchmarks" / Path(scoreboard.JITTER).name
+        written.append(files.copy_file(folder / "jitter.json", jitter))
     return written
-
-
-def _copy(path, place):
-    place.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copy(path, place))
 
 
 def update(into="outputs", readme="README.md"):
     """Write scoreboard.csv and README's table from results/*.json. -> the files."""
-    results = scoreboard.load(Path(into) / "results")
-    path, readme = Path(into) / "scoreboard.csv", Path(readme)
-    scoreboard.table(results).to_csv(path, index=False)
-    before, mark, rest = readme.read_text().partition(MARKS[0])
-    if not mark:
-        raise Refused(f"{readme}: no line {MARKS[0]}, so no place for the table")
-    after = rest.partition(MARKS[1])[2]
-    readme.write_text(f"{before}{MARKS[0]}\n{scoreboard.readme_table(results)}\n{MARKS[1]}{after}")
+    results, readme = scoreboard.load(Path(into) / "results"), Path(readme)
+    before, after = _around_table(readme)
+    path = files.write_table(scoreboard.table(results), Path(into) / "scoreboard.csv")
+    files.write_text(readme, f"{before}{MARKS[0]}\n{scoreboard.readme_table(results)}\n{MARKS[1]}{after}")
     return [path, readme]
+
+
+def _around_table(readme):
+    """README's text before and after the table. Raises Refused where it does not say where the table stands."""
+    text = readme.read_text(encoding="utf-8")
+    before, first, rest = text.partition(MARKS[0])
+    _, last, after = rest.partition(MARKS[1])
+    if not (first and last):
+        lacking = MARKS[1] if first else MARKS[0]
+        raise Refused(
+            f"{readme} ({len(text):,} letters): no line {lacking}, so no place for the table. "
+            f"Put it in, or bring the file back: git checkout {readme}"
+        )
+    return before, after
 
 
 # --- verify -----------------------------------------------------------------------------------------------------------
@@ -190,8 +195,8 @@ def verify(paths):
         records = [path] if path.name == "run.json" else sorted(path.rglob("run.json")) if path.is_dir() else []
         for record in records:
             checks += verify_run(record.parent.parent, [record])
-        files = [path] if path.is_file() and not records else sorted(path.glob("*.json")) if path.is_dir() else []
-        for file in files:
+        results = [path] if path.is_file() and not records else []
+        for file in results or (sorted(path.glob("[!.]*.json")) if path.is_dir() else []):
             if "runs" in (content := json.loads(file.read_text())):
                 checks += verify_result(content, file)
     if not checks:

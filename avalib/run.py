@@ -8,17 +8,21 @@ import difflib
 import hashlib
 import importlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
-import resource
-import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+from avalib.utils import files
+from avalib.utils.console import allow_any_text
+from avalib.utils.errors import AvalibError
+from avalib.utils.process import count_cores, peak_memory_bytes, total_memory_bytes
 
 _current = None  # the run that `begin` started last in this process
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
@@ -43,9 +47,7 @@ class Run:
     def finish(self, path, written=(), **facts):
         """Write the record to `path` (a run.json), print it and the other files in `written`, a line each."""
         self.facts |= facts
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.record(), indent=1, default=_plain) + "\n")
+        path = files.write_json(path, self.record(), default=_plain)
         print("written:")
         for file in (*written, path):
             print(f"  {file}")
@@ -62,7 +64,7 @@ class Run:
             "versions": versions(),
             "hardware": hardware(),
             "wall_s": round(time.time() - self.started, 1),
-            "peak_memory_GB": round(peak_memory_bytes() / 1e9, 2),
+            "peak_memory_GB": round(peak / 1e9, 2) if (peak := peak_memory_bytes()) else None,
         }
 
 
@@ -84,9 +86,22 @@ def begin(name, namespace):
     root = repository_root()
     if root != Path.cwd():
         os.chdir(root)
+    if "get_ipython" in namespace:
+        _show_interruptions_as_a_line(namespace["get_ipython"]())
     global _current
     _current = Run(name, {key: namespace[key] for key in declared if key in namespace})
     return _current
+
+
+def _show_interruptions_as_a_line(shell):
+    """Have a notebook show Ctrl-C and its stop button as one line, instead of the frames that it happened to be in."""
+
+    def show(shell, kind, error, trace, tb_offset=None):
+        lines = [f"{kind.__name__}: {error if str(error) else 'stopped; run the cell again to go on'}"]
+        shell._showtraceback(kind, error, lines)
+        return lines
+
+    shell.set_custom_exc((KeyboardInterrupt,), show)
 
 
 def line():
@@ -147,11 +162,16 @@ def public_path(path):
 
 
 def put_aside(folder):
-    """Give a folder another name, the first free one of folder.1, folder.2, …; -> its path."""
-    number = next(i for i in range(1, 10_000) if not folder.with_name(f"{folder.name}.{i}").exists())
-    kept = folder.with_name(f"{folder.name}.{number}")
-    shutil.move(folder, kept)
+    """Give a folder another name, see `free_name`; -> its path."""
+    kept = free_name(folder)
+    folder.rename(kept)
     return kept
+
+
+def free_name(folder):
+    """The first path of folder.1, folder.2, … that is free."""
+    numbers = itertools.count(1)
+    return next(p for p in (folder.with_name(f"{folder.name}.{i}") for i in numbers) if not p.exists())
 
 
 def sha256(path):
@@ -197,8 +217,9 @@ def versions():
 
 def hardware():
     """Processor, cores, memory, and the GPUs that a loaded torch sees."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {"system": platform.system(), "processor": processor_name(), "cores": cores, "memory_GB": _memory_GB()}
+    memory = total_memory_bytes()
+    found = {"system": platform.system(), "processor": processor_name(), "cores": count_cores()}
+    found["memory_GB"] = memory and round(memory / 1e9)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -213,18 +234,6 @@ def processor_name():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _memory_GB():
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
-
-
-def peak_memory_bytes():
-    """The most memory this process, and the largest of its ended children, have held, added up."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _public(value):
@@ -274,6 +283,27 @@ def existing(path, maker):
     return Path(path)
 
 
+class DamagedRecordError(AvalibError, ValueError):
+    """A json that a run left can't be read; the message names it and says which run makes it again."""
+
+
+def read_json(path, maker, keys=()):
+    """The dict in a json file that a run left.
+
+    maker: what makes it again, for the message; keys: what has to be in it. Raises DamagedRecordError.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        wrong = "" if isinstance(content, dict) else f"holds {type(content).__name__} instead of an object"
+    except (ValueError, RecursionError) as error:
+        content, wrong = {}, f"not json ({error})"
+    missing = [key for key in keys if key not in content] if not wrong else []
+    if wrong or missing:
+        wrong = wrong or f"it has no {', '.join(missing)}"
+        raise DamagedRecordError(f"{path}: {wrong}. Remove it and run {maker} again.")
+    return content
+
+
 def report(path):
     """Print what the runs under `path` (see `folder`) gave and where their files are."""
     path = Path(path)
@@ -282,9 +312,9 @@ def report(path):
         raise SystemExit(f"{path}: no run.json in any folder of it; run the notebooks first (make demo)")
     print(f"\n{path}")
     for record in records:
-        facts = json.loads(record.read_text())
-        for name, value in facts.get("headline", {}).items():
-            print(f"  {name:<44} {value}")
+        headline = read_json(record, f"the notebook of {record.parent.name}/").get("headline")
+        for name, value in headline.items() if isinstance(headline, dict) else ():
+            print(f"  {name:<44} {value!s}")
     print("files:")
     for pattern in ("notebooks/*.ipynb", "train/*.png", "evaluate/*", "visualise/*"):
         for file in sorted(path.glob(pattern)):
@@ -292,8 +322,12 @@ def report(path):
 
 
 if __name__ == "__main__":
+    allow_any_text()
     if len(sys.argv) == 3 and sys.argv[1] == "report":
-        report(sys.argv[2])
+        try:
+            report(sys.argv[2])
+        except AvalibError as error:
+            raise SystemExit(str(error)) from None
     elif len(sys.argv) > 1 and sys.argv[1] in ("publish", "verify"):
         raise SystemExit(importlib.import_module("avalib.publish").main(sys.argv[1:]))  # a floor above this one
     else:

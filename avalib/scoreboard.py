@@ -61,7 +61,7 @@ def _run(folder):
 
 
 def _read(path, maker):
-    return json.loads(run.existing(path, maker).read_text())
+    return run.read_json(run.existing(path, maker), maker)
 
 
 def check(result, where="result"):
@@ -93,8 +93,11 @@ def _fields(found, wanted, where):
 def load(folder=RESULTS):
     """Every result in a folder, checked: the zoo's order, AVA before the mini before other data sets, then by name."""
     results = []
-    for path in sorted(Path(folder).glob("*.json")):
-        results.append(json.loads(path.read_text()))
+    for path in sorted(Path(folder).glob("[!.]*.json")):  # not a file that is being written
+        try:
+            results.append(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{path}: not a whole result ({error}); publish its runs again, or delete it") from error
         check(results[-1], path.name)
         if results[-1]["name"] != path.stem:
             raise ValueError(f"{path.name}: holds the result {results[-1]['name']!r}")

@@ -4,13 +4,13 @@ Memory is bounded by one clip's span of scaled frames, however long the video is
 """
 
 from dataclasses import dataclass
-from functools import cache, partial
 
 import numpy as np
 from PIL import Image
 
 from avalib import transforms
 
+ROUNDED_S = 6e-4  # that a given time may lie before its frame's: tables have milliseconds
 CUT = 32  # grey levels: two frames that differ by more, on average and coarsely, are of two shots
 
 
@@ -74,57 +74,69 @@ def cuts(frames, times_s):
 class Clips:
     """The Moments of a video at `times_s` (M,), seconds from its first frame and growing; iterated once, in order.
 
-    reader: video.Video. The clip at a time has the frames that transforms.frame_numbers gives it, numbered from the
-    video's own start. tick: called once for each of the `n_frames` that are read (30 a second). While it is iterated,
-    n_read counts them, and cuts_s fills with the times of cuts.
+    reader: video.Video. A moment's frame and picture are the native frame that is shown at its time, whatever the rate.
+    The clip has the frames that transforms.frame_numbers gives it, 30 a second, numbered from the video's own start.
+    tick: called once for each of the `n_frames` that are read. While it is iterated, n_read counts them, and cuts_s
+    fills with the times of cuts.
     """
 
     def __init__(self, reader, times_s, clip_len, interval, short_side, tick=None):
         self.reader, self.times_s, self.short_side, self.tick = reader, times_s, short_side, tick or (lambda: None)
         last = reader.n_ava_frames
         at = [transforms.frame_numbers(transforms.START + t, clip_len, interval, last, first=1) for t in times_s]
-        self.numbers = np.array(at, np.int64).reshape(-1, clip_len)  # (M,T)
-        self.centres = np.clip(np.round(transforms.FPS * np.asarray(times_s)).astype(np.int64) + 1, 1, last)  # (M,)
-        self.first = int(self.numbers.min(initial=last + 1))
-        self.n_frames = int(self.numbers.max(initial=0)) - self.first + 1 if len(at) else 0
-        self.n_read, self.cuts_s = 0, []
+        numbers = np.array(at, np.int64).reshape(-1, clip_len)
+        self.clip_frames = reader.ava_index[numbers - 1]  # (M,T) native
+        self.centres = frames_at(reader.times_s, times_s)  # (M,) native
+        # what is read: every frame at 30 a second from the first to the last one needed, and the centres
+        needed = np.concatenate([self.clip_frames.ravel(), self.centres])
+        first, stop = (needed.min(), needed.max() + 1) if len(needed) else (0, 0)
+        shown = reader.ava_index[(reader.ava_index >= first) & (reader.ava_index < stop)]
+        self.read = np.union1d(shown, needed)
+        self.n_frames, self.n_read, self.cuts_s = len(self.read), 0, []
 
     def __iter__(self):
-        wanted, centres = set(self.numbers.ravel().tolist()), set(self.centres.tolist())
-        scaled, pictures, k = {}, {}, 0  # by AVA number; k: the next moment
-        for number, frame, small in self._frames():
-            if number in wanted:
-                scaled[number] = small()
-            if number in centres:
-                pictures[number] = frame, len(self.cuts_s)
-            while k < len(self.numbers) and self.numbers[k, -1] <= number:
+        needed, centres = set(self.clip_frames.ravel().tolist()), set(self.centres.tolist())
+        scaled, pictures, k = {}, {}, 0  # by native frame; k: the next moment
+        last = np.maximum(self.clip_frames.max(axis=1, initial=0), self.centres).tolist()
+        first = np.minimum(self.clip_frames.min(axis=1, initial=self.reader.n_frames), self.centres)
+        oldest = np.minimum.accumulate(first[::-1])[::-1].tolist()  # that a moment or a later one needs
+        for n, frame in self._frames():
+            if n in needed:
+                scaled[n] = self._scaled(frame)
+            if n in centres:
+                pictures[n] = frame, len(self.cuts_s)
+            while k < len(last) and last[k] <= n:
                 yield self._moment(k, scaled, *pictures[self.centres[k]])
                 k += 1
-                oldest = self.numbers[k, 0] if k < len(self.numbers) else number + 1
-                scaled = {n: f for n, f in scaled.items() if n >= oldest}
-                pictures = {n: f for n, f in pictures.items() if n >= oldest}
+                unneeded = oldest[k] if k < len(last) else n + 1
+                scaled = {m: f for m, f in scaled.items() if m >= unneeded}
+                pictures = {m: f for m, f in pictures.items() if m >= unneeded}
 
     def _frames(self):
-        """(AVA number, frame or None, what scales it: once, however often it is repeated)."""
-        stream = self.reader.iter_ava_frames(self.first, self.first + self.n_frames, lost=True)
-        frame, before, small = None, None, lambda: None
-        for number, following in enumerate(stream, self.first):
-            if following is not frame:
-                frame, small = following, cache(partial(self._scaled, following))
-                now = None if frame is None else coarse(frame)
-                if before is not None and now is not None and is_cut(before, now):
-                    self.cuts_s.append((number - 1) / transforms.FPS)
-                before = before if now is None else now
+        """(native frame, its picture or None), each once; cuts between those that can be decoded are noted."""
+        before = None
+        for n, frame in zip(self.read.tolist(), self.reader.iter_numbers(self.read, lost=True), strict=True):
+            now = None if frame is None else coarse(frame)
+            if before is not None and now is not None and is_cut(before, now):
+                self.cuts_s.append(float(self.reader.times_s[n]))
+            before = before if now is None else now
             self.n_read += 1
             self.tick()
-            yield number, frame, small
+            yield n, frame
 
     def _scaled(self, frame):
         return None if frame is None else transforms.resize(frame[None], np.zeros((0, 4)), self.short_side)[0][0]
 
     def _moment(self, k, scaled, picture, shot):
-        frames = [scaled[n] for n in self.numbers[k].tolist()]
+        frames = [scaled[n] for n in self.clip_frames[k].tolist()]
         clip = None if any(f is None for f in frames) else np.stack(frames)
-        native = self.reader.ava_index
-        at = int(native[self.centres[k] - 1])
-        return Moment(float(self.times_s[k]), at, shot, picture, clip, native[self.numbers[k] - 1])
+        return Moment(float(self.times_s[k]), int(self.centres[k]), shot, picture, clip, self.clip_frames[k])
+
+
+def frames_at(frame_times_s, times_s):
+    """The native frame (M,) that is shown at each of times_s (M,): the last one that has begun.
+
+    frame_times_s: (N,) seconds, growing. A time that was rounded to a millisecond is still its frame's.
+    """
+    shown = np.searchsorted(frame_times_s, np.asarray(times_s, np.float64) + ROUNDED_S, side="right") - 1
+    return np.clip(shown, 0, len(frame_times_s) - 1)

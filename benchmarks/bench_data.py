@@ -51,6 +51,7 @@ def main():
 def generate(root, seed=0):
     """A v2.1 layout in `root` with the files of a train split, made up."""
     from avalib import annotations
+    from avalib.utils import files
 
     layout = annotations.Layout(root, "v2.1")
     if layout.proposals("train").exists():
@@ -66,18 +67,18 @@ def generate(root, seed=0):
     extra = rng.integers(0, len(frame), ROWS - len(frame))  # every person has a label, some have more
     rows = np.sort(np.concatenate([person, extra]))
     label = (np.arange(ROWS) - np.searchsorted(rows, rows)) * 7 + rows % 7 + 1  # no label twice
-    with open(layout.csv("train"), "w") as file:
+    with files.atomic_write(layout.csv("train"), "w") as file:
         for r, action in zip(rows.tolist(), np.minimum(label, 80).tolist(), strict=True):
             video, second = seconds[chosen[frame[r]]]
             file.write(f"{video},{second:04d},%.3f,%.3f,%.3f,%.3f,{action},{r % 50}\n" % tuple(boxes[r]))
-    with open(layout.excluded("train"), "w") as file:
+    with files.atomic_write(layout.excluded("train"), "w") as file:
         file.writelines(f"{seconds[i][0]},{seconds[i][1]:04d}\n" for i in chosen[:: KEYFRAMES // 100])
     keys = np.sort(rng.choice(len(seconds), KEYS, replace=False))
     content = {}
     for i in keys.tolist():
         n = int(rng.integers(1, 7))
         content[f"{seconds[i][0]},{seconds[i][1]:04d}"] = np.column_stack([some_boxes(rng, n), rng.beta(6, 1, n)])
-    with open(layout.proposals("train"), "wb") as file:
+    with files.atomic_write(layout.proposals("train")) as file:
         pickle.dump(content, file)
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from common import compare, parser, peak_gb, record
 
+from avalib.utils import files
+
 VIDEOS, SECONDS, GROUND_TRUTH, DETECTIONS = 64, 897, 208_916, 5_592_300
 
 
@@ -77,13 +79,13 @@ def generate(folder, n_videos, seed=0):
         found[row, list(labels.get(key, ()))] = True
     scores = rng.beta(0.12, 4, (n_boxes, 81)) + found * rng.beta(0.5, 2, (n_boxes, 81))
     wanted = n_videos * SECONDS
-    with open(paths[0], "w") as file:
+    with files.atomic_write(paths[0], "w") as file:
         for f, p, c in zip(gt_frame.tolist(), person.tolist(), classes.tolist(), strict=True):
             if f < wanted:
                 file.write(f"{name(f)},%.3f,%.3f,%.3f,%.3f,{c},{p}\n" % tuple(people[f, p].tolist()))
     starts = np.flatnonzero(np.r_[True, box_frame[1:] != box_frame[:-1]])
     left = DETECTIONS
-    with open(paths[1], "w") as file:  # frame by frame, then action, then box, as MMAction2 writes
+    with files.atomic_write(paths[1], "w") as file:  # frame by frame, then action, then box, as MMAction2 writes
         for start, stop in zip(starts, np.r_[starts[1:], n_boxes], strict=True):
             if box_frame[start] < wanted:
                 key = name(box_frame[start], "")

@@ -134,6 +134,7 @@ MEASURES = {"clips": clips, "people": people, "seconds of video": length, "class
 
 def plot(found, path):
     """Four panels: seconds and peak memory over the size; dashed: linear from the first point."""
+    from avalib import draw
     from avalib.draw import plots
 
     fig, axes = plots.figure(4, (13, 3.2))
@@ -145,8 +146,7 @@ def plot(found, path):
         ax.set(xscale="log", yscale="log", xlabel=what, xticks=sizes, xticklabels=sizes, title=f"more {what}")
         ax.minorticks_off()
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    fig.savefig(path, dpi=100)
+    draw.save(fig, path, dpi=100)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 HEIGHT, WIDTH, BOXES = 256, 340, 3
 
@@ -74,6 +73,7 @@ def measure(name, device, repeats):
 
 def write(rows, path):
     from avalib import run, scoreboard
+    from avalib.utils import files
 
     hardware = rows[0]["hardware"]
     for row in rows:
@@ -85,9 +85,7 @@ def write(rows, path):
         "machine": machine, "clip": f"{HEIGHT}x{WIDTH}, {BOXES} boxes, float32", "rows": rows, "hardware": hardware,
         "versions": run.versions(), "git": run.git_state(),
     }  # fmt: skip
-    path = Path(path or f"outputs/benchmarks/zoo_{device}.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    path = files.write_json(path or f"outputs/benchmarks/zoo_{device}.json", found)
     print(f"written: {path}")
 
 

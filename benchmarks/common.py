@@ -1,7 +1,6 @@
 """What the benchmarks share: ours and the baseline in turns, the machine, the record that README's table is made of."""
 
 import argparse
-import json
 import multiprocessing
 import statistics
 import sys
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from avalib import run
+from avalib.utils import files
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "outputs" / "benchmarks"
@@ -65,9 +65,7 @@ def record(name, rows, given, **details):
         print(" ".join(line(row)))
     found = {"name": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "repeats": given.repeats}
     found |= {"rows": rows, **details, "machine": machine(), "versions": run.versions(), "git": run.git_state()}
-    path = Path(given.json)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1, default=float) + "\n")
+    path = files.write_json(given.json, found, default=float)
     print(f"written: {run.public_path(path)}")
 
 

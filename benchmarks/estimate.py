@@ -11,6 +11,8 @@ import re
 
 from common import RESULTS, ROOT
 
+from avalib.utils import files
+
 MARKS = re.compile(r"(<!-- estimate -->\n).*?(\n<!-- /estimate -->)", re.S)
 GPUS = (1, 8, 128)
 ASSUMED_CLIPS_S = 600  # SlowOnly R50 in training on an H200, bfloat16: the middle of the 400 to 800 that are expected
@@ -31,7 +33,8 @@ JOBS = {  # name: (clips trained on, clips scored, hours of video to decode)
 
 def main():
     text, readme = markdown(), ROOT / "README.md"
-    readme.write_text(MARKS.sub(lambda marks: marks[1] + text + marks[2], readme.read_text()))
+    page = readme.read_text(encoding="utf-8")
+    files.write_text(readme, MARKS.sub(lambda marks: marks[1] + text + marks[2], page))
     print(text)
 
 

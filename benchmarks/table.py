@@ -8,13 +8,16 @@ import re
 
 from common import RESULTS, ROOT, line
 
+from avalib.utils import files
+
 MARKS = re.compile(r"(<!-- bench table -->\n).*?(\n<!-- /bench table -->)", re.S)
 ORDER = ("models", "video", "eval", "data", "workbench", "writing", "start", "growth", "gpu")
 
 
 def main():
     table, readme = markdown(), ROOT / "README.md"
-    readme.write_text(MARKS.sub(lambda marks: marks[1] + table + marks[2], readme.read_text()))
+    page = readme.read_text(encoding="utf-8")
+    files.write_text(readme, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
     print(table)
 
 

@@ -14,8 +14,8 @@ FLOORS = [
     {"detection"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "explain", "headless", "scoreboard"},
-    {"draw", "doctor", "jitter", "publish"},
+    {"infer", "errors", "sources", "explain", "scoreboard"},
+    {"draw", "doctor", "jitter", "publish", "headless"},
     {"train", "detect"},
 ]
 OWNERS = {
@@ -26,7 +26,7 @@ OWNERS = {
     "scipy": {"tracks"},
     "safetensors": {"checkpoints"},
     "pyarrow": {"tables"},
-    "urllib": {"fetch"},
+    "urllib": {"fetch", "utils"},
     "torch.utils.tensorboard": {"history"},
     "papermill": {"headless"},
     "jupyter_client": {"headless"},

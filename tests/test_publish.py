@@ -1,6 +1,9 @@
 """Executed runs into outputs/, and verified again."""
 
+import itertools
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -79,6 +82,70 @@ def test_a_run_goes_in_and_is_verified(tiny, place, capsys):
         found = publish.verify([path])
         assert set(found.verdict) == {"same"} and found.file.str.contains("mAP from detections").any()
     assert publish.main(["verify", str(folder)]) == 0
+
+
+def written_in(place):
+    """{path: content} of all that publishing writes."""
+    paths = [path for path in (place / "outputs").rglob("*") if path.is_file() and "runs" not in path.parts]
+    return {path.relative_to(place): path.read_bytes() for path in [*paths, place / "README.md"]}
+
+
+def published_until(event, folder):
+    """Publish in a process that ends itself, as if killed, before or behind a rename. -> whether it came to that."""
+    process = os.fork()
+    if process == 0:
+        events, replace = itertools.count(1), os.replace
+
+        def counted(source, target):
+            if next(events) == event:
+                os._exit(9)
+            replace(source, target)
+            if next(events) == event:
+                os._exit(9)
+
+        os.replace = counted
+        publish.publish([folder])
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed at a certain write")
+def test_killed_at_any_write_it_is_repaired_by_calling_again(place, capsys):
+    folder, readme = run.folder("outputs/runs", "tiny", "slowonly_r50"), (place / "README.md").read_text()
+    publish.publish([folder])
+    undisturbed, event = written_in(place), 0
+    while True:
+        for old in ("results", "published"):
+            shutil.rmtree(place / "outputs" / old)
+        (place / "outputs/scoreboard.csv").unlink(missing_ok=True)
+        (place / "README.md").write_text(readme)
+        event += 1
+        if not published_until(event, folder):
+            break
+        whole = {path: content for path, content in written_in(place).items() if ".part" not in path.name}
+        before = {run.Path("README.md"): readme.encode()}
+        for path, content in whole.items():
+            assert content in (before.get(path), undisturbed[path]), f"{path} after event {event}"
+        publish.publish([folder])
+        assert written_in(place) == undisturbed, f"after event {event}"
+        assert "removed 1 unfinished files" in capsys.readouterr().out or event % 2 == 0
+    assert event == 2 * len(undisturbed) + 1, "every file was written once, by a rename"
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking"), [("", publish.MARKS[0]), (f"a\n{publish.MARKS[0]}\nb\n", publish.MARKS[1])]
+)
+def test_a_readme_without_a_place_for_the_table_is_refused_before_anything_is_written(place, text, lacking):
+    (place / "README.md").write_text(text)
+    refused(f"README.md .*no line {lacking}.*git checkout")
+    assert (place / "README.md").read_text() == text
+
+
+def test_a_result_of_an_older_version_that_was_torn_is_named(place):
+    publish.publish([run.folder("outputs/runs", "tiny", "slowonly_r50")])
+    (place / "outputs/results/torn.json").write_text('{"schema"')
+    with pytest.raises(ValueError, match="torn.json: not a whole result"):
+        publish.update()
 
 
 def test_what_differs_is_found(place, capsys):

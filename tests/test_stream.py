@@ -23,19 +23,34 @@ def test_clips_are_those_of_random_access_and_each_frame_is_read_once(tmp_path, 
             numbers = transforms.frame_numbers(900 + moment.time_s, 4, 16, reader.n_ava_frames, first=1)
             expected = transforms.resize(reader.ava_frames(numbers), np.zeros((0, 4)), 32)[0]
             assert np.array_equal(moment.clip, expected) and moment.clip.shape == (4, 32, 64, 3)
-            assert number(moment.picture) == moment.frame == reader.ava_index[round(moment.time_s * 30)]
-            assert abs(reader.times_s[moment.frame] - moment.time_s) <= 1 / 12 + 1e-6  # of the recipe's numbering
+            begun = np.flatnonzero(reader.times_s <= moment.time_s + stream.ROUNDED_S)
+            assert number(moment.picture) == moment.frame == begun[-1]
 
 
 def test_a_variable_rate_and_a_video_shorter_than_the_clip(tmp_path):
     with video.Video(made(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE)) as reader:
         moments = list(stream.Clips(reader, [0, 1, 2], 4, 16, 64))
-        assert [m.frame for m in moments] == reader.ava_index[[0, 30, 60]].tolist()
+        assert [m.frame for m in moments] == [
+            np.flatnonzero(reader.times_s <= t + stream.ROUNDED_S)[-1] for t in (0, 1, 2)
+        ]
         assert [number(m.picture) for m in moments] == [m.frame for m in moments]
     with video.Video(made(tmp_path, "short.mp4", 25, n=3)) as reader:
         (moment,) = stream.Clips(reader, [0], 32, 1, 64)
         assert {number(frame) for frame in moment.clip} == {0, 1, 2}
         assert list(stream.Clips(reader, [], 4, 16, 64)) == []
+
+
+@pytest.mark.parametrize("fps", [25, 60, 120, 240])
+@pytest.mark.parametrize("decimals", [3, 6])
+def test_a_time_means_the_frame_that_is_shown_then(tmp_path, fps, decimals):
+    with video.Video(made(tmp_path, "v.mp4", fps, n=2 * fps)) as reader:
+        frames = [fps, fps + 1, fps + 2, fps + 3, 2 * fps - 1]
+        times = reader.times_s[frames].round(decimals)
+        moments = list(stream.Clips(reader, times, 4, 2, 32))
+        assert [m.frame for m in moments] == frames
+        assert [number(m.picture) for m in moments] == frames
+        between = stream.frames_at(reader.times_s, times + 0.4 / fps)
+        assert between.tolist() == frames
 
 
 def test_memory_is_bounded_by_one_clips_span(tmp_path):

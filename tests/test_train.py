@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,8 +14,9 @@ import torch
 from small import ENTRY, RECIPE
 
 import avalib
-from avalib import history, infer, metrics, train
-from avalib.train import loop, state, step
+from avalib import annotations, history, infer, metrics, train
+from avalib.train import existing, loop, state, step
+from avalib.utils import files
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -144,25 +146,18 @@ def left(folder, setup, **changes):
     torch.save(found | changes, folder / "last.pth")
 
 
-def test_a_run_with_other_settings_is_kept(tiny, tmp_path, capsys):
-    left(tmp_path / "run", setup_of(tiny))
-    assert state.read(tmp_path / "run", setup_of(tiny))["step"] == 3
-    assert state.read(tmp_path / "run", setup_of(tiny, epochs=3)) is None
-    assert not (tmp_path / "run").exists() and (tmp_path / "run.1" / "last.pth").exists()
-    assert "recipe.epochs" in capsys.readouterr().out and state.read(tmp_path / "run", setup_of(tiny)) is None
-
-
 def test_another_global_batch_goes_on_with_an_unfinished_run_and_keeps_a_finished_one(tiny, tmp_path, capsys):
     left(tmp_path / "run", setup_of(tiny, accumulate=2))  # 4 clips a step
     setup = setup_of(tiny)
-    saved = state.read(tmp_path / "run", setup)
+    saved = existing.read(tmp_path / "run", setup)
     begun = loop.begin(setup, loop.dataset.load_keyframes(tiny, "train"))
     content = {"model": begun.model.state_dict(), "optimizer": begun.optimizer.state_dict(), "scaler": {}}
     begun.restore(saved | content | dict.fromkeys(("validated", "best_epoch", "best_mAP", "seconds"), 0), setup)
     assert begun.step == 6 and "4 clips a step until here, 2 from here on" in capsys.readouterr().out
     left(tmp_path / "done", setup_of(tiny, accumulate=2), epoch=2)
-    assert state.read(tmp_path / "done", setup) is None and "clips a step" in capsys.readouterr().out
-    assert (tmp_path / "done.1").exists()
+    with pytest.raises(existing.RunExistsError, match="a finished run.*clips a step 4 there, 2 here"):
+        existing.read(tmp_path / "done", setup)
+    assert existing.read(tmp_path / "done", setup, existing="new") is None and (tmp_path / "done.1").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_and_its_keyframes_are_in_a_file(tiny, tmp_path):
@@ -174,17 +169,116 @@ def test_a_loss_that_is_not_finite_stops_and_its_keyframes_are_in_a_file(tiny, t
     assert found["iter"] == len(history.read(tmp_path / "run" / "log.jsonl")) + 1
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path):
-    path = tmp_path / "last.pth"
-    path.write_text("old")
+def on_a_disk_that_gets_full(setup, folder):
+    """Train in a process that may not write more than 100 kB into a file; -> what it raised, by a file."""
+    import resource
 
-    def full(to):
-        to.write_text("half")
-        raise OSError(28, "No space left on device")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        loop.train(setup, folder, progress=False, save_minutes=0)
+    except Exception as error:
+        (folder.parent / "said").write_text(f"{type(error).__name__}: {error}")
 
-    with pytest.raises(OSError, match="last.pth.*No space left"):
-        state.replace_file(path, full)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_disk_that_gets_full_is_said_and_leaves_the_old_checkpoint(tiny, tmp_path):
+    left(tmp_path / "run", setup_of(tiny))
+    old = (tmp_path / "run" / "last.pth").read_bytes()
+    assert in_a_process(lambda: on_a_disk_that_gets_full(setup_of(tiny), tmp_path / "full")) == 0
+    said = (tmp_path / "said").read_text()
+    assert said.startswith("DiskFullError: ") and "last.pth" in said and "MB are free" in said
+    assert {path.name for path in (tmp_path / "full").iterdir()} == {"log.jsonl"}
+    state_of = loop.begin(setup_of(tiny), loop.dataset.load_keyframes(tiny, "train"))
+
+    def save():
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        state.Saver(state_of, setup_of(tiny), tmp_path / "run", 5).save()
+
+    assert in_a_process(save) == 1
+    assert (tmp_path / "run" / "last.pth").read_bytes() == old and len(list((tmp_path / "run").iterdir())) == 1
+
+
+def test_a_training_whose_checkpoints_do_not_fit_does_not_begin(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "free_bytes", lambda path: 20_000_000)
+    with pytest.raises(
+        files.DiskFullError, match=r"two checkpoints of .* MB are needed|MB are needed .*two checkpoints"
+    ):
+        loop.train(setup_of(tiny), tmp_path / "run", progress=False)
+
+
+def test_a_split_without_keyframes_is_named(tiny, tmp_path):
+    for folder in ("annotations", "proposals", "videos"):
+        shutil.copytree(tiny.root / folder, tmp_path / folder)
+    layout = annotations.Layout(tmp_path, "mini")
+    layout.csv("train").write_text("")
+    with pytest.raises(ValueError, match="train.*csv: no keyframes with boxes, so there is nothing to train on"):
+        loop.train(setup_of(layout), tmp_path / "run", progress=False)
+
+
+@pytest.mark.parametrize("phase", ["forward", "backward", "update"])
+def test_a_signal_in_mid_step_stops_there_and_the_rest_is_bit_for_bit_the_unbroken_run(
+    phase, unbroken, tiny, tmp_path, monkeypatch
+):
+    forward, clip, calls = step.forward, torch.nn.utils.clip_grad_norm_, []
+
+    def ask(gradient=None):
+        signal.raise_signal(signal.SIGINT)
+
+    def interrupted(*given):
+        loss, numbers = forward(*given)  # running statistics have changed
+        calls.append(1)
+        if len(calls) == 4:
+            ask() if phase == "forward" else loss.register_hook(ask)
+        return loss, numbers
+
+    def interrupted_update(*given):
+        calls.append(1)
+        if len(calls) == 4:
+            ask()
+        return clip(*given)
+
+    with monkeypatch.context() as patched:
+        if phase == "update":
+            patched.setattr(torch.nn.utils, "clip_grad_norm_", interrupted_update)
+        else:
+            patched.setattr(step, "forward", interrupted)
+        with pytest.raises(state.Stopped):
+            loop.train(setup_of(tiny), tmp_path / "run", progress=False)
+    saved = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
+    assert saved["step"] == (4 if phase == "update" else 3)  # a step whose update has begun is finished
+    loop.train(setup_of(tiny), tmp_path / "run", progress=False)
+    a, b = (torch.load(f / "last.pth", weights_only=True) for f in (unbroken[1], tmp_path / "run"))
+    assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
+
+
+def test_a_second_ctrl_c_leaves_without_saving_and_a_sigterm_after_the_first_does_not(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "SAME_PRESS_S", 0.0)
+    now = loop.begin(setup_of(tiny), loop.dataset.load_keyframes(tiny, "train"))
+    saver = state.Saver(now, setup_of(tiny), tmp_path, 5)
+    saver.save()
+    old = (tmp_path / "last.pth").read_bytes()
+    write = torch.save
+
+    def interrupted(content, path, number):
+        path.write_bytes(b"half")
+        signal.raise_signal(number)
+        write(content, path)
+
+    def leave(number):
+        monkeypatch.setattr(torch, "save", lambda content, path: interrupted(content, path, number))
+        with state.Saver(now, setup_of(tiny), tmp_path, 5) as saver:
+            now.step += 1
+            signal.raise_signal(signal.SIGINT)
+            saver.tick(0)
+
+    with pytest.raises(state.Stopped, match="without saving; no step yet is on the disk"):
+        leave(signal.SIGINT)
+    assert (tmp_path / "last.pth").read_bytes() == old and [p.name for p in tmp_path.iterdir()] == ["last.pth"]
+    with pytest.raises(state.Stopped, match="epoch 0, step 2 is on the disk"):
+        leave(signal.SIGTERM)
+    assert torch.load(tmp_path / "last.pth", weights_only=True)["step"] == 2
 
 
 def test_what_starts_from_a_checkpoint_has_the_recipes_dropout_and_its_weights(unbroken, tiny):

@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 
 from avalib import actions, weights, zoo
-from avalib.fetch import FetchError, sha256
+from avalib.fetch import FetchError
 from avalib.models.detector import Detector
+from avalib.utils.files import compute_sha256
 from avalib.weights import CheckpointError, build_model, load_checkpoint, read_meta, read_state_dict, save
 
 NAME, RECOGNISER = "slowonly_r50", "kinetics_recogniser_slowonly_r50"
@@ -49,7 +50,7 @@ def mirror(folder):
     entry = zoo.get(NAME)
     for url, name in ((entry.checkpoint_url, NAME), (entry.pretrained_url, RECOGNISER)):
         os.link(folder / f"{name}.pth", folder / url.rpartition("/")[2])
-    published, pretrained = (sha256(folder / f"{name}.pth")[:8] for name in (NAME, RECOGNISER))
+    published, pretrained = (compute_sha256(folder / f"{name}.pth")[:8] for name in (NAME, RECOGNISER))
     return dataclasses.replace(entry, checkpoint_sha256=published, pretrained_sha256=pretrained), folder
 
 
@@ -351,6 +352,6 @@ def test_a_file_of_another_version_is_completed_and_said(model, tmp_path, capsys
 
 def test_a_full_disk(model, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1_000_000})())
-    with pytest.raises(OSError, match="127 MB are needed, 1 MB are free"):
+    with pytest.raises(OSError, match=r"127\.4 MB are needed, 1\.0 MB are free"):
         save(model, tmp_path / "a.pth")
     assert not list(tmp_path.iterdir())

@@ -12,7 +12,7 @@ from avalib.draw.explained import explanation_sheet
 from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
 from avalib.draw.overlays import watch, write_overlay
 from avalib.draw.people import Person, people_at
-from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay
+from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay, save
 from avalib.draw.plots import (
     LiveCurves,
     ap_by_training,
@@ -56,6 +56,7 @@ __all__ = [
     "proposal_recall",
     "published_order",
     "roi_on_frame",
+    "save",
     "scene",
     "scrubber",
     "segments",

@@ -8,6 +8,7 @@ from avalib.draw import tags
 from avalib.draw.people import Person, people_at
 from avalib.draw.tags import BLUE, GREEN, TITLE
 from avalib.frames import open_video
+from avalib.utils import files
 
 KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in AVA's seconds"
 MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
@@ -99,6 +100,15 @@ def _leader(draw, tag, box, style, width):
         stop = tuple(int(np.clip(v, box[i], box[i + 2])) for i, v in enumerate(start))
         draw.line((start, stop), fill=tags.BLACK, width=width + 2)
         draw.line((start, stop), fill=style["line"], width=width)
+
+
+def save(picture, path, **options):
+    """Write a picture (PIL) or a figure (matplotlib) by the path's suffix, whole or not at all.
+
+    options: of the picture's save or the figure's savefig, such as dpi.
+    """
+    with files.atomic_path(path) as part:
+        (picture.savefig if hasattr(picture, "savefig") else picture.save)(part, **options)
 
 
 def scaled(frame, width):

@@ -54,9 +54,10 @@ def raw_rows(rows, columns):
     return table.assign(**{c: DEFAULTS.get(c, "") for c in RAW if c not in table})[RAW]
 
 
-def list_places(where, mask=slice(None), most=5):
+def list_places(where, mask=None, most=5):
     """The places of some rows for a message: 'line 3; line 7 …'."""
-    some = list(pd.Series(where)[mask].iloc[: most + 1])
+    some = pd.Series(where)
+    some = list((some if mask is None else some[mask]).iloc[: most + 1])
     return "; ".join(some[:most]) + " …" * (len(some) > most)
 
 

@@ -11,6 +11,7 @@ from avalib import actions
 from avalib.annotations import read_csv
 from avalib.formats.videos import measure
 from avalib.tables import BOX
+from avalib.utils import files
 
 
 def export(layout, format, folder, splits=("train", "val")):
@@ -34,7 +35,7 @@ def export(layout, format, folder, splits=("train", "val")):
 
 
 def _write_csv(layout, tables, label_map, folder):
-    with open(folder / "annotations.csv", "w", newline="", encoding="utf-8") as file:
+    with files.atomic_write(folder / "annotations.csv", "w") as file:
         writer = csv.writer(file)
         writer.writerow(["video", "time_s", *BOX, "action", "person", "split"])
         for table in tables:
@@ -66,7 +67,7 @@ def _write_coco(layout, tables, label_map, folder):
                     "area": box[2] * box[3], "iscrowd": 0, "track_id": row.person_id})  # fmt: skip
         categories = [{"id": i, "name": name} for i, name in label_map.items()]
         content = {"videos": videos, "images": [*images.values()], "annotations": found, "categories": categories}
-        (folder / f"{table.split.iloc[0]}.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
+        files.write_text(folder / f"{table.split.iloc[0]}.json", json.dumps(content) + "\n")
 
 
 def _write_cvat(layout, tables, label_map, folder):
@@ -93,7 +94,8 @@ def _write_cvat(layout, tables, label_map, folder):
                 for (frame, *corners), of_box in of_person.groupby(["frame", *BOX], sort=True):
                     _box(track, frame, corners, set(of_box.action), used)
             ET.indent(root)
-            ET.ElementTree(root).write(folder / f"{video_id}.xml", encoding="utf-8", xml_declaration=True)
+            with files.atomic_path(files.path_inside(folder, f"{video_id}.xml")) as part:
+                ET.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
 
 
 def _box(track, frame, corners, doing, used):

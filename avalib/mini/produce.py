@@ -1,16 +1,11 @@
 """Rendering mini-AVA to disk: videos in parallel, then annotations, with a manifest that lets a broken run go on."""
 
-import errno
 import hashlib
 import itertools
 import json
-import multiprocessing
 import os
-import shutil
-import time
 import zlib
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +20,8 @@ from avalib.mini import scenes
 from avalib.mini.annotate import annotate
 from avalib.mini.motions import ACTIONS
 from avalib.mini.take import Take
+from avalib.utils import files
+from avalib.utils.interrupts import WorkerPool
 
 VERSION = 7
 CRF, GOP, PRESET = 24, 48, "superfast"
@@ -144,16 +141,17 @@ def render(root, size="mini", seed=0, workers=None, progress=True):
     if not todo and manifest.complete():
         return layout
     layout.videos.mkdir(parents=True, exist_ok=True)
-    _sweep(layout.videos, lambda part: time.time() - part.stat().st_mtime > 600)  # nobody writes to these any more
+    files.clear_abandoned_parts(layout.root, layout.videos, layout.annotations, layout.proposals("train").parent)
     n_frames = sum(spec.n_frames for spec in todo)
     bar = tqdm(total=n_frames, unit=" frames", desc=f"render {size}", disable=not progress)
-    with bar, _space(layout.root, sum(float(spec.n_frames / spec.fps) for spec in todo)):
-        with Jobs(workers, todo, layout.videos) as jobs:
-            made = dict(jobs.each(annotate_video, [spec for spec in specs if spec not in todo]))
-            for spec, (entry, rows) in jobs.each(make_video, todo, layout.videos):
-                manifest.add(spec, entry)
-                made[spec] = rows
-                bar.update(spec.n_frames)
+    seconds = sum(float(spec.n_frames / spec.fps) for spec in todo)
+    files.check_free_space(layout.root, int(seconds * _BYTES_PER_SECOND) + 5_000_000, "for the videos")
+    with bar, Jobs(workers, todo, layout.videos) as jobs:
+        made = dict(jobs.each(annotate_video, [spec for spec in specs if spec not in todo]))
+        for spec, (entry, rows) in jobs.each(make_video, todo, layout.videos):
+            manifest.add(spec, entry)
+            made[spec] = rows
+            bar.update(spec.n_frames)
         _write_tables(layout, {spec: made[spec] for spec in specs})
         manifest.finish(specs)
     return layout
@@ -168,8 +166,8 @@ class Jobs:
         self.folder, self.pool = folder, None
 
     def __enter__(self):
-        if self.workers > 1:  # spawn: forking a process that has torch's threads is not safe
-            self.pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        if self.workers > 1:
+            self.pool = WorkerPool(self.workers)
         return self
 
     def each(self, job, specs, *rest):
@@ -186,43 +184,21 @@ class Jobs:
         """After an interruption or a failure the videos under way are not waited for, and leave nothing behind."""
         if self.pool is None:
             return
-        processes = list(self.pool._processes.values()) if kind else []
-        for process in processes:
-            process.terminate()
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        _sweep(self.folder, lambda part: any(f".{process.pid}." in part.name for process in processes))
-
-
-def _sweep(folder, which):
-    """Remove half-written videos for which which(path) holds."""
-    for part in folder.glob(".*.part.*"):
-        if which(part):
-            part.unlink(missing_ok=True)
+        self.pool.__exit__(kind, error, trace)
+        if kind:
+            files.remove_abandoned_parts(self.folder)  # the terminated processes'
 
 
 def _named(spec, call):
     """call(), its errors with the video's name."""
     try:
         return call()
+    except files.DiskFullError:
+        raise  # names the file, and what to do
     except OSError as error:
         raise OSError(error.errno, f"rendering video {spec.file} failed: {error.strerror or error}") from error
     except Exception as error:
         raise RuntimeError(f"rendering video {spec.file} ({spec.split}, seed {spec.seed}) failed: {error}") from error
-
-
-@contextmanager
-def _space(root, seconds):
-    """Refuses to begin `seconds` of video where they do not fit, and says so when the disk is full later on."""
-    needed, free = int(seconds * _BYTES_PER_SECOND) + 5_000_000, shutil.disk_usage(root).free
-    if seconds and free < needed:
-        raise OSError(errno.ENOSPC, f"{root}: {needed / 1e6:.0f} MB needed for the videos, {free / 1e6:.0f} MB free")
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        what = f"{root}: no space left, {needed / 1e6:.0f} MB were needed; free some and call again ({error.strerror})"
-        raise OSError(errno.ENOSPC, what) from error
 
 
 def _write_tables(layout, made):
@@ -273,7 +249,7 @@ class _Manifest:
         """Whether the annotation files are there as they were written."""
         hashes = self.known.get("files", {})
         return bool(hashes) and all(
-            p.is_file() and hashlib.sha256(p.read_bytes()).hexdigest() == hashes.get(p.name) for p in self._tables()
+            path.is_file() and files.compute_sha256(path) == hashes.get(path.name) for path in self._tables()
         )
 
     def add(self, spec, entry):
@@ -282,10 +258,8 @@ class _Manifest:
 
     def finish(self, specs):
         self.known["videos"] = {s.video_id: self.known["videos"][s.video_id] for s in specs}
-        self.known["files"] = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in self._tables()}
+        self.known["files"] = {path.name: files.compute_sha256(path) for path in self._tables()}
         self._save()
 
     def _save(self):
-        part = self.path.with_name(self.path.name + ".part")
-        part.write_text(json.dumps(self.known, indent=1) + "\n")
-        os.replace(part, self.path)
+        files.write_json(self.path, self.known)

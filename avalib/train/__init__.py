@@ -6,19 +6,27 @@
 The loop itself is in `loop.py`.
 """
 
+import signal
+import sys
+from dataclasses import replace
+
 from avalib import history, infer, parallel, run, sources, zoo
 from avalib.parallel import ALONE
-from avalib.train import budget, cli, state, step
+from avalib.train import budget, cli, step
 from avalib.train import overfit as overfitting
+from avalib.train.existing import settle
 from avalib.train.loop import train
 from avalib.train.state import Setup
+from avalib.utils import files
+from avalib.utils.errors import AvalibError
+from avalib.utils.interrupts import Stopped
 
-__all__ = ["facts", "finish", "main", "part", "setup", "start", "train"]
+__all__ = ["facts", "finish", "main", "part", "settle", "setup", "start", "train"]
 
 
 def setup(
     entry, recipe, layout, device="auto", precision="auto", workers=None, checkpoint=None, accumulate=1,
-    channels_last=False, recompute=False, compile=False, deterministic=False, quiet=False,
+    channels_last=False, recompute=False, compile=False, deterministic=False, quiet=False, minutes=None,
 ):  # fmt: skip
     """A Setup with device and precision chosen (see infer.choose_device, infer.choose_precision).
 
@@ -40,7 +48,7 @@ def setup(
             print(f"torch.compile is off: {problem}")
     return Setup(
         entry, recipe, layout, device, dtype, workers, None if checkpoint in ("", "random") else checkpoint,
-        accumulate, channels_last, recompute, compile, deterministic,
+        accumulate, channels_last, recompute, compile, deterministic, minutes,
     )  # fmt: skip
 
 
@@ -64,8 +72,10 @@ def finish(record, folder, log, setup, base, plan, world=ALONE):
     from avalib import draw  # only the process that draws pays for loading it
 
     title = f"{setup.entry.alias}: loss falls, validation mAP rises"
-    draw.training_curves(log, title=title).savefig(folder / "curves.png")
-    history.epoch_table(log).to_csv(folder / "epochs.csv", index=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.atomic_path(folder / "curves.png") as path:
+        draw.training_curves(log, title=title).savefig(path)
+    files.write_table(history.epoch_table(log), folder / "epochs.csv")
     ended = history.summary(log)
     print("last validations:", ended["last_epochs"] or "none")
     record.hash(setup.layout.csv("train"), setup.layout.proposals("train"), *folder.glob("best.pth"))
@@ -96,31 +106,48 @@ def facts(setup, base, plan, world=ALONE):
 
 def main(words=None):
     """The command line; -> an exit status, 128 + signal where it was asked to stop."""
-    given = cli.parser().parse_args(words)
-    entry, base, recipe = cli.recipe(given)
+    try:
+        return _run(cli.parser().parse_args(words))
+    except Stopped as stopped:
+        print(stopped, flush=True)
+        return 128 + stopped.signal
+    except KeyboardInterrupt:
+        print("stopped before a step of training; what was prepared stays: call again to go on", flush=True)
+        return 128 + signal.SIGINT
+    except (AvalibError, ValueError, OSError, step.NotFinite, overfitting.OverfitFailed) as error:
+        if parallel.launched():
+            raise  # torchrun shows it, with the process it came from
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _run(given):
+    try:
+        entry, base, recipe = cli.recipe(given)
+    except (KeyError, TypeError) as error:
+        raise ValueError(error.args[0]) from error
     world, device = parallel.join(infer.choose_device(given.device))
     with world.in_turn():
         layout = sources.prepare(given.dataset, given.data_seed, progress=world.main and not given.quiet)
     made = setup(
         entry, recipe, layout, device, given.precision, given.workers, given.checkpoint, given.accumulate,
-        given.channels_last, given.recompute, given.compile, given.deterministic, quiet=not world.main,
+        given.channels_last, given.recompute, given.compile, given.deterministic, not world.main, given.fitted_minutes,
     )  # fmt: skip
     folder = run.folder(given.output_dir, given.dataset, entry.alias, given.tag)
     folder = folder / part(given.overfit, given.plan_only)
     record, plan = run.Run("train", vars(given)), None
+    made = settle(made, folder, given.existing, given.minutes, world)
     if world.main:
-        print("changed (recipe, now):", zoo.difference(base, recipe) or "nothing")
+        print("changed (recipe, now):", zoo.difference(base, made.recipe) or "nothing")
         plan = budget.plan(made, world=world)
         print("\n".join(f"  {name:<34} {value}" for name, value in plan.items()), flush=True)
-    world.wait()
+        made = budget.fit(made, plan, given.minutes, folder, given.existing)
+    made = replace(made, **world.broadcast({"recipe": made.recipe, "minutes": made.minutes}))
     options = {"progress": not given.quiet}
     if not (given.plan_only or given.overfit):
         options |= dict(save_minutes=given.save_minutes, tensorboard=given.tensorboard, world=world)
-    try:
-        log = start(made, folder, given.plan_only, given.overfit, **options)
-    except state.Stopped as stopped:
-        print(stopped, flush=True)
-        return 128 + stopped.signal
+        options |= dict(existing=given.existing)
+    log = start(made, folder, given.plan_only, given.overfit, **options)
     if world.main:
         finish(record, folder, log, made, base, plan, world)
     world.wait()

@@ -4,8 +4,6 @@ Measured where that is quick (a few real steps, a few real clips, one picture), 
 says so.
 """
 
-import os
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +13,15 @@ import torch
 
 from avalib import dataset, parallel, transforms
 from avalib.models import Detector
+from avalib.train import existing as existing_run
 from avalib.train import step
-from avalib.train.state import State, begun_epochs
+from avalib.train.state import State, checkpoint_bytes
+from avalib.utils.files import free_bytes
+from avalib.utils.process import count_cores, total_memory_bytes
 
 PATIENCE = 30  # seconds that timing may take, about
+UNKNOWN_MEMORY = 8 << 30  # bytes, where the system does not tell how much it has
 GPU_SHARE, RAM_SHARE = 0.92, 0.8  # of the free memory that a training may fill
-ADAM, SGD = 2, 1  # values that the optimiser keeps for every weight
 
 
 def plan(setup, timed_steps=3, world=parallel.ALONE):
@@ -58,7 +59,7 @@ def times(setup, state, keyframes, steps, timed_steps, fits, world=parallel.ALON
     reading_a_share = reading * recipe.videos_per_gpu / max(setup.workers, 1)
     waits = max(0, reading_a_share - share) if setup.workers else reading_a_share
     if setup.device.type == "cpu" and setup.workers:  # the readers take their time from the same cores
-        waits = max(waits, reading * recipe.videos_per_gpu / (os.cpu_count() or 1))
+        waits = max(waits, reading * recipe.videos_per_gpu / count_cores())
     a_step = setup.accumulate * (share + waits)
     validations = -(-recipe.epochs // recipe.validate_every)
     forward = share / recipe.videos_per_gpu / 3 * (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3  # wider frames
@@ -76,18 +77,40 @@ def times(setup, state, keyframes, steps, timed_steps, fits, world=parallel.ALON
     }
 
 
-def fit(setup, found, minutes, folder):
+def fit(setup, found, minutes, folder, existing="stop"):
     """The setup with as many of its recipe's epochs as `minutes` of training allow here (at least one, None: all).
 
-    found: what `plan` gave. A run that was begun in `folder` keeps the number it set out with, whatever a second timing
-    says, so that it goes on.
+    found: what `plan` gave. A run that was begun in `folder` for as many minutes keeps the number of epochs it set out
+    with, whatever a second timing says, so that it goes on; a finished one is used as it is; another unfinished one
+    goes on where what it has still to do fits the minutes.
+    Raises existing.RunExistsError where it doesn't fit and existing is "stop".
     """
     if minutes is None:
         return setup
+    if not minutes > 0:
+        raise ValueError(f"minutes={minutes!r}: expected a number above 0, or None for all of the recipe's epochs")
     epochs, an_epoch = setup.recipe.epochs, found["minutes of training, about"] / setup.recipe.epochs
-    fitting = begun_epochs(folder, setup) or max(1, min(epochs, int(minutes / max(an_epoch, 1e-9))))
+    fitting = max(1, min(epochs, int(minutes / max(an_epoch, 1e-9))))
+    begun = existing_run.begun(folder, setup)
+    if begun and _goes_on(begun, an_epoch, minutes, folder, existing, fitting):
+        print(f"{folder} holds {existing_run.describe(begun)}: it goes on, or is used as it is")
+        recipe = replace(setup.recipe, epochs=begun["epochs"])
+        return replace(setup, recipe=recipe, minutes=begun.get("minutes"))
     print(f"minutes={minutes:g}: {fitting} of the recipe's {epochs} epochs ({an_epoch:.1f} minutes each here)")
-    return replace(setup, recipe=replace(setup.recipe, epochs=fitting))
+    return replace(setup, recipe=replace(setup.recipe, epochs=fitting), minutes=minutes)
+
+
+def _goes_on(begun, an_epoch, minutes, folder, existing, fitting):
+    """Whether the run that was begun is what these minutes ask for."""
+    if existing_run.is_finished(begun) or begun.get("minutes") == minutes or existing == "continue":
+        return True
+    left = (begun["epochs"] - begun["epoch"]) * an_epoch
+    if left <= minutes:
+        return True
+    if existing == "new":
+        return False
+    changed = {"minutes of training": (f"about {left:.0f} more", f"{minutes:g}, that is {fitting} epochs in all")}
+    raise existing_run.RunExistsError(existing_run.refusal(folder, begun, changed))
 
 
 def _time_share(setup, state, clips, count):
@@ -152,8 +175,8 @@ def memory_of(setup, state):
     proportional to the clips; weights, gradients and the optimiser's values are counted.
     """
     recipe = setup.recipe
-    values = 1 + 1 + (ADAM if recipe.optimizer == "adamw" else SGD)
-    fixed = 4 * values * sum(p.numel() for p in state.model.parameters())
+    sizes = checkpoint_bytes(setup, state.model)
+    fixed = sizes["last"] + sizes["weights"]  # weights, the optimiser's values, gradients
     a_clip = _activations(state, setup)
     free = free_memory(setup.device)
     fits = max(0, int((free - fixed) // a_clip))
@@ -210,9 +233,9 @@ def free_memory(device):
 def _available():
     info = Path("/proc/meminfo")
     if info.exists():
-        lines = dict(line.split(":", 1) for line in info.read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return total_memory_bytes() or UNKNOWN_MEMORY
 
 
 def _container_limit():
@@ -226,22 +249,14 @@ def _container_limit():
 
 def disk(setup, state, keyframes):
     """GB that the run writes (checkpoints, log) and that packed frames still need, and what is free."""
-    weights = 4 * sum(p.numel() for p in state.model.parameters())
-    values = 1 + (ADAM if setup.recipe.optimizer == "adamw" else SGD)
-    run = 2 * values * weights + 3 * weights  # last.pth old and new; best, final and one being written
+    sizes = checkpoint_bytes(setup, state.model)
+    run = 2 * sizes["last"] + 3 * sizes["weights"]  # last.pth old and new; best, final and one being written
     missing = _unpacked(setup, keyframes)
-    free = shutil.disk_usage(existing_parent(setup.layout.root)).free
     return {
         "GB of checkpoints, at most": round(run / 1e9, 2),
         "GB of packed frames to come": round(_packed_bytes(setup, missing) / 1e9, 2) if missing else 0.0,
-        "GB free on the data's disk": round(free / 1e9, 1),
+        "GB free on the data's disk": round(free_bytes(setup.layout.root) / 1e9, 1),
     }
-
-
-def existing_parent(path):
-    """The nearest folder upwards that exists."""
-    path = Path(path).absolute()
-    return next(p for p in (path, *path.parents) if p.exists())
 
 
 def _unpacked(setup, keyframes):

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import fields
 
 from avalib import zoo
+from avalib.train.existing import CHOICES
 
 NOT_NUMBERS = ("name", "dataset")  # of a recipe: what it is called, not what it says
 
@@ -39,6 +40,10 @@ def parser():
     p.add_argument("--save-minutes", type=float, default=5, help="between checkpoints (default: %(default)s)")
     p.add_argument("--output-dir", default="outputs/runs", help="where the run goes (default: %(default)s)")
     p.add_argument("--tag", default="", help="keeps this run in a folder of its own")
+    what = "; ".join(f"{name}: {words}" for name, words in CHOICES.items())
+    p.add_argument("--existing", default="stop", choices=CHOICES, help=f"where the folder holds another run: {what}")
+    p.add_argument("--minutes", type=float, help="of training, about: as many epochs as this machine does in them")
+    p.add_argument("--fitted-minutes", type=float, help=argparse.SUPPRESS)  # of a launcher that has done the fitting
     recipe = p.add_argument_group("the recipe", "every number of it; what is not given stays as the recipe has it")
     for f in fields(zoo.Recipe):
         if f.name not in NOT_NUMBERS:
@@ -75,7 +80,9 @@ def recipe(arguments):
     return entry, base, zoo.override(sized, overrides(arguments))
 
 
-def words(setup, dataset, data_seed=0, output_dir="outputs/runs", tag="", tensorboard=False, save_minutes=5):
+def words(
+    setup, dataset, data_seed=0, output_dir="outputs/runs", tag="", tensorboard=False, save_minutes=5, existing="stop"
+):
     """The command line that makes this Setup again, as a list of words.
 
     Raises ValueError for an entry that was changed: processes of their own would not know it.
@@ -87,7 +94,8 @@ def words(setup, dataset, data_seed=0, output_dir="outputs/runs", tag="", tensor
     found = ["--model", entry.alias, "--dataset", dataset, "--data-seed", data_seed, "--device", setup.device.type]
     found += ["--precision", str(setup.dtype).removeprefix("torch."), "--checkpoint", setup.checkpoint or "random"]
     found += ["--workers", setup.workers, "--accumulate", setup.accumulate, "--save-minutes", save_minutes]
-    found += ["--output-dir", output_dir, "--tag", tag]
+    found += ["--output-dir", output_dir, "--tag", tag, "--existing", existing]
+    found += ["--fitted-minutes", setup.minutes] if setup.minutes is not None else []
     flags = ("channels_last", "recompute", "compile", "deterministic")
     found += [_flag(name) for name in flags if getattr(setup, name)] + ["--tensorboard"] * tensorboard
     for name, (_, value) in zoo.difference(zoo.recipe(entry, dataset), setup.recipe).items():

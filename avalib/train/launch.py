@@ -10,6 +10,8 @@ from pathlib import Path
 
 from avalib import history, train
 from avalib.train import cli
+from avalib.train.existing import lock_of
+from avalib.utils.interrupts import Stopped
 
 
 class LaunchFailed(RuntimeError):
@@ -20,11 +22,13 @@ def start(setup, folder, processes=1, plan_only=False, overfit=False, on_log=Non
     """`train.start` in this process, or the same training by `processes` of them on this machine. -> the log.
 
     processes: one a GPU (on a CPU they share its cores); where: {dataset, data_seed, output_dir, tag}, which `folder`
-    was made from; options: save_minutes, tensorboard.
+    was made from; options: save_minutes, tensorboard, existing.
     """
     if processes <= 1 or plan_only or overfit:
         small = {} if plan_only or overfit else options
         return train.start(setup, folder, plan_only, overfit, on_log=on_log, progress=True, **small)
+    with lock_of(folder):
+        pass  # refused here, before torchrun.log of a training that runs is written over
     words = ["--nproc-per-node", str(processes), "-m", "avalib.train", "--quiet", *cli.words(setup, **where, **options)]
     print("torchrun --standalone", shlex.join(words))
     return follow(torchrun(["--standalone", *words]), Path(folder) / "log.jsonl", on_log)
@@ -43,7 +47,7 @@ def follow(command, path, on_log=None, seconds=2.0):
     """
     said, output = deque(maxlen=40), Path(path).with_name("torchrun.log")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, "w") as file, open(output) as reader:
+    with open(output, "w", encoding="utf-8") as file, open(output, encoding="utf-8", errors="replace") as reader:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while (status := process.poll()) is None:
@@ -53,14 +57,22 @@ def follow(command, path, on_log=None, seconds=2.0):
                 if on_log and rows:
                     on_log(rows)
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGTERM)  # torchrun passes it on; every process saves between two steps
-            process.wait()
+            _stop(process)
             _show(reader, said)
-            raise
+            raise Stopped(f"stopped; what the processes said last is in {output}: call again to go on") from None
         _show(reader, said)
     if status:
         raise LaunchFailed(f"torchrun ended with {status}; all it said is in {output}, the end of it:\n{''.join(said)}")
     return history.frame(history.read(path))
+
+
+def _stop(process):
+    """Ask torchrun to stop, and wait: it passes SIGTERM on, and every process saves between two steps."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped at once; torchrun, process {process.pid}, may still be saving") from None
 
 
 def _show(reader, said):

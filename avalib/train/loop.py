@@ -4,20 +4,23 @@
 `parallel.py` is how processes that train together talk.
 """
 
-import json
 import sys
 import time
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from avalib import actions, batches, dataset, history, infer, metrics, run, weights
+from avalib import actions, batches, dataset, history, infer, metrics, weights
 from avalib.models import Detector
 from avalib.parallel import ALONE
 from avalib.train import doubts, state, step
+from avalib.train.existing import lock_of, read, settle
 from avalib.train.state import Saver, State
+from avalib.utils import files
+from avalib.utils.process import peak_memory_bytes
 
 
 def initial_model(setup, label_prior=None):
@@ -53,22 +56,35 @@ def begin(setup, keyframes, saved=None, world=ALONE):
     return begun
 
 
-def train(setup, output_dir, save_minutes=5, progress=True, on_log=None, tensorboard=False, world=ALONE):
+def train(
+    setup, output_dir, save_minutes=5, progress=True, on_log=None, tensorboard=False, world=ALONE, existing="stop"
+):
     """Train, validate every `recipe.validate_every` epochs, keep the best and the last. -> the log as a DataFrame.
 
     Writes into output_dir: log.jsonl (a line a step and a line a validation), last.pth (to go on from), best.pth and
     final.pth (weights with their metadata), tensorboard/ if asked for. A finished run is returned as it is; an
-    interrupted one goes on from its last checkpoint (every epoch and every `save_minutes`); another run's folder is
-    kept under a new name. Ctrl-C and SIGTERM save, then leave. `on_log(log)` is called with the rows so far.
+    interrupted one goes on from its last checkpoint (every epoch and every `save_minutes`). Ctrl-C and SIGTERM save,
+    then raise Stopped. `on_log(log)` is called with the rows so far.
     world: the processes that train together; the main one writes and prints.
-    Raises step.NotFinite when the loss is no longer finite; bad_batch.json then names the keyframes.
+    existing: what to do where the folder holds a run of other settings: "stop", "continue" or "new", see
+    existing.CHOICES.
+    Raises existing.RunExistsError for such a folder, utils.locks.LockedError while another process trains in it,
+    utils.files.DiskFullError where two checkpoints don't fit or the disk gets full, and step.NotFinite when the loss is
+    no longer finite; bad_batch.json then names the keyframes.
     """
-    output_dir, recipe = Path(output_dir), setup.recipe
-    progress = progress and world.main
-    saved = world.broadcast(state.read(output_dir, setup, world) if world.main else None)
+    output_dir = Path(output_dir)
+    with lock_of(output_dir) if world.main else nullcontext() as lock:
+        setup = settle(setup, output_dir, existing, setup.minutes, world)
+        saved = world.broadcast(read(output_dir, setup, world, existing) if world.main else None)
+        return _train(setup, output_dir, saved, lock, save_minutes, progress and world.main, on_log, tensorboard, world)
+
+
+def _train(setup, output_dir, saved, lock, save_minutes, progress, on_log, tensorboard, world):
+    recipe = setup.recipe
     keyframes = {
         s: dataset.load_keyframes(setup.layout, s, recipe.person_score, s == "train") for s in ("train", "val")
     }
+    check_keyframes(setup.layout, keyframes)
     with world.in_turn():
         frames = dataset.open_frames(setup.layout, recipe, keyframes.values(), progress)
     with step.determinism(setup.deterministic):
@@ -76,13 +92,33 @@ def train(setup, output_dir, save_minutes=5, progress=True, on_log=None, tensorb
         finished = now.epoch >= recipe.epochs == now.validated
         if world.main:
             _say_where(now, setup, output_dir, saved, finished, world)
+        path = output_dir / "log.jsonl"
+        if finished:  # in a folder that may be read-only
+            written = not world.main or history.is_written(path, saved["log"])
+            now.log = history.Log(None if written else path, saved["log"])
+        elif world.main:
+            state.check_space(setup, now, output_dir)
             rows, events = saved["log"] if saved else (), output_dir / "tensorboard" if tensorboard else None
-            now.log = history.Log(output_dir / "log.jsonl", rows, events)
-        with Saver(now, setup, output_dir, save_minutes, world) as saver:
+            now.log = history.Log(path, rows, events)
+        with Saver(now, setup, output_dir, save_minutes, world, lock) as saver:
             _epochs(now, setup, keyframes, frames, saver, progress, on_log)
         if world.main and not (finished and (output_dir / "final.pth").exists()):
             save_weights(now, setup, output_dir / "final.pth")
     return history.frame(now.log)
+
+
+def check_keyframes(layout, keyframes):
+    """Raise ValueError where a split has no keyframes to train on or to validate with.
+
+    keyframes: {split: Keyframes}.
+    """
+    for split, found in keyframes.items():
+        if len(found) == 0:
+            raise ValueError(
+                f"{layout.csv(split)}: no keyframes with boxes, so there is nothing to "
+                f"{'train on' if split == 'train' else 'validate with'}. Put some of the videos into this split "
+                "(import_data's val_share, or a split column), or look at what was left out with avalib.check."
+            )
 
 
 def _say_where(now, setup, output_dir, saved, finished, world):
@@ -105,58 +141,55 @@ def _epochs(now, setup, keyframes, frames, saver, progress, on_log):
         len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, setup.accumulate, world.rank, world.size
     )
     clips = dataset.ClipDataset(keyframes["train"], setup.entry, recipe, frames, training=True)
-    loader = dataset.loader(clips, order, setup.workers)
-    while True:
-        if now.epoch > now.validated and (now.epoch % recipe.validate_every == 0 or now.epoch == recipe.epochs):
-            saver.between_steps = False  # the epoch is saved: asked to stop, leave at once
-            if saver.asked:
-                saver.leave()
-            validate(now, setup, keyframes["val"], frames, saver.output_dir, progress, world)
-            saver.between_steps = True
+    with closing(dataset.loader(clips, order, setup.workers)) as loader:
+        while True:
+            if now.epoch > now.validated and (now.epoch % recipe.validate_every == 0 or now.epoch == recipe.epochs):
+                with saver.interruptible(saved=True):  # the epoch is: asked to stop, leave at once
+                    validate(now, setup, keyframes["val"], frames, saver.output_dir, progress, world)
+                saver.save()
+                if on_log:
+                    on_log(now.log)
+            if now.epoch >= recipe.epochs:
+                return
+            order.epoch, order.skip = now.epoch, now.step
+            try:
+                train_epoch(now, setup, loader, order.steps, saver, progress, on_log)
+            except step.NotFinite as error:
+                raise _with_keys(error, keyframes["train"], now, saver) from None
+            now.epoch, now.step = now.epoch + 1, 0
             saver.save()
-            if on_log:
-                on_log(now.log)
-        if now.epoch >= recipe.epochs:
-            return
-        order.epoch, order.skip = now.epoch, now.step
-        try:
-            train_epoch(now, setup, loader, order.steps, saver, progress, on_log)
-        except step.NotFinite as error:
-            raise _with_keys(error, keyframes["train"], now, saver) from None
-        now.epoch, now.step = now.epoch + 1, 0
-        saver.save()
 
 
 def train_epoch(now, setup, loader, steps, saver, progress=True, on_log=None):
     """The steps of one epoch that are not done yet; a line in the log for each."""
     now.replica.train()
     lr = setup.lr(saver.world)
-    bar = tqdm(total=steps, initial=now.step, desc=f"epoch {now.epoch + 1}/{setup.recipe.epochs}", disable=not progress)
-    ended = time.perf_counter()
-    for shares in zip(*[iter(loader)] * setup.accumulate, strict=True):
-        started = time.perf_counter()
-        iteration = now.epoch * steps + now.step
-        row = {"mode": "train", "epoch": now.epoch + 1, "iter": now.step + 1, "iteration": iteration + 1}
-        row |= {"lr": step.lr_at(setup.recipe, lr, iteration, steps), "memory": _memory_MB(setup.device)}
-        numbers, asked = step.training_step(now, shares, setup, row["lr"], iteration, saver.world, saver.asked)
-        done = time.perf_counter()
-        now.log.append(row | numbers | {"time": done - ended, "data_time": started - ended})
-        now.seconds += done - ended
-        ended = done
-        now.step += 1
-        bar.set_postfix(loss=f"{numbers['loss']:.4f}", lr=f"{row['lr']:.4f}")
-        bar.update()
-        saver.tick(asked)
-        if on_log and now.step % 10 == 0:
-            on_log(now.log)
-    bar.close()
+    place = f"epoch {now.epoch + 1}/{setup.recipe.epochs}"
+    with tqdm(total=steps, initial=now.step, desc=place, disable=not progress) as bar:
+        ended = time.perf_counter()
+        for shares in saver.waited(zip(*[iter(loader)] * setup.accumulate, strict=True)):
+            started = time.perf_counter()
+            iteration = now.epoch * steps + now.step
+            row = {"mode": "train", "epoch": now.epoch + 1, "iter": now.step + 1, "iteration": iteration + 1}
+            row |= {"lr": step.lr_at(setup.recipe, lr, iteration, steps), "memory": _memory_MB(setup.device)}
+            numbers, asked = step.training_step(now, shares, setup, row["lr"], iteration, saver.world, saver)
+            done = time.perf_counter()
+            now.log.append(row | numbers | {"time": done - ended, "data_time": started - ended})
+            now.seconds += done - ended
+            ended = done
+            now.step += 1
+            bar.set_postfix(loss=f"{numbers['loss']:.4f}", lr=f"{row['lr']:.4f}")
+            bar.update()
+            saver.tick(asked)
+            if on_log and now.step % 10 == 0:
+                on_log(now.log)
 
 
 def _memory_MB(device):
     """The most memory so far: of this process's GPU, elsewhere of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    return run.peak_memory_bytes() // 2**20
+    return (peak_memory_bytes() or 0) // 2**20
 
 
 def _with_keys(error, keyframes, now, saver):
@@ -169,7 +202,7 @@ def _with_keys(error, keyframes, now, saver):
     path = saver.output_dir / "bad_batch.json"
     if saver.world.main:
         content = {"epoch": now.epoch + 1, "iter": now.step + 1, "shares": error.found}
-        state.replace_file(path, lambda part: part.write_text(json.dumps(content, indent=1) + "\n"))
+        files.write_json(path, content)
     return step.NotFinite(f"epoch {now.epoch + 1}, iter {now.step + 1}: {error}. Their keys are in {path}", error.found)
 
 

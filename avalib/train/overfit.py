@@ -8,6 +8,7 @@ from tqdm.auto import tqdm
 
 from avalib import batches, dataset, history
 from avalib.train import budget, step
+from avalib.train.existing import lock_of
 
 EXPECTED = {"loss_action_cls": 0.05, "recall@thr=0.5": 0.95, "prec@thr=0.5": 0.95}  # loss below, the others above
 PROMISE = (
@@ -33,7 +34,12 @@ def overfit(setup, output_dir, steps=150, progress=True, on_log=None):
     batch = _first_batch(setup)
     step.seed_everything(recipe.seed)
     state = budget.blank_state(setup)
-    state.log = history.Log(Path(output_dir) / "log.jsonl")
+    with lock_of(output_dir):
+        state.log = history.Log(Path(output_dir) / "log.jsonl")
+        return _learn(state, batch, setup, steps, progress, on_log)
+
+
+def _learn(state, batch, setup, steps, progress, on_log):
     ended = time.perf_counter()
     for i in tqdm(range(steps), desc="overfitting one batch", disable=not progress):
         row, _ = step.training_step(state, [batch], setup, LR, i)

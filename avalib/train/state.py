@@ -1,27 +1,32 @@
 """What lies between the steps of a training run and the disk: settings that tell runs apart, state to go on from.
 
-`last.pth` holds all that an unbroken run would have had. Random numbers are functions of where a run stands, not of how
-it came there: a sample is drawn from (seed, epoch, keyframe), the order from (seed, epoch), and all global generators
-are set from (seed, iteration, share) before every forward pass, so seed and position are all random states. Files are
-written beside their place and then moved there: a run killed at any instant leaves the old file or the new one, whole.
+`last.pth` holds all that an unbroken run would have had; `existing.py` reads it. Random numbers are functions of where
+a run stands, not of how it came there: a sample is drawn from (seed, epoch, keyframe), the order from (seed, epoch),
+and all global generators are set from (seed, iteration, share) before every forward pass, so seed and position are all
+random states. Files are written beside their place and then moved there: a run killed at any instant leaves the old
+file or the new one, whole.
 """
 
 import dataclasses
 import hashlib
 import json
-import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from avalib import annotations, run, zoo
+from avalib import annotations, zoo
 from avalib.history import Log
 from avalib.parallel import ALONE
+from avalib.utils import files
+from avalib.utils.interrupts import Stopped
 
+MOMENTA = {"sgd": 1, "adamw": 2}  # values that the optimiser keeps for every weight
+SAME_PRESS_S = 1.0  # signals within it are one: some launchers pass Ctrl-C on to a process that has got it already
 SAVED = ("epoch", "step", "validated", "best_mAP", "best_epoch", "seconds")
 
 
@@ -41,6 +46,7 @@ class Setup:
     recompute: bool = False  # activations are computed again in backward instead of kept
     compile: bool = False
     deterministic: bool = False
+    minutes: float | None = None  # what the number of epochs was fitted to (budget.fit); None: to nothing
 
     def clips_per_step(self, world=ALONE):
         """The real global batch."""
@@ -92,26 +98,21 @@ class State:
                 print(f"{before} clips a step until here, {now} from here on; the learning rate follows")
 
 
-class Stopped(KeyboardInterrupt):
-    """The run was asked to stop, has saved and leaves. `signal` is the number that asked."""
-
-    def __init__(self, message, signal):
-        super().__init__(message)
-        self.signal = signal
-
-
 class Saver:
     """Writes last.pth at the end of epochs and every few minutes, and on Ctrl-C or SIGTERM before leaving.
 
-    Every process has one; the main one writes.
+    A signal is obeyed at once inside `interruptible`, else at the next `tick`, between two steps: the state is whole
+    then. It raises Stopped, and the state is saved on the way out. A second Ctrl-C leaves without saving.
+    Every process has one; the main one writes. lock: of the folder (utils.locks), or None.
     """
 
-    def __init__(self, state, setup, output_dir, minutes, world=ALONE):
+    def __init__(self, state, setup, output_dir, minutes, world=ALONE, lock=None):
         self.state, self.setup, self.output_dir, self.minutes = state, setup, Path(output_dir), minutes
-        self.world, self.fingerprint = world, setup.fingerprint()
-        self.saved = time.monotonic()
-        self.asked = 0  # the signal that asked to stop
-        self.between_steps = True  # when False, everything is saved and there is nothing to wait for
+        self.world, self.lock, self.fingerprint = world, lock, setup.fingerprint()
+        self.saved_at, self.saved_place = time.monotonic(), self._place()
+        self.asked, self.asked_at = 0, 0.0  # the signal that asked to stop, and when
+        self.open = False  # inside `interruptible`
+        self.hurried = False  # asked twice
 
     def __enter__(self):
         self.previous = {}
@@ -120,92 +121,116 @@ class Saver:
                 self.previous[number] = signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, *error):
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
+    def __exit__(self, kind, error, trace):
+        try:
+            if isinstance(error, Stopped) and not self.hurried and self._place() != self.saved_place:
+                self.save()
+        finally:
+            for number, handler in self.previous.items():
+                signal.signal(number, handler)
+
+    def _place(self):
+        return self.state.epoch, self.state.step
 
     def _ask(self, number, frame):
-        self.asked = number  # obeyed between two steps, when the state is whole
-        if not self.between_steps:
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self.asked_at = number, now
+        elif number == signal.SIGINT and now - self.asked_at > SAME_PRESS_S:
+            self.hurried = True
+            raise Stopped(
+                f"stopped at once, without saving; {_describe_place(self.saved_place)} is on the disk", number
+            )
+        if self.open:
+            self.open = False
             self.leave()
 
     def leave(self):
-        """Raise Stopped; everything is saved."""
-        where = f"epoch {self.state.epoch}, step {self.state.step}"
-        raise Stopped(f"stopped after {where}; call again to go on", self.asked)
+        """Raise Stopped; the state is saved on the way out."""
+        if self._place() == (0, 0):
+            raise Stopped("stopped before the first step; nothing is lost: call again to begin", self.asked)
+        raise Stopped(f"stopped; {_describe_place(self._place())} is on the disk: call again to go on", self.asked)
+
+    @contextmanager
+    def interruptible(self, saved=False):
+        """Inside, a signal raises Stopped at once: the state is whole.
+
+        Of several processes none may leave the others waiting, unless everything is saved (saved=True): all are asked
+        then, and start again from there.
+        """
+        if self.world.size > 1 and not saved:
+            yield
+            return
+        self.open = True
+        try:
+            if self.asked:
+                self.leave()
+            yield
+        finally:
+            self.open = False
+
+    def waited(self, items):
+        """Yield the items; to wait for the next one is interruptible."""
+        items, end = iter(items), object()
+        while True:
+            with self.interruptible():
+                item = next(items, end)
+            if item is end:
+                return
+            yield item
 
     def tick(self, asked):
         """Between two steps: save if it is time, leave if `asked` (the signal that any of the processes has got)."""
-        if asked:
-            self.asked = asked
-            self.save()
+        if asked or (self.asked and self.world.size == 1):
+            self.asked = self.asked or asked
             self.leave()
-        if time.monotonic() - self.saved > self.minutes * 60:
+        if time.monotonic() - self.saved_at > self.minutes * 60:
             self.save()
 
     def save(self):
         """Write the state, whole or not at all."""
-        self.saved = time.monotonic()
-        if not self.world.main:
-            return
+        if self.world.main:
+            if self.lock is not None:
+                self.lock.check()
+            content = self.content()
+            with files.atomic_path(self.output_dir / "last.pth") as part:
+                torch.save(content, part)
+        self.saved_at, self.saved_place = time.monotonic(), self._place()
+
+    def content(self):
+        """What last.pth holds: a dict of tensors and plain values."""
         state = self.state
-        content = {
+        return {
             "fingerprint": self.fingerprint,
             "clips_per_step": self.setup.clips_per_step(self.world),
+            "minutes": self.setup.minutes,
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "scaler": state.scaler.state_dict(),
             "log": list(state.log),
             **{name: getattr(state, name) for name in SAVED},
         }
-        replace_file(self.output_dir / "last.pth", lambda path: torch.save(content, path))
 
 
-def replace_file(path, write):
-    """Write a file beside `path`, then put it in its place: a reader sees the old one or the new one, whole."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        write(temporary)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, f"could not write {path} ({error.strerror}); is there space left?") from error
-    os.replace(temporary, path)
+def _describe_place(place):
+    epoch, step = place
+    return f"epoch {epoch}, step {step}" if epoch or step else "no step yet"
 
 
-def read(output_dir, setup, world=ALONE):
-    """What the run of this setup left in output_dir (last.pth as a dict), or None where there is nothing to go on from.
-
-    Another run's folder is kept under a new name, and what differs is said; so is a finished run's that took another
-    number of clips a step (an unfinished one goes on with the new number: machines come and go).
-    """
-    path = Path(output_dir) / "last.pth"
-    if not path.exists():
-        return None
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    ours, theirs = _flat(setup.fingerprint()), _flat(saved["fingerprint"])
-    changed = {k: (theirs.get(k), ours.get(k)) for k in sorted(ours | theirs) if ours.get(k) != theirs.get(k)}
-    finished = not changed and saved["epoch"] >= setup.recipe.epochs
-    if finished and saved["clips_per_step"] != setup.clips_per_step(world):
-        changed = {"clips a step": (saved["clips_per_step"], setup.clips_per_step(world))}
-    if not changed:
-        return saved
-    kept = run.put_aside(path.parent)
-    print(f"{path.parent} held another run; it is kept as {kept.name}. Different (then, now): {changed}")
-    return None
+def check_space(setup, state, output_dir):
+    """Raise DiskFullError where the run's files don't fit: while last.pth is replaced there are two of it."""
+    output_dir = Path(output_dir)
+    sizes = checkpoint_bytes(setup, state.model)
+    there = [output_dir / name for name in ("last.pth", "best.pth", "final.pth")]
+    have = sum(path.stat().st_size for path in there if path.exists())
+    needed = max(sizes["last"], 2 * sizes["last"] + 3 * sizes["weights"] - have)
+    purpose = (
+        f"two checkpoints of {sizes['last'] / 1e6:,.0f} MB, one while it is replaced, and the best and final weights"
+    )
+    files.check_free_space(output_dir, needed, purpose)
 
 
-def begun_epochs(output_dir, setup):
-    """How many epochs the run in output_dir set out to do, if it differs from this setup in nothing else; else None."""
-    path = Path(output_dir) / "last.pth"
-    if not path.exists():
-        return None
-    begun = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["fingerprint"]
-    recipe = dataclasses.replace(setup.recipe, epochs=begun["recipe"]["epochs"])
-    return recipe.epochs if dataclasses.replace(setup, recipe=recipe).fingerprint() == begun else None
-
-
-def _flat(tree, prefix=""):
-    items = {}
-    for key, value in tree.items():
-        items |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return items
+def checkpoint_bytes(setup, model):
+    """{"last": bytes of last.pth, "weights": bytes of best.pth and final.pth}."""
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    return {"weights": weights, "last": weights * (1 + MOMENTA[setup.recipe.optimizer])}

@@ -67,12 +67,21 @@ def apply_options(model, setup):
             conv.in_training = _faster_form(conv)
     if setup.channels_last or setup.device.type == "cpu":
         model.to(memory_format=torch.channels_last_3d)
+    if setup.device.type == "cpu" and not setup.compile:
+        for block in (m for m in model.modules() if isinstance(m, Bottleneck)):
+            block.register_forward_hook(_let_signals_in)
     if setup.recompute:
         for block in (m for m in model.modules() if isinstance(m, Bottleneck)):
             block.forward = functools.partial(_recomputed, block, block.forward)
     if setup.compile:
         model.backbone.compile()
     return model
+
+
+def _let_signals_in(block, inputs, output):
+    """Have backward pass through Python behind each block, where a signal is noticed; it is one call else."""
+    if output.requires_grad:
+        output.register_hook(lambda gradient: None)
 
 
 def _faster_form(conv):
@@ -151,10 +160,12 @@ def forward(replica, batch, setup):
     return targets.action_loss(logits, wanted), targets.batch_metrics(logits, wanted)
 
 
-def training_step(state, shares, setup, lr, iteration=0, world=parallel.ALONE, asked=0):
+def training_step(state, shares, setup, lr, iteration=0, world=parallel.ALONE, saver=None):
     """One step: every share's gradient, the mean of them over all processes, clipped, applied.
 
-    shares: this process's batches of the step; asked: a signal to pass on. Loss and numbers are means over all shares.
+    shares: this process's batches of the step; saver: a state.Saver, whose signal is passed on. Until gradients are
+    applied, a lone CPU process can be stopped in mid-step: the state is then what it was before. Loss and numbers are
+    means over all shares.
     -> (the row that is logged, the signal that any process was asked to stop by, or 0).
     Raises NotFinite, in all processes and before anything is changed.
     """
@@ -162,13 +173,15 @@ def training_step(state, shares, setup, lr, iteration=0, world=parallel.ALONE, a
         group["lr"] = lr
     state.optimizer.zero_grad()
     rows = []
-    for i, batch in enumerate(shares):
-        seed_everything(setup.recipe.seed, iteration, world.rank * len(shares) + i)
-        with parallel.without_sync(state.replica, skip=i < len(shares) - 1):
-            loss, numbers = forward(state.replica, batch, setup)
-            state.scaler.scale(loss / len(shares)).backward()
-        rows.append({"loss_action_cls": loss.item(), **numbers})
+    with _stoppable(state, setup, saver):
+        for i, batch in enumerate(shares):
+            seed_everything(setup.recipe.seed, iteration, world.rank * len(shares) + i)
+            with parallel.without_sync(state.replica, skip=i < len(shares) - 1):
+                loss, numbers = forward(state.replica, batch, setup)
+                state.scaler.scale(loss / len(shares)).backward()
+            rows.append({"loss_action_cls": loss.item(), **numbers})
     clips = sum(len(batch["clips"]) for batch in shares)
+    asked = saver.asked if saver else 0  # as late as possible: a signal is obeyed after the step in which it arrives
     sums = world.total([sum(row[key] for row in rows) for key in rows[0]] + [clips, asked], setup.device)
     row = {key: value / (len(shares) * world.size) for key, value in zip(rows[0], sums, strict=False)}
     if not math.isfinite(row["loss_action_cls"]):
@@ -181,6 +194,24 @@ def training_step(state, shares, setup, lr, iteration=0, world=parallel.ALONE, a
     if state.scaler.is_enabled():
         row["loss_scale"] = state.scaler.get_scale()
     return row, int(sums[-1] > 0) and (asked or 15)  # SIGTERM, if it was another process that was asked
+
+
+@contextmanager
+def _stoppable(state, setup, saver):
+    """A signal stops the body at once, on a CPU, where a step takes long. Forward alone changes the state, in batch
+    norms' running statistics: they are put back."""
+    if saver is None or setup.device.type != "cpu":
+        yield
+        return
+    buffers = list(state.model.buffers())
+    before = [buffer.clone() for buffer in buffers]
+    try:
+        with saver.interruptible():
+            yield
+    except BaseException:
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+        raise
 
 
 def _raise_not_finite(value, rows, shares, world):

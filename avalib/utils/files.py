@@ -8,6 +8,7 @@ import contextlib
 import errno
 import gzip
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -20,7 +21,7 @@ from avalib.utils.errors import AvalibError
 from avalib.utils.process import host_name, is_running
 
 _NUMBERS = itertools.count()
-_PART = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.part(\.[^.]*)?$", re.S)
+_PART = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.(?P<kind>part|download)(\.[^.]*)?$", re.S)
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_TEXTS = (
     "no space left",
@@ -38,15 +39,17 @@ _LONGEST_STEM = 80  # letters of the final name that a temporary name repeats; m
 class DiskFullError(AvalibError, OSError):
     """A file could not be written for want of space; the message names the file, what it takes and what is free."""
 
+    errno = errno.ENOSPC
 
-def part_name(path):
+
+def part_name(path, kind="part"):
     """The temporary name of a file that is being written: hidden, beside it, unique on every machine with this disk.
 
-    It keeps the suffix, which np.savez, PIL and others go by.
+    It keeps the suffix, which np.savez, PIL and others go by. kind: "download" for what another process may resume.
     """
     path = Path(path)
     stem = path.stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
-    return path.with_name(f".{stem}.{host_name()}-{os.getpid()}-{next(_NUMBERS)}.part{path.suffix[:20]}")
+    return path.with_name(f".{stem}.{host_name()}-{os.getpid()}-{next(_NUMBERS)}.{kind}{path.suffix[:20]}")
 
 
 @contextlib.contextmanager
@@ -66,15 +69,19 @@ def atomic_path(path, needed_bytes=None):
         The disk is full or a quota is reached; the temporary file is removed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path  # a device or a pipe (/dev/stdout): it has no content to keep, and must not become a file
+        return
+    target = Path(os.path.realpath(path))  # a link stays a link, as when a file is opened for writing
+    target.parent.mkdir(parents=True, exist_ok=True)
     if needed_bytes is not None:
         check_free_space(path, needed_bytes)
-    part = part_name(path)
+    part = part_name(target)
     try:
         yield part
         flush_to_disk(part)
-        os.replace(part, path)
-        flush_to_disk(path.parent)
+        os.replace(part, target)
+        flush_to_disk(target.parent)
     except Exception as error:
         written = part.stat().st_size if part.exists() else 0
         part.unlink(missing_ok=True)  # first, so that the message says what is free for the next attempt
@@ -94,10 +101,25 @@ def atomic_write(path, mode="wb", needed_bytes=None):
     with atomic_path(path, needed_bytes) as part:
         if Path(path).suffix == ".gz":
             with open(part, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
-                yield file
+                if mode == "wb":
+                    yield file
+                else:
+                    with io.TextIOWrapper(file, **text) as letters:
+                        yield letters
         else:
             with open(part, mode, **text) as file:
                 yield file
+
+
+@contextlib.contextmanager
+def disk_full_described(path, needed_bytes=0):
+    """A full disk inside raises DiskFullError for `path`: where a file is appended to or written by other means."""
+    try:
+        yield
+    except Exception as error:
+        if is_disk_full(error) and not isinstance(error, DiskFullError):
+            raise _disk_full(Path(path), needed_bytes) from error
+        raise
 
 
 def write_text(path, text):
@@ -108,9 +130,9 @@ def write_text(path, text):
 
 
 def write_bytes(path, content):
-    """Write bytes. Returns the path."""
-    with atomic_write(path) as file:
-        file.write(content)
+    """Write bytes as they are, whatever the suffix. Returns the path."""
+    with atomic_path(path, needed_bytes=len(content)) as part:
+        part.write_bytes(content)
     return Path(path)
 
 
@@ -119,21 +141,54 @@ def write_json(path, content, default=None):
     return write_text(path, json.dumps(content, indent=1, default=default) + "\n")
 
 
-def write_table(table, path):
-    """Write a pandas table without its index, as csv or parquet by the suffix. Returns the path."""
+def write_table(table, path, **options):
+    """Write a pandas table without its index, as csv or parquet by the suffix. Returns the path.
+
+    options: to_csv's, such as float_format.
+    """
     with atomic_path(path) as part:
         if Path(path).suffix == ".parquet":
             table.to_parquet(part, index=False)
         else:
-            table.to_csv(part, index=False, encoding="utf-8")
+            table.to_csv(part, index=False, encoding="utf-8", **options)
     return Path(path)
+
+
+def copy_file(source, path):
+    """Copy a file's content (not its times or rights). Returns the path."""
+    with atomic_path(path, needed_bytes=Path(source).stat().st_size) as part:
+        shutil.copyfile(source, part)
+    return Path(path)
+
+
+def link_or_copy(source, path):
+    """Let `path` show a big file without its bytes being copied: a symbolic link, else a hard link, else a copy.
+
+    Windows allows symbolic links to administrators only, and hard links on one disk.
+    """
+    source, path = Path(source).resolve(), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for link in (getattr(os, "symlink", None), getattr(os, "link", None)):
+        part = part_name(path)
+        try:
+            if link is not None:
+                link(source, part)
+                os.replace(part, path)
+                return path
+        except (OSError, NotImplementedError):
+            part.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)  # or the copy would be written into what an older link shows
+    return copy_file(source, path)
 
 
 def flush_to_disk(path):
     """Wait until a file's (or folder's) content is on the disk, so that a power cut after a rename loses nothing."""
     if os.name == "nt" and os.path.isdir(path):
         return  # Windows has no such call for folders
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except PermissionError:
+        return  # a folder that may be written but not listed, a file made read-only
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -147,6 +202,27 @@ def check_free_space(path, needed_bytes, purpose=""):
     """Raise DiskFullError where the disk of `path` (which need not exist yet) has too little space."""
     if needed_bytes > free_bytes(path):
         raise _disk_full(Path(path), needed_bytes, purpose)
+
+
+def is_writable(folder):
+    """Whether files can be made in a folder, which need not exist: tried, as rights don't tell (NFS, root)."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        probe = part_name(Path(folder) / "probe")
+        with open(probe, "xb"):
+            pass
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def path_inside(folder, name):
+    """folder / name, for a name from someone's data. Raises ValueError where that would leave the folder."""
+    path = Path(os.path.normpath(Path(folder) / name))
+    if "\0" in str(name) or Path(os.path.normpath(folder)) not in path.parents:
+        raise ValueError(f"{name!r}: its file would not be inside of {folder}. Give it a plain name.")
+    return path
 
 
 def free_bytes(path):
@@ -173,9 +249,7 @@ def is_disk_full(error):
 def _disk_full(path, needed_bytes, purpose=""):
     purpose = f" ({purpose})" if purpose else ""
     megabytes = f"{needed_bytes / 1e6:,.1f} MB are needed{purpose}, {free_bytes(path) / 1e6:,.1f} MB are free"
-    error = DiskFullError(f"{path}: {megabytes} on its disk. Make room (or raise the quota) and run it again.")
-    error.errno = errno.ENOSPC
-    return error
+    return DiskFullError(f"{path}: {megabytes} on its disk. Make room (or raise the quota) and run it again.")
 
 
 def compute_sha256(path):
@@ -184,22 +258,41 @@ def compute_sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def remove_abandoned_parts(folder):
-    """Remove the temporary files that processes which no longer run left in a folder. Returns their paths.
+def find_abandoned_parts(folder, kind="part"):
+    """The temporary files of one kind (see part_name) that processes which no longer run left in a folder.
 
-    A file of another machine, whose processes can't be asked after, is removed once it is a day old.
+    A file of another machine, whose processes can't be asked after, counts once it is a day old.
     """
-    removed = []
-    for path in Path(folder).glob(".*.part*"):
+    found = []
+    for path in sorted(Path(folder).glob(f".*.{kind}*")):
         owner = _PART.match(path.name)
-        if owner is None:
+        if owner is None or owner["kind"] != kind:
             continue
-        with contextlib.suppress(OSError):  # another process removes it too, or the disk is read-only
+        with contextlib.suppress(OSError):  # another process has removed it
             if owner["host"] == host_name():
                 abandoned = not is_running(int(owner["pid"]))
             else:
                 abandoned = time.time() - path.stat().st_mtime > _DAY_S
             if abandoned:
-                path.unlink()
-                removed.append(path)
+                found.append(path)
+    return found
+
+
+def remove_abandoned_parts(folder):
+    """Remove the temporary files that processes which no longer run left in a folder. Returns their paths.
+
+    Downloads stay: the next call resumes them.
+    """
+    removed = []
+    for path in find_abandoned_parts(folder):
+        with contextlib.suppress(OSError):  # another process removes it too, or the disk is read-only
+            path.unlink()
+            removed.append(path)
     return removed
+
+
+def clear_abandoned_parts(*folders):
+    """`remove_abandoned_parts` of folders, for those about to write there: says in one line what was removed."""
+    removed = [path for folder in folders for path in remove_abandoned_parts(folder)]
+    if removed:
+        print(f"removed {len(removed)} unfinished files of processes that were stopped, in {removed[0].parent}")

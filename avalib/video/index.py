@@ -74,23 +74,31 @@ def read_index(container, stream, path, threads=1):
         for p in container.demux(stream):
             if p.size:
                 pts, pos = packet_key(p)
-                shown = not p.is_discard and not p.is_corrupt
-                rows.append((pts, pts if p.dts is None else p.dts, pos, p.duration or 0, p.is_keyframe, shown))
+                dts = pts if p.dts is None else p.dts
+                rows.append((pts, dts, pos, p.duration or 0, p.is_keyframe, not p.is_discard))
+                is_cut_off = p.is_corrupt
                 if len(rows) > MAX_FRAMES:
                     raise VideoError(f"{path}: over {MAX_FRAMES:,} frames (MAX_FRAMES); cut it into shorter files")
     except (av.error.FFmpegError, ValueError, MemoryError) as error:
         raise VideoError(f"{path}: reading stopped after {len(rows)} packets ({error}); is it damaged?") from error
+    if rows and is_cut_off:  # half a packet at a torn end; elsewhere it may well be whole
+        rows[-1] = (*rows[-1][:5], False)
     if not any(row[5] for row in rows):
         raise VideoError(f"{path}: the video stream has no frames; is the file complete?")
     columns = [np.array(column, kind) for column, kind in zip(zip(*rows, strict=True), "qqqq??", strict=True)]
     pts, dts, pos, duration, key, shown = columns
+    offsets = jumps(dts, stream.time_base) if container.format.name == "mpegts" else np.zeros_like(dts)
     if _times_are_sound(container, pts, dts, key, shown):
         order = np.flatnonzero(shown)
         order = order[np.argsort(pts[order], kind="stable")]
-        ticks = pts[order]
+        ticks = pts[order] + offsets[order]
     else:
         times, order, key = decode_all(path, len(pts), threads)
-        ticks = _times_of_frames(container, stream, times, order, pts, dts)
+        times, order = times[shown[order]], order[shown[order]]
+        if container.format.name != "avi" and (pts != NO_TIME).all():
+            ticks = pts[order] + offsets[order]
+        else:
+            ticks = _times_by_decoder(stream, times)
     if not len(order):
         raise VideoError(f"{path}: none of its {len(pts)} frames could be decoded; is the file complete?")
     return PacketIndex(pts, dts, pos, duration, key, order, ticks)
@@ -102,13 +110,18 @@ def _times_are_sound(container, pts, dts, key, shown):
         return False
     if pts[shown].min() < pts[key].min():  # cut in the midst of a group: what is before its keyframe may not come
         return False
+    if (pts[shown] < dts[shown]).any():  # shown before it is decoded: one of the two is made up
+        return False
     times = np.sort(pts[shown])
     return bool((np.diff(times) > 0).all() and (np.diff(dts) >= 0).all())
 
 
 def decode_all(path, n_packets, threads):
-    """(times (N,), packets (N,), key (P,)): of every frame in the order that the decoder gives them, from which packet,
-    and whether decoding can start at that."""
+    """Every frame in the order that the decoder gives them: (times (N,), packets (N,), key (P,)).
+
+    times: the decoding time of the packet that brought the decoder to give it, NO_TIME at the end of the file; packets:
+    which each frame is from; key: whether decoding can start at a packet.
+    """
     container, stream = open_stream(path, threads)
     times, order, key = [], [], np.zeros(n_packets, bool)
     with container:
@@ -122,22 +135,24 @@ def decode_all(path, n_packets, threads):
                 continue  # a damaged packet gives no frame, as in every player
             for frame in frames:
                 if frame.opaque is not None and frame.opaque < n_packets:
-                    times.append(NO_TIME if frame.pts is None else frame.pts)
+                    times.append(NO_TIME if frame.dts is None else frame.dts)
                     order.append(frame.opaque)
                     key[frame.opaque] |= frame.key_frame
     return np.array(times, np.int64), np.array(order, np.int64), key
 
 
-def _times_of_frames(container, stream, times, order, pts, dts):
-    """(N,) when each frame is shown. times (N,): what the decoder says; order (N,): the packet of each."""
-    if container.format.name != "avi" and (pts != NO_TIME).all():
-        offsets = jumps(dts, stream.time_base) if container.format.name == "mpegts" else np.zeros_like(dts)
-        return pts[order] + offsets[order]
-    if len(times) and (times != NO_TIME).all() and (np.diff(times) > 0).all():
-        return times
-    # no times that make sense: at the stream's rate
+def _times_by_decoder(stream, times):
+    """(N,) when each frame is shown, from the `times` (N,) of `decode_all`."""
+    # avi counts frames as they are decoded: to ffmpeg a frame is shown when the decoder gives it
     rate = stream.average_rate or stream.guessed_rate or 25
-    return np.round(np.arange(len(order)) / float(rate * stream.time_base)).astype(np.int64)
+    step = 1 / float(rate * stream.time_base)
+    timed = times != NO_TIME
+    if not timed.any() or not (np.diff(times[timed]) > 0).all():
+        return np.round(np.arange(len(times)) * step).astype(np.int64)
+    last = int(np.flatnonzero(timed)[-1])  # those after it come out at the end of the file, a step apart
+    after = times[last] + np.round(np.arange(1, len(times) - last) * step).astype(np.int64)
+    inside = np.interp(np.arange(last + 1), np.flatnonzero(timed), times[timed])
+    return np.concatenate([np.round(inside).astype(np.int64), after])
 
 
 def jumps(dts, tick_s):

@@ -90,7 +90,9 @@ class Video:
         self._number_of[index.order] = np.arange(self.n_frames)
         self._keys = np.flatnonzero(index.key)
         self._by_pts = np.argsort(index.pts, kind="stable")  # arrays: an uncut film has 200,000 packets
-        self._shown_at = self._order_values()
+        times = index.pts[index.order]
+        self._times_are_sound = bool((np.diff(times) > 0).all()) and np.array_equal(times, index.ticks)
+        self._shown_at = index.pts if self._times_are_sound else self._order_values()
         tick_s, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate or 25
         self.times_s = np.maximum.accumulate(self._ticks - self._ticks[0]) * float(tick_s)
         self.duration_s = float(self.times_s[-1] + (int(index.duration[index.order[-1]]) * tick_s or 1 / rate))
@@ -99,12 +101,8 @@ class Video:
         self._ava_index = self._size = None
 
     def _order_values(self):
-        """(P,) grows with when packets are shown: their times, or where these can't be trusted the frames' numbers."""
-        index = self.index
-        if (np.diff(index.pts[index.order]) > 0).all() and np.array_equal(index.pts[index.order], index.ticks):
-            return index.pts
-        # a packet without a frame counts as the one before it in the file
-        before = np.maximum.accumulate(np.where(self._number_of >= 0, np.arange(len(index.pts)), 0))
+        """(P,) grows with when packets are shown: the frames' numbers; one without a frame as the one before."""
+        before = np.maximum.accumulate(np.where(self._number_of >= 0, np.arange(len(self._number_of)), 0))
         return self._number_of[before]
 
     def _promised(self):
@@ -123,7 +121,7 @@ class Video:
         if self._ava_index is None:
             stream, kind, durations = self._stream, self._container.format.name, self.index.duration[self.index.order]
             if "mp4" in kind and not self.since_ffmpeg_6_1 and (self.index.pts != self.index.dts).any():
-                durations = np.zeros_like(durations)  # older FFmpeg knew none where mp4 has B-frames
+                durations = np.full_like(durations, self._coded_duration())  # older FFmpeg took no others here
             start_s, part = self._start_s(kind), slice(None)
             if self.cut:
                 start_s += Fraction(self.cut[0])
@@ -138,6 +136,12 @@ class Video:
                 self._ticks[part], durations[part], stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
             )
         return self._ava_index
+
+    def _coded_duration(self):
+        """A frame's duration, in units of time_base, by the rate that is written in the coded video; 0: none is."""
+        rate = self._stream.codec_context.framerate or 0
+        # FFmpeg, libavformat compute_frame_duration: a rate of 1000 and more only says how times are counted
+        return round(1 / (rate * self._stream.time_base)) if 0 < rate < 1000 else 0
 
     def _start_s(self, kind):
         """Where FFmpeg puts second 0: the earliest start of a stream (Fraction, seconds)."""
@@ -304,7 +308,9 @@ class Video:
         for place, packet in itertools.chain(packets, [(last, None)]):
             if packet is not None and place != start and (place < start or shown_at[place] < shown_at[start]):
                 continue  # the second: leading pictures of an open GOP, which belong to the pass before
-            skip = "DEFAULT" if packet is None or place in needed else "NONREF"
+            # packets of old avi hold two frames or none: nothing is skipped there
+            is_needed = packet is None or place in needed or not self._times_are_sound
+            skip = "DEFAULT" if is_needed else "NONREF"
             context = self._stream.codec_context
             if skip != skipping:  # to set it is not free
                 context.skip_frame = skipping = skip

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from avalib.packed import whole_file
+from avalib.utils import files
 
 
 def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfast", times_s=None, threads=0):
@@ -24,7 +24,7 @@ def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfas
     options = {key: str(value) for key, value in options.items() if value is not None}
     stream = None
     with (
-        whole_file(path) as part,
+        files.atomic_path(path) as part,
         av.open(str(part), "w", options={"movflags": "+faststart"} if part.suffix == ".mp4" else {}) as container,
     ):
         for n, array in enumerate(frames):
@@ -73,6 +73,6 @@ def write_gif(path, frames, fps, width=None, keep_colours=(), colours=256):
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     ends = [round(100 * (i + 1) / fps) * 10 for i in range(len(pictures))]  # ms; hundredths, right on average
     durations = np.diff([0, *ends]).tolist()
-    with whole_file(path) as part:
+    with files.atomic_path(path) as part:
         pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False)
     return Path(path)

@@ -1,0 +1,201 @@
+"""One request over HTTP: answers whose head comes in time, checked against what was asked for.
+
+Source: RFC 9110 (ranges, conditional requests, lengths), RFC 9112 (where a body ends).
+"""
+
+import contextlib
+import http.client
+import re
+import socket
+import string
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+
+HEADERS = {"User-Agent": "avalib", "Accept-Encoding": "identity"}
+_LENGTH = re.compile(r"\d{1,18}", re.A)
+_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.A | re.I)
+_UNRANGED = re.compile(r"bytes\s+\*/(\d{1,18})", re.A | re.I)
+_SKIPPED = rb"(?:\s|<!--.*?-->|<\?xml[^>]*>)*"
+_TAGS = rb"html|head|body|script|style|title|meta|link|noscript|iframe|div|span|center|table|form|font|h[1-6]|p|a|b"
+_HTML = re.compile(rb"^" + _SKIPPED + rb"<(?:!doctype\s+html|(?:" + _TAGS + rb")(?=[\s>/]))", re.I | re.S)
+_OPEN_COMMENT = re.compile(rb"^" + _SKIPPED + rb"<!--(?!.*-->)", re.S)
+
+
+class Interrupted(Exception):
+    """This attempt failed, another may not.
+
+    wait_s: what the server asked to wait (Retry-After), else None. retries: at most so many more, None: as usual.
+    """
+
+    def __init__(self, message, wait_s=None, retries=None):
+        super().__init__(message)
+        self.wait_s, self.retries = wait_s, retries
+
+
+class _Deadline:
+    """Ends the connections that were opened inside of it when the time is over: a server may send one byte a second."""
+
+    def __init__(self, seconds):
+        self.seconds, self.is_over, self._sockets, self._lock = seconds, False, [], threading.Lock()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def watch(self, sock):
+        with self._lock:
+            self._sockets.append(sock.dup())  # a TLS connection takes the socket itself away
+        if self.is_over:
+            self._end()
+        return sock
+
+    def _end(self):
+        self.is_over = True
+        with self._lock:
+            for sock in self._sockets:
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)  # whoever waits for a byte goes on
+
+    def __enter__(self):
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_):
+        self._timer.cancel()
+        with self._lock:
+            for sock in self._sockets:
+                sock.close()
+            self._sockets = []
+
+
+class _Answer(http.client.HTTPResponse):
+    def _read_status(self):
+        """The final answer's status: interim ones (103 early hints) may come before it, with headers of their own."""
+        while True:
+            version, status, reason = super()._read_status()
+            if not 101 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+def _watched(kind, deadline):
+    """A connection of this kind as urllib makes them, watched from its first byte: a proxy's and TLS's talk too."""
+
+    def make(*args, **options):
+        connection = kind(*args, **options)
+        connection.response_class = _Answer
+        connection._create_connection = lambda *given, **more: deadline.watch(socket.create_connection(*given, **more))
+        return connection
+
+    return make
+
+
+class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    def __init__(self, deadline):
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, request):
+        return self.do_open(_watched(http.client.HTTPConnection, self._deadline), request)
+
+    def https_open(self, request):
+        return self.do_open(_watched(http.client.HTTPSConnection, self._deadline), request)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, request, file, code, message, headers, new_url):
+        if not new_url.startswith(("http://", "https://")):
+            message = f"{message}: it leads to {new_url.partition(':')[0]}:, which is not followed"
+            raise urllib.error.HTTPError(request.full_url, code, message, headers, file)
+        return super().redirect_request(request, file, code, message, headers, new_url)
+
+
+def open_url(url, timeout_s, method="GET", **headers):
+    """The server's answer (http.client.HTTPResponse), its head complete within twice `timeout_s`.
+
+    timeout_s: longest silence. Proxies are taken from the environment; only http and https are followed.
+    Raises what urllib raises, TimeoutError when the head is late.
+    """
+    parts = urllib.parse.urlsplit(url)
+    path, query = (urllib.parse.quote(text, safe=string.punctuation) for text in (parts.path, parts.query))
+    url = urllib.parse.urlunsplit(parts._replace(path=path, query=query))  # spaces, é
+    request = urllib.request.Request(url, method=method, headers=HEADERS | headers)
+    with _Deadline(2 * timeout_s) as deadline:
+        opener = urllib.request.OpenerDirector()
+        for handler in (
+            urllib.request.ProxyHandler(), _Handler(deadline), _Redirects(),
+            urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor(),
+        ):  # fmt: skip
+            opener.add_handler(handler)
+        late = TimeoutError(f"no complete answer after {deadline.seconds:g} s")
+        try:
+            answer = opener.open(request, timeout=timeout_s)
+        except Exception as error:
+            if deadline.is_over:
+                raise late from error
+            raise
+        if deadline.is_over:  # a head that ends anywhere is taken as whole
+            answer.close()
+            raise late
+        return answer
+
+
+def length_of(headers):
+    """Bytes that an answer's body has to have; None where the server doesn't say, or says nonsense.
+
+    Raises Interrupted for two different lengths.
+    """
+    if "chunked" in headers.get("Transfer-Encoding", "").lower():
+        return None  # a chunked body ends with an empty chunk, whatever the length says
+    lengths = {value.strip() for text in headers.get_all("Content-Length", []) for value in text.split(",")}
+    if len(lengths) > 1:
+        raise Interrupted(f"the server names two lengths: {', '.join(sorted(lengths))[:80]}")
+    return next((int(length) for length in lengths if _LENGTH.fullmatch(length)), None)
+
+
+def range_of(headers):
+    """(first byte, last byte, total or None) of a partial answer (206). Raises Interrupted where they can't be so."""
+    text = headers.get("Content-Range", "")
+    found = _RANGE.fullmatch(text.strip())
+    if found is None:
+        kind = headers.get_content_type()
+        raise Interrupted(f"the server sent another range than asked for ({text[:80]!r}, {kind})")
+    first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    length = length_of(headers)
+    if last < first or (total is not None and last >= total) or length not in (None, last - first + 1):
+        raise Interrupted(f"the server contradicts itself: range {text[:80]!r}, length {length}")
+    return first, last, total
+
+
+def total_beyond(headers):
+    """The file's size as an answer "416 range not satisfiable" names it, else None."""
+    found = _UNRANGED.fullmatch(headers.get("Content-Range", "").strip())
+    return int(found[1]) if found else None
+
+
+def version_of(headers):
+    """What If-Range may be asked with: a strong ETag (weak ones are not allowed there), else the date of the file."""
+    etag = headers.get("ETag", "")
+    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+
+
+def wait_of(headers):
+    """Seconds that Retry-After asks for, at most 60; None where it has none, a date or nonsense."""
+    text = headers.get("Retry-After", "").strip()
+    return min(60.0, float(text)) if re.fullmatch(r"\d{1,9}", text, re.A) else None
+
+
+def is_html(head):
+    """Whether a file's first bytes are a web page's: what a portal or an error page leaves under a file's name."""
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        if head.startswith(mark):
+            head = head[2 : 2 + (len(head) - 2) // 2 * 2].decode(encoding, errors="replace").encode()
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    return bool(_HTML.match(head) or _OPEN_COMMENT.match(head))
+
+
+def title_of(page):
+    """A web page's title in brackets, for messages, or ""."""
+    found = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
+    return f" ({found.group(1).decode(errors='replace').strip()[:80]!r})" if found else ""

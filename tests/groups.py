@@ -1,0 +1,47 @@
+"""Processes in a group of their own, as a terminal starts them, for tests of Ctrl-C: it reaches all of a group."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+PATIENCE_S = 300  # the machine may be busy; a test that passes takes seconds
+
+
+def start(command, **options):
+    """Start a command in a new session, with SIGINT as in a terminal (a shell's & lets its processes ignore it)."""
+    return subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **options,
+    )  # fmt: skip
+
+
+def python(*words, **options):
+    return start([sys.executable, *map(str, words)], **options)
+
+
+def wait_until(condition, process=None):
+    """Until condition() holds; AssertionError with the process's output if that ends before."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        assert process is None or process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+
+
+def interrupt(process):
+    """Ctrl-C: SIGINT to the whole group. -> what the process printed until it ended."""
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=PATIENCE_S)[0]
+
+
+def members(group):
+    """The commands that still run in a process group, but for multiprocessing's tracker, which ends a moment later."""
+    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in found.splitlines()]
+    return [row[2] for row in rows if int(row[0]) == group and row[1][0] != "Z" and "resource_tracker" not in row[2]]
+
+
+def double(number):
+    return 2 * number
