@@ -131,6 +131,8 @@ def frequency_baseline(train, proposals):
     train: ground-truth table (or csv); the score is the share of its boxes that have the action. proposals: table
     `video_id, timestamp, x1, y1, x2, y2, …`. Returns a detections table, frame by frame, then action, then proposal.
     """
+    if missing := [column for column in (*FRAME, *BOX) if column not in proposals]:
+        raise ValueError(f"proposals table: no column {missing}; expected {[*FRAME, *BOX]}, got {list(proposals)}")
     train = load(train, "ground_truth")
     train = train[train["action_id"] != NO_ACTION]
     n_boxes = len(train[[*FRAME, *BOX]].drop_duplicates())
