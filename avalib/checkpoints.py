@@ -3,12 +3,8 @@
 Read: what torch.save wrote (the published files, MMAction2's, ours; both its formats) and safetensors.
 """
 
-import contextlib
 import json
-import pickle
-import pickletools
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +15,13 @@ import torch
 
 from avalib.fetch import check_sha256, is_html
 from avalib.utils import files
+from avalib.utils.pickled_arrays import ForbiddenNameError, PickleError
+from avalib.utils.torch_files import TensorRef, TorchFile
 
+_MAX_TENSORS = 20_000  # the zoo's largest network has 1,100
+_MAX_HEADER_BYTES = 8 << 20  # of a .safetensors; the zoo's are 0.1 MB
+_MOST_VIEWS = 4  # tensors may share their numbers, but together they aren't more than this many times the file
+_SAFETENSORS_FAULTS = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError)
 _WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every key
 _HASH_IN_NAME = re.compile(r"[-_]([0-9a-f]{8})\.(pth|pt|safetensors)$")  # the convention of the published names
 
@@ -67,49 +69,49 @@ def read(path, sha256=None):
         check_sha256(path, expected)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
-    content = _read_torch(path, head)
-    meta = content.get("meta") if isinstance(content, dict) else None
-    return Checkpoint(path.name, _tensors(path, content), meta if isinstance(meta, dict) else {})
+    try:
+        with TorchFile(path) as file:
+            meta = file.content.get("meta") if isinstance(file.content, dict) else None
+            tensors = _tensors(path, file.content)
+            if sum(ref.nbytes for ref in tensors.values()) > _MOST_VIEWS * file.size:
+                raise PickleError("its tensors are views that repeat the same numbers")
+            state_dict = {key: file.load(ref) for key, ref in tensors.items()}
+    except ForbiddenNameError as error:
+        raise CheckpointError(
+            f"{path}: the pickle in it asks to load {error.name}; weights need no such thing, and loading it can run "
+            "code. Nothing was run. Ask for a file with tensors only, or a .safetensors."
+        ) from error
+    except (PickleError, MemoryError) as error:
+        raise CheckpointError(f"{path}: {_cut(path)} ({_first_line(error)})") from error
+    return Checkpoint(path.name, state_dict, meta if isinstance(meta, dict) else {})
 
 
 def _read_safetensors(path):
     try:
+        _check_header(path)
         with safetensors.safe_open(path, "pt") as file:
-            meta = json.loads((file.metadata() or {}).get("avalib", "{}"))
-        return Checkpoint(path.name, safetensors.torch.load_file(path), meta)
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"{path}: {_cut(path)} ({error})") from error
-
-
-def _read_torch(path, head):
-    """What torch.load gives with weights_only; numpy's numbers are let through, MMAction2 keeps its best score so."""
-    if head.startswith(b"PK"):
-        _check_zip(path)
-    try:
-        with torch.serialization.safe_globals(_numpy_globals()):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
-        if names := _code_in(path, head, error):
-            raise CheckpointError(
-                f"{path}: the pickle in it asks to load {', '.join(names)}; weights need no such thing, and loading "
-                "it can run code. Nothing was run. Ask for a file with tensors only, or a .safetensors."
-            ) from error
+            text = (file.metadata() or {}).get("avalib", "{}")
+        state_dict = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, *_SAFETENSORS_FAULTS) as error:
         raise CheckpointError(f"{path}: {_cut(path)} ({_first_line(error)})") from error
-
-
-def _check_zip(path):
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            names = archive.namelist()
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise CheckpointError(f"{path}: {_cut(path)} ({error})") from error
-    if damaged:
-        raise CheckpointError(f"{path}: the file is damaged inside ({damaged}: wrong CRC). Get it again.")
-    if any(name.endswith("/constants.pkl") for name in names):
-        raise CheckpointError(f"{path}: a TorchScript program, not weights. Save its state_dict() instead.")
-    if not any(name.endswith("/data.pkl") for name in names):
-        raise CheckpointError(f"{path}: a zip archive, but not one of torch.save. Expected a .pth file.")
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: the description in its header is damaged ({_first_line(error)})") from error
+    return Checkpoint(path.name, state_dict, meta if isinstance(meta, dict) else {})
+
+
+def _check_header(path):
+    """Raise ValueError for a header that announces more than the file has, or more tensors than networks have."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise ValueError(f"its header announces {length:,} bytes, the file has {size:,}")
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError(f"its header has {length:,} bytes; the limit is {_MAX_HEADER_BYTES:,}")
+        if (count := file.read(length).count(b"data_offsets")) > _MAX_TENSORS:
+            raise ValueError(f"{count:,} tensors; the limit is {_MAX_TENSORS:,}")
 
 
 def _cut(path):
@@ -121,44 +123,21 @@ def _first_line(error):
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
-def _numpy_globals():
-    scalar, array = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
-    kinds = [type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"]
-    old = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
-    return [scalar, array, np.ndarray, np.dtype, *kinds, *old]
-
-
-def _code_in(path, head, error):
-    """The Python objects that a refused pickle names: torch's own verdict, or read off a plain pickle, not run."""
-    if found := re.search(r"GLOBAL:? (?:GLOBAL )?([\w.]+)", str(error)):
-        return [found.group(1)]
-    if not head.startswith(b"\x80"):
-        return []
-    names, words = [], []
-    with open(path, "rb") as file, contextlib.suppress(ValueError, UnicodeDecodeError):
-        for opcode, argument, _ in pickletools.genops(file):
-            if opcode.name == "GLOBAL":
-                names.append(argument.replace(" ", "."))
-            elif opcode.name == "STACK_GLOBAL":
-                names.append(".".join(words[-2:]))
-            elif isinstance(argument, str):
-                words.append(argument)
-    return [name for name in dict.fromkeys(names) if not name.startswith(("torch.", "collections."))][:5]
-
-
 def _tensors(path, content):
-    """{key: tensor} out of whatever wraps it."""
+    """{key: TensorRef} out of whatever wraps it."""
     found = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(found, dict) or not found:
         raise CheckpointError(
             f"{path}: expected a dict of tensors, or one under 'state_dict'; got {type(found).__name__}."
         )
-    others = [key for key, value in found.items() if not isinstance(value, torch.Tensor)]
+    others = [key for key, value in found.items() if type(value) is not TensorRef or type(key) is not str]
     if others:
         raise CheckpointError(
             f"{path}: expected a dict of tensors, or one under 'state_dict'; "
-            f"{', '.join(map(repr, others[:5]))} of {len(found)} keys hold something else."
+            f"{', '.join(f'{key!r:.60}' for key in others[:5])} of {len(found)} keys hold something else."
         )
+    if len(found) > _MAX_TENSORS:
+        raise CheckpointError(f"{path}: {len(found):,} tensors; the limit is {_MAX_TENSORS:,}")
     for wrapper in _WRAPPERS * 2:  # either may be around the other
         if all(key.startswith(wrapper) for key in found):
             found = {key.removeprefix(wrapper): value for key, value in found.items()}

@@ -11,7 +11,9 @@ import torch
 
 from avalib import actions, checkpoints, transforms, zoo
 from avalib.checkpoints import CheckpointError
+from avalib.data.labels import check_label_map
 from avalib.fetch import fetch
+from avalib.models.checkpoint_meta import check_n_classes, check_preprocessing, check_values, read_label_map
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import SlowFast
 
@@ -117,9 +119,11 @@ def build_model(
     if checkpoint is None:
         if entry is None:
             raise ValueError("build_model(None) needs a checkpoint that carries its entry")
-        network = Detector(entry, n_classes=max(label_map or actions.names()), **options)
+        n_classes = max(_checked(label_map, "label_map") or actions.names())
+        network = Detector(entry, n_classes=n_classes, **options)
         network.report = network.meta = None
         return network.to(device).eval()
+    label_map = _checked(label_map, "label_map")
     file = checkpoints.read(*_locate(entry, str(checkpoint), mirror, progress))
     meta = _meta(file)
     entry, notes = _entry_for(entry, file, meta, strict)
@@ -127,12 +131,30 @@ def build_model(
     n_classes = max(label_map) if label_map else _n_classes(file.state_dict)
     if label_map and not only_backbone and (other := _other_classes(file, meta, label_map)):
         only_backbone, notes = True, [*notes, f"a new head: {other}"]
+    if not only_backbone:
+        _check_head(file, label_map or meta.label_map, n_classes)
     network = Detector(entry, n_classes=n_classes, **options)
     network.report = _fill(network, file, strict, only_backbone, (*notes, *meta.notes))
     network.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
     if verbose:
         print(network.report)
     return network.to(device).eval()
+
+
+def _checked(label_map, source):
+    """A label map {action_id: name} whose highest id a classifier can have, None as it is. Raises ValueError."""
+    return label_map and check_label_map(label_map.items(), source)
+
+
+def _check_head(file, label_map, n_classes):
+    """Raise CheckpointError where a file's classifier has fewer columns than the actions it would be read as."""
+    if max(label_map) > n_classes:
+        raise CheckpointError(
+            f"{file.source}: its classifier has {n_classes + 1} outputs (actions 1 to {n_classes} and the reserved "
+            f"column 0), but the label map to read them by has the actions up to {max(label_map)}"
+            + ("" if "label_map" in file.meta else "; the file carries none, so these are AVA's")
+            + f". Say what they are: build_model(…, label_map={{1: name, …, {n_classes}: name}})"
+        )
 
 
 def load_checkpoint(model, source, strict=True, backbone_only=False):
@@ -203,6 +225,7 @@ def describe(state_dict):
     name = f"{'SlowFast' if 'slow' in prefix else 'SlowOnly'} {depth}"
     classifier = next((v for k, v in state_dict.items() if k.endswith("fc_cls.weight")), None)
     kind = "detector" if any(k.startswith(HEAD) for k in state_dict) else "recogniser"
+    classifier = classifier if classifier is not None and classifier.dim() == 2 else None
     classes = f" for {classifier.shape[0]} classes" if classifier is not None and kind == "recogniser" else ""
     context = " with context" if classifier is not None and classifier.shape[1] in (4096, 4608) else ""
     laterals = _lateral_kernel(state_dict)
@@ -241,6 +264,8 @@ def _entry_for(entry, file, meta, strict):
         if changed:
             notes.append(f"trained with {', '.join(changed)}")
     kernel = _lateral_kernel(file.state_dict)
+    if kernel is not None:
+        _check_meta(file.source, check_values, {"fusion_kernel": kernel}, zoo.Entry)
     if kernel and entry.backbone == "SlowFast" and kernel != entry.fusion_kernel:
         notes.append(
             f"laterals are {kernel}x1x1 in the file, {entry.fusion_kernel}x1x1 in the entry: built as in the file"
@@ -254,7 +279,7 @@ _SAMPLING = ("clip_len", "frame_interval", "resample_rate", "speed_ratio")
 
 def _lateral_kernel(state_dict):
     weight = state_dict.get(f"backbone.slow_path.{SlowFast.lateral_names()[0]}.conv.weight")
-    return None if weight is None else weight.shape[2]
+    return weight.shape[2] if weight is not None and weight.dim() == 5 else None
 
 
 def _fill(model, file, strict, backbone_only, notes):
@@ -276,8 +301,25 @@ def _fill(model, file, strict, backbone_only, notes):
     report = Report(file.source, model.entry.alias, *map(tuple, fields))
     if (strict and not report.ok) or not matched:
         raise CheckpointError(_mismatch(report, file.state_dict, backbone_only))
+    _check_numbers(file.source, {key: found[key] for key in matched})
     model.load_state_dict({key: found[key] for key in matched}, strict=False)
     return report
+
+
+def _check_numbers(source, state_dict):
+    """Raise CheckpointError for weights with which a network gives no numbers."""
+    wrong = []
+    for key, value in state_dict.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            wrong.append(f"{key} (NaN or infinite: {int((~torch.isfinite(value)).sum()):,} of {value.numel():,})")
+        elif key.endswith("running_var") and (value < 0).any():
+            wrong.append(f"{key} (a negative variance)")
+    if wrong:
+        more = f", … {len(wrong) - 4} more" if len(wrong) > 4 else ""
+        raise CheckpointError(
+            f"{source}: {len(wrong)} tensors hold no usable numbers: {', '.join(wrong[:4])}{more}. The training that "
+            "wrote it diverged, or float16 overflowed; take an earlier checkpoint"
+        )
 
 
 def _mismatch(report, state_dict, backbone_only):
@@ -300,7 +342,10 @@ def _blank(entry, n_classes):
 def _n_classes(state_dict):
     """How many classes a detector's file tells apart, without the reserved column; AVA's 80 where it has no head."""
     weight = state_dict.get(f"{HEAD}bbox_head.fc_cls.weight")
-    return actions.N_ACTIONS if weight is None or weight.dim() != 2 else weight.shape[0] - 1
+    if weight is None or weight.dim() != 2:
+        return actions.N_ACTIONS
+    _check_meta(f"{HEAD}bbox_head.fc_cls.weight", check_n_classes, weight.shape[0] - 1, "the classifier")
+    return weight.shape[0] - 1
 
 
 def _other_classes(file, meta, label_map):
@@ -335,8 +380,19 @@ def _shape(shape):
     return "x".join(map(str, shape)) or "scalar"
 
 
+def _check_meta(source, check, *values):
+    """What check(*values) gives; its ValueError as a CheckpointError that names the file."""
+    try:
+        return check(*values)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
 def _meta(file):
-    """Meta out of a file's own words; an entry or recipe of another version is completed from today's, and said."""
+    """Meta out of a file's own words; an entry or recipe of another version is completed from today's, and said.
+
+    Raises CheckpointError that names file, field and value for what is of another type or out of range.
+    """
     known = {f.name for f in dataclasses.fields(Meta)}
     values = dict(file.meta)
     if not isinstance(values.get("entry"), dict):
@@ -345,15 +401,21 @@ def _meta(file):
     alias = values["entry"].get("alias")
     base = zoo.get(alias) if alias in zoo.names() else None
     entry = _rebuilt(zoo.Entry, values["entry"], base, file.source, notes)
-    recipe = values.get("recipe")
+    recipe, protocol = values.get("recipe"), values.get("protocol")
+    if protocol is not None and not isinstance(protocol, str):
+        raise CheckpointError(f"{file.source}: its protocol is a {type(protocol).__name__}; expected text")
+    _check_meta(file.source, check_preprocessing, values.get("preprocessing", {}))
+    label_map = actions.names()
+    if "label_map" in values:
+        label_map = _check_meta(file.source, read_label_map, values["label_map"], file.source)
     if recipe is not None:
         recipe = _rebuilt(zoo.Recipe, recipe, zoo.published_recipe(entry), file.source, notes)
     return Meta(
         entry,
         recipe,
-        {int(i): name for i, name in values.get("label_map", {}).items()},
+        label_map,
         values.get("preprocessing", {}),
-        values.get("protocol"),
+        protocol,
         {key: value for key, value in values.items() if key not in known},
         tuple(notes),
     )
@@ -361,9 +423,12 @@ def _meta(file):
 
 def _rebuilt(kind, values, base, source, notes):
     """A dataclass from a dict that another version of it may have written."""
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{source}: its {kind.__name__} is a {type(values).__name__}; expected a dict")
+    _check_meta(source, check_values, values, kind)
     names = {f.name for f in dataclasses.fields(kind)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    gone, new = sorted(set(values) - names), sorted(names - set(values))
+    gone, new = sorted(map(str, set(values) - names)), sorted(names - set(values))
     if gone or new:
         what = [f"{', '.join(new)} as published"] * bool(new) + [f"{', '.join(gone)} not known here"] * bool(gone)
         notes.append(f"its {kind.__name__} was written by another version: {'; '.join(what)}")

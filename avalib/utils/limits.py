@@ -10,3 +10,6 @@ MAX_TEXT_BYTES = 1 << 30  # label maps, json and xml, which are held in memory w
 MAX_LINE_BYTES = 8 << 20  # a row of AVA's csv has 60
 MAX_PAIRS = 1 << 30  # pairs of boxes compared in one evaluation, 2 to 3 minutes; AVA's validation set has 10 million
 MAX_VIDEO_ID_BYTES = 200  # file systems allow 255 for a file name, to which suffixes are added
+MAX_CLIP_LEN = 512  # frames of a clip; the zoo's have at most 32, others' 64
+MAX_FRAME_INTERVAL = 900  # frames between two of a clip's; 30 s
+MAX_SHORT_SIDE = 4_320  # pixels of a picture's shorter side; 8K has as many
