@@ -165,7 +165,7 @@ def file_names(layout, server, get):
     path = layout.annotations / NAMES
     if not path.is_file():
         get(server, NAMES, path)
-    names = path.read_text().split()
+    names = path.read_text(encoding="utf-8").split()
     if odd := [name for name in names if Path(name).suffix not in VIDEO_SUFFIXES or "/" in name]:
         raise fetch.FetchError(f"{path}: {odd[0]!r} is not a video's file name; delete the list and call again")
     return {Path(name).stem: name for name in names}

@@ -64,7 +64,7 @@ def publish(folders, into="outputs", name=None, label="", note="", readme="READM
 
 def rows_of(zoo):
     """The folders of a zoo's rows that have an evaluation; those without are said."""
-    rows = json.loads((Path(zoo) / "zoo.json").read_text())["rows"]
+    rows = json.loads((Path(zoo) / "zoo.json").read_text(encoding="utf-8"))["rows"]
     there = [Path(row["folder"]) for row in rows if (Path(row["folder"]) / "evaluate" / "run.json").exists()]
     if len(there) < len(rows):
         print(f"{len(there)} of {len(rows)} runs of {zoo} have an evaluation; the others are left out")
@@ -76,7 +76,9 @@ def _groups(folders):
     groups = {}
     for folder in folders:
         try:
-            told = json.loads(run.existing(folder / "evaluate" / "run.json", "notebook 04").read_text())["parameters"]
+            told = json.loads(
+                run.existing(folder / "evaluate" / "run.json", "notebook 04").read_text(encoding="utf-8")
+            )["parameters"]
         except FileNotFoundError as error:
             raise Refused(str(error)) from error
         words = [word for word in told["tag"].split("-") if word and not re.fullmatch(r"seed\d+", word)]
@@ -107,13 +109,13 @@ def _accepted(name, folders, label, note):
 
 def _seed(folder):
     path = next(p for p in (folder / "train/run.json", folder / "evaluate/run.json") if p.exists())
-    return json.loads(path.read_text())["parameters"]["seed"]
+    return json.loads(path.read_text(encoding="utf-8"))["parameters"]["seed"]
 
 
 def _accepted_record(path, maker):
     if not path.exists():
         raise Refused(f"{path} is missing: run {maker} to its end first")
-    git = json.loads(path.read_text())["git"]
+    git = json.loads(path.read_text(encoding="utf-8"))["git"]
     if git is None or git["dirty"]:
         state = "outside of a git repository" if git is None else "with changes that were not committed"
         raise Refused(f"{path}: made {state}; commit, and run it again")
@@ -147,7 +149,7 @@ def _put_notebooks(paths, place):
 
 def _put_zoo(folder, into):
     """Notebook 06 as executed, its figures and tables, the GIF of all rows."""
-    told = json.loads((folder / "run.json").read_text())["parameters"]
+    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))["parameters"]
     place = into / "published" / f"{told['dataset']}_{folder.name.replace('-', '_')}"
     written = _put_notebooks({"06_zoo": folder / "06_zoo.ipynb"}, place)
     shown = [path for path in sorted(folder.iterdir()) if path.suffix in SHOWN and path.name[0] != "."]
@@ -197,7 +199,7 @@ def verify(paths):
             checks += verify_run(record.parent.parent, [record])
         results = [path] if path.is_file() and not records else []
         for file in results or (sorted(path.glob("[!.]*.json")) if path.is_dir() else []):
-            if "runs" in (content := json.loads(file.read_text())):
+            if "runs" in (content := json.loads(file.read_text(encoding="utf-8"))):
                 checks += verify_result(content, file)
     if not checks:
         raise FileNotFoundError(f"{', '.join(map(str, paths))}: no run.json and no result there")
@@ -208,7 +210,7 @@ def verify_run(folder, records=None, score=True):
     """The hashes in the records of a run's folder, and its score: a list of {"record", "file", "verdict"}."""
     checks = []
     for path in records or [p for p in (folder / "train/run.json", folder / "evaluate/run.json") if p.exists()]:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         layout = _layout(record)
         for name, digest in record["hashes"].items():
             verdict = _hash(_find(name, path.parent, layout), digest)

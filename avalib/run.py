@@ -203,7 +203,7 @@ def changed_files():
 
 
 def _git(*words):
-    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(["git", *words], capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
 
 def versions():
@@ -232,7 +232,7 @@ def processor_name():
     """The processor's name as the system tells it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
-        for line in info.read_text().splitlines():
+        for line in info.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()

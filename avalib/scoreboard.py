@@ -201,7 +201,7 @@ def readme_table(results):
 
 def jitter(path=JITTER):
     """What `jitter.measure` has written, or None."""
-    return json.loads(Path(path).read_text()) if Path(path).exists() else None
+    return json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None
 
 
 def tolerance(model, measured):
@@ -319,7 +319,7 @@ def speed(folder=SPEED):
     <machine>" for each machine, published mAP. Empty but for the last where nothing is measured yet."""
     rows = {e.alias: {"model": e.alias} for e in zoo.ENTRIES}
     for path in sorted(Path(folder).glob("zoo_*.json")):
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         for one in found["rows"]:
             row = rows[one["model"]] | {"parameters M": round(one["parameters"] / 1e6, 1)}
             row |= {"GFLOP": round(one["flops"] / 1e9, 1), f"ms on {found['machine']}": round(1000 * one["seconds"], 1)}

@@ -52,7 +52,7 @@ def notebook(path, limit=LIMIT):
     Raises ValueError where it does not get that small.
     """
     for widest, quality, share in STEPS:
-        content = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
         content["metadata"].pop("widgets", None)
         content["metadata"] = scrubbed(content["metadata"])
         for cell in content["cells"]:

@@ -40,7 +40,7 @@ def prepare(
     if dataset in AVA:
         record = ava.record_path(layout)
         if record.is_file() and not again:
-            print(ava.told(layout, json.loads(record.read_text())))
+            print(ava.told(layout, json.loads(record.read_text(encoding="utf-8"))))
         else:
             ava.prepare(layout, workers=workers, progress=progress, **options)
         return layout

@@ -93,7 +93,9 @@ def measure(root, repeats):
     for _ in range(repeats):
         for step, found in runs.items():
             command = [sys.executable, __file__, "--child", step, str(root)]
-            found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+            found.append(
+                json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout)
+            )
     return {
         step: {name: statistics.median(run[name] for run in found) for name in found[0]}
         | {"all": [run["seconds"] for run in found]}
@@ -172,7 +174,7 @@ def hold(data, queue):
     if data is not None:
         for value in vars(data).values():
             np.asarray(value).view(np.uint8).sum() if isinstance(value, np.ndarray) else None
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
     queue.put(sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 2**20)
 
 
@@ -185,9 +187,9 @@ def step_plain(root):
 
 
 def plain(layout):
-    excluded = {tuple(line.split(",")) for line in layout.excluded("train").read_text().split()}
+    excluded = {tuple(line.split(",")) for line in layout.excluded("train").read_text(encoding="utf-8").split()}
     records = defaultdict(list)
-    with open(layout.csv("train"), newline="") as file:
+    with open(layout.csv("train"), newline="", encoding="utf-8") as file:
         for video, second, *box, action, person in csv.reader(file):
             if (video, second) not in excluded:
                 row = {"box": np.array(box, float), "action": int(action), "person": int(person)}

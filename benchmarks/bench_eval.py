@@ -118,7 +118,9 @@ def in_turns(jobs, repeats):
     for _ in range(repeats):
         for (paths, which, protocol), found in zip(jobs, runs, strict=True):
             command = [sys.executable, __file__, "--protocol", protocol, "--child", which, *map(str, paths)]
-            found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+            found.append(
+                json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout)
+            )
     return [middle(found) for found in runs]
 
 
@@ -171,7 +173,7 @@ def plain_map(gt_path, det_path):
 
 def plain_read(path, counted):
     frames = defaultdict(list)
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         for video, second, x1, y1, x2, y2, action, last in csv.reader(file):
             if int(action) in counted:
                 row = (float(last), int(action), float(y1), float(x1), float(y2), float(x2))

@@ -60,8 +60,8 @@ def exponent(sizes, seconds):
 
 def point(what, size, folder, repeats):
     command = [sys.executable, __file__, "--child", what, str(size), str(folder)]
-    runs = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
-            for _ in range(repeats)]  # fmt: skip
+    options = {"check": True, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    runs = [json.loads(subprocess.run(command, **options).stdout.splitlines()[-1]) for _ in range(repeats)]
     return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 

@@ -34,7 +34,7 @@ def main():
     rows = []
     for name in names:
         command = [sys.executable, __file__, "--child", name, "--device", args.device, "--repeats", str(args.repeats)]
-        rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
+        rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout))
         print("{model:<25} {ms:>9.1f} ms  {flops:>9.3g} FLOP  {parameters:>10,} parameters".format(
             **rows[-1], ms=1000 * rows[-1]["seconds"]), flush=True)  # fmt: skip
     write(rows, args.json)

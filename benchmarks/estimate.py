@@ -54,7 +54,7 @@ def inputs():
     }
     for name, (record, start) in patterns.items():
         path = RESULTS / f"bench_{record}.json"
-        rows = json.loads(path.read_text())["rows"] if path.exists() else ()
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else ()
         for row in rows:
             if row["what"].startswith(start) and row["ours"]:
                 found[name] = row["ours"], "measured"

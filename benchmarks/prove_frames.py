@@ -38,7 +38,7 @@ KINDS = {  # name: (sound, ffmpeg's options)
 
 
 def ffmpeg(*words):
-    done = subprocess.run(["ffmpeg", "-y", "-v", "error", *map(str, words)], capture_output=True, text=True)
+    done = subprocess.run(["ffmpeg", "-y", "-v", "error", *map(str, words)], capture_output=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"ffmpeg {' '.join(map(str, words))}: {done.stderr[-500:]}")
 
@@ -94,7 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="part of the names of the files to look at")
     args = parser.parse_args()
-    shown = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    shown = subprocess.run(["ffmpeg", "-version"], capture_output=True, encoding="utf-8", check=True).stdout.split()[2]
     major, minor = map(int, re.search(r"(\d+)\.(\d+)", shown).groups())
     print(f"ffmpeg {shown}")
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,11 @@ def main():
 
 def markdown():
     """The table of all records that are there, a line of where and when under it."""
-    records = [json.loads(path.read_text()) for name in ORDER if (path := RESULTS / f"bench_{name}.json").exists()]
+    records = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for name in ORDER
+        if (path := RESULTS / f"bench_{name}.json").exists()
+    ]
     lines = ["| what, beside what | ours | baseline, same run | ratio | aim |", "|---|---|---|---|---|"]
     lines += [f"| {' | '.join(line(row))} |" for record in records for row in record["rows"]]
     where = [f"- `{record['name']}`: {described(record)}" for record in records]

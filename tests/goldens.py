@@ -18,7 +18,7 @@ from avalib import zoo
 from avalib.models.detector import Detector
 
 FOLDER = Path(__file__).with_name("golden")
-GOLDEN = json.loads((FOLDER / "golden.json").read_text())
+GOLDEN = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))
 ARRAYS = dict(np.load(FOLDER / "golden.npz"))
 MODELS = list(GOLDEN["models"])
 SEED = GOLDEN["seed"]

@@ -38,7 +38,7 @@ def interrupt(process):
 
 def members(group):
     """The commands that still run in a process group, but for multiprocessing's tracker, which ends a moment later."""
-    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, encoding="utf-8", check=True).stdout
     rows = [line.split(maxsplit=2) for line in found.splitlines()]
     return [row[2] for row in rows if int(row[0]) == group and row[1][0] != "Z" and "resource_tracker" not in row[2]]
 

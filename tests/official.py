@@ -30,7 +30,7 @@ def publish(tiny, folder, version="v2.1"):
     names = {path.stem: path.name for path in sorted(tiny.videos.iterdir())}
     for name in names.values():
         uncut(tiny.videos / name, folder / name)
-    (folder / "ava_file_names_trainval_v2.1.txt").write_text("\n".join(names.values()) + "\n")
+    (folder / "ava_file_names_trainval_v2.1.txt").write_text("\n".join(names.values()) + "\n", encoding="utf-8")
     return names
 
 

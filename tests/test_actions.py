@@ -19,7 +19,8 @@ def test_label_map_round_trip(tmp_path):
 def test_both_spellings_are_read(tmp_path):
     path = tmp_path / "map.pbtxt"
     path.write_text(
-        'label {\n  name: "sit"\n  label_id: 11\n  label_type: PERSON_MOVEMENT\n}\nitem { id: 12 name: "stand" }'
+        'label {\n  name: "sit"\n  label_id: 11\n  label_type: PERSON_MOVEMENT\n}\nitem { id: 12 name: "stand" }',
+        encoding="utf-8",
     )
     assert actions.read_label_map(path) == {11: "sit", 12: "stand"}
 
@@ -34,7 +35,7 @@ def test_both_spellings_are_read(tmp_path):
 )
 def test_bad_label_maps_name_file_and_line(tmp_path, text, message):
     path = tmp_path / "bad.pbtxt"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as error:
         actions.read_label_map(path)
     assert "bad.pbtxt" in str(error.value)

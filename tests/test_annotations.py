@@ -59,7 +59,7 @@ def test_every_reader_reads_the_same_bits(reader, monkeypatch):
 
 
 def test_sources(tmp_path):
-    (tmp_path / "plain.csv").write_text(DET)
+    (tmp_path / "plain.csv").write_text(DET, encoding="utf-8")
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(DET.encode()))
     expected = read_csv(text(DET), "detections")
     sources = [
@@ -99,7 +99,7 @@ def test_a_bad_row_is_named_by_file_line_column_and_value(tmp_path, monkeypatch,
     if reader == "pandas":
         monkeypatch.setattr(tables, "find_spec", lambda name: None)
     path = tmp_path / "gt.csv"
-    path.write_text(GT + row + "\n" + GT)
+    path.write_text(GT + row + "\n" + GT, encoding="utf-8")
     with pytest.raises(ValueError, match="gt.csv, line 3, ") as error:
         read_csv(path, "ground_truth")
     assert said in str(error.value)
@@ -126,7 +126,7 @@ def test_written_detections_are_mmactions_lines(tmp_path):
     # MMAction2 prints '%.3f' of the float32 results' values, the second as a plain number
     table = frame(3, x1=[0.0625, 0.0005, 0.9995], score=[0.0004, 0.12349999, 1.0])
     write_csv(table, tmp_path / "out.csv")
-    assert (tmp_path / "out.csv").read_text() == (
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8") == (
         "a,902,0.062,0.100,0.300,0.900,12,0.000\n"
         "a,902,0.001,0.100,0.300,0.900,12,0.123\n"
         "a,902,1.000,0.100,0.300,0.900,12,1.000\n"
@@ -137,23 +137,23 @@ def test_written_ground_truth_is_avas_line_and_comes_back(tmp_path):
     for name in ("gt.csv", "gt.csv.gz"):
         write_csv(read_csv(text(GT), "ground_truth"), tmp_path / name)
         pd.testing.assert_frame_equal(read_csv(tmp_path / name, "ground_truth"), read_csv(text(GT), "ground_truth"))
-    assert (tmp_path / "gt.csv").read_text() == GT
+    assert (tmp_path / "gt.csv").read_text(encoding="utf-8") == GT
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "out.csv"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     with pytest.raises(ValueError, match="no column"):
         write_csv(frame().drop(columns="x1"), path)
     with pytest.raises((ValueError, TypeError)):
         annotations.write_exclusions(pd.DataFrame({"video_id": ["a", "b"], "timestamp": [902.0, "x"]}), path)
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
 
 
 def test_exclusions(tmp_path):
     table = pd.DataFrame({"video_id": ["nan", "b"], "timestamp": [902.0, 1000.0]})
     annotations.write_exclusions(table, tmp_path / "e.csv")
-    assert (tmp_path / "e.csv").read_text() == "nan,0902\nb,1000\n"
+    assert (tmp_path / "e.csv").read_text(encoding="utf-8") == "nan,0902\nb,1000\n"
     pd.testing.assert_frame_equal(annotations.read_exclusions(tmp_path / "e.csv"), table)
     assert len(annotations.read_exclusions(text(""))) == 0
     with pytest.raises(ValueError, match="line 2, value 'b,902,1'"):

@@ -57,7 +57,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
         sources.prepare("ava2.1", root=tmp_path / "ava", mirrors=mirrors, again=True, **PATIENCE)
         assert not asked, "what is there is not asked for again"
     assert "labels of the test split were never published" in capsys.readouterr().out
-    record = json.loads(ava.record_path(layout).read_text())
+    record = json.loads(ava.record_path(layout).read_text(encoding="utf-8"))
     assert (record["videos"], record["not_had"]) == (3, []) and len(record["hashes"]) == 9
     assert sources.prepare("ava2.1", root=tmp_path / "ava") == layout  # no server, no question
     assert (sources.survey(layout).problem == "").all()

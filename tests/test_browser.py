@@ -64,11 +64,11 @@ def lab(place):
     environment = os.environ | {key: str(path) for key, path in paths.items()} | {"AVALIB_DATA": str(place / "data")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
                "--IdentityProvider.token=look", f"--ServerApp.root_dir={place}"]  # fmt: skip
-    with open(place / "lab.log", "w") as log:
+    with open(place / "lab.log", "w", encoding="utf-8") as log:
         server = subprocess.Popen(command, env=environment, cwd=place, stdout=log, stderr=log)
     try:
         for _ in range(240):
-            assert server.poll() is None, (place / "lab.log").read_text()[-2000:]
+            assert server.poll() is None, (place / "lab.log").read_text(encoding="utf-8")[-2000:]
             try:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=look", timeout=2)
                 break

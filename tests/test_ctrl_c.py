@@ -106,7 +106,7 @@ def cell(place, tiny):
 @pytest.mark.slow
 def test_a_kernels_interrupt_is_one_line_in_the_notebook_and_everything_is_saved(place, tiny):
     manager = pytest.importorskip("jupyter_client.manager").KernelManager()
-    manager.start_kernel(stderr=open(os.devnull, "w"))
+    manager.start_kernel(stderr=open(os.devnull, "w", encoding="utf-8"))
     client = manager.client()
     client.start_channels()
     try:
@@ -141,7 +141,7 @@ def test_ctrl_c_in_papermill_saves(place, tiny):
     groups.wait_until(lambda: steps(place) >= 2, process)
     groups.interrupt(process)
     assert saved_steps(place) == steps(place) >= 2
-    assert json.loads(Path("out.ipynb").read_text())["cells"]
+    assert json.loads(Path("out.ipynb").read_text(encoding="utf-8"))["cells"]
 
 
 POOL = """
@@ -161,7 +161,7 @@ if __name__ == "__main__":
 
 
 def test_pool_workers_survive_interrupts_from_their_first_moment_on(tmp_path):
-    (tmp_path / "pool.py").write_text(POOL)
+    (tmp_path / "pool.py").write_text(POOL, encoding="utf-8")
     path = os.pathsep.join([str(MAIN.parent), str(MAIN.parents[1])])
     process = groups.python(tmp_path / "pool.py", env=os.environ | {"PYTHONPATH": path})
     assert process.communicate(timeout=groups.PATIENCE_S)[0] == "[0, 2, 4, 6, 8, 10] True\n"

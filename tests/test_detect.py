@@ -183,7 +183,7 @@ def test_what_is_no_video_is_refused(tmp_path, network):
         silence.rate = 8000
         container.mux(track.encode(silence))
         container.mux(track.encode(None))
-    (tmp_path / "text.mp4").write_text("not a video")
+    (tmp_path / "text.mp4").write_text("not a video", encoding="utf-8")
     for name, words in (("sound", "no video in it, only audio"), ("text", "not readable"), ("none", "no such video")):
         with pytest.raises(video.VideoError, match=rf"{name}\.mp4: .*{words}"):
             watch(tmp_path / f"{name}.mp4", network, None)

@@ -26,7 +26,7 @@ def agent(node, port, folder, data):
     words = "--nnodes 2 --nproc-per-node 1 --max-restarts 1 --monitor-interval 0.1 --rdzv-backend c10d".split()
     words += f"--rdzv-id test --local-addr 127.0.0.1 --rdzv-endpoint 127.0.0.1:{port}".split()
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    with open(folder / f"agent{node}.log", "w") as said:
+    with open(folder / f"agent{node}.log", "w", encoding="utf-8") as said:
         return subprocess.Popen(
             launch.torchrun([*words, worker.__file__, str(folder), str(data)]),
             stdout=said, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
@@ -51,7 +51,7 @@ def two(tiny, tmp_path_factory):
             a.terminate()  # passed on to the workers, which are in groups of their own
         for a in agents:
             a.wait(timeout=60)
-    said = "".join((folder / f"agent{node}.log").read_text()[-4000:] for node in range(2))
+    said = "".join((folder / f"agent{node}.log").read_text(encoding="utf-8")[-4000:] for node in range(2))
     assert status == [0, 0], said
     return folder
 
@@ -85,7 +85,7 @@ def test_scores_are_exactly_one_processs_in_dataset_order_on_every_process(two, 
 
 
 def test_a_process_that_died_is_started_again_and_the_run_is_as_if_nothing_had_been(two, tiny, tmp_path):
-    assert [(two / f"done{rank}").read_text() for rank in range(2)] == ["1 2", "1 2"]
+    assert [(two / f"done{rank}").read_text(encoding="utf-8") for rank in range(2)] == ["1 2", "1 2"]
     shared = history.frame(history.read(two / "run" / "log.jsonl"))
     alone = loop.train(worker.setup_of(tiny, accumulate=2), tmp_path / "run", progress=False)
     assert list(shared.clips.dropna()) == list(alone.clips.dropna())

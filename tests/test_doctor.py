@@ -25,7 +25,7 @@ def rows_of(checkup):
 def test_whole_data_is_all_right(tiny, tmp_path):
     checkup = avalib.check(tiny, decode="all", progress=False)
     assert checkup.ok and checkup.verdict.startswith("All right: 3 videos"), checkup
-    saved = json.loads(checkup.save(tmp_path / "check.json").read_text())
+    saved = json.loads(checkup.save(tmp_path / "check.json").read_text(encoding="utf-8"))
     assert saved["ok"] and len(saved["videos"]) == 3 and saved["verdict"] == checkup.verdict
     assert "<table" in checkup._repr_html_()
 
@@ -36,7 +36,7 @@ def test_every_kind_of_damage_is_named(copy):
     copy.video_path(first).unlink()
     path = copy.video_path(second)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    with open(copy.csv("val"), "a") as file:
+    with open(copy.csv("val"), "a", encoding="utf-8") as file:
         file.write(f"{first},0902,0.1,0.1,0.2,0.5,99,1\n")
     copy.proposals("val").unlink()
     annotations.write_exclusions(pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]}), copy.excluded("train"))

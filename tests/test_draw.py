@@ -316,7 +316,7 @@ def test_training_curves_from_rows_and_from_the_file(tmp_path):
     assert "no validation yet" in words(draw.training_curves(log))
     log += [{"mode": "val", "epoch": e, "iteration": 9, "mAP@0.5IOU": m} for e, m in ((1, 0.2), (2, 0.375), (3, 0.3))]
     path = tmp_path / "log.jsonl"
-    path.write_text("\n".join(map(json.dumps, log)))
+    path.write_text("\n".join(map(json.dumps, log)), encoding="utf-8")
     for given in (log, pd.DataFrame(log), path):
         figure = draw.training_curves(given)
         loss, rate, score = figure.axes

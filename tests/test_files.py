@@ -23,7 +23,7 @@ def test_an_exception_keeps_the_old_content(tmp_path):
     with pytest.raises(ValueError, match="in the middle"), files.atomic_write(path, "w") as file:
         file.write("new")
         raise ValueError("in the middle")
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert parts_in(tmp_path) == []
 
 
@@ -34,12 +34,12 @@ def test_a_kill_keeps_the_old_content(tmp_path):
         "with files.atomic_write(sys.argv[1], 'w') as file:\n"
         "    file.write('new')\n    file.flush()\n    print('writing', flush=True)\n    time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, encoding="utf-8")
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     [left] = parts_in(tmp_path)
     assert files.remove_abandoned_parts(tmp_path) == [left]
     assert parts_in(tmp_path) == []
@@ -54,7 +54,7 @@ def test_files_of_running_processes_are_not_removed(tmp_path):
 
 def test_files_of_other_machines_are_removed_after_a_day(tmp_path):
     part = tmp_path / ".a.othermachine-12-0.part.csv"
-    part.write_text("1")
+    part.write_text("1", encoding="utf-8")
     assert files.remove_abandoned_parts(tmp_path) == []
     os.utime(part, (0, time.time() - 90_000))
     assert files.remove_abandoned_parts(tmp_path) == [part]
@@ -65,14 +65,14 @@ def test_two_writers_at_once_do_not_share_a_temporary_file(tmp_path):
     with files.atomic_write(path, "w") as first, files.atomic_write(path, "w") as second:
         first.write("first")
         second.write("second")
-    assert path.read_text() == "first"
+    assert path.read_text(encoding="utf-8") == "first"
     assert parts_in(tmp_path) == []
 
 
 def test_a_long_name_fits(tmp_path):
     path = tmp_path / ("é" * 125 + ".json")
     files.write_json(path, {"a": 1})
-    assert json.loads(path.read_text()) == {"a": 1}
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,9 @@ def test_a_real_full_disk_is_said(tmp_path):
         "with files.atomic_path(sys.argv[1]) as part:\n    torch.save(torch.zeros(1_000_000), part)\n"
     )
     assert resource
-    answer = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pth")], capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.pth")], capture_output=True, encoding="utf-8"
+    )
     assert "DiskFullError" in answer.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -104,7 +104,7 @@ def test_ucf101s_pyannot_is_read(tiny, truth, tmp_path):
         expected.append(rows.assign(video_id=f"v_Walk_g0{i}_c01", action="Walk", split=split))
     (tmp_path / "pyannot.pkl").write_bytes(pickle.dumps(content, protocol=2))
     (tmp_path / "splitfiles").mkdir()
-    (tmp_path / "splitfiles" / "trainlist01.txt").write_text("Walk/v_Walk_g01_c01\n")
+    (tmp_path / "splitfiles" / "trainlist01.txt").write_text("Walk/v_Walk_g01_c01\n", encoding="utf-8")
     found = formats.read(tmp_path, "ucf101-24")
     assert_same(found, pd.concat(expected), people=False)
     assert found.label_map == {6: "Walk"}
@@ -144,7 +144,7 @@ def clips(tmp_path_factory):
 
 
 def csv_of(path, *rows, header=HEADER):
-    path.write_text(header + "".join(row + "\n" for row in rows))
+    path.write_text(header + "".join(row + "\n" for row in rows), encoding="utf-8")
     return path
 
 
@@ -189,7 +189,7 @@ def test_what_is_written_is_a_data_set_of_its_own(clips, tmp_path, monkeypatch, 
     proposals = annotations.read_proposals(layout.proposals("train"))
     assert sorted(proposals.timestamp) == sorted(tables["train"].drop_duplicates([*FRAME, *BOX]).timestamp)
     assert sources.survey(layout).problem.eq("").all() and layout.video_path("pal").samefile(clips / "pal.mp4")
-    made = json.loads((layout.root / "dataset.json").read_text())
+    made = json.loads((layout.root / "dataset.json").read_text(encoding="utf-8"))
     assert made["counts"]["val"]["keyframes"] == 1 and str(tmp_path) not in json.dumps(made)
     with pytest.raises(ValueError, match="name 'mini'"):
         avalib.import_data(source, "csv", "mini", videos=clips)
@@ -249,11 +249,11 @@ def test_other_faults_are_named(clips, tmp_path):
         formats.read(csv_of(tmp_path / "a.csv", header="video,x1,y1,x2,y2,action\n"), "csv")
     with pytest.raises(ValueError, match="line 2: class 'run' isn't in the label map"):
         formats.read(csv_of(tmp_path / "a.csv", *rows_of("pal", [1], "run")), "csv", clips, label_map=["walk"])
-    (tmp_path / "a.xml").write_text("<annotations><image/></annotations>")
+    (tmp_path / "a.xml").write_text("<annotations><image/></annotations>", encoding="utf-8")
     with pytest.raises(ValueError, match='export the task as "CVAT for video 1.1"'):
         formats.read(tmp_path / "a.xml", "cvat")
     (tmp_path / "a.json").write_text(
-        '{"images": [{"id": 1, "file_name": "x.jpg"}], "annotations": [], "categories": []}'
+        '{"images": [{"id": 1, "file_name": "x.jpg"}], "annotations": [], "categories": []}', encoding="utf-8"
     )
     with pytest.raises(ValueError, match="image 1, file_name 'x.jpg': can't tell its video and frame"):
         formats.read(tmp_path / "a.json", "coco")
@@ -280,7 +280,7 @@ CVAT = """<annotations><meta><task><labels>
 
 
 def test_cvats_selects_labels_and_outside_boxes(clips, tmp_path):
-    (tmp_path / "a.xml").write_text(CVAT)
+    (tmp_path / "a.xml").write_text(CVAT, encoding="utf-8")
     found = formats.read(tmp_path / "a.xml", "cvat", videos=clips)
     assert found.label_map == {1: "jump", 2: "walk"} and set(found.notes) == {
         "1 boxes without an action left out",
@@ -295,7 +295,7 @@ def test_coco_names_frames_by_files(clips, tmp_path):
         "annotations": [{"id": 9, "image_id": 1, "category_id": 0, "bbox": [8, 6, 8, 12]}],
         "categories": [{"id": 0, "name": "run"}],
     }
-    (tmp_path / "one.json").write_text(json.dumps(content))
+    (tmp_path / "one.json").write_text(json.dumps(content), encoding="utf-8")
     row = formats.read(tmp_path, "coco", clips, first_frame=1).table.iloc[0]
     assert row[["timestamp", *BOX, "action_id"]].tolist() == [0.16, 0.25, 0.25, 0.5, 0.75, 1]
     assert formats.read(tmp_path, "coco", clips, first_frame=1, rate=4).table.timestamp[0] == 1.0

@@ -90,7 +90,7 @@ def test_a_failed_row_keeps_its_traceback_the_others_go_on_and_the_next_call_doe
     assert any("asked to fail" in str(o.get("traceback")) for c in left.cells for o in c.get("outputs", []))
     with pytest.raises(RuntimeError, match="3 of 6 notebooks are not done:\n.*failed ValueError: asked to fail"):
         headless.check(first.summary)
-    assert statuses(json.loads((toys.parent / "zoo.json").read_text())["summary"]) == found
+    assert statuses(json.loads((toys.parent / "zoo.json").read_text(encoding="utf-8"))["summary"]) == found
     flag.unlink()
     again = statuses(zoo(toys, tiny, ["slowonly_r50", "slowfast_r50"]).run())
     assert set(again.values()) == {"done", "done before"}
@@ -137,24 +137,24 @@ def test_what_makes_a_notebook_run_again_is_named(toys, tiny):
 
     for name in ("train/best.pth", "evaluate/run.json", "evaluate/detections.csv"):
         (row.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (row.folder / name).write_text("x")
+        (row.folder / name).write_text("x", encoding="utf-8")
     assert reason() == "not run yet"
     path = headless.record_path(row, "04_evaluate")
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(headless.inputs(row, "04_evaluate", tiny, source)))
+    path.write_text(json.dumps(headless.inputs(row, "04_evaluate", tiny, source)), encoding="utf-8")
     assert reason() == ""
     (row.folder / "train/best.pth").touch()  # a new date is no change
     assert reason() == ""
-    (row.folder / "train/best.pth").write_text("y")
+    (row.folder / "train/best.pth").write_text("y", encoding="utf-8")
     assert reason() == "best.pth changed"
-    (row.folder / "train/best.pth").write_text("x")
+    (row.folder / "train/best.pth").write_text("x", encoding="utf-8")
     more = {"04_evaluate": {"short_side": 32, "device": "cuda:1"}}
     other = headless.rows(["slowonly_r50"], dataset="tiny", output_dir=row.output_dir, more=more)[0]
     assert reason(other) == "short_side changed"  # the device is no input
     (row.folder / "evaluate/detections.csv").unlink()
     assert reason() == "evaluate/detections.csv is gone"
-    (row.folder / "evaluate/detections.csv").write_text("x")
-    source.write_text(source.read_text().replace("exist_ok=True", "exist_ok=1"))
+    (row.folder / "evaluate/detections.csv").write_text("x", encoding="utf-8")
+    source.write_text(source.read_text(encoding="utf-8").replace("exist_ok=True", "exist_ok=1"), encoding="utf-8")
     assert reason() == "its code changed"
 
 
@@ -189,13 +189,13 @@ def test_rows_that_are_one_run_from_random_weights_are_trained_once(toys, tiny):
     assert set(statuses(first.run()).values()) == {"done"}
     assert {name: row.name for name, row in first.original.items()} == {"slowonly_omnisource_r50": "slowonly_r50"}
     row = first.rows[1]
-    assert (row.folder / "evaluate" / "detections.csv").read_text() == "slowonly_r50 0"
-    assert json.loads((row.folder / "train" / "run.json").read_text()) == {"run_of": "slowonly_r50"}
+    assert (row.folder / "evaluate" / "detections.csv").read_text(encoding="utf-8") == "slowonly_r50 0"
+    assert json.loads((row.folder / "train" / "run.json").read_text(encoding="utf-8")) == {"run_of": "slowonly_r50"}
     assert set(statuses(zoo(toys, tiny, names).run()).values()) == {"done before"}
-    (first.original[row.name].folder / "train" / "best.pth").write_text("another")
+    (first.original[row.name].folder / "train" / "best.pth").write_text("another", encoding="utf-8")
     found = statuses(zoo(toys, tiny, names).run())
     assert found["slowonly_r50", "03"] == "done before" and found["slowonly_omnisource_r50", "03"] == "done"
-    assert (row.folder / "evaluate" / "detections.csv").read_text() == "another"
+    assert (row.folder / "evaluate" / "detections.csv").read_text(encoding="utf-8") == "another"
     assert (row.folder.parent / row.folder.name / "train.1").exists()  # what was there is kept
     alone = zoo(toys, tiny, names, more={"03_train": {"checkpoint": "pretrained"}})
     assert not alone.original and not zoo(toys, tiny, names, checkpoint="best").original

@@ -36,8 +36,10 @@ def test_each_row_is_on_disk_at_once_and_a_resumed_log_is_cut(tmp_path):
     for i in range(3):
         log.append(ROW | {"iteration": i, "grad_norm": math.inf})
         assert len(history.read(path)) == i + 1
-    assert json.loads(path.read_text().splitlines()[0])["grad_norm"] is None  # strict JSON has no Infinity
-    with open(path, "a") as file:
+    assert (
+        json.loads(path.read_text(encoding="utf-8").splitlines()[0])["grad_norm"] is None
+    )  # strict JSON has no Infinity
+    with open(path, "a", encoding="utf-8") as file:
         file.write('{"mode": "tr')  # killed while writing
     assert len(history.read(path)) == 3
     again = history.Log(path, list(log)[:2])
@@ -99,7 +101,7 @@ def test_boxes_in_pixels_are_found(layout):
 
 
 def test_a_label_map_without_the_ids_is_found(layout):
-    layout.evaluated_map.write_text('item {\n  name: "nothing"\n  id: 80\n}\n')
+    layout.evaluated_map.write_text('item {\n  name: "nothing"\n  id: 80\n}\n', encoding="utf-8")
     said = doubts.doubt(FALLING, 0.0, layout, perfect(layout))
     assert re.search(r"label map without the annotated ids: FOUND, \d\d+% of the val labels", said)
 

@@ -46,7 +46,7 @@ def rooms():
 def imported(path):
     """Top-level modules that a file imports, wherever in it; avalib's rooms as 'avalib.room'."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

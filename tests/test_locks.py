@@ -46,7 +46,7 @@ def test_a_held_lock_names_host_process_and_since_and_what_to_do(path, holder):
 
 def test_a_released_lock_leaves_nothing(path):
     with locks.hold(path, "a training") as lock:
-        assert lock.is_held() and json.loads(path.read_text())["pid"] == os.getpid()
+        assert lock.is_held() and json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid()
     assert list(path.parent.iterdir()) == []
 
 
@@ -60,15 +60,17 @@ def test_the_lock_of_a_killed_process_is_taken_over(path, holder):
 
 @pytest.mark.skipif(process.start_time(os.getpid()) is None, reason="this system does not tell start times")
 def test_a_process_number_that_was_used_again_is_no_holder(path, holder):
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"started": content["started"] - 1}))  # of an earlier process of this number
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(
+        json.dumps(content | {"started": content["started"] - 1}), encoding="utf-8"
+    )  # of an earlier process of this number
     with locks.hold(path, "a training") as lock:
         assert lock.is_held()
 
 
 def of_another_machine(path, seconds_ago):
     content = {"host": "node17", "pid_space": None, "pid": 1, "started": 5, "since": "2026-01-01T00:00:00+00:00"}
-    path.write_text(json.dumps(content | {"work": "a training"}))
+    path.write_text(json.dumps(content | {"work": "a training"}), encoding="utf-8")
     os.utime(path, (time.time() - seconds_ago,) * 2)
 
 
@@ -104,7 +106,7 @@ def test_a_holder_that_lost_its_lock_knows_it_and_leaves_the_other_ones(path):
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"pid": "x"}'])
 def test_a_torn_lock_holds_until_it_is_silent(content, path):
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(locks.LockedError, match="unknown"):
         locks.acquire(path, "a training")
     os.utime(path, (1, 1))
@@ -157,7 +159,10 @@ def test_of_many_that_take_over_a_stale_lock_at_once_one_gets_it(path):
     start = str(time.time() + 5)
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", RACE, str(path), start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", RACE, str(path), start],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
         )
         for _ in range(6)
     ]

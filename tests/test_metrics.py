@@ -146,7 +146,7 @@ def test_every_source_gives_the_same_report(tmp_path):
     sources = [
         tmp_path / "det.csv",
         str(tmp_path / "det.csv.gz"),
-        open(tmp_path / "det.csv"),
+        open(tmp_path / "det.csv", encoding="utf-8"),
         read_csv(det, "detections"),
     ]
     for source in sources:
@@ -189,7 +189,7 @@ def test_json_has_no_nan(tmp_path):
     gt, det = made_up(4)
     report = metrics.evaluate(gt, det, {**LABELS, 64: "talk"})
     report.to_json(tmp_path / "r.json")
-    talk = json.loads((tmp_path / "r.json").read_text(), parse_constant=pytest.fail)["per_class"][-2]
+    talk = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)["per_class"][-2]
     assert talk["action"] == "talk" and talk["AP"] is None
 
 
@@ -448,9 +448,9 @@ def test_the_command(tmp_path, capsys):
     )
     said = capsys.readouterr().out
     assert "protocol pyslowfast" in said and "95% interval" in said and "mmaction1x" in said
-    report = json.loads((tmp_path / "found.pyslowfast.json").read_text())
+    report = json.loads((tmp_path / "found.pyslowfast.json").read_text(encoding="utf-8"))
     assert f"{report['mAP']:.4f}" in said and report["iou"] == [0.5, 0.75]
-    (tmp_path / "found.csv").write_text("v0,902,0.1,oops,0.2,0.3,12,0.5\n")
+    (tmp_path / "found.csv").write_text("v0,902,0.1,oops,0.2,0.3,12,0.5\n", encoding="utf-8")
     assert metrics.main(files) == 2
     assert "found.csv, line 1, column y1, value 'oops'" in capsys.readouterr().err
     assert metrics.main([files[0], str(tmp_path / "missing.csv")]) == 2
@@ -489,5 +489,5 @@ def test_the_command_runs_without_torch(tmp_path):
         "except SystemExit as end:\n    assert end.code == 0\n"
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8").stdout
     assert "mAP@0.5" in said and (tmp_path / "found.mmaction.json").exists()

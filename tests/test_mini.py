@@ -45,7 +45,7 @@ def files_of(layout):
 
 
 def pixels_of(layout):
-    manifest = json.loads((layout.root / "manifest.json").read_text())
+    manifest = json.loads((layout.root / "manifest.json").read_text(encoding="utf-8"))
     return {name: entry["pixels_sha256"] for name, entry in manifest["videos"].items()}
 
 
@@ -54,7 +54,7 @@ def pixels_of(layout):
 
 def test_the_layout_is_avas(tiny):
     for split in SPLITS:
-        lines = tiny.csv(split).read_text().splitlines()
+        lines = tiny.csv(split).read_text(encoding="utf-8").splitlines()
         row = re.compile(r"[\w-]{11},09\d\d(,[01]\.\d{3}){4},\d{1,2},\d+")
         assert len(lines) > 10 and all(row.fullmatch(line) for line in lines)
         table = annotations.read_csv(tiny.csv(split), "ground_truth")
@@ -70,7 +70,7 @@ def test_the_layout_is_avas(tiny):
 
 
 def test_videos_are_what_the_manifest_says(tiny):
-    manifest = json.loads((tiny.root / "manifest.json").read_text())
+    manifest = json.loads((tiny.root / "manifest.json").read_text(encoding="utf-8"))
     for spec in mini.videos("tiny", seed=3):
         entry = manifest["videos"][spec.video_id]
         with video.Video(tiny.video_path(spec.video_id)) as opened:
@@ -110,7 +110,7 @@ def test_a_second_call_does_nothing_and_a_lost_video_is_made_again(tiny, tmp_pat
     mini.render(root, "tiny", seed=3)
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
     layout.video_path(lost.video_id).unlink()
-    layout.csv("train").write_text("spoilt\n")
+    layout.csv("train").write_text("spoilt\n", encoding="utf-8")
     mini.render(root, "tiny", seed=3, progress=False)
     kept = [p for p in layout.videos.iterdir() if p.stem != lost.video_id]
     assert len(kept) == 2 and all(p.stat().st_mtime_ns == before[p] for p in kept)
@@ -134,7 +134,7 @@ def test_interrupted_in_parallel_it_goes_on_and_ends_the_same(tiny, tmp_path):
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     layout = annotations.Layout(tmp_path, "mini")
     assert files_of(layout) == files_of(tiny) and pixels_of(layout) == pixels_of(tiny)
-    known = json.loads((tmp_path / "manifest.json").read_text())["videos"]
+    known = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["videos"]
     assert len(known) == 3 and any(p.stat().st_mtime_ns == at for p, at in made.items())
 
 

@@ -94,20 +94,22 @@ def test_run_headless_one_after_the_other(workplace):
         assert any("image/png" in o.get("data", {}) for c in cells for o in c.outputs), f"{name}: no picture"
         assert "written:" in cells[-1].outputs[0].text
     row = workplace / "runs" / "tiny" / "slowonly_r50"
-    record = json.loads((row / "evaluate" / "run.json").read_text())
+    record = json.loads((row / "evaluate" / "run.json").read_text(encoding="utf-8"))
     assert 0 <= record["mAP"] <= 1 and record["coverage"]["share"] == 1.0 and record["protocol"] == "mmaction"
     assert len(record["git"]["commit"]) == 40 and record["hashes"]
     assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"
-    lines = (row / "evaluate" / "detections.csv").read_text().splitlines()
+    lines = (row / "evaluate" / "detections.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) % 80 == 0 and len(lines[0].split(",")) == 8
     assert (row / "train" / "best.pth").exists() and list((row / "visualise").glob("*.gif"))
     zoo = workplace / "runs" / "tiny" / "zoo"
     assert {p.name for p in zoo.iterdir()} >= {"order.png", "rows.gif", "scoreboard.csv", "against_published.csv"}
-    told, moved = (json.loads((zoo / name).read_text()) for name in ("run.json", "jitter.json"))
+    told, moved = (json.loads((zoo / name).read_text(encoding="utf-8")) for name in ("run.json", "jitter.json"))
     assert told["failed"] == [] and told["headline"]["mAP@0.5 of slowonly_r50"] == [round(record["mAP"], 4)]
     assert moved["rows"][0]["std"] >= 0 and len(moved["rows"][0]["mAP"]) == 2
     assert str(workplace) not in json.dumps([told, moved]), "a path of this machine is in the record"
-    own = json.loads((workplace / "runs" / "own" / "slowonly_r50" / "your_data" / "run.json").read_text())
+    own = json.loads(
+        (workplace / "runs" / "own" / "slowonly_r50" / "your_data" / "run.json").read_text(encoding="utf-8")
+    )
     assert own["classes"]["1"] == "answer phone" and own["protocol"] == "frame" and 0 <= own["headline"]["mAP@0.5"] <= 1
     assert str(workplace) not in json.dumps(own), "a path of this machine is in the record"
     pictures = {path.name for path in (row / "visualise").glob("*.png")}
@@ -130,7 +132,7 @@ def test_the_real_ava_is_prepared_and_checked(workplace):
     said = "".join(o.get("text", "") for c in cells for o in c.outputs)
     assert "2 of 3 videos" in said and "not had: " in said and "packing 2 videos at short side 48" in said
     folder = workplace / "ava" / "runs" / "ava2.1" / "data"
-    checkup, record = (json.loads((folder / name).read_text()) for name in ("check.json", "run.json"))
+    checkup, record = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("check.json", "run.json"))
     assert not checkup["ok"] and "keyframes without frames" in checkup["verdict"]
     assert record["check"] == checkup["verdict"] and record["coverage"]["with a problem"] == 1
     assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"

@@ -24,7 +24,7 @@ def place(tiny, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "tiny-seed0").symlink_to(tiny.root)
     monkeypatch.setenv("AVALIB_DATA", "data")
-    (tmp_path / "README.md").write_text(f"before\n{publish.MARKS[0]}\n{publish.MARKS[1]}\nafter\n")
+    (tmp_path / "README.md").write_text(f"before\n{publish.MARKS[0]}\n{publish.MARKS[1]}\nafter\n", encoding="utf-8")
     make_run(tiny, tmp_path)
     return tmp_path
 
@@ -37,9 +37,9 @@ def make_run(tiny, place, seed=0, share=1.0):
     told |= {"checkpoint": "best", "output_dir": str(place / "outputs/runs")}
     for part in ("train", "evaluate", "notebooks"):
         (folder / part).mkdir(parents=True)
-    (folder / "train" / "best.pth").write_text("weights")
+    (folder / "train" / "best.pth").write_text("weights", encoding="utf-8")
     row = {"mode": "val", "epoch": 1, "mAP@0.5IOU": 0.5}
-    (folder / "train" / "log.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "train" / "log.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     train = run.Run("03_train", told)
     train.hash(tiny.csv("train"), folder / "train" / "best.pth")
     train.finish(folder / "train" / "run.json", minutes=1, clips_per_s=2.0, processes=1, plan={"epochs": 1}, changed={})
@@ -53,19 +53,19 @@ def make_run(tiny, place, seed=0, share=1.0):
     facts = dict(model="slowonly_r50", mAP=report.mAP, baseline_mAP=0.1, protocol="mmaction")
     evaluate.finish(folder / "evaluate" / "run.json", coverage={"keyframes": 9, "share": share}, **facts)
     (folder / "notebooks" / "04_evaluate.ipynb").write_text(
-        json.dumps({"cells": [], "metadata": {"papermill": {"output_path": f"{place}/x.ipynb"}}})
+        json.dumps({"cells": [], "metadata": {"papermill": {"output_path": f"{place}/x.ipynb"}}}), encoding="utf-8"
     )
     return folder
 
 
 def change(path, **values):
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
 def test_a_run_goes_in_and_is_verified(tiny, place, capsys):
     folder, second = run.folder("outputs/runs", "tiny", "slowonly_r50"), make_run(tiny, place, seed=1)
     assert publish.main(["publish", str(folder), str(second), "--note", "why"]) == 0
-    result = json.loads((place / "outputs/results/tiny_slowonly_r50.json").read_text())
+    result = json.loads((place / "outputs/results/tiny_slowonly_r50.json").read_text(encoding="utf-8"))
     scoreboard.check(result)
     assert [one["seed"] for one in result["runs"]] == [0, 1] and result["note"] == "why"
     assert result["runs"][0]["validation"] == [{"epoch": 1, "mAP": 0.5}]
@@ -74,10 +74,10 @@ def test_a_run_goes_in_and_is_verified(tiny, place, capsys):
     assert {p.name for p in published.iterdir()} == {"04_evaluate.ipynb", "detections.csv.gz"}
     assert "03_train.ipynb: not there, so not published" in capsys.readouterr().out
     for path in (place / "outputs/results/tiny_slowonly_r50.json", published / "04_evaluate.ipynb"):
-        assert str(place) not in path.read_text(), "a path of this machine"
-    readme = (place / "README.md").read_text()
+        assert str(place) not in path.read_text(encoding="utf-8"), "a path of this machine"
+    readme = (place / "README.md").read_text(encoding="utf-8")
     assert readme.startswith("before\n") and readme.endswith("after\n") and "| `slowonly_r50` |" in readme
-    assert len((place / "outputs/scoreboard.csv").read_text().splitlines()) == 1 + len(zoo.names())
+    assert len((place / "outputs/scoreboard.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(zoo.names())
     for path in ("outputs/runs", "outputs/results", "outputs/results/tiny_slowonly_r50.json"):
         found = publish.verify([path])
         assert set(found.verdict) == {"same"} and found.file.str.contains("mAP from detections").any()
@@ -111,14 +111,17 @@ def published_until(event, folder):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed at a certain write")
 def test_killed_at_any_write_it_is_repaired_by_calling_again(place, capsys):
-    folder, readme = run.folder("outputs/runs", "tiny", "slowonly_r50"), (place / "README.md").read_text()
+    folder, readme = (
+        run.folder("outputs/runs", "tiny", "slowonly_r50"),
+        (place / "README.md").read_text(encoding="utf-8"),
+    )
     publish.publish([folder])
     undisturbed, event = written_in(place), 0
     while True:
         for old in ("results", "published"):
             shutil.rmtree(place / "outputs" / old)
         (place / "outputs/scoreboard.csv").unlink(missing_ok=True)
-        (place / "README.md").write_text(readme)
+        (place / "README.md").write_text(readme, encoding="utf-8")
         event += 1
         if not published_until(event, folder):
             break
@@ -136,14 +139,14 @@ def test_killed_at_any_write_it_is_repaired_by_calling_again(place, capsys):
     ("text", "lacking"), [("", publish.MARKS[0]), (f"a\n{publish.MARKS[0]}\nb\n", publish.MARKS[1])]
 )
 def test_a_readme_without_a_place_for_the_table_is_refused_before_anything_is_written(place, text, lacking):
-    (place / "README.md").write_text(text)
+    (place / "README.md").write_text(text, encoding="utf-8")
     refused(f"README.md .*no line {lacking}.*git checkout")
-    assert (place / "README.md").read_text() == text
+    assert (place / "README.md").read_text(encoding="utf-8") == text
 
 
 def test_a_result_of_an_older_version_that_was_torn_is_named(place):
     publish.publish([run.folder("outputs/runs", "tiny", "slowonly_r50")])
-    (place / "outputs/results/torn.json").write_text('{"schema"')
+    (place / "outputs/results/torn.json").write_text('{"schema"', encoding="utf-8")
     with pytest.raises(ValueError, match="torn.json: not a whole result"):
         publish.update()
 
@@ -151,17 +154,17 @@ def test_a_result_of_an_older_version_that_was_torn_is_named(place):
 def test_what_differs_is_found(place, capsys):
     folder = run.folder("outputs/runs", "tiny", "slowonly_r50")
     publish.publish([folder])
-    lines = (folder / "evaluate" / "detections.csv").read_text().splitlines(keepends=True)
-    (folder / "evaluate" / "detections.csv").write_text("".join(lines[::2]))
+    lines = (folder / "evaluate" / "detections.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "evaluate" / "detections.csv").write_text("".join(lines[::2]), encoding="utf-8")
     found = publish.verify([folder]).set_index("file").verdict
     assert found["mAP from detections.csv"].startswith("differs: ")
     assert found[(folder / "evaluate" / "detections.csv").as_posix()].startswith("differs: ")
     assert publish.main(["verify", str(folder)]) == 1 and "differs: 2" in capsys.readouterr().out
     assert set(publish.verify(["outputs/results"]).verdict) == {"same"}, "the published copy is another file"
     path = place / "outputs/results/tiny_slowonly_r50.json"
-    result = json.loads(path.read_text())
+    result = json.loads(path.read_text(encoding="utf-8"))
     result["runs"][0]["evaluate"]["mAP"] += 0.01
-    path.write_text(json.dumps(result))
+    path.write_text(json.dumps(result), encoding="utf-8")
     assert publish.verify([path]).verdict.str.startswith("differs").sum() == 2
     (place / "data" / "tiny-seed0").unlink()
     assert publish.verify([folder]).verdict.str.startswith("not here").any()
@@ -179,7 +182,7 @@ def refused(words, *given, **options):
 def test_what_is_not_whole_is_refused(tiny, place, monkeypatch, capsys):
     folder = run.folder("outputs/runs", "tiny", "slowonly_r50")
     train, evaluate = folder / "train" / "run.json", folder / "evaluate" / "run.json"
-    before = train.read_text(), evaluate.read_text()
+    before = train.read_text(encoding="utf-8"), evaluate.read_text(encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setattr(run, "changed_files", lambda: ["avalib/run.py"])
         refused("1 changed files are not committed: avalib/run.py")
@@ -193,27 +196,27 @@ def test_what_is_not_whole_is_refused(tiny, place, monkeypatch, capsys):
     refused("outside of a git repository")
     train.unlink()
     refused("train/run.json is not there: run notebook 03")
-    train.write_text(before[0])
-    (folder / "train" / "best.pth").write_text("others")
+    train.write_text(before[0], encoding="utf-8")
+    (folder / "train" / "best.pth").write_text("others", encoding="utf-8")
     refused("best.pth: differs: .*run the notebook again")
-    (folder / "train" / "best.pth").write_text("weights")
+    (folder / "train" / "best.pth").write_text("weights", encoding="utf-8")
     change(evaluate, coverage={"keyframes": 5, "share": 0.5})
     refused("only 50.0% of the keyframes; say so: --label")
     assert publish.main(["publish", str(folder)]) == 1 and "publish: " in capsys.readouterr().out
     refused("run notebook 04", "outputs/runs/tiny/slowfast_r50")
     publish.publish([folder], label="half of it")
-    assert "half of it" in (place / "README.md").read_text()
+    assert "half of it" in (place / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_zoo_stands_for_its_rows(tiny, place):
     folder, zoo_folder = run.folder("outputs/runs", "tiny", "slowonly_r50"), place / "outputs/runs/tiny/zoo"
     zoo_folder.mkdir()
     rows = [{"folder": str(folder)}, {"folder": "outputs/runs/tiny/slowfast_r50"}]
-    (zoo_folder / "zoo.json").write_text(json.dumps({"rows": rows}))
+    (zoo_folder / "zoo.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
     refused("zoo/run.json is missing: run notebook 06", zoo_folder)
     run.Run("06_zoo", {"dataset": "mini"}).finish(zoo_folder / "run.json")
     for name, text in {"06_zoo.ipynb": '{"cells": [], "metadata": {}}', "order.png": "x", "jitter.json": "{}"}.items():
-        (zoo_folder / name).write_text(text)
+        (zoo_folder / name).write_text(text, encoding="utf-8")
     written = {path.as_posix() for path in publish.publish([zoo_folder])}
     assert written >= {
         "outputs/results/tiny_slowonly_r50.json",
@@ -226,5 +229,5 @@ def test_a_zoo_stands_for_its_rows(tiny, place):
 @pytest.mark.slow
 def test_the_command_is_avalib_run(tmp_path):
     command = [sys.executable, "-m", "avalib.run", "verify", "nowhere"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert ended.returncode == 1 and "verify: nowhere: no run.json and no result there" in ended.stdout

@@ -48,11 +48,11 @@ def test_magics_and_computed_values_are_no_parameters():
 def test_the_record_holds_what_is_needed_and_no_machine_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data.csv"
-    data.write_text("x")
+    data.write_text("x", encoding="utf-8")
     record = run.Run("x", {"checkpoint": str(tmp_path / "best.pth"), "n": 1})
     record.hash(data)
     record.finish(tmp_path / "out" / "run.json", mAP=0.5, coverage={"share": 1.0})
-    written = json.loads((tmp_path / "out" / "run.json").read_text())
+    written = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert str(tmp_path) not in json.dumps(written)
     assert written["parameters"] == {"checkpoint": "best.pth", "n": 1} and written["mAP"] == 0.5
     assert written["hashes"] == {"data.csv": run.sha256(data)}
@@ -66,9 +66,9 @@ def test_code_makes_a_state_dirty_and_records_do_not(tmp_path, monkeypatch):
     for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, cwd=tmp_path)
     (tmp_path / "outputs").mkdir()
-    (tmp_path / "outputs" / "bench.json").write_text("{}")
+    (tmp_path / "outputs" / "bench.json").write_text("{}", encoding="utf-8")
     assert run.git_state()["dirty"] is False
-    (tmp_path / "code.py").write_text("")
+    (tmp_path / "code.py").write_text("", encoding="utf-8")
     assert run.git_state()["dirty"] is True
 
 

@@ -32,8 +32,8 @@ def result(model, mAPs, dataset="mini", checkpoint="best", share=1.0, aps=None, 
 def test_the_committed_tables_are_the_results():
     assert RESULTS, "no results"
     frame = scoreboard.table(RESULTS)
-    assert (ROOT / "outputs" / "scoreboard.csv").read_text() == frame.to_csv(index=False)
-    readme = (ROOT / "README.md").read_text()
+    assert (ROOT / "outputs" / "scoreboard.csv").read_text(encoding="utf-8") == frame.to_csv(index=False)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     between = readme.split(publish.MARKS[0])[1].split(publish.MARKS[1])[0].strip()
     assert between == scoreboard.readme_table(RESULTS)
 
@@ -120,7 +120,9 @@ def test_speeds_of_every_machine_in_one_table(tmp_path):
     assert list(scoreboard.speed(tmp_path)) == ["model", "published mAP"]
     row = {"model": "slowfast_r50", "seconds": 0.5, "flops": 40e9, "parameters": 33_600_000}
     for name in ("cpu", "cuda"):
-        (tmp_path / f"zoo_{name}.json").write_text(json.dumps({"machine": name.upper(), "rows": [row]}))
+        (tmp_path / f"zoo_{name}.json").write_text(
+            json.dumps({"machine": name.upper(), "rows": [row]}), encoding="utf-8"
+        )
     found = scoreboard.speed(tmp_path).set_index("model")
     assert dict(found.loc["slowfast_r50"]) == {
         "parameters M": 33.6, "GFLOP": 40.0, "ms on CPU": 500.0, "ms on CUDA": 500.0, "published mAP": 24.4,

@@ -55,7 +55,7 @@ def test_a_notebook_gets_small_and_keeps_its_words(tmp_path, monkeypatch):
     papermill = {"input_path": "notebooks/a.ipynb", "output_path": f"{tmp_path}/a.ipynb"}
     content = {"cells": cells, "metadata": {"papermill": papermill, "widgets": {}}, "nbformat": 4, "nbformat_minor": 5}
     path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     limit = 150_000
     assert path.stat().st_size > 2 * limit
     text = slim.notebook(path, limit)

@@ -10,7 +10,7 @@ import torch
 from avalib import boxes
 from avalib.models import targets
 
-FLOW = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text())["training_flow"]
+FLOW = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text(encoding="utf-8"))["training_flow"]
 
 
 def multi_hot(actions):

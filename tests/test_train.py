@@ -48,7 +48,7 @@ def test_a_run_logs_what_plot_scripts_know_and_keeps_best_and_last(unbroken, tin
     assert list(steps.iter) == [1, 2, 3, 4, 5] * 2 and list(steps.iteration) == list(range(1, 11))
     assert list(validated.epoch) == [1, 2] and list(validated.iter) == [5, 5]
     assert {p.name for p in folder.iterdir()} == {"log.jsonl", "last.pth", "best.pth", "final.pth"}
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     known = {"mode", "epoch", "iter", "lr", "memory", "data_time", "time", "loss_action_cls", "loss", "grad_norm"}
     known |= {f"{kind}@{name}" for kind in ("recall", "prec") for name in ("thr=0.5", "top3", "top5")}
     assert known <= set(lines[0]) and {"mode", "epoch", "iter", "lr", "mAP@0.5IOU"} <= set(lines[-1])
@@ -163,7 +163,7 @@ def test_another_global_batch_goes_on_with_an_unfinished_run_and_keeps_a_finishe
 def test_a_loss_that_is_not_finite_stops_and_its_keyframes_are_in_a_file(tiny, tmp_path):
     with pytest.raises(step.NotFinite, match="on keyframes.*bad_batch.json"):
         loop.train(setup_of(tiny, lr=1e30, grad_clip=1e30, warmup_epochs=0), tmp_path / "run", progress=False)
-    found = json.loads((tmp_path / "run" / "bad_batch.json").read_text())
+    found = json.loads((tmp_path / "run" / "bad_batch.json").read_text(encoding="utf-8"))
     (share,) = found["shares"]
     assert share["loss"] in ("nan", "inf") and set(share["keyframes"][0]) == {"video_id", "timestamp"}
     assert found["iter"] == len(history.read(tmp_path / "run" / "log.jsonl")) + 1
@@ -177,7 +177,7 @@ def on_a_disk_that_gets_full(setup, folder):
     try:
         loop.train(setup, folder, progress=False, save_minutes=0)
     except Exception as error:
-        (folder.parent / "said").write_text(f"{type(error).__name__}: {error}")
+        (folder.parent / "said").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -185,7 +185,7 @@ def test_a_disk_that_gets_full_is_said_and_leaves_the_old_checkpoint(tiny, tmp_p
     left(tmp_path / "run", setup_of(tiny))
     old = (tmp_path / "run" / "last.pth").read_bytes()
     assert in_a_process(lambda: on_a_disk_that_gets_full(setup_of(tiny), tmp_path / "full")) == 0
-    said = (tmp_path / "said").read_text()
+    said = (tmp_path / "said").read_text(encoding="utf-8")
     assert said.startswith("DiskFullError: ") and "last.pth" in said and "MB are free" in said
     assert {path.name for path in (tmp_path / "full").iterdir()} == {"log.jsonl"}
     state_of = loop.begin(setup_of(tiny), loop.dataset.load_keyframes(tiny, "train"))
@@ -212,7 +212,7 @@ def test_a_split_without_keyframes_is_named(tiny, tmp_path):
     for folder in ("annotations", "proposals", "videos"):
         shutil.copytree(tiny.root / folder, tmp_path / folder)
     layout = annotations.Layout(tmp_path, "mini")
-    layout.csv("train").write_text("")
+    layout.csv("train").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="train.*csv: no keyframes with boxes, so there is nothing to train on"):
         loop.train(setup_of(layout), tmp_path / "run", progress=False)
 

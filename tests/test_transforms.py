@@ -10,7 +10,7 @@ import torch
 
 from avalib import boxes, transforms, zoo
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text())["transforms"]
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text(encoding="utf-8"))["transforms"]
 RECIPE = zoo.published_recipe(zoo.get("slowonly_r50"))
 
 

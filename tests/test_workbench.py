@@ -159,7 +159,7 @@ def test_all_rows_as_one_gif(tmp_path, rows, tiny, monkeypatch, capsys):
     grid.main(f"--dataset tiny --output-dir {tmp_path} --seconds 2 --width 200".split())
     said = capsys.readouterr().out
     assert "3 of 7 rows have detections; without: slowonly_r50, slowonly_omnisource_r50, slowfast_context" in said
-    record = json.loads(out.with_suffix(".json").read_text())
+    record = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     assert record["rows"] == list(rows)[2:5] and len(record["rows_missing"]) == 4 and len(record["hashes"]) == 3
     with Image.open(out) as opened:
         assert opened.n_frames == 6 and opened.width == 4 * 204 - 4

@@ -10,7 +10,7 @@ import pytest
 from avalib import zoo
 
 TESTS = Path(__file__).parent
-FACTS = json.loads((TESTS / "golden" / "zoo.json").read_text())
+FACTS = json.loads((TESTS / "golden" / "zoo.json").read_text(encoding="utf-8"))
 RENAMED = {"sha256_prefix": "checkpoint_sha256"}
 SLOWFAST_ONLY = ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel")
 

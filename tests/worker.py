@@ -63,7 +63,7 @@ def main(folder, data):
         torch.save(found, folder / f"rank{world.rank}.pt")
         world.wait()
     loop.train(setup, folder / "run", progress=False, on_log=dies_once(world), world=world)
-    (folder / f"done{world.rank}").write_text(f"{world.restarts} {world.size}")
+    (folder / f"done{world.rank}").write_text(f"{world.restarts} {world.size}", encoding="utf-8")
     world.wait()
     parallel.leave()
 

@@ -227,7 +227,9 @@ class _Manifest:
     def __init__(self, layout, size, seed):
         self.layout, self.path = layout, layout.root / "manifest.json"
         self.head = {"dataset": "mini-AVA", "size": size, "seed": seed, "version": VERSION}
-        self.known = json.loads(self.path.read_text()) if self.path.exists() else {**self.head, "videos": {}}
+        self.known = (
+            json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {**self.head, "videos": {}}
+        )
         for key in ("size", "seed"):
             if self.known.get(key) != self.head[key]:
                 raise ValueError(

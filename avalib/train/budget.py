@@ -242,7 +242,9 @@ def _container_limit():
     """What a container's limit leaves, in bytes."""
     folder = Path("/sys/fs/cgroup")
     try:
-        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+        return int((folder / "memory.max").read_text(encoding="utf-8")) - int(
+            (folder / "memory.current").read_text(encoding="utf-8")
+        )
     except (OSError, ValueError):  # no such limit here, or "max"
         return float("inf")
 

@@ -22,6 +22,8 @@ FORMATS = (
 MAX_PIXELS = 1 << 27  # of a picture: 16K video has 133 million, and as RGB this is 0.4 GB
 MAX_FRAMES = 1 << 24  # of a file: a day at 120 frames a second has 10 million
 OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+# PyAV 19 takes metadata that isn't UTF-8 as it is, and no such option.
+TOLERANT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # What a file is that no format above takes: (its first bytes, what it is, what to do).
 SIGNATURES = [
@@ -54,7 +56,7 @@ def open_container(path):
         raise error if isinstance(error, VideoError) else VideoError(f"{path}: not readable ({error})") from error
     try:
         # an absolute path after "file:" is taken as it is, whatever colons, percent signs or dashes it has
-        container = av.open(f"file:{path.absolute()}", options=OPTIONS, metadata_errors="replace")
+        container = av.open(f"file:{path.absolute()}", options=OPTIONS, **TOLERANT)
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise VideoError(f"{path}: not readable as a video: {_describe(path, error)}") from error
     if not any(_is_moving(stream) for stream in container.streams.video):
