@@ -86,9 +86,10 @@ def _frame_leniently(frame, kind):
         if not set(columns) <= set(frame) or frame.columns.duplicated().any():
             raise
     without = pd.to_numeric(frame["action_id"], errors="coerce").eq(NO_ACTION) & frame[BOX].isna().all(axis=1)
-    columns = [frame[column].tolist() for column in columns]
-    rows = ((row, [_spelt(value) for value in values]) for row, values in enumerate(zip(*columns, strict=True)))
-    return _rows_leniently((f[:2] if without.iloc[n] else f for n, f in rows), f"{kind} table", kind)
+    values = zip(*(frame[column].tolist() for column in columns), strict=True)
+    rows = [(row, [_spelt(value) for value in fields]) for row, fields in enumerate(values)]
+    rows = [(row, fields[:2] if without.iloc[row] else fields) for row, fields in rows]
+    return _rows_leniently(rows, f"{kind} table", kind)
 
 
 def _spelt(value):

@@ -300,7 +300,7 @@ def read_json(path, maker, keys=()):
     missing = [key for key in keys if key not in content] if not wrong else []
     if wrong or missing:
         wrong = wrong or f"it has no {', '.join(missing)}"
-        raise DamagedRecordError(f"{path}: {wrong}. Remove it and run {maker} again.")
+        raise DamagedRecordError(f"{path}: {wrong}. Remove it; {maker} makes it again.")
     return content
 
 

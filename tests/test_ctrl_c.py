@@ -177,3 +177,21 @@ def test_after_an_error_a_pool_ends_its_workers():
         raise KeyboardInterrupt
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_a_second_training_in_a_folder_is_refused_while_the_first_runs_and_goes_on_after_its_kill(place, tiny):
+    first = groups.python(MAIN, *LONG, "--save-minutes", "0")
+    groups.wait_until(lambda: steps(place) >= 2, first)
+    second = groups.python(MAIN, *LONG)
+    said = second.communicate(timeout=groups.PATIENCE_S)[0]
+    assert second.returncode == 1 and "Traceback" not in said
+    assert f"LockedError: {place.parent} is in use: a training, process {first.pid} on " in said
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    done = saved_steps(place)
+    third = groups.python(MAIN, *LONG)
+    groups.wait_until(lambda: steps(place) > done, third)
+    assert f"going on after epoch {done // 5}, step {done % 5}" in groups.interrupt(third)
+    assert {path.name for path in place.iterdir()} == {"log.jsonl", "last.pth"}
+    assert {path.name for path in place.parent.iterdir()} == {"train"}

@@ -17,6 +17,7 @@ FILES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 BINARY_OPENERS = {"os", "av", "Image", "webbrowser", "zipfile", "tarfile", "wave"}  # their open() has no encoding
+PACKED = {"gzip", "bz2", "lzma"}  # binary unless asked for text
 OWN_WRITERS = {"files", "text"}  # avalib.utils: UTF-8 always
 PROCESSES = {"run", "Popen", "check_output", "check_call", "call"}
 
@@ -44,16 +45,17 @@ def opens_text(call):
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
     owner = call.func.value if isinstance(call.func, ast.Attribute) else None
     owner = owner.id if isinstance(owner, ast.Name) else ""
+    is_function = not isinstance(call.func, ast.Attribute) or owner == "io"  # open(path, mode), not path.open(mode)
     if given & {"encoding", None}:  # None: **options
         return False
     if name in ("read_text", "write_text"):
         return isinstance(call.func, ast.Attribute) and owner not in OWN_WRITERS
+    if owner in PACKED:
+        return name == "open" and "t" in mode_of(call, 1, "rb")
     if name == "open":
-        return owner not in BINARY_OPENERS and "b" not in mode_of(
-            call, 0 if owner and owner not in ("io", "gzip") else 1
-        )
-    if name in ("fdopen", "atomic_write"):
-        return name == "fdopen" and "b" not in mode_of(call, 1)
+        return owner not in BINARY_OPENERS and "b" not in mode_of(call, 1 if is_function else 0)
+    if name == "fdopen":
+        return "b" not in mode_of(call, 1)
     if name in ("NamedTemporaryFile", "TemporaryFile"):
         return "b" not in mode_of(call, 0, "w+b")
     if name in PROCESSES:
@@ -90,9 +92,9 @@ def test_the_check_finds(call):
 @pytest.mark.parametrize(
     "call",
     [
-        "open(p, 'rb')", "open(p, 'rb' if x else 'wb')", "open(p, encoding='utf-8')", "p.open('wb')", "os.open(p, f)",
+        "open(p, 'rb')", "open(p, 'rb' if x else 'wb')", "open(p, encoding='utf-8')", "p.open('wb')", "Path(p).open('rb')", "os.open(p, f)",
         "Image.open(p)", "av.open(p, 'w')", "files.write_text(p, t)", "open(p, **options)", "subprocess.run(c)",
-        "tempfile.NamedTemporaryFile()", "p.read_text(encoding='utf-8')",
+        "tempfile.NamedTemporaryFile()", "gzip.open(p)", "p.read_text(encoding='utf-8')",
     ],
 )  # fmt: skip
 def test_the_check_lets_pass(call):

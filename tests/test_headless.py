@@ -10,6 +10,9 @@ import nbformat
 import pytest
 
 from avalib import headless
+from avalib.headless import __main__ as demo
+from avalib.headless.rows import NOTEBOOKS
+from avalib.utils import locks
 
 PARAMETERS = """
 model = ""  # a
@@ -196,3 +199,68 @@ def test_rows_that_are_one_run_from_random_weights_are_trained_once(toys, tiny):
     assert (row.folder.parent / row.folder.name / "train.1").exists()  # what was there is kept
     alone = zoo(toys, tiny, names, more={"03_train": {"checkpoint": "pretrained"}})
     assert not alone.original and not zoo(toys, tiny, names, checkpoint="best").original
+
+
+def test_a_row_that_cannot_even_start_gives_its_device_back(toys, tiny):
+    (toys / "03_train.ipynb").write_text("{ torn")
+    found = statuses(zoo(toys, tiny, ["slowonly_r50", "slowfast_r50"]).run())  # one device for both
+    assert found["slowonly_r50", "03"] == found["slowfast_r50", "03"] == "failed"
+    assert found["slowonly_r50", "04"] == found["slowfast_r50", "05"] == "not run"
+
+
+def test_a_row_that_another_process_runs_is_refused_with_its_name(toys, tiny):
+    running = zoo(toys, tiny, ["slowonly_r50"])
+    with locks.hold(running.rows[0].folder / ".notebooks.lock", "notebook 03_train"):
+        summary = running.run()
+    assert summary[0]["status"] == "failed" and f"notebook 03_train, process {os.getpid()}" in summary[0]["error"]
+
+
+def test_a_torn_record_makes_its_notebook_run_again(toys, tiny):
+    row = headless.rows(["slowonly_r50"], dataset="tiny", output_dir=str(toys.parent / "runs"))[0]
+    path = headless.record_path(row, "04_evaluate")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"parameters": {')
+    found = headless.inputs(row, "04_evaluate", tiny, toys / "04_evaluate.ipynb")
+    assert headless.why(row, "04_evaluate", found) == "04_evaluate.inputs.json is damaged"
+
+
+def test_a_row_with_a_training_of_its_own_keeps_it(toys, tiny):
+    alone = zoo(toys, tiny, ["slowonly_omnisource_r50"])
+    alone.run()
+    both = zoo(toys, tiny, ["slowonly_r50", "slowonly_omnisource_r50"])
+    assert set(statuses(both.run()).values()) == {"done", "done before"}
+    train = alone.rows[0].folder / "train"
+    assert (train / "best.pth").read_text() == "slowonly_omnisource_r50 0" and not train.with_name("train.1").exists()
+
+
+def test_the_demo_runs_once_and_again_only_for_what_has_changed(toys, tiny, monkeypatch, capsys):
+    """Dates do not count: an autosave or a checkout changes those alone."""
+    monkeypatch.chdir(toys.parent)
+    (toys.parent / "data").mkdir()
+    (toys.parent / "data" / "tiny-seed0").symlink_to(tiny.root)
+    for name, folder in (("01_prepare_data", "tiny/data"), ("02_build_model", "tiny/slowonly_r50/build")):
+        body = f"from pathlib import Path\nfolder = Path(output_dir) / {folder!r}\nfolder.mkdir(parents=True)\n"
+        body += "(folder / 'run.json').write_text('{}')"
+        cells = [nbformat.v4.new_code_cell(PARAMETERS), nbformat.v4.new_code_cell(body)]
+        cells[0].metadata.tags = ["parameters"]
+        kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), toys / f"{name}.ipynb")
+    words = ["--dataset", "tiny", "--output-dir", "runs", "--notebooks", str(toys)]
+    assert demo.main(words) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[1] for line in said.splitlines() if " done" in line] == list(NOTEBOOKS)
+    for path in [*toys.iterdir(), tiny.csv("train")]:
+        os.utime(path)
+    assert demo.main(words) == 0
+    assert capsys.readouterr().out.count("done before") == 5
+    source = toys / "05_visualise.ipynb"
+    source.write_text(source.read_text().replace("exist_ok=True", "exist_ok=1"))
+    assert demo.main(words) == 0
+    said = capsys.readouterr().out
+    assert said.count("done before") == 4 and "05_visualise  done, its code changed" in said
+
+
+def test_the_demo_says_what_stands_in_its_way(toys, tiny, monkeypatch, capsys):
+    monkeypatch.chdir(toys.parent)
+    assert demo.main(["--dataset", "tinny"]) == 1
+    assert "Did you mean 'tiny'" in capsys.readouterr().err

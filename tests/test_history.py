@@ -11,6 +11,7 @@ import pytest
 
 from avalib import annotations, history
 from avalib.train import doubts
+from avalib.utils import files
 
 ROW = {
     "mode": "train",
@@ -107,3 +108,35 @@ def test_what_goes_well_or_not_at_all_is_not_doubted(layout):
     assert doubts.doubt(FALLING, 0.2, layout, pd.DataFrame()) is None  # it learns
     assert doubts.doubt(rows([0.6] * 20), 0.0, layout, pd.DataFrame()) is None  # the loss says so itself
     assert "none of them" in doubts.doubt(FALLING, 0.0, layout, perfect(layout).assign(action_id=80))
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"null", b'{"a": 1}', b"\xff\xfe", b"\0\0\0", b"[" * 100_000])
+def test_a_damaged_line_is_named_and_a_torn_last_one_left_out(line, tmp_path):
+    whole = json.dumps(ROW).encode() + b"\n"
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(whole + whole + line)
+    assert len(history.read(path)) == 2  # killed while it was written
+    path.write_bytes(whole + line + b"\n" + whole)
+    if not line:
+        assert len(history.read(path)) == 2
+        return
+    with pytest.raises(history.DamagedLogError, match="log.jsonl, line 2: .*anew from last.pth"):
+        history.read(path)
+
+
+def test_a_full_disk_is_named_when_a_row_is_appended(tmp_path, monkeypatch):
+    log = history.Log(tmp_path / "log.jsonl")
+
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("builtins.open", lambda *_, **__: Full())
+    with pytest.raises(files.DiskFullError, match="log.jsonl"):
+        log.append(ROW)

@@ -54,3 +54,27 @@ def test_batches_and_workers_change_nothing(model, tiny):
         (scores, same), _ = scored(model, tiny, **options)
         assert np.abs(scores - one).max() < 1e-6 and np.array_equal(same, boxes)
     assert one.std() > 1e-3, "they could differ"
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("gpu", "device='gpu': expected 'auto', 'cpu', 'cuda'.*Did you mean 'cuda'"),
+        ("GPU:0", "Did you mean 'cuda'"),
+        ("cpus", "Did you mean 'cpu'"),
+        ("cuda:x", "expected 'auto'"),
+        ("meta", "expected 'auto'"),
+        ("", "expected 'auto'"),
+        (None, "expected 'auto'"),
+        ("cuda:99", "no CUDA|numbered 0 to"),
+    ],
+)
+def test_a_device_that_is_none_is_answered_with_those_that_there_are(device, words):
+    with pytest.raises(ValueError, match=words):
+        infer.choose_device(device)
+
+
+@pytest.mark.parametrize(("precision", "meant"), [("fp32", "float32"), ("bf16", "bfloat16"), ("flaot16", "float16")])
+def test_a_precision_that_is_none_is_answered_with_the_one_that_was_meant(precision, meant):
+    with pytest.raises(ValueError, match=f"expected 'auto', 'float32'.*Did you mean '{meant}'"):
+        infer.choose_precision(precision, torch.device("cpu"))

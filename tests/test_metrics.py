@@ -1,5 +1,6 @@
 """The evaluator against the answers of the four evaluators in use, and what stands around it."""
 
+import functools
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib import actions, metrics
+from avalib import actions, errors, metrics
 from avalib.annotations import read_csv, write_csv, write_exclusions
 from avalib.metrics import matching, protocols
 
@@ -292,6 +293,112 @@ def test_numbers_that_are_none():
         metrics.evaluate(gt, det.assign(timestamp=902.5), LABELS)
 
 
+# the files of a public report: ids counted from 0, whose first class was dropped in silence
+FROM_0_GT = "clipA,0902,0.1,0.1,0.5,0.9,0,0\nclipA,0902,0.6,0.1,0.9,0.9,1,1\nclipB,0902,0.1,0.1,0.5,0.9,0,0\n"
+FROM_0_DET = "clipA,902,0.1,0.1,0.5,0.9,0,0.9\nclipA,902,0.6,0.1,0.9,0.9,1,0.8\nclipB,902,0.1,0.1,0.5,0.9,0,0.7\n"
+
+
+@pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
+def test_ids_counted_from_0_are_an_error(tmp_path, protocol):
+    (tmp_path / "z_gt.csv").write_text(FROM_0_GT)
+    with pytest.raises(ValueError, match=r"z_gt\.csv, line 1: action_id 0; are ids counted from 0\?"):
+        metrics.evaluate(tmp_path / "z_gt.csv", io.StringIO(FROM_0_DET), {1: "walk", 2: "fall"}, protocol=protocol)
+
+
+def test_a_label_map_may_come_from_json(tmp_path):
+    gt, det = made_up(9, videos=2)
+    expected = metrics.evaluate(gt, det, {12: "stand"}).mAP
+    (tmp_path / "labels.json").write_text('{"12": "stand"}')
+    for label_map in (
+        {"12": "stand"},
+        tmp_path / "labels.json",
+        pd.DataFrame({"action_id": [12], "action": ["stand"]}),
+    ):
+        assert metrics.evaluate(gt, det, label_map).mAP == expected
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_exclusions_with_a_byte_order_mark_leave_the_same_out(tmp_path, mark):
+    gt = "clipA,0902,0.1,0.1,0.5,0.9,12,0\nclipA,0902,0.6,0.1,0.9,0.9,14,1\nclipA,0903,0.1,0.1,0.5,0.9,12,0\n"
+    det = "clipA,902,0.1,0.1,0.5,0.9,12,0.9\nclipA,902,0.6,0.1,0.9,0.9,14,0.8\nclipA,903,0.1,0.1,0.5,0.9,12,0.7\n"
+    (tmp_path / "ex.csv").write_text(mark + "clipA,0902\n", encoding="utf-8")
+    report = metrics.evaluate(io.StringIO(gt), io.StringIO(det), exclusions=tmp_path / "ex.csv")
+    assert "excluded seconds: 2 detections left out, 2 ground-truth rows left out" in report.notes
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda gt, det: metrics.evaluate(gt, det, protocol=["mmaction"]), "protocol"),
+        (lambda gt, det: metrics.evaluate(gt, det, iou="half"), "iou 'half'"),
+        (lambda gt, det: metrics.evaluate(gt, det, missing="none"), "missing 'none'"),
+        (lambda gt, det: metrics.evaluate(None, det), "NoneType 'None': expected a path"),
+        (
+            lambda gt, det: metrics.evaluate(gt, det, exclusions=pd.DataFrame({"video": ["a"]})),
+            "exclusions table: no col",
+        ),
+        (lambda gt, det: metrics.evaluate(gt, det, exclusions=io.StringIO("v0;902\n")), "line 1, value 'v0;902'"),
+        (lambda gt, det: metrics.evaluate(gt, det.assign(timestamp=2e13)), "table, row 0, column timestamp, value 2e"),
+        (lambda gt, det: metrics.evaluate(gt, det).bootstrap(10**9), "MAX_DRAWS"),
+        (lambda gt, det: metrics.evaluate(gt, det).bootstrap(level=95), "level 95"),
+        (lambda gt, det: metrics.evaluate(gt, det).curve(12, 0.75), "threshold 0.75"),
+        (lambda gt, det: metrics.frequency_baseline(gt, det[["x1"]]), "proposals table: no column"),
+        (lambda gt, det: errors.analyse(gt, det, iou=[0.5, 0.7]), "expected one threshold"),
+    ],
+)
+def test_wrong_parameters_are_named(call, said):
+    gt, det = made_up(9, videos=2)
+    with pytest.raises(ValueError, match=said):
+        call(gt, det)
+
+
+# --- bounded memory ---------------------------------------------------------------------------------------------------
+
+
+def test_matching_in_parts_is_matching_at_once(monkeypatch):
+    gt, det = made_up(12)
+    whole = metrics.evaluate(gt, det, LABELS, iou=[0.3, 0.5])
+    parts = {name: functools.partial(matching.expand, part=3) for name in ("matching", "recall")}
+    monkeypatch.setattr("avalib.metrics.matching.expand", parts["matching"])
+    monkeypatch.setattr("avalib.metrics.recall.expand", parts["recall"])
+    monkeypatch.setattr("avalib.metrics.evaluator._LARGEST_TABLE", 0)
+    pieces = metrics.evaluate(gt, det, LABELS, iou=[0.3, 0.5])
+    pd.testing.assert_frame_equal(pieces.per_class, whole.per_class)
+    assert pieces.recall == whole.recall
+
+
+def test_pairs_beyond_the_limit_are_refused(monkeypatch):
+    monkeypatch.setattr("avalib.utils.limits.MAX_PAIRS", 100)
+    with pytest.raises(ValueError, match=r"pairs of boxes to compare, the limit \(MAX_PAIRS\) is 100: up to"):
+        metrics.evaluate(*made_up(12), LABELS)
+
+
+@pytest.mark.slow
+def test_ten_thousand_people_in_a_frame_take_bounded_memory():
+    code = (
+        "import resource, numpy as np, pandas as pd\n"
+        "from avalib import metrics\n"
+        "rng, n = np.random.default_rng(0), 10_000\n"
+        "low = rng.random((n, 2)) * 0.9\n"
+        "gt = pd.DataFrame(np.c_[low, low + 0.05], columns=['x1', 'y1', 'x2', 'y2'])\n"
+        "gt = gt.assign(video_id='a', timestamp=902.0)\n"
+        "det = gt.assign(action_id=12, score=rng.random(n))\n"
+        "report = metrics.evaluate(gt.assign(action_id=12), det)\n"
+        "assert report.mAP == 1 and 0 < report.recall['AR@100'] <= 0.01\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)\n"
+    )
+    peak_gb = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert float(peak_gb) < 1
+
+
+@pytest.mark.parametrize("ties", ["stable", "grouped"])
+def test_bootstrap_is_the_same_by_video_and_by_detection(monkeypatch, ties):
+    report = metrics.evaluate(*made_up(6, digits=1), LABELS, ties=ties)
+    by_video = report.bootstrap(20, seed=3)["samples"]
+    monkeypatch.setattr("avalib.metrics.report._CELLS", 8)
+    assert np.allclose(report.bootstrap(20, seed=3)["samples"], by_video, rtol=0, atol=1e-12)
+
+
 # --- what stands around it --------------------------------------------------------------------------------------------
 
 
@@ -347,6 +454,28 @@ def test_the_command(tmp_path, capsys):
     assert metrics.main(files) == 2
     assert "found.csv, line 1, column y1, value 'oops'" in capsys.readouterr().err
     assert metrics.main([files[0], str(tmp_path / "missing.csv")]) == 2
+    assert "missing.csv: no such file" in capsys.readouterr().err
+    assert metrics.main([files[0], str(tmp_path)]) == 2
+    assert "a folder; expected a file" in capsys.readouterr().err
+
+
+def test_the_command_keeps_the_report_where_an_interval_is_not_possible(tmp_path, capsys):
+    gt, det = made_up(11, videos=1)
+    write_csv(gt, tmp_path / "gt.csv")
+    write_csv(det, tmp_path / "found.csv")
+    assert metrics.main([str(tmp_path / "gt.csv"), str(tmp_path / "found.csv"), "--bootstrap", "50"]) == 2
+    assert "needs at least 2" in capsys.readouterr().err
+    assert json.loads((tmp_path / "found.mmaction.json").read_text())["mAP"] > 0
+
+
+def test_the_commands_ledger_begins_at_the_protocol_that_was_chosen(tmp_path, capsys):
+    gt, det = (table.assign(timestamp=table["timestamp"] + 0.5) for table in made_up(11, videos=2))
+    write_csv(gt, tmp_path / "gt.csv")
+    write_csv(det, tmp_path / "found.csv")
+    files = [str(tmp_path / "gt.csv"), str(tmp_path / "found.csv")]
+    assert metrics.main([*files, "--protocol", "activitynet", "--ledger"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith(("act", "mma"))}
+    assert "the base" in lines["activitynet"] and "refused: " in lines["mmaction"]
 
 
 def test_the_command_runs_without_torch(tmp_path):

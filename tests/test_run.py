@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -94,3 +95,29 @@ def test_what_is_missing_is_named_with_its_maker(tmp_path):
 def test_report_without_runs(tmp_path):
     with pytest.raises(SystemExit, match="no run.json"):
         run.report(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\udcff", "[" * 100_000])
+def test_a_damaged_record_is_named_with_what_makes_it_again(content, tmp_path):
+    path = tmp_path / "train" / "run.json"
+    path.parent.mkdir()
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(run.DamagedRecordError, match="train/run.json: .*train/ makes it again"):
+        run.report(tmp_path)
+
+
+def test_report_on_a_damaged_record_is_a_line_on_the_command_line(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "run.json").write_text("{")
+    words = [sys.executable, "-m", "avalib.run", "report", str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == 1 and "run.json: not json" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_record_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "run.json"
+    run.Run("x", {}).finish(path, mAP=0.5)
+    before = path.read_text()
+    with pytest.raises(TypeError):
+        run.Run("x", {}).finish(path, mAP=object())
+    assert path.read_text() == before and list(tmp_path.iterdir()) == [path]

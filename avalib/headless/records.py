@@ -2,7 +2,6 @@
 
 import json
 from hashlib import sha256
-from pathlib import Path
 
 from avalib import run, zoo
 
@@ -15,7 +14,7 @@ def inputs(row, notebook, layout, source):
     A new date of a file is no change, nor are outputs, cell ids and the like in the notebook.
     layout: the data set's annotations.Layout; source: the notebook's path.
     """
-    cells = json.loads(Path(source).read_text(encoding="utf-8"))["cells"]
+    cells = run.read_json(source, "git checkout", keys=["cells"])["cells"]
     code = [c["source"] for c in cells if c["cell_type"] == "code"]
     reads = [layout.csv("val"), layout.proposals("val")]
     if notebook == "01_prepare_data":  # it makes the data set

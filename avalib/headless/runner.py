@@ -271,11 +271,12 @@ class Zoo:
         }  # fmt: skip
 
     def _note(self, entry):
+        entry = dict.fromkeys(COLUMNS) | {"why": "", "error": "", "file": ""} | entry
         with self.lock:
-            self.done.append(dict.fromkeys(COLUMNS) | {"why": "", "error": "", "file": ""} | entry)
+            self.done.append(entry)
             words = f"{entry['status']}{', ' + entry['why'] if entry['why'] else ''}"
-            took = f", {entry['minutes']} min" if entry.get("minutes") else ""
-            error = entry.get("error", "")[:200]
+            took = f", {entry['minutes']} min" if entry["minutes"] else ""
+            error = entry["error"][:200]
             print(f"{entry['row']:<28} {entry['notebook']:<13} {words}{took} {error}", flush=True)
             if self.path:
                 content = {"rows": [asdict(row) | {"folder": str(row.folder)} for row in self.rows]}

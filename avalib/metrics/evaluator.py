@@ -51,8 +51,9 @@ def evaluate(
 ):
     """Score detections against ground truth: a `Report` with mAP, per-class AP, recall, curves, intervals.
 
-    ground_truth, detections: path of an AVA csv (plain or gzip), open file, or DataFrame. label_map: path (pbtxt) or
-    {action_id: name} of the actions that count; None: AVA's 60. exclusions: path or DataFrame of excluded seconds.
+    ground_truth, detections: path of an AVA csv (plain or gzip) or parquet table, open file, or DataFrame. label_map:
+    the actions that count, as `labels.load_label_map` takes them (a file, {action_id: name}, …); None: AVA's 60. Rows
+    of others are left out and counted in the notes. exclusions: path or DataFrame of excluded seconds.
     protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time.
     iou: a threshold in 0..1, or several, of which the mAP is the mean. ties: "stable" or "grouped". missing: see
     `recall.box_recall`.
@@ -131,6 +132,8 @@ def frequency_baseline(train, proposals):
     train: ground-truth table (or csv); the score is the share of its boxes that have the action. proposals: table
     `video_id, timestamp, x1, y1, x2, y2, …`. Returns a detections table, frame by frame, then action, then proposal.
     """
+    if missing := [column for column in (*FRAME, *BOX) if column not in proposals]:
+        raise ValueError(f"proposals table: no column {missing}; expected {[*FRAME, *BOX]}, got {list(proposals)}")
     train = load(train, "ground_truth")
     train = train[train["action_id"] != NO_ACTION]
     n_boxes = len(train[[*FRAME, *BOX]].drop_duplicates())

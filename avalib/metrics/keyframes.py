@@ -66,9 +66,10 @@ class Keyframes:
         self.missed = int((self.listed & ~detected).sum())
         if len(gt) and len(det) and not (self.listed & detected).any():
             key = [f"{t['video_id'].iloc[0]},{t['timestamp'].iloc[0]:g}" for t in (gt, det)]
+            files = f"ground truth ({gt.attrs['source']}) and detections ({det.attrs['source']})"
             raise ValueError(
-                f"ground truth and detections share no keyframe: the first has {key[0]!r}, the second {key[1]!r}; are "
-                "they of the same videos, with the same names and seconds?"
+                f"{files} share no keyframe: the first has {key[0]!r}, the second {key[1]!r}; are they of the same "
+                "videos, with the same names and seconds?"
             )
         size = max(label_map) + 2  # index of the ids beyond the label map
         classes = np.full(size, -1, np.int16)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from avalib.annotations import read_csv, read_exclusions
 from avalib.boxes import iou_matrix
-from avalib.metrics.keyframes import counted_actions
+from avalib.metrics.keyframes import check_thresholds, counted_actions
 from avalib.metrics.matching import expand, first_claims, iou_pairs
 from avalib.metrics.report import Ranking, Report
-from avalib.tables import BOX, FRAME, NO_PERSON
+from avalib.tables import BOX, FRAME, NO_PERSON, check_rows
 from avalib.tracks import follow
 
 MAX_PEOPLE = 2_000  # in one frame, to be followed; the time grows with the third power
@@ -30,13 +30,15 @@ def evaluate_tubes(
 
     Raises ValueError for ground truth without person ids.
     """
-    label_map = counted_actions(label_map)
+    label_map, thresholds = counted_actions(label_map), check_thresholds(iou)
     gt = read_csv(ground_truth, "ground_truth")
     if (gt["person_id"] == NO_PERSON).any():
         raise ValueError("ground truth without person_id (8th column): tubes need annotated tracks")
     det = read_csv(detections, "detections")
     tracked = isinstance(detections, pd.DataFrame) and "person_id" in detections
-    det["person_id"] = detections["person_id"].to_numpy() if tracked else link(det, link_iou, max_gap)
+    if tracked:
+        people = check_rows(detections[["person_id"]].reset_index(drop=True), "detections table")["person_id"]
+    det["person_id"] = people if tracked else link(det, link_iou, max_gap)
     if exclusions is not None:
         left_out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
         gt, det = (t[~pd.MultiIndex.from_frame(t[FRAME]).isin(left_out)] for t in (gt, det))
@@ -46,7 +48,6 @@ def evaluate_tubes(
     gts, dets = _describe(gt, gt_tube), _describe(det, det_tube)
     target, overlap = _best(gt, gt_tube, gts, det, det_tube, dets)
 
-    thresholds = tuple(float(t) for t in np.atleast_1d(iou))
     score = dets["score"].to_numpy()
     true = np.stack([first_claims(target, overlap >= t, (-score, np.arange(len(dets)))) for t in thresholds])
     videos = pd.Index(pd.unique(pd.concat([gts["video_id"], dets["video_id"]])))

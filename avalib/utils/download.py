@@ -357,10 +357,9 @@ def _check_head(head, part):
 
 
 def _disk_full(part, needed, what=""):
-    free = files.free_bytes(part.path.parent)
+    free = files.to_megabytes(files.free_bytes(part.path.parent))
     return DownloadDiskFullError(
-        f"{part.final}: the disk is full{what}. {needed / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free. "
-        f"{_MAKE_ROOM}"
+        f"{part.final}: the disk is full{what}. {files.to_megabytes(needed)} are needed, {free} are free. {_MAKE_ROOM}"
     )
 
 

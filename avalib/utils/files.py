@@ -248,8 +248,16 @@ def is_disk_full(error):
 
 def _disk_full(path, needed_bytes, purpose=""):
     purpose = f" ({purpose})" if purpose else ""
-    megabytes = f"{needed_bytes / 1e6:,.1f} MB are needed{purpose}, {free_bytes(path) / 1e6:,.1f} MB are free"
-    return DiskFullError(f"{path}: {megabytes} on its disk. Make room (or raise the quota) and run it again.")
+    needed, free = to_megabytes(needed_bytes), to_megabytes(free_bytes(path))
+    return DiskFullError(
+        f"{path}: {needed} are needed{purpose}, {free} are free on its disk. "
+        "Make room (or raise the quota) and run it again."
+    )
+
+
+def to_megabytes(size):
+    """A number of bytes in words: "1,234.5 MB", "0.016 MB"."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e6:.3f} MB"
 
 
 def compute_sha256(path):

@@ -101,11 +101,14 @@ def open_binary(source, max_bytes=limits.MAX_FILE_BYTES):
     if isinstance(source, (str, os.PathLike)):
         name, file = str(source), _open(source)
     elif hasattr(source, "read"):
-        content = source.read()
         name = str(getattr(source, "name", "csv"))
-        file = io.BytesIO(content.encode() if isinstance(content, str) else content)
+        try:
+            content = source.read()
+            file = io.BytesIO(content.encode() if isinstance(content, str) else content)
+        except UnicodeError as error:
+            raise ValueError(f"{name}: {error}; give the file's path, or open it in binary mode") from None
     else:
-        raise TypeError(f"{type(source).__name__} {str(source)[:80]!r}: expected a path or an open file")
+        raise ValueError(f"{type(source).__name__} {str(source)[:80]!r}: expected a path or an open file")
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if size > max_bytes:

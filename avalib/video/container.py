@@ -6,6 +6,7 @@ themselves are allowed here.
 """
 
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -45,9 +46,12 @@ SIGNATURES = [
 
 def open_container(path):
     """An open av container that has moving pictures. Raises VideoError, which says what else the path is."""
+    check_is_file(path)
     path = Path(path)
-    _check_is_file(path)
-    check_declared_frames(path)
+    try:
+        _check_declared_frames(path)
+    except OSError as error:
+        raise error if isinstance(error, VideoError) else VideoError(f"{path}: not readable ({error})") from error
     try:
         # an absolute path after "file:" is taken as it is, whatever colons, percent signs or dashes it has
         container = av.open(f"file:{path.absolute()}", options=OPTIONS, metadata_errors="replace")
@@ -57,7 +61,9 @@ def open_container(path):
         kinds = sorted({stream.type for stream in container.streams if stream.type != "video"})
         kinds += ["a still picture (a cover)"] if container.streams.video else []
         container.close()
-        raise VideoError(f"{path}: has no video in it, only {' and '.join(kinds) or 'an empty container'}")
+        only = " and ".join(kinds) or "an empty container"
+        hint = "" if {"audio", "a still picture (a cover)"} & set(kinds) else "; is the file complete?"
+        raise VideoError(f"{path}: has no video in it, only {only}{hint}")
     return container
 
 
@@ -70,15 +76,13 @@ def open_stream(path, threads=1, strict=False):
     container = open_container(path)
     stream = best_stream(container)
     try:
-        _check_size(path, stream.width, stream.height)
         context = stream.codec_context
+        if context is None:
+            raise VideoError(f"{path}: its video is coded in a way that FFmpeg has no decoder for")
         context.thread_count, context.thread_type = threads, "AUTO"
         context.copy_opaque = True  # a frame says which packet it is from
         strict = strict and container.format.name != "avi"
         context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if strict else {})
-    except AttributeError as error:  # no context, as FFmpeg has no decoder for it
-        container.close()
-        raise VideoError(f"{path}: its video is coded in a way that FFmpeg has no decoder for") from error
     except BaseException:
         container.close()
         raise
@@ -91,18 +95,17 @@ def best_stream(container):
 
     def score(stream):
         is_default = bool(stream.disposition & av.stream.Disposition.default)
-        return stream.width * stream.height + 5_000_000 * is_default
+        context = stream.codec_context  # None where FFmpeg has no decoder
+        return (context.width * context.height if context else 0) + 5_000_000 * is_default
 
     return max(moving, key=score)  # of equals the first
 
 
-def _check_size(path, width, height):
-    """Raise VideoError for a picture size that no camera has."""
-    if width * height > MAX_PIXELS:
-        raise VideoError(
-            f"{path}: the header says {width}x{height} pixels; up to {MAX_PIXELS:,} a picture are read (MAX_PIXELS). "
-            "Is the file damaged?"
-        )
+def why_undecodable(stream):
+    """What to say of a stream of which nothing can be decoded."""
+    if not stream.codec_context.width:  # FFmpeg clears a size beyond the limit
+        return f"its header gives no picture size, or one above {MAX_PIXELS:,} pixels (MAX_PIXELS); is it damaged?"
+    return "is the file complete?"
 
 
 def duration_s(path):
@@ -117,17 +120,19 @@ def _is_moving(stream):
     return not stream.disposition & av.stream.Disposition.attached_pic
 
 
-def _check_is_file(path):
-    if "://" in str(path) or str(path).partition(":/")[0] in ("rtsp", "rtmp", "udp", "rtp", "srt", "http", "https"):
-        raise VideoError(f"{path}: streams and addresses are not read; expected a file. Record it to a file first")
+def check_is_file(path):
+    """Raise VideoError, which says what it is instead, where a path is no file."""
+    path = str(path)
     try:
-        is_folder, is_file = path.is_dir(), path.is_file()
+        is_folder, is_file, exists = os.path.isdir(path), os.path.isfile(path), os.path.lexists(path)
     except (OSError, ValueError) as error:  # a name that is too long, or has a zero byte in it
         raise VideoError(f"{path}: no such video file ({error})") from error
     if is_folder:
         raise VideoError(f"{path}: is a folder; expected a video file")
+    if not exists and (address := re.match(r"([a-z][a-z0-9+.-]+)://?", path, re.IGNORECASE)) and len(address[1]) > 1:
+        raise VideoError(f"{path}: {address[1]} addresses and streams are not read; record it to a file first")
     if not is_file:
-        raise VideoError(f"{path}: no such video file" if not path.exists() else f"{path}: is not a regular file")
+        raise VideoError(f"{path}: is not a regular file" if exists else f"{path}: no such video file")
 
 
 def _describe(path, error):
@@ -149,6 +154,8 @@ def _describe(path, error):
         return "it begins with zeros only; copy or download it again"
     if _is_text(head):
         return f"it is a text that begins with {head[:40].decode(errors='replace').split(chr(10))[0]!r}; give a video"
+    if head[4:8] == b"ftyp" and not _has_box(path, b"moov"):
+        return "the file was cut off before its table of contents (moov); copy or download it again"
     return f"{getattr(error, 'strerror', None) or error}; is the file complete, and a video?"
 
 
@@ -196,7 +203,7 @@ _NUMBER_AT = {b"stsz": 8, b"stz2": 8, b"trun": 4, b"hdlr": 8}  # bytes from the 
 _SOUND = int.from_bytes(b"soun", "big")
 
 
-def check_declared_frames(path):
+def _check_declared_frames(path):
     """Raise VideoError for an mp4 whose header declares more frames than the file has bytes.
 
     FFmpeg makes an entry for each before it reads any, 24 bytes of memory a frame: a header of 1 kB can ask for 100 GB.
@@ -213,19 +220,15 @@ def check_declared_frames(path):
                 )
 
 
+def _has_box(path, kind):
+    """Whether one of an mp4's outermost boxes is of this kind."""
+    with open(path, "rb") as file:
+        return any(name == kind for name, _, _ in _boxes(file, 0, os.path.getsize(path)))
+
+
 def _declared(file, start, end):
     """(kind of box, number) of every box between two positions that gives a number of frames, or what a track is."""
-    while start + 8 <= end:
-        file.seek(start)
-        head = file.read(16)
-        if len(head) < 8:
-            return
-        length, kind, first = int.from_bytes(head[:4], "big"), head[4:8], start + 8
-        if length == 1 and len(head) == 16:
-            length, first = struct.unpack(">Q", head[8:])[0], start + 16
-        stop = end if length == 0 else min(start + length, end)
-        if stop < first:
-            return
+    for kind, first, stop in _boxes(file, start, end):
         if kind in _PARENTS:
             inside = list(_declared(file, first, stop))
             # sound may have millions of samples of two bytes, and no entry for each
@@ -233,4 +236,18 @@ def _declared(file, start, end):
         elif kind in _NUMBER_AT:
             file.seek(first + _NUMBER_AT[kind])
             yield kind, int.from_bytes(file.read(4), "big")
+
+
+def _boxes(file, start, end):
+    """(kind, first byte of the content, byte after it) of the boxes between two positions."""
+    while start + 8 <= end:
+        file.seek(start)
+        head = file.read(16)
+        length, kind, first = int.from_bytes(head[:4], "big"), head[4:8], start + 8
+        if length == 1 and len(head) == 16:
+            length, first = struct.unpack(">Q", head[8:])[0], start + 16
+        stop = end if length == 0 else min(start + length, end)
+        if len(head) < 8 or stop < first:
+            return
+        yield kind, first, stop
         start = stop

@@ -5,23 +5,24 @@ avi, twice the same, jumps back where streams were joined), the file is decoded 
 """
 
 import itertools
-import zipfile
 from typing import NamedTuple
 
 import av
 import numpy as np
 
 from avalib.packed import VideoError
-from avalib.video.container import MAX_FRAMES, open_stream
+from avalib.video.container import MAX_FRAMES, open_stream, why_undecodable
 
 NO_TIME = np.iinfo(np.int64).min
-VERSION = 2  # of what a kept index means; another one is read anew
 JUMP_S = 0.1  # of times in a transport stream: from such a jump back on, or one of 10 s ahead, ffmpeg goes on from the
 AHEAD_S = 10.0  # time before
 
 
 class PacketIndex(NamedTuple):
-    """What is in a video stream, packet by packet in file order; plain arrays, made to be pickled and kept."""
+    """What is in a video stream, packet by packet in file order; plain arrays, made to be pickled and kept.
+
+    Whoever changes what a field means renames it: an index that was kept before then lacks it, and is made anew.
+    """
 
     pts: np.ndarray  # (P,) int64 presentation times, in units of time_base; the decoding time where there is none
     dts: np.ndarray  # (P,) int64 decoding times (the presentation time where the container has none)
@@ -31,24 +32,10 @@ class PacketIndex(NamedTuple):
     order: np.ndarray  # (N,) int64: the packet of each frame, in the order they are shown
     ticks: np.ndarray  # (N,) int64: the time that each is shown at, in units of time_base
 
-    def arrays(self):
-        """{name: array} to be kept, with the version."""
-        return {**self._asdict(), "version": np.array(VERSION)}
-
-    @classmethod
-    def load(cls, path):
-        """The PacketIndex in an npz file that holds `arrays`; None for another version's, or a damaged file."""
-        try:
-            with np.load(path) as kept:
-                if int(kept["version"]) != VERSION:
-                    return None
-                index = cls(*(kept[name] for name in cls._fields))
-        except (OSError, ValueError, KeyError, EOFError, MemoryError, TypeError, zipfile.BadZipFile):
-            return None
-        return index if index.is_consistent() else None
-
     def is_consistent(self):
-        """Whether the arrays fit together: as many of each, and no frame without its packet."""
+        """Whether the arrays fit together: a kept file may be damaged."""
+        if not all(isinstance(array, np.ndarray) for array in self):
+            return False
         packets = len(self.pts)
         lengths = {len(a) if a.ndim == 1 else -1 for a in (self.dts, self.pos, self.duration, self.key)}
         kinds = {a.dtype for a in (self.pts, self.dts, self.pos, self.duration, self.order, self.ticks)}
@@ -100,7 +87,7 @@ def read_index(container, stream, path, threads=1):
         else:
             ticks = _times_by_decoder(stream, times)
     if not len(order):
-        raise VideoError(f"{path}: none of its {len(pts)} frames could be decoded; is the file complete?")
+        raise VideoError(f"{path}: none of its {len(pts)} frames could be decoded; {why_undecodable(stream)}")
     return PacketIndex(pts, dts, pos, duration, key, order, ticks)
 
 
@@ -123,7 +110,7 @@ def decode_all(path, n_packets, threads):
     which each frame is from; key: whether decoding can start at a packet.
     """
     container, stream = open_stream(path, threads)
-    times, order, key = [], [], np.zeros(n_packets, bool)
+    times, order, key, unseen = [], [], np.zeros(n_packets, bool), set(range(n_packets))
     with container:
         packets = (p for p in container.demux(stream) if p.size)
         for place, packet in itertools.chain(enumerate(packets), [(None, None)]):
@@ -134,7 +121,8 @@ def decode_all(path, n_packets, threads):
             except (av.error.FFmpegError, ValueError):
                 continue  # a damaged packet gives no frame, as in every player
             for frame in frames:
-                if frame.opaque is not None and frame.opaque < n_packets:
+                if frame.opaque in unseen:  # of a packet that gives two, as only damaged ones do, the first
+                    unseen.remove(frame.opaque)
                     times.append(NO_TIME if frame.dts is None else frame.dts)
                     order.append(frame.opaque)
                     key[frame.opaque] |= frame.key_frame

@@ -44,19 +44,23 @@ class Video:
     """
 
     def __init__(self, path, threads=1, index=None, since_ffmpeg_6_1=False, cut=None):
+        container.check_is_file(path)  # before Path changes an address
         self.path, self.since_ffmpeg_6_1, self.cut = Path(path), since_ffmpeg_6_1, cut
         self._strict, self._threads, self._container = True, threads, None
         self._lead_in = 0  # place in LEAD_INS to begin with
         self._open(threads)
         try:
-            self._describe(index or read_index(self._container, self._stream, self.path, threads))
+            if index is None or not index.is_consistent():
+                index = read_index(self._container, self._stream, self.path, threads)
+            self._describe(index)
             first = self._first_frame()
             if first is None:  # some files are odd from their first picture on, and whole all the same
                 self._strict = False
                 self._open(threads)
                 first = self._first_frame()
             if first is None:
-                raise VideoError(f"{path}: its first frame could not be decoded; is the file complete?")
+                why = container.why_undecodable(self._stream)
+                raise VideoError(f"{path}: its first frame could not be decoded; {why}")
             self._size = {"width": first.width, "height": first.height}
             self._matrix = picture.display_matrix(first)
             self.rotation = -picture.rotation_degrees(self._matrix) % 360
@@ -88,7 +92,7 @@ class Video:
         # (P,) the native frame of each packet, -1 for one that isn't shown
         self._number_of = np.full(n_packets, -1, np.int64)
         self._number_of[index.order] = np.arange(self.n_frames)
-        self._keys = np.flatnonzero(index.key)
+        self._keys = np.flatnonzero(index.key) if index.key.any() else np.zeros(1, np.int64)
         self._by_pts = np.argsort(index.pts, kind="stable")  # arrays: an uncut film has 200,000 packets
         times = index.pts[index.order]
         self._times_are_sound = bool((np.diff(times) > 0).all()) and np.array_equal(times, index.ticks)
@@ -271,11 +275,11 @@ class Video:
         if at < len(wanted):
             with contextlib.suppress(_Damaged):
                 for n, frame in self._decode(wanted[at:], key, 0):
-                    while at < np.searchsorted(wanted, n):
-                        yield wanted[at], None
-                        at += 1
-                    at += 1
-                    yield n, frame
+                    place = int(np.searchsorted(wanted, n))
+                    if place >= at:  # else it came too late
+                        yield from ((missing, None) for missing in wanted[at:place])
+                        at = place + 1
+                        yield n, frame
         yield from ((n, None) for n in wanted[at:])
 
     def _until_gap(self, wanted, key, lead_in):
@@ -325,6 +329,7 @@ class Video:
                 raise _Damaged from error
             for frame in decoded:
                 if frame.opaque in needed:
+                    needed.remove(frame.opaque)
                     yield int(self._number_of[frame.opaque]), frame
 
     def _packets_from(self, start):
