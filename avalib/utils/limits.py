@@ -10,3 +10,4 @@ MAX_TEXT_BYTES = 1 << 30  # label maps, json and xml, which are held in memory w
 MAX_LINE_BYTES = 8 << 20  # a row of AVA's csv has 60
 MAX_PAIRS = 1 << 30  # pairs of boxes compared in one evaluation, 2 to 3 minutes; AVA's validation set has 10 million
 MAX_VIDEO_ID_BYTES = 200  # file systems allow 255 for a file name, to which suffixes are added
+MAX_LABEL_MAP_BYTES = 1 << 24  # AVA's has 8,000; MAX_ACTION_ID names of 1,600 letters
