@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from avalib import dataset as clips
 
 AVA = {"ava2.1": "v2.1", "ava2.2": "v2.2"}
 DATASETS = (*mini.SIZES, *AVA)
+MAX_NAME = 100  # letters of one's own data set's name
 
 
 def data_root():
@@ -51,14 +53,30 @@ def prepare(
 
 def find(dataset, root=None, seed=0):
     """Where the named data set lies or would lie: an annotations.Layout. Raises ValueError as `prepare` does."""
-    if dataset not in DATASETS and (own := formats.open_own(root or data_root() / dataset)):
+    if not isinstance(dataset, str):
+        raise ValueError(f"data set {dataset!r}: expected a name")
+    if (
+        dataset not in DATASETS
+        and (root or _is_plain(dataset))
+        and (own := formats.open_own(root or data_root() / dataset))
+    ):
         return own
     if dataset not in DATASETS:
-        near = difflib.get_close_matches(dataset, DATASETS, n=1)
+        near = difflib.get_close_matches(dataset, [*DATASETS, *_own_names()], n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no data set {dataset!r}.{hint} There are: {', '.join(DATASETS)}")
+        raise ValueError(f"no data set {dataset[:100]!r}.{hint} There are: {', '.join([*DATASETS, *_own_names()])}")
     usual = "ava" if dataset in AVA else f"{dataset}-seed{seed}"
     return annotations.Layout(root or data_root() / usual, AVA.get(dataset, "mini"))
+
+
+def _own_names():
+    """The names of the data sets that were imported into data_root()."""
+    return sorted(path.parent.name for path in data_root().glob(f"*/{formats.MANIFEST}"))
+
+
+def _is_plain(name):
+    """Whether a data set's name is fit for a folder on every system."""
+    return isinstance(name, str) and bool(re.fullmatch(rf"\w[\w .+=@-]{{0,{MAX_NAME - 1}}}(?<![ .])", name))
 
 
 def import_data(source, format, name, root=None, **options):
@@ -68,11 +86,12 @@ def import_data(source, format, name, root=None, **options):
     write, default a folder `name` in data_root(); options: formats.import_data's (videos, label_map, val_share, …).
     Raises ValueError for a name that means another data set, and what formats.import_data raises.
     """
+    if not _is_plain(name) or name in DATASETS or name.startswith("ava"):
+        raise ValueError(
+            f"name {str(name)[:100]!r}: expected a plain name of at most {MAX_NAME} letters that isn't "
+            f"{', '.join(DATASETS)} or AVA's"
+        )
     root = Path(root) if root else data_root() / name
-    if name in DATASETS or name.startswith("ava") or Path(name).name != name:
-        raise ValueError(f"name {name!r}: expected a plain name that isn't {', '.join(DATASETS)} or AVA's")
-    if root.exists() and any(root.iterdir()) and formats.open_own(root) is None:
-        raise ValueError(f"{root}: holds something else; choose another name, or root")
     return formats.import_data(source, format, root, **options)
 
 

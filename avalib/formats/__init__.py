@@ -6,8 +6,9 @@ A file per format, each giving the same raw rows (common.py); importing.py lints
 writes them out again for an annotation tool.
 """
 
-from avalib.formats.common import Annotated, Clip
+from avalib.formats.common import Annotated
 from avalib.formats.exporting import export
 from avalib.formats.importing import FORMATS, check, import_data, open_own, read
+from avalib.formats.videos import MANIFEST, Clip
 
-__all__ = ["FORMATS", "Annotated", "Clip", "check", "export", "import_data", "open_own", "read"]
+__all__ = ["FORMATS", "MANIFEST", "Annotated", "Clip", "check", "export", "import_data", "open_own", "read"]

@@ -3,6 +3,7 @@
 A reader gives raw rows, a DataFrame with
     video    the name that the annotation gives it
     frame    the native frame, from 0 (or NaN), or time_s, seconds from the video's beginning
+    number   the number in a picture's name, where the annotation tells it; it counts if the video is a folder of them
     x1 … y2  the box, in pixels of width x height (columns, NaN: of the video's), or fractions where `pixels` is False
     action   the action's name
     person   anything that stays the same as long as it is the same person, or None
@@ -10,33 +11,27 @@ A reader gives raw rows, a DataFrame with
     where    the row's place in the file, for messages
 """
 
+import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from avalib import actions, video
-from avalib.annotations import VIDEO_SUFFIXES
+from avalib import actions
+from avalib.formats.parsing import read_json, read_text
+from avalib.formats.videos import Videos, measure, video_ids
 from avalib.tables import BOX, NO_PERSON
+from avalib.utils.limits import MAX_ACTION_ID
 
-RAW = ["video", "frame", "time_s", *BOX, "width", "height", "pixels", "action", "person", "split", "where"]
-DEFAULTS = {"frame": np.nan, "time_s": np.nan, "width": np.nan, "height": np.nan, "pixels": True, "person": None}
-IMAGES = (".jpg", ".jpeg", ".png")
+RAW = [
+    "video", "frame", "number", "time_s", *BOX, "width", "height", "pixels", "action", "person", "split", "where",
+]  # fmt: skip
+DEFAULTS = dict.fromkeys(("frame", "number", "time_s", "width", "height"), np.nan) | {"pixels": True, "person": None}
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "val",
           "testing": "val", "": ""}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One video of a data set: its file (or folder of pictures), and what was read off it."""
-
-    path: Path
-    times_s: np.ndarray  # (n_frames,) of every native frame, from the first
-    duration_s: float
-    width: int
-    height: int
+ID_FIRST = re.compile(r"\s*(\d+)\s*[:,;\t ]\s*(\S.*)")
+MAX_NAME = 200  # letters of a class
 
 
 @dataclass(frozen=True)
@@ -61,66 +56,74 @@ def raw_rows(rows, columns):
     return table.assign(**{c: DEFAULTS.get(c, "") for c in RAW if c not in table})[RAW]
 
 
-class Videos:
-    """The video files, and folders of pictures, under a folder, by the names that annotations may give them."""
-
-    def __init__(self, folder):
-        self.folder, self.by_name = Path(folder), {}
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder of videos")
-        for path in sorted(self.folder.rglob("*")):
-            if path.suffix.lower() in VIDEO_SUFFIXES:
-                self._add(path)
-            elif path.suffix.lower() in IMAGES and path.parent != self.folder:
-                self._add(path.parent)
-
-    def _add(self, path):
-        inside = path.relative_to(self.folder).as_posix()
-        for name in {inside, inside.removesuffix(path.suffix), path.name, path.name.removesuffix(path.suffix)}:
-            self.by_name.setdefault(name, set()).add(path)
-
-    def find(self, name):
-        """The file of a video, None where there is none. Raises ValueError where several could be meant."""
-        full = PurePosixPath(str(name).replace("\\", "/"))
-        for key in (str(full), str(full.with_suffix("")), full.name, full.stem):
-            found = self.by_name.get(key, set())
-            if len(found) > 1:
-                raise ValueError(f"video {name!r}: {len(found)} files could be meant: {', '.join(map(str, found))}")
-            if found:
-                return next(iter(found))
-        return None
-
-
-def pictures(folder):
-    """The frames of a folder of pictures, in order of their names."""
-    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGES)
-
-
-def look_at(path, fps):
-    """The Clip of a video file, or of a folder of pictures taken at `fps`."""
-    if path.is_dir():
-        files = pictures(path)
-        with Image.open(files[0]) as first:
-            return Clip(path, np.arange(len(files)) / fps, len(files) / fps, *first.size)
-    with video.Video(path) as opened:
-        return Clip(path, opened.times_s, opened.duration_s, opened.width, opened.height)
+def list_places(where, mask=slice(None), most=5):
+    """The places of some rows for a message: 'line 3; line 7 …'."""
+    some = list(pd.Series(where)[mask].iloc[: most + 1])
+    return "; ".join(some[:most]) + " …" * (len(some) > most)
 
 
 def as_label_map(source):
-    """{action_id: name} from a dict, a list of names, a pbtxt, or a text file with a name a line (ids from 1)."""
-    if isinstance(source, dict):
-        label_map = {int(i): str(name) for i, name in source.items()}
-    elif isinstance(source, (list, tuple)):
-        label_map = dict(enumerate(map(str, source), 1))
-    elif Path(source).suffix == ".pbtxt":
-        label_map = actions.read_label_map(source)
+    """{action_id: name} from a dict, a list of names, a pbtxt, a json of either, or a text file.
+
+    The text file has a name a line (ids from 1), or an id and a name a line. Raises ValueError naming what is wrong.
+    """
+    if not isinstance(source, (dict, list, tuple)):
+        suffix = Path(source).suffix.lower()
+        content = read_json(source) if suffix == ".json" else None
+        if suffix == ".pbtxt":
+            content = actions.read_label_map(source)
+        label_map = _as_dict(content, source) if suffix in (".json", ".pbtxt") else _text_label_map(source)
+        source = f"label map {source}"
     else:
-        names = [line.strip() for line in Path(source).read_text(encoding="utf-8").splitlines()]
-        label_map = dict(enumerate(filter(None, names), 1))
-    twice = sorted({n for n in label_map.values() if list(label_map.values()).count(n) > 1})
-    if not label_map or min(label_map) < 1 or twice:
-        raise ValueError(f"label map {source}: expected classes with ids from 1, each name once; got {label_map}")
+        label_map, source = _as_dict(source, "label_map"), "label_map"
+    counts = pd.Series(label_map.values(), dtype=object).value_counts()
+    if len(twice := counts[counts > 1].index.tolist()):
+        raise ValueError(f"{source}: {', '.join(map(repr, twice[:5]))} is there twice; expected each name once")
+    if not label_map or min(label_map) < 1 or max(label_map) > MAX_ACTION_ID:
+        hint = "; are ids counted from 0?" if 0 in label_map else ""
+        raise ValueError(
+            f"{source}: expected classes with ids from 1 to {MAX_ACTION_ID}; it has {list(label_map)[:10]}{hint}"
+        )
+    for i, name in label_map.items():
+        check_class_name(name, f"{source}, id {i}")
     return label_map
+
+
+def _as_dict(content, source):
+    """A dict (keys as json has them, too) or a list of names as {int: str}."""
+    if isinstance(content, (list, tuple)):
+        content = dict(enumerate(content, 1))
+    if not isinstance(content, dict):
+        raise ValueError(f"{source}: a {type(content).__name__}; expected ids and names, or a list of names")
+    label_map = {}
+    for key, name in content.items():
+        if isinstance(key, bool) or not re.fullmatch(r"-?\d{1,9}", str(key).strip()):
+            raise ValueError(f"{source}: id {key!r}; expected a whole number")
+        if int(key) in label_map:
+            raise ValueError(f"{source}: id {int(key)} is there twice")
+        label_map[int(key)] = str(name)
+    return label_map
+
+
+def _text_label_map(path):
+    """A name a line, or, in every line, an id before the name ('1: fall', '1 fall')."""
+    named = [(n, line.strip()) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+    with_id = [(n, ID_FIRST.fullmatch(line)) for n, line in named]
+    if not all(match for _, match in with_id):
+        return dict(enumerate((line for _, line in named), 1))
+    label_map = {}
+    for line, match in with_id:
+        if int(match[1]) in label_map:
+            raise ValueError(f"{path}, line {line}: id {match[1]} is there twice")
+        label_map[int(match[1])] = match[2].strip()
+    return label_map
+
+
+def check_class_name(name, where):
+    """Raise ValueError where a class's name is empty, too long, or has characters that can't be shown or written."""
+    printable = isinstance(name, str) and all(c.isprintable() for c in name)
+    if not printable or not name.strip() or len(name) > MAX_NAME:
+        raise ValueError(f"{where}: class {str(name)[:50]!r}; expected 1 to {MAX_NAME} printable characters")
 
 
 def finish(raw, source, videos, label_map=None, fps=25.0, notes=(), skip_faulty=False):
@@ -132,80 +135,125 @@ def finish(raw, source, videos, label_map=None, fps=25.0, notes=(), skip_faulty=
     if not len(raw):
         raise ValueError(f"{source}: no annotated boxes in it")
     raw, notes = raw.reset_index(drop=True), list(notes)
-    found = {name: Videos.find(files, name) for files in [Videos(videos)] for name in raw.video.unique()}
+    raw, found = _find_videos(raw, source, Videos(videos), notes, skip_faulty)
+    label_map = as_label_map(label_map) if label_map else _classes_found(raw, source)
+    ids = {name: i for i, name in label_map.items()}
+    if unknown := sorted(set(raw.action) - set(ids)):
+        place = raw["where"][raw.action == unknown[0]].iloc[0]
+        raise ValueError(f"{source}, {place}: class {unknown[0]!r} isn't in the label map, which has {list(ids)}")
+    names = video_ids([found[name] for name in raw.video.unique()], Path(videos))
+    clips = {video_id: measure(path, fps) for path, video_id in names.items()}
+    of_name = {name: names[path] for name, path in found.items() if path in names}
+    raw = raw.assign(video_id=raw.video.map(of_name))
+    raw, seconds = _without_missing_frames(raw, _seconds(raw, clips), source, clips, notes, skip_faulty)
+    table = pd.DataFrame({"video_id": raw.video_id, "timestamp": seconds})
+    table[BOX] = _fractions(raw, source, clips, notes).round(3)  # as AVA's csv writes them
+    table = table.assign(action_id=raw.action.map(ids).astype(np.int64), person_id=_person_ids(raw))
+    return Annotated(source, table.assign(split=_splits(raw, source), where=raw["where"]), label_map, clips, notes)
+
+
+def _find_videos(raw, source, videos, notes, skip_faulty):
+    """(the rows whose videos are there, {name: path} of these)."""
+    found = {name: videos.find(name) for name in raw.video.unique()}
     missing = [name for name, path in found.items() if path is None]
     if missing:
         gone = raw.video.isin(missing)
         what = f"{len(missing)} of {len(found)} videos with {gone.sum()} of {len(raw)} rows"
         names = ", ".join(map(str, missing[:10])) + (" …" if len(missing) > 10 else "")
         if not skip_faulty or len(missing) == len(found):
-            raise FileNotFoundError(f"{videos}: {what} of {source} are not there: {names}")
+            hint = videos.suggestion(missing[0]) if len(missing) == 1 else ""
+            raise FileNotFoundError(f"{videos.folder}: {what} of {source} are not there: {names}.{hint}")
         notes.append(f"{what} left out, their files are missing: {names}")
         raw = raw[~gone].reset_index(drop=True)
-    label_map = as_label_map(label_map) if label_map else dict(enumerate(sorted(raw.action.unique()), 1))
-    ids = {name: i for i, name in label_map.items()}
-    if unknown := sorted(set(raw.action) - set(ids)):
-        place = raw["where"][raw.action == unknown[0]].iloc[0]
-        raise ValueError(f"{source}, {place}: class {unknown[0]!r} isn't in the label map, which has {list(ids)}")
-    names = _video_ids([found[name] for name in raw.video.unique()], Path(videos))
-    clips = {names[path]: look_at(path, fps) for path in names}
-    video_id = raw.video.map(lambda name: names[found[name]])
-    seconds = _seconds(raw, video_id, clips)
-    if len(beyond := np.flatnonzero(np.isnan(seconds))):
-        name, place = video_id[beyond[0]], raw["where"][beyond[0]]
-        what = (
-            f"frame {raw.frame[beyond[0]]:g} of video {name} ({place}), which has the frames 0.."
-            f"{len(clips[name].times_s) - 1}; {len(beyond)} of {len(raw)} rows are beyond their video's end"
-        )
-        if not skip_faulty or len(beyond) == len(raw):
-            raise ValueError(f"{source}: {what}. Counted from 1 (first_frame=1), or at another rate than the video's?")
-        notes.append(f"left out: {what}")
-        raw, seconds = raw.drop(index=beyond).reset_index(drop=True), np.delete(seconds, beyond)
-        video_id = raw.video.map(lambda name: names[found[name]])
-    table = pd.DataFrame({"video_id": video_id, "timestamp": seconds})
-    table[BOX] = _fractions(raw, video_id, clips).round(3)  # as AVA's csv writes them
-    known = raw.person.notna()
-    people = pd.factorize(raw.person.where(known).astype(object).astype(str))[0]
-    numbers = pd.to_numeric(raw.person, errors="coerce")
-    whole = numbers[known].notna().all() and (numbers[known] % 1 == 0).all()
-    person = np.where(known, numbers if whole else people, NO_PERSON).astype(np.int64)
-    table = table.assign(action_id=raw.action.map(ids).astype(np.int64), person_id=person)
-    return Annotated(source, table.assign(split=_splits(raw, source), where=raw["where"]), label_map, clips, notes)
+    return raw, {name: path for name, path in found.items() if path is not None}
 
 
-def _video_ids(paths, folder):
-    """{path: video_id}: the file's name, or its path where two have the same name; fit for csv's and file names."""
-    stems = [path.stem if path.is_file() else path.name for path in paths]
-    names = {}
-    for path, stem in zip(paths, stems, strict=True):
-        inside = path.relative_to(folder).with_name(stem).as_posix()
-        name = stem if len({p for p, s in zip(paths, stems, strict=True) if s == stem}) == 1 else inside
-        names[path] = name.replace("/", "_").replace(",", "_").replace('"', "_")
-    return names
+def _classes_found(raw, source):
+    """{action_id: name} of the names in the rows, by alphabet."""
+    first = raw.drop_duplicates("action")
+    for name, place in zip(first.action, first["where"], strict=True):
+        check_class_name(name, f"{source}, {place}")
+    if len(first) > MAX_ACTION_ID:
+        raise ValueError(f"{source}: {len(first)} classes; at most {MAX_ACTION_ID}. Are these names?")
+    return dict(enumerate(sorted(first.action), 1))
 
 
-def _seconds(raw, video_id, clips):
+def _seconds(raw, clips):
     """(N,) seconds from the video's beginning, rounded to a microsecond, as the metric tells frames apart; NaN for a
     frame that the video doesn't have."""
-    seconds, frames = raw.time_s.to_numpy(np.float64).copy(), raw.frame.to_numpy(np.float64)
-    for name, rows in raw.groupby(video_id.to_numpy(), sort=False).groups.items():
-        times = clips[name].times_s
-        rows = rows.to_numpy()[np.isnan(seconds[rows]) & (frames[rows] >= 0) & (frames[rows] < len(times))]
-        seconds[rows] = times[frames[rows].astype(int)]
+    seconds = raw.time_s.to_numpy(np.float64).copy()
+    frames, numbers = raw.frame.to_numpy(np.float64), raw.number.to_numpy(np.float64)
+    for video_id, rows in raw.groupby("video_id", sort=False).groups.items():
+        rows = rows.to_numpy()
+        rows = rows[np.isnan(seconds[rows])]
+        seconds[rows] = clips[video_id].seconds(frames[rows], numbers[rows])
     return seconds.round(6)
 
 
-def _fractions(raw, video_id, clips):
+def _without_missing_frames(raw, seconds, source, clips, notes, skip_faulty):
+    """(rows, seconds) of the frames that the videos have."""
+    beyond = np.flatnonzero(np.isnan(seconds))
+    if not len(beyond):
+        return raw, seconds
+    row = raw.iloc[beyond[0]]
+    clip = clips[row.video_id]
+    number = row.number if clip.numbers is not None and not np.isnan(row.number) else row.frame
+    where = "beyond their video's end" if clip.numbers is None else "of pictures that aren't there"
+    what = (
+        f"frame {number:g} of video {row.video_id} ({row['where']}), which has {clip.range_in_words()}; "
+        f"{len(beyond)} of {len(raw)} rows are {where}"
+    )
+    if not skip_faulty or len(beyond) == len(raw):
+        raise ValueError(f"{source}: {what}. Counted from 1 (first_frame=1), or at another rate than the video's?")
+    notes.append(f"left out: {what}")
+    return raw.drop(index=beyond).reset_index(drop=True), np.delete(seconds, beyond)
+
+
+def _fractions(raw, source, clips, notes):
     """Boxes (N,4) in fractions of the frame."""
-    width = raw.width.fillna(video_id.map({v: c.width for v, c in clips.items()})).to_numpy(np.float64)
-    height = raw.height.fillna(video_id.map({v: c.height for v, c in clips.items()})).to_numpy(np.float64)
+    own_width = raw.video_id.map({v: c.width for v, c in clips.items()}).to_numpy(np.float64)
+    own_height = raw.video_id.map({v: c.height for v, c in clips.items()}).to_numpy(np.float64)
+    width = np.where(raw.width.isna(), own_width, raw.width.to_numpy(np.float64))
+    height = np.where(raw.height.isna(), own_height, raw.height.to_numpy(np.float64))
+    if (wrong := ~((width > 0) & (height > 0))).any():
+        row = int(wrong.argmax())
+        place = raw["where"][row]
+        raise ValueError(f"{source}, {place}: a frame of {width[row]:g}x{height[row]:g}; expected pixels above 0")
+    pixels = raw.pixels.to_numpy(bool)
+    turned = pixels & (np.abs(np.log((width / height) / (own_width / own_height))) > 0.1)
+    if turned.any():
+        row = int(turned.argmax())
+        notes.append(
+            f"{turned.sum()} boxes are of frames of another shape than their video's (the first, "
+            f"{raw['where'][row]}: {width[row]:g}x{height[row]:g}, the video {own_width[row]:g}x{own_height[row]:g}); "
+            "look at the pictures"
+        )
     scale = np.stack([width, height, width, height], axis=1)
-    return raw[BOX].to_numpy(np.float64) / np.where(raw.pixels.to_numpy(bool)[:, None], scale, 1.0)
+    return raw[BOX].to_numpy(np.float64) / np.where(pixels[:, None], scale, 1.0)
+
+
+def _person_ids(raw):
+    """(N,) whole numbers: the format's own where all of them are, else counted; NO_PERSON where it knows none."""
+    known = raw.person.notna()
+    numbers = pd.to_numeric(raw.person.where(known), errors="coerce").astype(float)
+    own = numbers[known]
+    if (own.notna() & (own % 1 == 0) & (own.abs() < 2**53)).all():
+        return np.where(known, numbers, NO_PERSON).astype(np.int64)
+    people = pd.factorize(raw.person.where(known).astype(object).astype(str))[0]
+    return np.where(known, people, NO_PERSON).astype(np.int64)
 
 
 def _splits(raw, source):
+    """(N,) "train", "val" or, for all rows, ""."""
     spelt = raw.split.fillna("").astype(str).str.strip().str.lower()
     if len(odd := np.flatnonzero(~spelt.isin(list(SPLITS)))):
         value = raw.split[odd[0]]
         raise ValueError(f"{source}, {raw['where'][odd[0]]}: split {value!r}, expected train, val or test")
-    return spelt.map(SPLITS)
+    split = spelt.map(SPLITS)
+    empty = split == ""
+    if empty.any() and not empty.all():
+        raise ValueError(
+            f"{source}: {empty.sum()} of {len(raw)} rows have no split ({list_places(raw['where'], empty)}); expected "
+            "train or val in every row, or in none"
+        )
+    return split

@@ -9,7 +9,7 @@ import numpy as np
 
 from avalib import actions
 from avalib.annotations import read_csv
-from avalib.formats.common import look_at
+from avalib.formats.videos import measure
 from avalib.tables import BOX
 
 
@@ -44,7 +44,7 @@ def _write_csv(layout, tables, label_map, folder):
 def _native(layout, rows):
     """(file name, Clip, native frame (N,), boxes in pixels (N,4)) of the rows of one video."""
     path = layout.video_path(rows.video_id.iloc[0])
-    clip = look_at(path, 30)
+    clip = measure(path, 30)
     frames = np.abs(clip.times_s[None] - rows.time_s.to_numpy()[:, None]).argmin(axis=1)
     size = np.array([clip.width, clip.height] * 2)
     return path.name, clip, frames, rows[BOX].to_numpy() * size

@@ -1,18 +1,19 @@
 """From annotations in any of the formats to a Layout: read, lint, split, write."""
 
-import json
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from avalib import actions, annotations, lint, video
-from avalib.formats import coco, csvs, cvat, tubes
-from avalib.formats.common import finish, pictures
+from avalib.formats import coco, csvs, cvat, placing, tubes
+from avalib.formats.common import finish, list_places
+from avalib.formats.given import read_given_proposals
+from avalib.formats.videos import MANIFEST, iter_frames
 from avalib.tables import BOX, FRAME
+from avalib.utils.files import atomic_path, write_json
 
 FORMATS = {
     "csv": csvs.read,
@@ -21,8 +22,10 @@ FORMATS = {
     "cvat": cvat.read,
     **{name: tubes.reader(name) for name in tubes.NAMES},
 }
-STOPS = ("box in numbers far", "x2 < x1 or y2 < y1", "box without area", "timestamp outside", "timestamp beyond")
-MANIFEST = "dataset.json"
+STOPS = (
+    "box in numbers far", "x2 < x1 or y2 < y1", "box without area", "box outside", "timestamp outside",
+    "timestamp beyond",
+)  # fmt: skip
 
 
 def read(source, format, videos=None, label_map=None, fps=25.0, skip_faulty=False, **options):
@@ -30,8 +33,9 @@ def read(source, format, videos=None, label_map=None, fps=25.0, skip_faulty=Fals
 
     source: the file or folder; format: one of FORMATS; videos: the folder of the videos, default the annotations' own;
     label_map: {action_id: name}, names, a pbtxt or a text file with a name a line, default the classes found; fps: of
-    videos that are folders of pictures; skip_faulty: leave out, counted, the rows of missing videos and frames;
-    options: the reader's own. Raises ValueError and FileNotFoundError naming file, place, value and what was expected.
+    videos that are folders of pictures, by the numbers in their names; skip_faulty: leave out,
+    counted, the rows of missing videos and frames; options: the reader's own.
+    Raises ValueError and FileNotFoundError naming file, place, value and what was expected.
     """
     if format not in FORMATS:
         raise ValueError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
@@ -61,9 +65,25 @@ def check(annotated):
             "example": f"{row.timestamp:g} s, {row.video_id} has {ends.iloc[late[0]]:.2f} s",
             "looks_like": "seconds that begin elsewhere (AVA's begin at 900: start=900), or frame numbers",
         }  # fmt: skip
+    outside = _outside(table[BOX].to_numpy())
+    if outside.any():
+        row = table.iloc[int(outside.argmax())]
+        found.loc[len(found)] = {
+            "problem": "box outside the frame, all of it", "rows": int(outside.sum()),
+            "lines": np.flatnonzero(outside).tolist(), "example": ", ".join(f"{v:g}" for v in row[BOX]),
+            "looks_like": "boxes of another video, or in pixels of frames of another size",
+        }  # fmt: skip
     found["where"] = ["; ".join(table["where"].iloc[rows[:3]]) + " …" * (len(rows) > 3) for rows in found.lines]
     found["stops"] = found.problem.str.startswith(STOPS)
     return found[["problem", "rows", "where", "example", "looks_like", "stops", "lines"]]
+
+
+def _outside(boxes):
+    """Which boxes (N,4) have an area, but none inside the frame."""
+    x1, y1, x2, y2 = boxes.T
+    has_area = (x2 > x1) & (y2 > y1) & ~(np.abs(boxes) > 2).any(axis=1)
+    inside = boxes.clip(0, 1).round(3)
+    return has_area & ((inside[:, 2] <= inside[:, 0]) | (inside[:, 3] <= inside[:, 1]))
 
 
 def import_data(
@@ -80,30 +100,46 @@ def import_data(
     AVA's are, whatever the videos' rate: the middle one is the annotated frame, or at more than 30 a second one at most
     0.06 s from it.
     """
+    root = Path(root)
+    if not placing.is_free(root):
+        raise ValueError(f"{root}: holds something else; choose another name, or root")
+    for name, value, low, high in (("val_share", val_share, 0, 1), ("every_s", every_s, 0, float("inf"))):
+        if not low <= value <= high:
+            raise ValueError(f"{name}={value}: expected {low} to {high}")
     annotated = read(source, format, videos, label_map, fps, skip_faulty, **options)
     findings = check(annotated)
     table, notes = _without_faults(annotated, findings, skip_faulty)
     table = _thinned(table, every_s, notes)
     table = table.assign(split=_split(table, val_share, seed, notes)).sort_values(FRAME, kind="stable")
-    layout = annotations.Layout(root, "own")
-    layout.annotations.mkdir(parents=True, exist_ok=True)
-    layout.videos.mkdir(parents=True, exist_ok=True)
-    for name in table.video_id.unique():
-        _bring(annotated.videos[name].path, layout.videos / name, fps)
-    boxes = None if proposals == "annotated" else annotations.read_proposals(proposals)
-    for split in ("train", "val"):
-        rows = table[table.split == split]
-        annotations.write_csv(rows, layout.csv(split))
-        annotations.write_exclusions(rows[FRAME].iloc[:0], layout.excluded(split))
-        annotations.write_proposals(_proposals(rows, boxes), layout.proposals(split))
-    actions.write_label_map(annotated.label_map, layout.label_map)
-    _write_manifest(layout, annotated, table, findings, notes, format, proposals)
-    return layout
+    boxes = None
+    if proposals != "annotated":
+        boxes = read_given_proposals(proposals, table, options.get("start", 0), notes)
+    _refuse_videos_inside(annotated, root)
+    with placing.building(root) as folder:
+        layout = annotations.Layout(folder, "own")
+        for name in table.video_id.unique():
+            _bring(annotated.videos[name].path, layout.videos / name, fps)
+        for split in ("train", "val"):
+            rows = table[table.split == split]
+            annotations.write_csv(rows, layout.csv(split))
+            annotations.write_exclusions(rows[FRAME].iloc[:0], layout.excluded(split))
+            annotations.write_proposals(_proposals(rows, boxes), layout.proposals(split))
+        with atomic_path(layout.label_map) as part:
+            actions.write_label_map(annotated.label_map, part)
+        _clean_cache(annotations.Layout(root, "own"), layout)
+        content = _manifest(annotated, table, findings, notes, format, proposals)
+        write_json(folder / MANIFEST, content, default=str)
+    _tell(root.name, content)
+    return annotations.Layout(root, "own")
 
 
 def open_own(root):
     """The Layout that `import_data` wrote at `root`, or None."""
-    return annotations.Layout(root, "own") if (Path(root) / MANIFEST).is_file() else None
+    root = Path(root)
+    if not placing.holds_import(root):
+        return None
+    placing.finish_import(root)
+    return annotations.Layout(root, "own")
 
 
 def _without_faults(annotated, findings, skip_faulty):
@@ -117,9 +153,10 @@ def _without_faults(annotated, findings, skip_faulty):
     table = annotated.table.drop(index=sorted({i for rows in stops.lines for i in rows}))
     if not len(table):
         raise ValueError(f"{annotated.source}: no rows are left after what the linter stops at")
-    outside = ((table[BOX] < 0) | (table[BOX] > 1)).any(axis=1).sum()
-    if outside:
-        notes.append(f"{outside} boxes reached outside of the frame and were cut at its edge")
+    outside = ((table[BOX] < 0) | (table[BOX] > 1)).any(axis=1)
+    if outside.any():
+        places = list_places(table["where"], outside)
+        notes.append(f"{outside.sum()} boxes reached outside of the frame and were cut at its edge ({places})")
     table = table.assign(**table[BOX].clip(0, 1))
     twice = table.duplicated([*FRAME, *BOX, "action_id"])
     if twice.any():
@@ -152,7 +189,7 @@ def _split(table, share, seed, notes):
     names = sorted(table.video_id.unique())
     if len(names) == 1:
         times = np.unique(table.timestamp)
-        border = times[min(int(len(times) * (1 - share)), len(times) - 1)]
+        border = times[min(max(int(len(times) * (1 - share)), 1), len(times) - 1)]
         notes.append(f"one video: from second {border:g} on it is for validation; clips near the border overlap")
         return np.where(table.timestamp < border, "train", "val")
     wanted, val = max(1, round(share * len(names))), set()
@@ -172,47 +209,64 @@ def _proposals(rows, boxes):
     """Person boxes of a split's keyframes, with a score: the annotated ones where `boxes` is None."""
     if boxes is None:
         return rows.drop_duplicates([*FRAME, *BOX]).assign(score=1.0)
-    kept = boxes.assign(timestamp=boxes.timestamp.round(6)).merge(rows[FRAME].drop_duplicates(), on=FRAME)
-    if len(rows) and not len(kept):
-        keys = [f"{t.video_id.iloc[0]}, {t.timestamp.iloc[0]:g} s" for t in (boxes, rows)]
-        raise ValueError(f"proposals: none is at a keyframe; the first is of {keys[0]}, the annotations' of {keys[1]}")
-    return kept
+    return boxes.merge(rows[FRAME].drop_duplicates(), on=FRAME)
+
+
+def _refuse_videos_inside(annotated, root):
+    """Videos in the data set's own folder would go when it is replaced."""
+    for clip in annotated.videos.values():
+        if clip.path.resolve().is_relative_to(root.resolve() / "videos"):
+            raise ValueError(f"{clip.path}: is in the data set's own folder {root}; give the folder of the originals")
 
 
 def _bring(path, target, fps):
     """The video under its id: a link (a copy where the system has no links), or pictures made into a video."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
-        target = target.with_name(target.name + ".mp4")
-        if not target.exists() or target.stat().st_mtime < path.stat().st_mtime:
-            video.write_mp4(target, (np.asarray(Image.open(p).convert("RGB")) for p in pictures(path)), fps, crf=12)
+        video.write_mp4(target.with_name(target.name + ".mp4"), iter_frames(path), fps, crf=12)
         return
     target = target.with_name(target.name + path.suffix.lower())
-    if target.exists() and target.samefile(path):
-        return
-    target.unlink(missing_ok=True)
     try:
         os.symlink(path.resolve(), target)
     except OSError:
-        shutil.copy2(path, target)
+        with atomic_path(target, needed_bytes=path.stat().st_size) as part:
+            shutil.copy2(path, part)
 
 
-def _write_manifest(layout, annotated, table, findings, notes, format, proposals):
+def _clean_cache(old, new):
+    """Remove the cached frames of videos that are others now."""
+    for path in sorted(old.root.glob("cache/*/*")):
+        try:
+            same = old.video_path(path.stem).samefile(new.video_path(path.stem))
+        except OSError:
+            same = False
+        if not same:
+            path.unlink(missing_ok=True)
+
+
+def _manifest(annotated, table, findings, notes, format, proposals):
+    """What was made of what, for dataset.json."""
     counts = {}
     for split, rows in table.groupby("split"):
         keyframes, people = (len(rows.drop_duplicates(c)) for c in (FRAME, [*FRAME, *BOX]))
         counts[split] = {"videos": rows.video_id.nunique(), "keyframes": keyframes, "people": people}
         counts[split]["labels"] = len(rows)
+    if not (table.split == "train").any():
+        notes.append("there are no keyframes for training: it can be tested with, not trained on")
     only_val = set(table.action_id[table.split == "val"]) - set(table.action_id[table.split == "train"])
     if only_val:
         names = ", ".join(annotated.label_map[i] for i in sorted(only_val))
         notes.append(f"only in validation, so never learnt: {names}")
-    content = {
+    return {
         "format": format, "source": Path(annotated.source).name, "counts": counts, "label_map": annotated.label_map,
         "proposals": proposals if proposals == "annotated" else Path(proposals).name, "notes": notes,
         "findings": findings.drop(columns="lines").to_dict("records"),
     }  # fmt: skip
-    (layout.root / MANIFEST).write_text(json.dumps(content, indent=1, default=str) + "\n")
-    told = "; ".join(f"{s}: {', '.join(f'{n} {what}' for what, n in c.items())}" for s, c in counts.items())
-    print(f"{layout.root.name} ({format}), {len(annotated.label_map)} classes. {told}")
-    for note in notes:
+
+
+def _tell(name, content):
+    """Print what was imported."""
+    counts = [f"{s}: {', '.join(f'{n} {what}' for what, n in c.items())}" for s, c in content["counts"].items()]
+    print(f"{name} ({content['format']}), {len(content['label_map'])} classes. {'; '.join(counts)}")
+    for note in content["notes"]:
         print(f"  {note}")

@@ -15,6 +15,7 @@ import numpy as np
 
 from avalib.annotations import read_pickle
 from avalib.formats.common import raw_rows
+from avalib.formats.parsing import read_text
 from avalib.tables import BOX
 
 NAMES = {
@@ -53,40 +54,65 @@ def _locate(path, names):
 
 def _gttubes(content, path, list_number):
     try:
-        labels = list(content["labels"])
-        lists = {s: set(content[f"{s}_videos"][list_number - 1]) for s in ("train", "test")}
-        resolution, rows, others = content["resolution"], [], 0
+        labels, rows, others = list(content["labels"]), [], 0
+        lists = {s: _chosen(content[f"{s}_videos"], list_number, path) for s in ("train", "test")}
         for video, by_class in content["gttubes"].items():
             split = next((s for s, names in lists.items() if video in names), None)
             if split is None:
                 others += 1
                 continue
-            height, width = resolution[video]
-            tubes = [(labels[int(c)], tube) for c, found in by_class.items() for tube in found]
+            height, width = map(float, content["resolution"][video])
+            tubes = [(_label(labels, c), tube) for c, found in by_class.items() for tube in found]
             for person, (action, tube) in enumerate(tubes):
-                for frame, *box in np.asarray(tube, np.float64).reshape(-1, 5).tolist():
+                for frame, *box in _finite(tube, 5, f"{video}, tube {person}"):
                     where = f"{video}, tube {person}, frame {frame:g}"
                     rows.append((video, frame - 1, *box, width, height, action, person, split, where))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        if str(path) in str(error):
+            raise
         raise ValueError(f"{path}: {type(error).__name__} {error} is not as in its kind of pickle") from error
     notes = [f"{others} videos that aren't in train/test list {list_number} left out"] if others else []
     return raw_rows(rows, COLUMNS), dict(enumerate(labels, 1)), notes
 
 
+def _chosen(lists, number, path):
+    """The names in one of the train or test lists."""
+    if type(number) is not int or not 1 <= number <= len(lists):
+        raise ValueError(f"{path}: list_number={number!r}; lists are numbered from 1 to {len(lists)}")
+    return set(lists[number - 1])
+
+
+def _label(labels, c):
+    if not 0 <= int(c) < len(labels) or not isinstance(labels[int(c)], str):
+        raise ValueError(f"class {c!r} of {len(labels)} labels")
+    return labels[int(c)]
+
+
+def _finite(values, columns, where):
+    """The rows of a (n, columns) array; ValueError for another shape and for numbers that aren't finite."""
+    array = np.asarray(values, np.float64)
+    array = array if array.size else array.reshape(0, columns)
+    if array.ndim != 2 or array.shape[1] != columns or not np.isfinite(array).all():
+        raise ValueError(f"{where}: an array {array.shape}; expected finite numbers (n, {columns})")
+    return array.tolist()
+
+
 def _pyannot(content, path, list_number):
+    if type(list_number) is not int or not 1 <= list_number <= 99:
+        raise ValueError(f"{path}: list_number={list_number!r}; lists are numbered from 1")
     train = _list(path, f"trainlist{list_number:02d}.txt")
     labels, rows = {}, []
     try:
         for video, known in content.items():
             labels[int(known["label"])] = _class_of(video)
             for person, tube in enumerate(known["annotations"]):
-                for n, (x, y, w, h) in enumerate(np.asarray(tube["boxes"], np.float64).tolist()):
+                for n, (x, y, w, h) in enumerate(_finite(tube["boxes"], 4, f"{video}, tube {person}")):
                     frame = int(tube["sf"]) + n
                     where = f"{video}, tube {person}, frame {frame}"
                     box = (x, y, x + w, y + h, np.nan, np.nan)
                     split = "train" if video in train else "test"
                     rows.append((video, frame, *box, _class_of(video), person, split, where))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path}: {type(error).__name__} {error} is not as in pyannot.pkl") from error
     return raw_rows(rows, COLUMNS), {i + 1: name for i, name in sorted(labels.items())}, []
 
@@ -99,5 +125,5 @@ def _class_of(video):
 def _list(path, name):
     """The videos of trainlist01.txt: beside the pickle or in a folder of its folder."""
     for found in sorted(path.parent.rglob(name)):
-        return {line.split()[0].removesuffix(".avi") for line in found.read_text().splitlines() if line.strip()}
+        return {line.split()[0].removesuffix(".avi") for line in read_text(found).splitlines() if line.strip()}
     raise FileNotFoundError(f"{path.parent / name}: not there; it says which videos of {path.name} are for training")
