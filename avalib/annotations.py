@@ -161,7 +161,7 @@ def write_csv(table, path):
     table = from_frame(table, kind)
     columns = [table[c].tolist() for c in [*FRAME, *BOX, "action_id", LAST[kind]]]
     columns[0] = list(map(_csv_text, columns[0]))
-    columns[1] = [format_second(t, digits=1 if kind == "detections" else 4) for t in columns[1]]
+    columns[1] = [_second(t, digits=1 if kind == "detections" else 4) for t in columns[1]]
     line = "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{:.3f}\n" if kind == "detections" else (
         "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{}\n"
     )  # fmt: skip
@@ -174,7 +174,7 @@ def _csv_text(name):
     return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
 
 
-def format_second(seconds, digits=4):
+def _second(seconds, digits=4):
     """'0902' for 902.0; 902.5 stays '902.5'."""
     return f"{int(seconds):0{digits}d}" if seconds == int(seconds) else repr(float(seconds))
 
@@ -230,7 +230,7 @@ def write_exclusions(table, path):
     """Write `video_id, timestamp` as AVA does (second with four digits)."""
     with _replacing(path) as file:
         for video, seconds in zip(table["video_id"], table["timestamp"], strict=True):
-            file.write(f"{_csv_text(video)},{format_second(seconds)}\n".encode())
+            file.write(f"{_csv_text(video)},{_second(seconds)}\n".encode())
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -336,6 +336,6 @@ def write_proposals(table, path):
     frames = {}
     values = table[[*BOX, "score"]].to_numpy(np.float64)
     for row, (video, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
-        frames.setdefault(f"{video},{format_second(seconds)}", []).append(row)
+        frames.setdefault(f"{video},{_second(seconds)}", []).append(row)
     with _replacing(path) as file:
         pickle.dump({key: values[rows] for key, rows in frames.items()}, file, protocol=4)

@@ -48,7 +48,7 @@ def _check(boxes, source, start):
         if wrong.any():
             row = boxes.iloc[int(wrong.argmax())]
             numbers = ", ".join(f"{v:g}" for v in row[[*BOX, "score"]])
-            key = f"{row.video_id},{annotations.format_second(row.timestamp + start)}"
+            key = f"{row.video_id},{row.timestamp + start:04.10g}"
             count = f"{wrong.sum()} of {len(boxes)} boxes"
             raise ValueError(f"{source}, key {key!r}: box and score {numbers}: expected {expected} ({count})")
 
