@@ -1,8 +1,9 @@
-"""Person boxes: found by torchvision's detection models, read from a table, or made for a whole data set.
+"""Person boxes: found by torchvision's detection models, for pictures or for a whole data set.
 
 The only room that knows torchvision.models.detection. Boxes are fractions of the frame (0..1).
 """
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from torchvision.models import get_model, get_model_weights
 from tqdm.auto import tqdm
 
 from avalib import annotations, boxes, checkpoints, transforms
+from avalib.data.checks import check_video_ids
+from avalib.detection.given_boxes import PERSON_SCORE, find_start, read_boxes, start_of_file  # noqa: F401
 from avalib.fetch import FetchError, fetch
 from avalib.packed import whole_file
 from avalib.tables import BOX
@@ -25,7 +28,6 @@ DETECTORS = {
     "ssdlite": "ssdlite320_mobilenet_v3_large",
 }
 PERSON = 1  # COCO's class
-PERSON_SCORE = 0.7
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------
@@ -96,22 +98,25 @@ class PersonFinder:
 
 def make_proposals(
     videos, path, seconds=None, detector="fasterrcnn", weights="coco", person_score=0.05, batch_size=4, device="cpu",
-    mirror=None, progress=True,
+    mirror=None, progress=True, start=None,
 ):  # fmt: skip
     """Find people at every whole second of videos and write them as AVA's proposals (pickle); -> the table written.
 
-    videos: paths, or {video_id: path}; a video's id is its file's name without suffix, and it begins at AVA's second
-    900. seconds: {video_id: seconds (902 …)} of the keyframes, default every whole second inside. The people of a
+    videos: paths, or {video_id: path}; a video's id is its file's name without suffix. seconds: {video_id: seconds} of
+    the keyframes, fractions too, default every whole second inside. start: the second at which videos begin, AVA's 900
+    or 0 in data of one's own; None: told by `path` (proposals of a data set) or by `seconds`, else 900. The people of a
     finished video are kept in `path`.parts/ until all are done, so an interrupted call goes on where it was.
     Raises VideoError, FetchError, CheckpointError, ValueError.
     """
-    videos = videos if isinstance(videos, dict) else {Path(v).stem: Path(v) for v in videos}
-    parts = _parts(Path(path), {"detector": detector, "weights": Path(str(weights)).name, "person_score": person_score})
+    videos = _by_id(videos)
+    known = start_of_file(path) if start is None else start
+    settings = {"detector": detector, "weights": Path(str(weights)).name, "person_score": person_score}
+    parts = _parts(Path(path), settings | {"seconds": _digest(seconds), "start": known})
     todo = [v for v in videos if not (parts / f"{v}.csv").exists()]
     finder = PersonFinder(detector, weights, person_score, device, mirror=mirror, progress=progress) if todo else None
     for video_id in tqdm(todo, desc="finding people", unit="video", disable=not progress):
         with Video(videos[video_id]) as reader:
-            found = _people_of(reader, (seconds or {}).get(video_id), finder, batch_size, progress)
+            found = _people_of(reader, (seconds or {}).get(video_id), finder, batch_size, known)
         with whole_file(parts / f"{video_id}.csv") as part:
             found.to_csv(part, index=False)
     tables = [pd.read_csv(parts / f"{v}.csv").assign(video_id=v) for v in videos]
@@ -121,6 +126,29 @@ def make_proposals(
         file.unlink()
     parts.rmdir()
     return table
+
+
+def _by_id(videos):
+    """{video_id: path} of paths, or of such a dict. Raises ValueError for two of one name."""
+    if isinstance(videos, (str, Path)):
+        videos = [videos]
+    if not isinstance(videos, dict):
+        paths = [Path(v) for v in videos]
+        videos = {path.stem: path for path in paths}
+        if len(videos) < len(paths):
+            names = [path.stem for path in paths]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"videos: {', '.join(twice[:5])} is there twice; give {{video_id: path}}")
+    check_video_ids(videos, "videos")
+    if not videos:
+        raise ValueError("videos: there are none; expected paths, or {video_id: path}")
+    return videos
+
+
+def _digest(seconds):
+    """A short text that differs where the keyframes do."""
+    plain = {str(v): sorted(map(float, s)) for v, s in (seconds or {}).items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16] if seconds else "all"
 
 
 def _parts(path, settings):
@@ -134,93 +162,25 @@ def _parts(path, settings):
     return parts
 
 
-def _people_of(reader, seconds, finder, batch_size, progress):
+def _people_of(reader, seconds, finder, batch_size, start):
     """Table timestamp, x1, y1, x2, y2, score of one video, decoded once in order."""
-    last = reader.n_ava_frames
-    inside = range(transforms.START, transforms.START + (last - 1) // transforms.FPS + 1)
-    seconds = sorted(inside if seconds is None else seconds)
-    numbers = {transforms.FPS * (round(s) - transforms.START) + 1: float(s) for s in seconds}
-    if outside := [s for n, s in numbers.items() if not 1 <= n <= last]:
-        raise ValueError(f"{reader.path}: keyframe {outside[0]:g} is outside the video, {inside[0]}..{inside[-1]}")
+    last, name = reader.n_ava_frames, str(reader.path)
+    length = (last - 1) / transforms.FPS
+    begin = find_start([] if seconds is None else seconds, length, name, start)
+    wanted = begin + np.arange(int(length) + 1.0) if seconds is None else np.unique(np.asarray(seconds, float))
+    at = np.round(transforms.FPS * (wanted - begin)) + 1
+    if len(outside := wanted[~((at >= 1) & (at <= last))]):
+        raise ValueError(f"{name}: keyframe {outside[0]:g} is outside the video, {begin}..{begin + length:g}")
+    numbers = {}
+    for number, second in zip(at.astype(int).tolist(), wanted.tolist(), strict=True):
+        numbers.setdefault(number, []).append(second)
     rows, batch = [], []
     for number, picture in enumerate(reader.iter_ava_frames(stop=max(numbers, default=0) + 1), 1):
         if number in numbers:
             batch.append((numbers[number], picture))
         if len(batch) == batch_size or (batch and number == max(numbers)):
-            for (second, _), (found, scores) in zip(batch, finder([p for _, p in batch]), strict=True):
-                rows += [(second, *box, score) for box, score in zip(found.tolist(), scores.tolist(), strict=True)]
+            for (times, _), (found, scores) in zip(batch, finder([p for _, p in batch]), strict=True):
+                people = list(zip(found.tolist(), scores.tolist(), strict=True))
+                rows += [(second, *box, score) for second in times for box, score in people]
             batch = []
     return pd.DataFrame(rows, columns=["timestamp", *BOX, "score"])
-
-
-# --- given ------------------------------------------------------------------------------------------------------------
-
-
-def read_boxes(source, reader, person_score=PERSON_SCORE):
-    """Given boxes of one video: table time_s, x1, y1, x2, y2, and person_id where it has one; each box once, by time.
-
-    source: a DataFrame or a csv with a header, with x1, y1, x2, y2 (0..1) and time_s (from the video's first frame),
-    frame (native, from 0) or timestamp (AVA's second, 900 at the first frame); or a csv in AVA's format; or AVA's
-    proposals (.pkl). With a video_id column, the rows of this video (its file's name) are taken. score: of the person
-    if the table has no action_id; boxes under person_score are left out. reader: the open video.Video.
-    Raises ValueError naming the source, the row and what was expected.
-    """
-    name, table = _read_table(source)
-    if absent := [c for c in BOX if c not in table]:
-        raise ValueError(f"{name}: no column {', '.join(absent)}; it has {', '.join(map(str, table.columns))}")
-    if "video_id" in table:
-        known = pd.unique(table["video_id"])
-        table = table[table["video_id"] == reader.path.stem]
-        if not len(table):
-            some = ", ".join(map(str, known[:5]))
-            raise ValueError(f"{name}: no boxes of video_id {reader.path.stem!r} (the file's name); it has {some} …")
-    table = table.assign(time_s=_times(name, table, reader))
-    _check(name, table, reader)
-    if "score" in table and "action_id" not in table:
-        table = table[table["score"] >= person_score]
-    kept = ["time_s", *BOX, *(["person_id"] if "person_id" in table and (table["person_id"] >= 0).all() else [])]
-    return table[kept].drop_duplicates().sort_values("time_s", kind="stable").reset_index(drop=True)
-
-
-def _read_table(source):
-    """(name for messages, DataFrame)."""
-    if isinstance(source, pd.DataFrame):
-        return "boxes", source
-    path = Path(source)
-    if path.suffix == ".pkl":
-        return str(path), annotations.read_proposals(path)
-    with open(path) as file:
-        first = file.readline()
-    if "x1" in first:
-        return str(path), pd.read_csv(path)
-    whole = "." not in first.rpartition(",")[2]  # AVA's 8th column: a person's number, or a score
-    return str(path), annotations.read_csv(path, "ground_truth" if whole else "detections")
-
-
-def _times(name, table, reader):
-    """Seconds from the video's first frame of every row."""
-    if "time_s" in table:
-        return table["time_s"].astype(float)
-    if "timestamp" in table:
-        return table["timestamp"].astype(float) - transforms.START
-    if "frame" in table:
-        frames = table["frame"].to_numpy()
-        if len(frames) and (frames.min() < 0 or frames.max() >= reader.n_frames):
-            raise ValueError(f"{name}: frames {frames.min()}..{frames.max()}; the video has 0..{reader.n_frames - 1}")
-        return reader.times_s[frames.astype(int)]
-    raise ValueError(f"{name}: no column time_s, timestamp or frame; it has {', '.join(map(str, table.columns))}")
-
-
-def _check(name, table, reader):
-    values, times = table[BOX].to_numpy(float), table["time_s"].to_numpy()
-    length = reader.duration_s
-    wrong = ~np.isfinite(values).all(1) | (values[:, 2] <= values[:, 0]) | (values[:, 3] <= values[:, 1])
-    for mask, what in (
-        (wrong, "expected finite x1 < x2 and y1 < y2"),
-        ((np.abs(values) > 2).any(1), f"looks like pixels; divide x by {reader.width} and y by {reader.height}"),
-        (~((times >= 0) & (times <= length)), f"expected a time inside the video's {length:.2f} s"),
-    ):
-        if mask.any():
-            row = table.iloc[int(mask.argmax())]
-            box = ", ".join(f"{v:g}" for v in row[BOX])
-            raise ValueError(f"{name}, row {int(mask.argmax())}: box {box} at {row['time_s']:g} s: {what}")

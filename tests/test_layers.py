@@ -11,6 +11,7 @@ FLOORS = [
     {"data"},
     {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
     {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks", "slim"},
+    {"detection"},
     {"frames", "stream", "persons", "metrics"},
     {"ava", "weights", "dataset", "mini", "export", "formats"},
     {"infer", "errors", "sources", "explain", "headless", "scoreboard"},

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from avalib.formats.common import raw_rows
-from avalib.formats.parsing import read_json
 from avalib.tables import BOX
 from avalib.utils.limits import MAX_ACTION_ID
+from avalib.utils.markup import read_json
 
 LISTS = ("images", "annotations", "categories")
 
@@ -44,7 +44,7 @@ def _rows(file, classes, first_frame, rate):
     content = read_json(file)
     lists = {key: content.get(key) if isinstance(content, dict) else None for key in LISTS}
     if faulty := [key for key, items in lists.items() if not isinstance(items, list)]:
-        raise ValueError(f"{file}: not COCO; expected lists of {', '.join(LISTS)}; there is none of {', '.join(faulty)}")
+        raise ValueError(f"{file}: not COCO; expected lists of {', '.join(LISTS)}; no list of {', '.join(faulty)}")
     _read_categories(lists["categories"], classes, file)
     videos = _read_videos(content, file)
     split = next(iter(_SPLIT.findall(file.stem.lower())), "")

@@ -11,15 +11,14 @@ A reader gives raw rows, a DataFrame with
     where    the row's place in the file, for messages
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from avalib import actions
-from avalib.formats.parsing import read_json, read_text
+from avalib.data.checks import check_rows
+from avalib.data.labels import load_label_map
 from avalib.formats.videos import Videos, measure, video_ids
 from avalib.tables import BOX, NO_PERSON
 from avalib.utils.limits import MAX_ACTION_ID
@@ -30,7 +29,6 @@ RAW = [
 DEFAULTS = dict.fromkeys(("frame", "number", "time_s", "width", "height"), np.nan) | {"pixels": True, "person": None}
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "val",
           "testing": "val", "": ""}  # fmt: skip
-ID_FIRST = re.compile(r"\s*(\d+)\s*[:,;\t ]\s*(\S.*)")
 MAX_NAME = 200  # letters of a class
 
 
@@ -62,63 +60,6 @@ def list_places(where, mask=slice(None), most=5):
     return "; ".join(some[:most]) + " …" * (len(some) > most)
 
 
-def as_label_map(source):
-    """{action_id: name} from a dict, a list of names, a pbtxt, a json of either, or a text file.
-
-    The text file has a name a line (ids from 1), or an id and a name a line. Raises ValueError naming what is wrong.
-    """
-    if not isinstance(source, (dict, list, tuple)):
-        suffix = Path(source).suffix.lower()
-        content = read_json(source) if suffix == ".json" else None
-        if suffix == ".pbtxt":
-            content = actions.read_label_map(source)
-        label_map = _as_dict(content, source) if suffix in (".json", ".pbtxt") else _text_label_map(source)
-        source = f"label map {source}"
-    else:
-        label_map, source = _as_dict(source, "label_map"), "label_map"
-    counts = pd.Series(label_map.values(), dtype=object).value_counts()
-    if len(twice := counts[counts > 1].index.tolist()):
-        raise ValueError(f"{source}: {', '.join(map(repr, twice[:5]))} is there twice; expected each name once")
-    if not label_map or min(label_map) < 1 or max(label_map) > MAX_ACTION_ID:
-        hint = "; are ids counted from 0?" if 0 in label_map else ""
-        raise ValueError(
-            f"{source}: expected classes with ids from 1 to {MAX_ACTION_ID}; it has {list(label_map)[:10]}{hint}"
-        )
-    for i, name in label_map.items():
-        check_class_name(name, f"{source}, id {i}")
-    return label_map
-
-
-def _as_dict(content, source):
-    """A dict (keys as json has them, too) or a list of names as {int: str}."""
-    if isinstance(content, (list, tuple)):
-        content = dict(enumerate(content, 1))
-    if not isinstance(content, dict):
-        raise ValueError(f"{source}: a {type(content).__name__}; expected ids and names, or a list of names")
-    label_map = {}
-    for key, name in content.items():
-        if isinstance(key, bool) or not re.fullmatch(r"-?\d{1,9}", str(key).strip()):
-            raise ValueError(f"{source}: id {key!r}; expected a whole number")
-        if int(key) in label_map:
-            raise ValueError(f"{source}: id {int(key)} is there twice")
-        label_map[int(key)] = str(name)
-    return label_map
-
-
-def _text_label_map(path):
-    """A name a line, or, in every line, an id before the name ('1: fall', '1 fall')."""
-    named = [(n, line.strip()) for n, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-    with_id = [(n, ID_FIRST.fullmatch(line)) for n, line in named]
-    if not all(match for _, match in with_id):
-        return dict(enumerate((line for _, line in named), 1))
-    label_map = {}
-    for line, match in with_id:
-        if int(match[1]) in label_map:
-            raise ValueError(f"{path}, line {line}: id {match[1]} is there twice")
-        label_map[int(match[1])] = match[2].strip()
-    return label_map
-
-
 def check_class_name(name, where):
     """Raise ValueError where a class's name is empty, too long, or has characters that can't be shown or written."""
     printable = isinstance(name, str) and all(c.isprintable() for c in name)
@@ -136,7 +77,7 @@ def finish(raw, source, videos, label_map=None, fps=25.0, notes=(), skip_faulty=
         raise ValueError(f"{source}: no annotated boxes in it")
     raw, notes = raw.reset_index(drop=True), list(notes)
     raw, found = _find_videos(raw, source, Videos(videos), notes, skip_faulty)
-    label_map = as_label_map(label_map) if label_map else _classes_found(raw, source)
+    label_map = load_label_map(label_map, unique_names=True) if label_map is not None else _classes_found(raw, source)
     ids = {name: i for i, name in label_map.items()}
     if unknown := sorted(set(raw.action) - set(ids)):
         place = raw["where"][raw.action == unknown[0]].iloc[0]
@@ -149,6 +90,7 @@ def finish(raw, source, videos, label_map=None, fps=25.0, notes=(), skip_faulty=
     table = pd.DataFrame({"video_id": raw.video_id, "timestamp": seconds})
     table[BOX] = _fractions(raw, source, clips, notes).round(3)  # as AVA's csv writes them
     table = table.assign(action_id=raw.action.map(ids).astype(np.int64), person_id=_person_ids(raw))
+    table = check_rows(table, source, label_map, place=lambda row: f"{source}, {raw['where'][row]}")
     return Annotated(source, table.assign(split=_splits(raw, source), where=raw["where"]), label_map, clips, notes)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from avalib import actions
 from avalib.annotations import read_csv
-from avalib.formats.common import as_label_map, list_places, raw_rows
-from avalib.formats.parsing import read_text
+from avalib.data.labels import load_label_map, read_label_map
+from avalib.formats.common import list_places, raw_rows
 from avalib.tables import BOX, NO_ACTION, number
+from avalib.utils.text import read_text
 
 COLUMNS = {  # what a column may be called
     "video": ("video", "video_id", "video_name", "file", "filename"),
@@ -150,7 +150,7 @@ def read_ava(path, start=0, label_map=None):
     files = [path] if path.is_file() else [p for p in sorted(path.rglob("*.csv")) if "exclu" not in p.name]
     if not files:
         raise FileNotFoundError(f"{path}: no .csv in this folder")
-    label_map = as_label_map(label_map) if label_map else _label_map_beside(path)
+    label_map = load_label_map(label_map) if label_map is not None else _label_map_beside(path)
     parts, empty = [], 0
     for file in files:
         table = read_csv(file, "ground_truth")
@@ -161,8 +161,9 @@ def read_ava(path, start=0, label_map=None):
         if unknown := sorted(set(table.action_id) - set(label_map)):
             line = table["where"][table.action_id == unknown[0]].iloc[0]
             hint = "; are ids counted from 0? AVA's begin at 1" if unknown[0] == NO_ACTION else ""
+            known = list(label_map)[:20]
             raise ValueError(
-                f"{file.parent / line}: action_id {unknown[0]} isn't in the label map, which has {list(label_map)[:20]}{hint}"
+                f"{file.parent / line}: action_id {unknown[0]} isn't in the label map, which has {known}{hint}"
             )
         split = next((s for s in ("train", "val", "test") if s in file.stem.lower()), "")
         parts += zip(
@@ -181,4 +182,4 @@ def _label_map_beside(path):
         raise FileNotFoundError(
             f"{folder}: AVA's csv has numbers for actions; expected a label map (*.pbtxt) beside it"
         )
-    return actions.read_label_map(found[0])
+    return read_label_map(found[0])

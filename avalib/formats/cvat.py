@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from avalib.formats.common import raw_rows
-from avalib.formats.parsing import read_xml
 from avalib.tables import BOX
+from avalib.utils.markup import read_xml
 
 EMPTY = ("", "none", "__undefined__", "undefined", "null")
 NAMING = ("select", "radio", "checkbox")  # the kinds of attributes that name actions

@@ -15,8 +15,8 @@ import numpy as np
 
 from avalib.annotations import read_pickle
 from avalib.formats.common import raw_rows
-from avalib.formats.parsing import read_text
 from avalib.tables import BOX
+from avalib.utils.text import read_text
 
 NAMES = {
     "ucf101-24": ("UCF101v2-GT.pkl", "pyannot.pkl"),

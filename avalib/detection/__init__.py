@@ -1,0 +1,1 @@
+"""People in videos of any kind: their boxes, found or given."""
