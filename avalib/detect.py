@@ -7,6 +7,8 @@ python -m avalib.detect video.mp4 --model slowfast_r50 --checkpoint published --
 import argparse
 import inspect
 import itertools
+import math
+import re
 import sys
 import time
 import types
@@ -22,14 +24,16 @@ from tqdm.auto import tqdm
 
 from avalib import boxes as box_room
 from avalib import infer, persons, tracks, zoo
+from avalib.detection.given_boxes import read_boxes
+from avalib.detection.source import locate_video
 from avalib.draw.overlays import overlay_path, write_overlay
-from avalib.fetch import local
 from avalib.models.detector import Detector
 from avalib.models.fast import SharedFrames
-from avalib.packed import whole_file
 from avalib.parallel import keep_memory
 from avalib.stream import Clips
 from avalib.tables import BOX
+from avalib.utils.errors import AvalibError
+from avalib.utils.files import write_table
 from avalib.video import Video
 
 COLUMNS = ["time_s", "frame", "person_id", *BOX, "action_id", "action", "score"]
@@ -38,15 +42,17 @@ COLUMNS = ["time_s", "frame", "person_id", *BOX, "action_id", "action", "score"]
 def detect(
     video, model="slowonly_r50", checkpoint="published", boxes=None, *, step=None, start=0.0, stop=None,
     detector="fasterrcnn", detector_weights="coco", person_score=persons.PERSON_SCORE, smooth=0.0, score_threshold=0.0,
-    batch_size=None, device="auto", precision="auto", mirror=None, progress=True,
+    batch_size=None, device="auto", precision="auto", mirror=None, progress=True, boxes_start=None,
 ):  # fmt: skip
     """Find people and their actions in a video. -> DataFrame, one row per (time, person, action): time_s, frame,
     person_id, x1, y1, x2, y2 (0..1), action_id, action, score (0..1), in this order of columns and rows.
 
     video: a file or a URL (downloaded once). model, checkpoint: as build_model's; model may be a Detector, or None
     where the checkpoint carries its entry; actions' names and the pictures' size are those inside the checkpoint.
-    boxes: None, people are found by `detector` with `detector_weights` (persons.build_detector); or a table, a csv or
-    AVA's proposals (persons.read_boxes). person_score: people with a lower score of their own are left out.
+    boxes: None, people are found by `detector` with `detector_weights` (persons.build_detector); or a table, a csv, a
+    parquet or AVA's proposals (given_boxes.read_boxes). boxes_start: their timestamp at the video's first frame, AVA's
+    900 or 0 in data of one's own; None: told by the file, or by the timestamps. person_score: people with a lower score
+    of their own are left out.
     step: seconds from one time to the next: None is 1, or every time of the given boxes. start, stop: seconds.
     smooth: scores are averaged along a person's track over so many seconds. score_threshold: lower rows are left out.
     batch_size: clips, and pictures to find people in, at once; None is 8 on a GPU, else 1, which keeps memory low.
@@ -56,10 +62,17 @@ def detect(
     decoded), label_map, notes. Interrupted, it gives what it has and says with which start to go on.
     Raises VideoError, FetchError, CheckpointError, KeyError, ValueError.
     """
-    if step is not None and step <= 0:
-        raise ValueError(f"step={step}: expected seconds above 0")
-    with Video(local(video, mirror=mirror, progress=progress)) as reader:
-        given = None if boxes is None else persons.read_boxes(boxes, reader, person_score)
+    _check_numbers(
+        step=(step, "seconds above 0, at least 0.001", lambda v: v >= 0.001),
+        start=(start, "seconds", lambda v: True),
+        stop=(stop, "seconds", lambda v: True),
+        smooth=(smooth, "seconds, 0 or more", lambda v: v >= 0),
+        person_score=(person_score, "a number", lambda v: True),
+        score_threshold=(score_threshold, "a number", lambda v: True),
+        batch_size=(batch_size, "a whole number from 1", lambda v: v >= 1 and v == int(v)),
+    )
+    with Video(locate_video(video, mirror=mirror, progress=progress)) as reader:
+        given = None if boxes is None else read_boxes(boxes, reader, person_score, boxes_start)
         times = times_of(reader, given, step, start, stop)
         job = Job(*load(model, checkpoint, device, precision, mirror, progress), given, smooth)
         job.batch_size = batch_size or (8 if job.device.type == "cuda" else 1)
@@ -72,8 +85,22 @@ def detect(
         return job.table(reader, score_threshold)
 
 
+def _check_numbers(**options):
+    """Raise ValueError for an option that isn't None and not the number that is expected: name=(value, words, test)."""
+    for name, (value, expected, fits) in options.items():
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if value is not None and not (number and math.isfinite(value) and fits(value)):
+            raise ValueError(f"{name}={value!r}: expected {expected}")
+
+
 def load(model, checkpoint, device="auto", precision="auto", mirror=None, progress=True):
     """(Detector on its device, short side, {action_id: name}, device, dtype), by what the checkpoint says of itself."""
+    if checkpoint in ("best", "final") and not Path(checkpoint).exists():
+        name = getattr(model, "alias", model)
+        raise ValueError(
+            f"checkpoint={checkpoint!r}: notebook 03's run can't be told from the word alone; give its file, as in "
+            f"outputs/runs/mini/{name}/train/{checkpoint}.pth"
+        )
     device = infer.choose_device(device)
     keep_memory()
     if not isinstance(model, Detector):
@@ -154,6 +181,11 @@ class Job:
             rois = box_room.rois([box_room.to_pixels(people[m.time_s][1], width, height) for m in whole])
             network = partial(self.network, numbers=np.stack([m.clip_frames for m in whole]))
             every = infer.score_batch(network, clips, torch.from_numpy(rois), self.device)
+            if not np.isfinite(every).all():
+                raise ValueError(
+                    f"{self.model.entry.alias}: scores that are no numbers; are there NaN in the checkpoint's weights, "
+                    "or is the precision too low (precision='float32')?"
+                )
             scores = {m.time_s: every[rois[:, 0] == i] for i, m in enumerate(whole)}
         nobody = None, np.zeros((0, 4))
         return [people.get(m.time_s, nobody) for m in batch], [scores.get(m.time_s, ()) for m in batch]
@@ -217,6 +249,13 @@ def smoothed(scores, time_s, person_ids, seconds):
     return out
 
 
+def write_detections(table, path):
+    """Write `detect`'s table as csv: times to the millisecond, the other numbers to five digits. Returns the path."""
+    rounded = {"time_s": table["time_s"].map("{:.3f}".format)}
+    rounded |= {c: table[c].map("{:.5g}".format) for c in (*BOX, "score")}
+    return write_table(table.assign(**rounded), path)
+
+
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +279,7 @@ def arguments(words):
         ("person-score", float, persons.PERSON_SCORE, "people with a lower score are left out"),
         ("smooth", float, 0.0, "average scores along a track over so many seconds"),
         ("score-threshold", float, 0.0, "rows with a lower score are left out of the table"),
+        ("boxes-start", float, None, "timestamp of --boxes at the video's first frame: AVA's 900, or 0"),
         ("batch-size", int, None, "clips at once; 8 on a GPU, else 1"),
         ("device", str, "auto", "cpu, cuda, mps"),
         ("precision", str, "auto", "float32, bfloat16, float16"),
@@ -257,18 +297,24 @@ def main(words=None):
         out = out and overlay_path(out)
         table = detect(**given)
         if csv:
-            with whole_file(csv) as part:
-                table.to_csv(part, index=False, float_format="%.5g")
+            write_detections(table, csv)
         if out:
             write_overlay(out, given["video"], table, start=given["start"], stop=given["stop"], **drawn)
-    except (OSError, ValueError, KeyError) as error:
-        print(f"error: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
+    except (OSError, ValueError, KeyError, AvalibError) as error:
+        message = str(error.args[0] if isinstance(error, KeyError) else error)
+        print(f"error: {_as_options(message, given)}", file=sys.stderr)
         return 1
     best = table.sort_values("score", ascending=False).drop_duplicates(["time_s", "person_id"]).sort_values("time_s")
     print(best.head(20).to_string(index=False, float_format="%.2f"))
     for file in filter(None, (csv, out)):
         print(f"written: {Path(file)}")
     return 0
+
+
+def _as_options(message, names):
+    """A message with the function's parameters (`step=0`) as the command spells them (`--step 0`)."""
+    found = rf"(?<![\w-])({'|'.join(names)})=(?=\S)"
+    return re.sub(found, lambda match: f"--{match[1].replace('_', '-')} ", message)
 
 
 class _Callable(types.ModuleType):

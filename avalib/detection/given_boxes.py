@@ -146,7 +146,7 @@ def _numbers(place, table, column):
     if wrong.any():
         row = table.iloc[int(wrong.argmax())]
         value = str(row[column])[:80]
-        raise ValueError(f"{place} {row['row']}, column {column}, value {value!r}: expected {expected}")
+        raise ValueError(f"{place} {row['row']:.0f}, column {column}, value {value!r}: expected {expected}")
     return values
 
 
@@ -179,7 +179,7 @@ def _check_boxes(place, table, reader):
         if wrong.any():
             row = table.iloc[int(wrong.argmax())]
             box = ", ".join(f"{v:g}" for v in row[BOX])
-            raise ValueError(f"{place} {row['row']}: box {box} at {row['time_s']:g} s: {what}")
+            raise ValueError(f"{place} {row['row']:.0f}: box {box} at {row['time_s']:g} s: {what}")
 
 
 def _outside(values):
@@ -202,4 +202,4 @@ def _people(place, table):
 def _refuse_person(place, table, wrong):
     row = table.iloc[int(np.asarray(wrong).argmax())]
     value = str(row["person_id"])[:80]
-    raise ValueError(f"{place} {row['row']}, column person_id, value {value!r}: expected a whole number in every row")
+    raise ValueError(f"{place} {row['row']:.0f}, column person_id, value {value!r}: expected a whole number in every row")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avalib.draw.people import between, by_time
+from avalib.draw.people import between, by_time, names_of
 from avalib.draw.pictures import overlay, scaled
 from avalib.draw.scenes import gif
 from avalib.fetch import local
@@ -26,7 +26,7 @@ def watch(video, table, start=0.0, stop=None, fps=10, width=None, score_threshol
     if absent := [c for c in ("time_s", "person_id", "x1", "action_id", "score") if c not in table]:
         raise ValueError(f"no column {', '.join(absent)}: expected the table that avalib.detect gives")
     moments = by_time(table.rename(columns={"time_s": "timestamp"}))
-    names = dict(zip(table["action_id"], table["action"], strict=True)) if "action" in table else None
+    names = names_of(table)
     gap = max(1.5, 1.5 * float(np.median(np.diff(list(moments))))) if len(moments) > 1 else 1.5
     cuts, places = table.attrs.get("cuts_s", ()), {}
     with Video(local(video)) as reader:

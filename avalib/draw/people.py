@@ -4,9 +4,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avalib import tracks
+from avalib import actions, tracks
 
 BOX = ["x1", "y1", "x2", "y2"]
+
+
+def names_of(table, label_map=None):
+    """{action_id: name} of a table's actions: label_map's, else those in its `action` column, else AVA's."""
+    ids = [int(i) for i in table["action_id"].unique()]
+    names = {i: actions.without_brackets(name) for i, name in actions.names().items()}
+    if "action" in table:
+        known = table.drop_duplicates("action_id")
+        names = dict(zip(known["action_id"].astype(int), known["action"].astype(str), strict=True))
+    names = names if label_map is None else {int(i): name for i, name in label_map.items()}
+    return {i: names.get(i, f"action {i}") for i in {**names, **dict.fromkeys(ids)}}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from avalib.draw.people import between, by_time
+from avalib.draw.people import between, by_time, names_of
 from avalib.draw.pictures import grid, overlay, scaled
 from avalib.draw.rows import named_as
 from avalib.draw.tags import BLUE, DASHED_BLUE, GREEN, KEEP, TITLE, of_model, of_person
@@ -103,7 +103,8 @@ def video_scene(path, detections, start=0, seconds=8, fps=10, widest=640, label_
         times_s = reader.times_s[numbers]
     near = detections[detections.time_s.between(start - 2, start + seconds + 2)]
     near = near.assign(timestamp=near.time_s)
-    return _assemble(Path(path).stem, frames, times_s, fps, {"predicted": near}, label_map)
+    names = names_of(detections, label_map)
+    return _assemble(Path(path).stem, frames, times_s, fps, {"predicted": near}, names)
 
 
 def _picked(stream, numbers, widest):

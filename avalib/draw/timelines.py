@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 
 from avalib import actions
 from avalib.draw.colours import GROUP_COLOURS, GROUP_WORDS, person_colour
-from avalib.draw.people import BOX, by_time
+from avalib.draw.people import BOX, by_time, names_of
 from avalib.draw.plots import legend_below, styled
 
 SEGMENTS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
@@ -62,7 +62,7 @@ def segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
         [(*key, *run) for key, of_key in found.items() for run in of_key],
         columns=["person_id", "action_id", "start_s", "stop_s", "score"],
     ).astype({"start_s": float, "stop_s": float, "score": float})
-    names = label_map or {action: actions.short_name(action) for action in runs["action_id"].unique()}
+    names = names_of(table, label_map)
     return runs.assign(action=runs["action_id"].map(names))[SEGMENTS]
 
 
@@ -104,13 +104,14 @@ def timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_ma
 
     table: what avalib.detect gives, or an AVA table of annotations or detections (see `timed`). Bars are runs of at
     least score_threshold, in the colour of the action's group, the stronger the surer. top_k: most lines a person;
-    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}, default AVA's names.
+    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}: default the names in the
+    table's column `action`, or else AVA's.
     """
     runs = segments(table, video, score_threshold, label_map=label_map)
     drawn = lanes(runs, top_k, people)
     lines = [(person, action) for person, chosen in drawn for action in chosen]
     fig, axis = plt.subplots(figsize=(10, 1.5 + 0.26 * max(len(lines), 2)), layout="constrained")
-    groups = actions.groups(label_map or actions.names())
+    groups = actions.groups(names_of(table, label_map))
     place = {line: -i - 0.6 * [p for p, _ in drawn].index(line[0]) for i, line in enumerate(lines)}
     for row in runs.itertuples():
         if (row.person_id, row.action_id) in place:
