@@ -201,8 +201,9 @@ def read_parquet(path, columns=None):
     name, file = open_binary(path)
     with file:
         try:
-            source = parquet.ParquetFile(file, read_dictionary=["video_id"])
-            names = list(source.schema_arrow.names)
+            names = list(parquet.read_schema(file).names)
+            file.seek(0)
+            source = parquet.ParquetFile(file, read_dictionary=[name for name in names if name == "video_id"])
             if missing := [column for column in columns or () if column not in names]:
                 raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(names[:20])}")
             wanted = names if columns is None else columns

@@ -28,7 +28,7 @@ def read_boxes(source, reader, person_score=PERSON_SCORE, start=None):
     """
     name, table, first = _read_table(source)
     _check_columns(name, table)
-    table = table.assign(row=np.arange(len(table)) + first)
+    table = table.assign(row=table.index.to_numpy() + first)
     if "video_id" in table:
         table = _of_video(name, table, reader.path.stem)
     place = f"{name}, {'line' if first else 'row'}"
@@ -87,17 +87,19 @@ def _read_table(source):
         raise ValueError(f"boxes: a {type(source).__name__}; expected a table, or a file (.csv, .parquet, .pkl)")
     path = Path(source)
     try:
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "no such file"
-            raise FileNotFoundError(f"boxes: {path}: {what}; expected a table (.csv, .parquet) or proposals (.pkl)")
-    except OSError as error:
-        raise ValueError(f"boxes: {str(path)[:100]}: {error.strerror}") from error
+        is_file, what = path.is_file(), "is a folder" if path.is_dir() else "no such file"
+    except (OSError, ValueError) as error:  # a name that is too long, or has a NUL
+        raise ValueError(f"boxes: {str(path)[:100]}: {getattr(error, 'strerror', None) or error}") from error
+    if not is_file:
+        raise FileNotFoundError(f"boxes: {path}: {what}; expected a table (.csv, .parquet) or proposals (.pkl)")
     suffix = path.suffix.lower()
     if suffix == ".pkl":
         return str(path), annotations.read_proposals(path), 0
     if suffix == ".parquet":
         return str(path), read_parquet(path), 0
     text = read_text(path)
+    if not text.strip():
+        raise ValueError(f"{path}: an empty file; expected a header with x1,y1,x2,y2 and a time, and a row a box")
     first = text.partition("\n")[0]
     if "x1" not in first:
         whole = "." not in first.rpartition(",")[2]  # AVA's 8th column: a person's number, or a score
@@ -107,12 +109,16 @@ def _read_table(source):
 
 def _read_csv(path, text):
     """A csv with a header, all fields as texts."""
+    header = [name.strip().lower() for name in text.partition("\n")[0].split(",")]
+    if twice := sorted({name for name in header if name and header.count(name) > 1}):
+        raise ValueError(f"{path}, line 1: column {', '.join(twice)} is there twice")
     options = {"dtype": str, "keep_default_na": False, "index_col": False, "skip_blank_lines": False}
     try:
         table = pd.read_csv(io.StringIO(text, newline=""), on_bad_lines="error", **options)
     except ValueError as error:  # pandas' errors are ValueErrors
         raise ValueError(f"{path}: not a csv that can be read ({error})") from error
-    return table.rename(columns=lambda name: str(name).strip().lower())
+    blank = (table.fillna("") == "").all(axis=1)
+    return table[~blank].rename(columns=lambda name: str(name).strip().lower())
 
 
 def _check_columns(name, table):
@@ -202,4 +208,5 @@ def _people(place, table):
 def _refuse_person(place, table, wrong):
     row = table.iloc[int(np.asarray(wrong).argmax())]
     value = str(row["person_id"])[:80]
-    raise ValueError(f"{place} {row['row']:.0f}, column person_id, value {value!r}: expected a whole number in every row")
+    where = f"{place} {row['row']:.0f}, column person_id"
+    raise ValueError(f"{where}, value {value!r}: expected a whole number in every row")

@@ -7,7 +7,7 @@ from avalib.fetch import local
 from avalib.video import VideoError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?):/", re.I)  # Path makes one slash of two
 
 
 def locate_video(video, **options):
@@ -19,9 +19,9 @@ def locate_video(video, **options):
         raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras aren't read")
     shown = str(video) if len(str(video)) <= 200 else f"{str(video)[:100]}…"
     scheme = _SCHEME.match(str(video))
-    if scheme and len(scheme[1]) > 1 and not (isinstance(video, str) and scheme[1].lower() in ("http", "https")):
-        if scheme[1].lower() in ("http", "https"):
-            raise VideoError(f"{shown}: a URL made into a path; give it as text")
+    if scheme and scheme[2]:
+        raise VideoError(f"{shown}: a URL made into a path; give it as text")
+    if scheme and scheme[1].lower() not in ("http", "https"):
         raise VideoError(
             f"{shown}: {scheme[1]} isn't read, only files and http(s); record it first, as with "
             f"ffmpeg -i {shown} -t 60 -c copy clip.mkv"

@@ -146,7 +146,10 @@ def _without_missing_frames(raw, seconds, source, clips, notes, skip_faulty):
         f"{len(beyond)} of {len(raw)} rows are {where}"
     )
     if not skip_faulty or len(beyond) == len(raw):
-        raise ValueError(f"{source}: {what}. Counted from 1 (first_frame=1), or at another rate than the video's?")
+        hint = (
+            "" if clip.numbers is not None else " Counted from 1 (first_frame=1), or at another rate than the video's?"
+        )
+        raise ValueError(f"{source}: {what}.{hint}")
     notes.append(f"left out: {what}")
     return raw.drop(index=beyond).reset_index(drop=True), np.delete(seconds, beyond)
 

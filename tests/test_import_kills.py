@@ -1,0 +1,162 @@
+"""An import that is killed at any moment leaves the old data set or the new one, and the same call succeeds again."""
+
+import itertools
+import os
+import threading
+import traceback
+
+import numpy as np
+import pytest
+
+from avalib import annotations, formats, video
+from avalib.formats import placing
+
+OLD = ["a,0,6,8,20,40,walk", "a,1,6,8,20,40,fall", "b,0,6,8,20,40,walk", "b,1,6,8,20,40,fall"]
+NEW = ["b,0,6,8,30,40,run", "b,1,6,8,30,40,run", "c,0,6,8,30,40,run", "c,1,6,8,30,40,run"]
+
+
+def killed_import(n, *arguments, **options):
+    """Import in a process that ends without clean-up at its n-th rename; its exit code, 9 if it came so far."""
+    child = os.fork()
+    if child == 0:
+        count = itertools.count(1)
+
+        def dying(function):
+            return lambda *args, **kwargs: os._exit(9) if next(count) == n else function(*args, **kwargs)
+
+        os.replace, os.rename = dying(os.replace), dying(os.rename)
+        try:
+            formats.import_data(*arguments, **options)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vids")
+    for name in "abc":
+        video.write_mp4(folder / f"{name}.mp4", (np.full((48, 64, 3), 9 * k, np.uint8) for k in range(20)), 10)
+    return folder
+
+
+def source(folder, name, rows):
+    path = folder / f"{name}.csv"
+    path.write_text("video,time_s,x1,y1,x2,y2,action\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def content(layout):
+    """Everything that was written, by name."""
+    found = {}
+    for path in sorted(layout.root.rglob("*")):
+        inside = path.relative_to(layout.root).as_posix()
+        if not path.is_dir() and not inside.startswith((".", "cache/")):
+            found[inside] = os.readlink(path) if path.is_symlink() else path.read_bytes()
+    return found
+
+
+def left_beside(root):
+    return sorted(p.name for folder in (root.parent, root) for p in folder.glob(".*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed by fork and _exit")
+@pytest.mark.parametrize(
+    "again", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["a new name", "over an old data set"]
+)
+def test_a_kill_at_any_rename_leaves_the_old_or_the_new(again, videos, tmp_path):
+    old, new = source(tmp_path, "old", OLD), source(tmp_path, "new", NEW)
+    expected = {}
+    for name, path in (("old", old), ("new", new)):
+        expected[name] = content(formats.import_data(path, "csv", tmp_path / name / "own", videos=videos))
+        expected[name].pop("dataset.json")
+    outcomes = []
+    for n in range(1, 60):
+        root = tmp_path / str(n) / "own"
+        if again:
+            formats.import_data(old, "csv", root, videos=videos)
+            (root / "proposals" / "by hand.csv").write_text("kept")
+        code = killed_import(n, new, "csv", root, videos=videos)
+        assert code in (0, 9)
+        opened = formats.open_own(root)
+        found = content(opened) if opened else {}
+        found.pop("dataset.json", None)
+        kept = found.pop("proposals/by hand.csv", b"" if not opened or not again else None)
+        outcomes.append(next((name for name, files in {**expected, None: {}}.items() if files == found), "a mixture"))
+        assert kept in (b"", b"kept"), "a file that somebody put there"
+        assert code == 9 or outcomes[-1] == "new"
+        last = content(formats.import_data(new, "csv", root, videos=videos))
+        last.pop("proposals/by hand.csv", None)
+        assert last.pop("dataset.json") and last == expected["new"]
+        assert left_beside(root) == []
+        if code == 0:
+            break
+    else:
+        raise AssertionError("the import never ended")
+    assert len(outcomes) > 8
+    assert set(outcomes) == ({"old", "new"} if again else {None, "new"})
+    assert outcomes == sorted(outcomes, key=lambda name: name == "new"), "once it is the new one, it stays"
+
+
+def test_what_no_import_made_is_never_replaced(videos, tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="own: holds something else; choose another name"):
+        formats.import_data(source(tmp_path, "a", OLD), "csv", tmp_path / "own", videos=videos)
+    assert (tmp_path / "own" / "thesis.txt").read_text() == "mine"
+
+
+def test_videos_in_the_data_sets_own_folder_are_refused(videos, tmp_path):
+    path = source(tmp_path, "a", OLD)
+    layout = formats.import_data(path, "csv", tmp_path / "own", videos=videos)
+    (layout.videos / "a.mp4").unlink()
+    (layout.videos / "a.mp4").write_bytes((videos / "a.mp4").read_bytes())
+    with pytest.raises(ValueError, match=r"a\.mp4: is in the data set's own folder"):
+        formats.import_data(path, "csv", tmp_path / "own", videos=layout.videos)
+    assert (layout.videos / "a.mp4").stat().st_size
+
+
+def test_a_cache_of_another_video_goes_and_that_of_the_same_stays(videos, tmp_path):
+    layout = formats.import_data(source(tmp_path, "old", OLD), "csv", tmp_path / "own", videos=videos)
+    cached = [layout.root / "cache" / "short_32" / f"{name}.frames" for name in "ab"]
+    for path in cached:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"frames")
+    formats.import_data(source(tmp_path, "new", NEW), "csv", tmp_path / "own", videos=videos)
+    assert [path.exists() for path in cached] == [False, True]
+
+
+def test_two_imports_at_once_end_in_one_of_them(videos, tmp_path):
+    paths, faults = [source(tmp_path, name, rows) for name, rows in (("old", OLD), ("new", NEW))], []
+
+    def run(path):
+        try:
+            for _ in range(5):
+                formats.import_data(path, "csv", tmp_path / "own", videos=videos)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    layout = formats.open_own(tmp_path / "own")
+    names = {p.stem for p in layout.videos.iterdir()}
+    tables = [annotations.read_csv(layout.csv(split), "ground_truth") for split in ("train", "val")]
+    assert names == {v for table in tables for v in table.video_id} and left_beside(layout.root) == []
+
+
+def test_an_import_that_is_going_on_is_waited_for(videos, tmp_path, monkeypatch):
+    layout = formats.import_data(source(tmp_path, "old", OLD), "csv", tmp_path / "own", videos=videos)
+    pending = layout.root / placing.IMPORTING
+    pending.mkdir()
+    (pending / placing.OWNER).write_text('{"host": "another", "pid": 7, "started": null}')
+    monkeypatch.setattr(placing, "_PATIENCE_S", 0.1)
+    with pytest.raises(TimeoutError, match=r"process 7 on another imports it and doesn't get on.*remove .*owner\.json"):
+        formats.open_own(layout.root)
+    (pending / placing.OWNER).unlink()
+    assert formats.open_own(layout.root) == layout and not pending.exists()
