@@ -163,7 +163,7 @@ class Job:
                     self.found.append((moment.time_s, moment.frame, ids, people, scores))
                 done += len(batch)
         except KeyboardInterrupt:
-            self.notes.append(f"interrupted; start={times[done]:g} goes on from here")
+            self.notes.append(f"interrupted; start={round(float(times[done]), 6):.12g} goes on from here")
         bar.close()
         self.cuts_s = clips.cuts_s
         self._describe(reader, clips.n_read, time.time() - began)

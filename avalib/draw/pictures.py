@@ -9,7 +9,7 @@ from avalib.draw.people import Person, people_at
 from avalib.draw.tags import BLUE, GREEN, TITLE
 from avalib.frames import open_video
 
-KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in AVA's seconds"
+KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in {clock}"
 MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
 
 
@@ -164,9 +164,15 @@ def keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=
     for video_id, timestamp in _varied(table, count):
         rows = table[(table.video_id == video_id) & (table.timestamp == timestamp)]
         frame = _keyframe(layout, video_id, timestamp, width)
-        title = f"{split}  {video_id}  {timestamp:.4g} s"
+        title = f"{split}  {video_id}  {seconds_text(timestamp)} s"
         frames.append(overlay(frame, people_at(rows), title=title, label_map=names))
-    return contact_sheet(frames, columns, caption=caption)
+    clock = "AVA's seconds" if layout.start else "seconds from the video's beginning"
+    return contact_sheet(frames, columns, caption=caption and caption.replace("{clock}", clock))
+
+
+def seconds_text(seconds):
+    """A time to the millisecond, without zeros at its end: '902', '12345.678'."""
+    return f"{round(float(seconds), 3):.12g}"
 
 
 def _keyframe(layout, video_id, timestamp, width):
@@ -187,7 +193,7 @@ def mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
         if not np.isnan(row.gt_x1):
             people.append(Person(np.array([row.gt_x1, row.gt_y1, row.gt_x2, row.gt_y2]), ((row.does, None),)))
         known = names | {row.does: row.does}  # of the person: names already, several in a line
-        title = f"{row.kind}: {row.video_id} {row.timestamp:.4g} s"
+        title = f"{row.kind}: {row.video_id} {seconds_text(row.timestamp)} s"
         frame = _keyframe(layout, row.video_id, row.timestamp, width)
         frames.append(overlay(frame, people, colour=[GREEN, BLUE][: len(people)], title=title, label_map=known))
     return contact_sheet(frames, columns, caption=caption)
