@@ -58,7 +58,7 @@ def _rows(file, attributes, keyframes_only, left_out, seen):
                 continue
             where = f"{file.name}, track {track.get('id')}, frame {box.get('frame')}"
             try:
-                frame, corners = int(box.get("frame")), _corners(box)
+                frame, corners = int(box.get("frame")), _corners(box, size)
             except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"{file}, {where}: {error}; expected frame, xtl, ytl, xbr, ybr") from error
             named = _actions(track.get("label"), box, kinds, attributes)
@@ -69,8 +69,9 @@ def _rows(file, attributes, keyframes_only, left_out, seen):
     return rows
 
 
-def _corners(box):
-    """xtl, ytl, xbr, ybr in pixels; of a turned box (`rotation`, degrees about its centre), those of its bounds."""
+def _corners(box, size):
+    """xtl, ytl, xbr, ybr in pixels; of a turned box (`rotation`, degrees about its centre), those of its bounds, cut at
+    the frame: a turned box reaches beyond it where its upright bounds would not."""
     values = [float(box.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
     angle = float(box.get("rotation") or 0)
     if not all(map(math.isfinite, [*values, angle])):
@@ -81,7 +82,9 @@ def _corners(box):
     cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     half_w = ((x2 - x1) * cos + (y2 - y1) * sin) / 2
     half_h = ((x2 - x1) * sin + (y2 - y1) * cos) / 2
-    return [(x1 + x2) / 2 - half_w, (y1 + y2) / 2 - half_h, (x1 + x2) / 2 + half_w, (y1 + y2) / 2 + half_h]
+    bounds = [(x1 + x2) / 2 - half_w, (y1 + y2) / 2 - half_h, (x1 + x2) / 2 + half_w, (y1 + y2) / 2 + half_h]
+    ends = [side if math.isfinite(side) else math.inf for side in (*size, *size)]  # the file may not say the size
+    return [min(max(value, 0.0), end) for value, end in zip(bounds, ends, strict=True)]
 
 
 def _meta(root, file):
@@ -109,6 +112,8 @@ def _size(root, file):
     texts = [element.findtext(side) for side in ("width", "height")]
     try:
         width, height = (float(text) for text in texts)
+        if not (0 < width < math.inf and 0 < height < math.inf):
+            raise ValueError
     except (TypeError, ValueError):
         raise ValueError(f"{file}: original_size {texts}; expected width and height in pixels") from None
     return width, height
