@@ -208,7 +208,7 @@ def read_parquet(path, columns=None):
                 raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(names[:20])}")
             wanted = names if columns is None else columns
             _check_size(source.metadata, len(wanted))
-            return source.read(columns=wanted).to_pandas()
+            return source.read(columns=wanted).to_pandas(ignore_metadata=True)  # which may be damaged too
         except (pa.ArrowException, ValueError, OSError, TypeError, KeyError) as error:
             raise ValueError(f"{name}: not a parquet table that can be read ({error})") from None
 
