@@ -108,10 +108,12 @@ def test_seconds_of_a_data_sets_own_files_are_known_by_their_names(reader, tmp_p
         ("{folder}", "is a folder; give one video file"),
         ("{folder}/none.mp4", r"none\.mp4: no such video file"),
         ("{folder}/a.jpg", r"a\.jpg: is a picture"),
+        ("{folder}/a.txt", r"a\.txt: not readable as a video"),
     ],
 )
 def test_what_is_no_video_is_refused_by_name(given, message, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "a.txt").write_text("hello\n" * 100)
     given = given.format(folder=tmp_path) if isinstance(given, str) else given
     with pytest.raises((ValueError, OSError), match=message):
         avalib.detect(given, progress=False)

@@ -170,7 +170,7 @@ GOOD = [[0.1, 0.2, 0.4, 0.8, 0.9]]
 
 def test_proposals_in_pixels_are_refused_with_key_and_value(imported, tmp_path):
     path = proposals_of(tmp_path / "p.pkl", {"walkA,0001": GOOD, "walkB,0001": [[6, 8, 25, 38, 0.9]]})
-    with pytest.raises(ValueError, match=r"p\.pkl, key 'walkB,0001': box and score 6, 8, 25, 38, 0.9: .*pixels"):
+    with pytest.raises(ValueError, match=r"p\.pkl, key 'walkB,0001', .*value 6: .*pixels"):
         imported("\n".join(AVA_ROWS), "ava", label_map=CLASSES, proposals=path)
 
 
