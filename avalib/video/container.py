@@ -21,7 +21,12 @@ FORMATS = (
 ).split()
 MAX_PIXELS = 1 << 27  # of a picture: 16K video has 133 million, and as RGB this is 0.4 GB
 MAX_FRAMES = 1 << 24  # of a file: a day at 120 frames a second has 10 million
-OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+OPTIONS = {
+    "format_whitelist": ",".join(FORMATS),
+    "protocol_whitelist": "file",
+    "enable_drefs": "0",  # a mov track may name another file that its pictures are in
+    "max_pixels": str(MAX_PIXELS),
+}
 
 # What a file is that no format above takes: (its first bytes, what it is, what to do).
 SIGNATURES = [
