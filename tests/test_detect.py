@@ -79,7 +79,7 @@ def test_the_table(tmp_path, network):
     assert table.groupby("person_id").x1.nunique().tolist() == [1, 1]
     assert table.attrs["video"] == "v.mp4" and table.attrs["label_map"] == NAMES and table.attrs["cuts_s"] == []
     (note,) = table.attrs["notes"]
-    assert note.startswith("107 frames in ") and note.endswith("3 times, 2 people, 6 boxes, 0 cuts")
+    assert note.startswith("89 frames in ") and note.endswith("3 times, 2 people, 6 boxes, 0 cuts")
     known = watch(path, network, two_people(1, 2, person_id=[7, 9, 7, 9]))
     assert set(known.person_id) == {7, 9}
     few = watch(path, network, two_people(1, 2, 3), score_threshold=0.5)

@@ -21,7 +21,12 @@ FORMATS = (
 ).split()
 MAX_PIXELS = 1 << 27  # of a picture: 16K video has 133 million, and as RGB this is 0.4 GB
 MAX_FRAMES = 1 << 24  # of a file: a day at 120 frames a second has 10 million
-OPTIONS = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+OPTIONS = {
+    "format_whitelist": ",".join(FORMATS),
+    "protocol_whitelist": "file",
+    "enable_drefs": "0",  # a mov track may name another file that its pictures are in
+    "max_pixels": str(MAX_PIXELS),
+}
 # PyAV 19 takes metadata that isn't UTF-8 as it is, and no such option.
 TOLERANT = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
