@@ -51,7 +51,7 @@ def font(size):
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf", size)
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def length(text, size):
     """How wide a text is."""
     return int(np.ceil(font(size).getlength(text)))
@@ -117,7 +117,9 @@ def arrange(stacks, boxes, image_size, size, taken=(), before=None):
     """
     taken, out, left_out = [tuple(map(int, area)) for area in taken], [None] * len(stacks), 0
     for i in sorted(range(len(stacks)), key=lambda i: (boxes[i][1], i)):  # from the top down
-        for kept in range(len(stacks[i]), 0, -1):
+        tallest = image_size[1] // extent(stacks[i][:1], size)[1] if stacks[i] else 0
+        kept = 0
+        for kept in range(min(len(stacks[i]), tallest), 0, -1):
             lines = _first(stacks[i], kept)
             spot = _place(extent(lines, size), i, boxes, taken, image_size, before and before[i])
             if spot:
