@@ -82,11 +82,12 @@ def test_a_precision_that_is_none_is_answered_with_the_one_that_was_meant(precis
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_logits_that_are_no_numbers_stop_and_name_checkpoint_and_clip(model, tiny, value, monkeypatch):
-    fc = model.roi_head.bbox_head.fc_cls
-    bias = fc.bias.detach().clone()
-    bias[3] = value
-    monkeypatch.setattr(fc, "bias", torch.nn.Parameter(bias))
+    bias = model.roi_head.bbox_head.fc_cls.bias.data
     monkeypatch.setattr(model, "report", type("Report", (), {"source": "own.pth"}), raising=False)
-    first = dataset.load_keyframes(tiny, "train").video_ids[0]
-    with pytest.raises(infer.NotFiniteError, match=rf"own.pth: the network's output is NaN or infinite .*{first},"):
-        scored(model, tiny)
+    first, before = dataset.load_keyframes(tiny, "train").video_ids[0], bias[3].item()
+    bias[3] = value
+    try:
+        with pytest.raises(infer.NotFiniteError, match=rf"own.pth: the network's output is NaN or infinite .*{first},"):
+            scored(model, tiny)
+    finally:
+        bias[3] = before

@@ -12,6 +12,7 @@ Source: the operations are those of Lib/pickletools.py, the forms of arrays thos
 """
 
 import codecs
+import os
 import struct
 import sys
 
@@ -46,9 +47,9 @@ def load(path, find=None):
         The file can't be read.
     """
     with open(path, "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
-        raise PickleError(f"it has more than {MAX_FILE_BYTES:,} bytes (MAX_FILE_BYTES), the most that is read")
+        if (size := os.fstat(file.fileno()).st_size) > MAX_FILE_BYTES:
+            raise PickleError(f"it has {size:,} bytes; the limit (MAX_FILE_BYTES) is {MAX_FILE_BYTES:,}")
+        data = file.read()
     if not data:
         raise PickleError("the file is empty")
     return loads(data, find=find)[0]
