@@ -41,8 +41,9 @@ def group(action_id):
 
 
 def short_name(action_id):
-    """The name without its bracket, for labels on pictures: 'carry/hold', 'talk to'."""
-    return without_brackets(names()[action_id])
+    """The name without its bracket, for labels on pictures: 'carry/hold', 'talk to'; 'action 93' for an id that AVA
+    doesn't have."""
+    return without_brackets(names().get(action_id, f"action {action_id}"))
 
 
 def without_brackets(name):

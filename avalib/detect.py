@@ -182,11 +182,8 @@ class Job:
             rois = box_room.rois([box_room.to_pixels(people[m.time_s][1], width, height) for m in whole])
             network = partial(self.network, numbers=np.stack([m.clip_frames for m in whole]))
             every = infer.score_batch(network, clips, torch.from_numpy(rois), self.device)
-            if not np.isfinite(every).all():
-                raise ValueError(
-                    f"{self.model.entry.alias}: scores that are no numbers; are there NaN in the checkpoint's weights, "
-                    "or is the precision too low (precision='float32')?"
-                )
+            if np.isnan(every).any():
+                raise infer.not_numbers(self.model, f"the clips at {', '.join(f'{m.time_s:g}' for m in whole)} s")
             scores = {m.time_s: every[rois[:, 0] == i] for i, m in enumerate(whole)}
         nobody = None, np.zeros((0, 4))
         return [people.get(m.time_s, nobody) for m in batch], [scores.get(m.time_s, ()) for m in batch]

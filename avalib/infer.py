@@ -13,6 +13,12 @@ from tqdm.auto import tqdm
 from avalib import batches, boxes, dataset, transforms, weights, zoo
 from avalib.models.fast import InferenceForm
 from avalib.parallel import ALONE, keep_memory
+from avalib.utils.errors import AvalibError
+
+
+class NotFiniteError(AvalibError, FloatingPointError, ValueError):
+    """A network gave NaN or infinite logits; the message names its checkpoint and the clips."""
+
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = {  # the types that the networks run on, "auto" takes the first that is there
@@ -135,8 +141,9 @@ def score(
         for batch in tqdm(loader, desc="scoring", unit="batch", disable=not progress):
             height, width = batch["clips"].shape[2:4]
             values = score_batch(form, batch["clips"], batch["rois"], device)
-            if not np.isfinite(values).all():
-                raise FloatingPointError(f"keyframes {batch['index'].tolist()}: the network's output is not a number")
+            if np.isnan(values).any():
+                place = [f"{keyframes.video_ids[k]},{keyframes.timestamps[k]:g}" for k in batch["index"].tolist()]
+                raise not_numbers(model, f"keyframes {' '.join(map(str, place[:8]))}")
             rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
             found.append((rows, values, boxes.to_norm(batch["rois"][:, 1:].numpy(), width, height)))
     scores = np.full((start[-1], model.roi_head.bbox_head.fc_cls.out_features), np.nan, np.float32)
@@ -150,10 +157,21 @@ def score(
 def score_batch(form, clips, rois, device):
     """clips (B,T,H,W,3) uint8, rois (N,5) [batch index, x1,y1,x2,y2] in their pixels -> scores (N,81) float32 0..1.
 
+    A logit that is NaN or infinite gives NaN, as sigmoid would hide an infinite one; see `not_numbers`.
     form: an InferenceForm on `device`, or what is called like one.
     """
     logits = form(transforms.normalise(clips.to(device, non_blocking=True)), rois.to(device))
-    return logits.float().sigmoid().cpu().numpy()
+    logits = logits.float()
+    return torch.where(logits.isfinite(), logits.sigmoid(), torch.nan).cpu().numpy()
+
+
+def not_numbers(model, clips):
+    """The error for a network whose output is NaN or infinite. clips: which ones, in words."""
+    source = model.report.source if getattr(model, "report", None) else f"the model ({model.entry.alias})"
+    return NotFiniteError(
+        f"{source}: the network's output is NaN or infinite for {clips}. Weights that grew too large, or a precision "
+        "with too small a range? Try precision='float32', then another checkpoint"
+    )
 
 
 def coverage(keyframes, found):

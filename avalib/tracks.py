@@ -10,6 +10,7 @@ from avalib.boxes import giou_matrix
 
 LOWEST_GIOU = 0.1, -0.6  # boxes that overlap less are two people: at once, and when they are a second or more apart
 LONGEST_GAP = 1.5  # seconds after which nobody is known to be the same
+MAX_PEOPLE = 5_000  # at one time: matching takes time and memory by the square of their number
 
 
 class Tracker:
@@ -33,6 +34,8 @@ class Tracker:
     def update(self, time_s, boxes):
         """boxes (N,4) at time_s (not before the last call's) -> ids (N,) int64, each once."""
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+        if len(boxes) > MAX_PEOPLE:
+            raise ValueError(f"{len(boxes):,} people at {time_s:g} s; at most {MAX_PEOPLE:,} (MAX_PEOPLE) are followed")
         recent = time_s - self._seen <= self.longest_gap + 1e-6
         self._ids, self._boxes, self._seen = self._ids[recent], self._boxes[recent], self._seen[recent]
         ids = np.full(len(boxes), -1, np.int64)

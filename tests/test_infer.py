@@ -78,3 +78,16 @@ def test_a_device_that_is_none_is_answered_with_those_that_there_are(device, wor
 def test_a_precision_that_is_none_is_answered_with_the_one_that_was_meant(precision, meant):
     with pytest.raises(ValueError, match=f"expected 'auto', 'float32'.*Did you mean '{meant}'"):
         infer.choose_precision(precision, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_stop_and_name_checkpoint_and_clip(model, tiny, value, monkeypatch):
+    bias = model.roi_head.bbox_head.fc_cls.bias.data
+    monkeypatch.setattr(model, "report", type("Report", (), {"source": "own.pth"}), raising=False)
+    first, before = dataset.load_keyframes(tiny, "train").video_ids[0], bias[3].item()
+    bias[3] = value
+    try:
+        with pytest.raises(infer.NotFiniteError, match=rf"own.pth: the network's output is NaN or infinite .*{first},"):
+            scored(model, tiny)
+    finally:
+        bias[3] = before

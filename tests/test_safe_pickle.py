@@ -280,4 +280,4 @@ TOKENS = [
 
 @pytest.mark.slow
 def test_mutated_proposals():
-    fuzzing.run(annotations.read_proposals, SEEDS, (ValueError,), suffix=".pkl", tokens=TOKENS, memory_bytes=1 << 30)
+    fuzzing.run(annotations.read_proposals, SEEDS, (ValueError,), suffix=".pkl", tokens=TOKENS)

@@ -10,6 +10,7 @@ from avalib.draw.tags import BLUE, GREEN, TITLE
 from avalib.frames import open_video
 from avalib.utils import files
 
+MAX_LABELLED = 100  # people with labels in a picture: placing them takes time by the square of their number
 KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in {clock}"
 MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
 
@@ -20,23 +21,27 @@ def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None,
     people: [Person]; colour: BLUE (annotated), GREEN (predicted), "person" (one each), or a style per person; title: a
     tag in the frame's top left corner; label_map {action_id: name}, default AVA's names without their brackets; scores:
     "number", "bar" or "none". Tags stay inside the frame and off each other; labels without room are counted in the
-    title. places: a dict to keep from frame to frame of a video, so that tags stay at their side.
+    title, and so are those beyond the MAX_LABELLED people with the highest scores. places: a dict to keep from frame to
+    frame of a video, so that tags stay at their side.
     """
     image = Image.fromarray(np.ascontiguousarray(frame))
     draw, size = ImageDraw.Draw(image), tags.text_size(*frame.shape[:2])
     styles = _styles(people, colour)
     shape = np.array([image.width, image.height] * 2)
     boxes = [np.clip(np.round(person.box * shape).astype(int), 0, shape - 1) for person in people]
+    labelled = _surest(people)
+    hidden = sum(len(person.labels) for person in people) - sum(len(people[i].labels) for i in labelled)
     stacks = [
-        tags.stack(person.labels, label_map, size, image.width, scores, style.get("prefix", ""))
-        for person, style in zip(people, styles, strict=True)
+        tags.stack(people[i].labels, label_map, size, image.width, scores, styles[i].get("prefix", ""))
+        for i in labelled
     ]
-    keys = [(person.person_id, style["line"]) for person, style in zip(people, styles, strict=True)]
+    keys = [(people[i].person_id, styles[i]["line"]) for i in labelled]
     before = [(places or {}).get(key) for key in keys]
-    title, arranged = _arrange(stacks, boxes, image.size, size, title, before)
+    shown = [boxes[i] for i in labelled], [styles[i] for i in labelled]
+    title, arranged = _arrange(stacks, shown[0], image.size, size, title, before, hidden)
     for box, style in zip(boxes, styles, strict=True):
         _outline(draw, box, style, max(2, round(size / 9)))
-    placed = [(*spot, *rest) for spot, *rest in zip(arranged, boxes, styles, keys, strict=True) if spot]
+    placed = [(*spot, *rest) for spot, *rest in zip(arranged, *shown, keys, strict=True) if spot]
     for _, tag, _, box, style, _ in placed:
         _leader(draw, tag, box, style, max(2, round(size / 9)))
     for lines, tag, best, _, style, key in placed:
@@ -48,6 +53,15 @@ def overlay(frame, people, colour=BLUE, title=None, label_map=None, places=None,
     return np.asarray(image)
 
 
+def _surest(people):
+    """The numbers of the MAX_LABELLED people with the highest scores, in the order of `people`."""
+    numbers = range(len(people))
+    if len(people) > MAX_LABELLED:  # annotated people have no score and come first
+        best = [max((1.0 if score is None else score for _, score in p.labels), default=-1.0) for p in people]
+        numbers = sorted(sorted(numbers, key=lambda i: -best[i])[:MAX_LABELLED])
+    return list(numbers)
+
+
 def _styles(people, colour):
     """A style per person."""
     if isinstance(colour, dict):
@@ -55,18 +69,21 @@ def _styles(people, colour):
     return [tags.of_person(person.person_id) for person in people] if colour == "person" else list(colour)
 
 
-def _arrange(stacks, boxes, image_size, size, title, before):
-    """(title, arranged tags): the title's room is kept free, and it says how many labels found none."""
+def _arrange(stacks, boxes, image_size, size, title, before, hidden=0):
+    """(title, arranged tags): the title's room is kept free, and it says how many labels found none.
+
+    hidden: labels that are left out already.
+    """
     shown = title and _fitting(title, size, image_size[0])
     area = [(0, 0, *tags.extent([(shown, None)], size))] if shown else []
     arranged, left_out = tags.arrange(stacks, boxes, image_size, size, area, before)
-    if not left_out:
+    if not left_out + hidden:
         return shown, arranged
     note = "{} +{} labels" if title else "{}+{} labels"
-    most = note.format(title or "", sum(map(len, stacks)))  # the widest it can get
+    most = note.format(title or "", sum(map(len, stacks)) + hidden)  # the widest it can get
     area = [(0, 0, *tags.extent([(_fitting(most, size, image_size[0]), None)], size))]
     arranged, left_out = tags.arrange(stacks, boxes, image_size, size, area, before)
-    return _fitting(note.format(title or "", left_out), size, image_size[0]), arranged
+    return _fitting(note.format(title or "", left_out + hidden), size, image_size[0]), arranged
 
 
 def _fitting(text, size, width):

@@ -133,6 +133,9 @@ class LiveCurves:
         self._drawn = time.monotonic()
 
 
+MAX_BARS = 200  # of a plot; matplotlib's pictures are at most 65,536 pixels high
+
+
 def _bars(axis, table, values, colours, names):
     places = np.arange(len(table))[::-1]
     axis.barh(places, values, color=colours, height=0.75)
@@ -156,6 +159,7 @@ def per_class_bars(report, baseline=None, title=None):
     table = report.per_class
     absent = int(table["AP"].isna().sum())
     table = table.dropna(subset=["AP"]).sort_values("AP", ascending=False, kind="stable")
+    table, hidden = table.head(MAX_BARS), max(len(table) - MAX_BARS, 0)
     colours = [GROUP_COLOURS[group] for group in table["group"]]
     names = [_short(name) for name in table["action"]]
     fig, (left, right) = figure(2, (10, 1.3 + 0.24 * len(table)), width_ratios=[3, 1.3], sharey=True)
@@ -176,7 +180,8 @@ def per_class_bars(report, baseline=None, title=None):
     legend_below(fig, handles)
     beyond = ": bars should reach beyond the marks" if baseline is not None else ""
     missing = f" ({absent} actions without boxes left out)" if absent else ""
-    fig.suptitle(title or f"What is recognised, and how often it occurs{beyond}{missing}")
+    fewer = f" ({hidden} more actions not shown)" if hidden else ""
+    fig.suptitle((title or f"What is recognised, and how often it occurs{beyond}{missing}") + fewer)
     return fig
 
 
@@ -232,7 +237,9 @@ def class_counts(train, val, label_map=None, title="A long tail: a few actions a
     counts = counts.reindex(list(label_map)).fillna(0).astype(int)
     absent = int((counts.sum(axis=1) == 0).sum())
     counts = counts[counts.sum(axis=1) > 0].sort_values("train", ascending=False, kind="stable")
-    groups = [actions.groups(label_map)[action] for action in counts.index]
+    counts, hidden = counts.head(MAX_BARS), max(len(counts) - MAX_BARS, 0)
+    group_of = actions.groups(label_map)
+    groups = [group_of[action] for action in counts.index]
     fig, axis = figure(1, (8.5, 1.4 + 0.22 * len(counts)))
     names = [_short(label_map[action]) for action in counts.index]
     places = _bars(axis, counts, counts["train"], [GROUP_COLOURS[group] for group in groups], names)
@@ -244,6 +251,8 @@ def class_counts(train, val, label_map=None, title="A long tail: a few actions a
     axis.set(xscale="log", xlabel="boxes with this label (bar: train, dot: val; log scale)", title=title)
     axis.set_xlim(0.8, counts.to_numpy().max() * 2)
     axis.legend(handles=_group_handles(groups), loc="lower right")
+    if hidden:
+        axis.set_title(f"{title} ({hidden} more actions not shown)")
     if absent:
         axis.annotate(f"{absent} of {len(label_map)} actions do not occur", (1, 0), (0, -32), ha="right", fontsize=8,
                       xycoords="axes fraction", textcoords="offset points")  # fmt: skip

@@ -51,7 +51,7 @@ def font(size):
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf", size)
 
 
-@cache
+@lru_cache(maxsize=1 << 16)
 def length(text, size):
     """How wide a text is."""
     return int(np.ceil(font(size).getlength(text)))
@@ -71,7 +71,7 @@ def line(action, score, label_map, size, widest, scores="number", prefix=""):
     """(text, bar) of a label, shortened until it fits: ('walk 0.93', None) or, for scores="bar", ('walk', 0.93)."""
     if scores not in ("number", "bar", "none"):
         raise ValueError(f"scores={scores!r}: expected 'number', 'bar' or 'none'")
-    name = label_map[action] if label_map else actions.short_name(action)
+    name = (label_map or {}).get(action) or actions.short_name(action)
     ending = f" {score:.2f}" if score is not None and scores == "number" else ""
     bar = score if scores == "bar" else None
     while extent([(prefix + name + ending, bar)], size)[0] > widest and len(name) > 2:
@@ -117,7 +117,9 @@ def arrange(stacks, boxes, image_size, size, taken=(), before=None):
     """
     taken, out, left_out = [tuple(map(int, area)) for area in taken], [None] * len(stacks), 0
     for i in sorted(range(len(stacks)), key=lambda i: (boxes[i][1], i)):  # from the top down
-        for kept in range(len(stacks[i]), 0, -1):
+        tallest = image_size[1] // extent(stacks[i][:1], size)[1] if stacks[i] else 0
+        kept = 0
+        for kept in range(min(len(stacks[i]), tallest), 0, -1):
             lines = _first(stacks[i], kept)
             spot = _place(extent(lines, size), i, boxes, taken, image_size, before and before[i])
             if spot:

@@ -36,7 +36,7 @@ _RANGES = {
     "crop": _SIDE,
     "cache_short_side": _SIDE,
 }
-_CHOICES = {"backbone": ("SlowOnly", "SlowFast"), "depth": tuple(BLOCKS)}
+_CHOICES = {"backbone": ("SlowOnly", "SlowFast"), "depth": BLOCKS}
 _PREPROCESSING = {
     "fps": float,
     "clip_len": int,

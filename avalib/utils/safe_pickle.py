@@ -47,8 +47,8 @@ def load(path, find=None):
         The file can't be read.
     """
     with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:  # read(limit) would take that much memory at once
-            raise PickleError(f"it has more than {MAX_FILE_BYTES:,} bytes (MAX_FILE_BYTES), the most that is read")
+        if (size := os.fstat(file.fileno()).st_size) > MAX_FILE_BYTES:
+            raise PickleError(f"it has {size:,} bytes; the limit (MAX_FILE_BYTES) is {MAX_FILE_BYTES:,}")
         data = file.read()
     if not data:
         raise PickleError("the file is empty")

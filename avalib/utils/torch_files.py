@@ -22,6 +22,8 @@ from avalib.utils.pickled_arrays import Function, PickleError, find_numpy
 MAX_DIMENSIONS = 8
 MAX_DIRECTORY_BYTES = 4 << 20  # of a zip: about 50,000 entries; the zoo's files have 1,000
 _MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
+# what zipfile raises for wrong offsets and sizes
+_ZIP_FAULTS = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
 _STORAGES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -180,7 +182,7 @@ class TorchFile:
             raise PickleError(f"a zip directory of {size:,} bytes; the limit is {MAX_DIRECTORY_BYTES:,}")
         try:
             self.archive = zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+        except _ZIP_FAULTS as error:
             raise PickleError(str(error)) from error
         entries = self.archive.infolist()
         names = [entry.filename for entry in entries]
@@ -204,7 +206,7 @@ class TorchFile:
             return self.archive.read(self.root + name)
         except KeyError:
             raise PickleError(f"the zip has no {name!r:.60}") from None
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        except _ZIP_FAULTS as error:
             what = "wrong CRC" if "CRC" in str(error) else str(error)
             raise PickleError(f"the file is damaged inside ({self.root + name}: {what})") from error
 
