@@ -476,6 +476,6 @@ def test_a_disk_that_fills_up_leaves_no_part(server, tmp_path):
     )
     server.answers = [whole()]
     command = [sys.executable, "-c", limit + FETCH, server.root + "net.bin", str(tmp_path / "net.bin"), DIGEST]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert "DownloadDiskFullError" in ended.stderr and "MB are needed" in ended.stderr
     assert [p for p in tmp_path.iterdir() if p.is_file()] == []
