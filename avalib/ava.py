@@ -68,7 +68,7 @@ def prepare(layout, mirrors=None, cut=False, workers=None, max_videos=None, prog
     except OSError as error:
         if files.is_writable(layout.root):
             raise
-        print(f"{record_path(layout)}: the record is not kept ({error.strerror or error}); the data are complete")
+        print(f"{record_path(layout)}: the record is not kept ({error.strerror or error})")
     print(told(layout, record))
     return record
 

@@ -160,6 +160,6 @@ def _lock(path):
 
             name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
             (cache_dir() / "locks").mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(cache_dir() / "locks" / name, "a", encoding="utf-8"))
+            file = stack.enter_context(open(cache_dir() / "locks" / name, "ab"))
             fcntl.flock(file, fcntl.LOCK_EX)  # let go by the system when the process ends, however it ends
         yield

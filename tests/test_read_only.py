@@ -9,7 +9,7 @@ import official
 import permissions
 import pytest
 
-from avalib import annotations, ava, frames, video
+from avalib import annotations, ava, formats, frames, video
 from avalib.utils import files
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
@@ -97,6 +97,33 @@ def test_a_rendered_data_set_and_its_checkup(own_tiny):
     )
     with permissions.read_only(own_tiny.root):
         assert permissions.run(code, own_tiny.root).startswith("All right: 3 videos")
+
+
+def test_a_rendering_that_cannot_be_written_is_not_begun(own_tiny):
+    next(own_tiny.videos.iterdir()).unlink()
+    code = (
+        "from avalib import mini\n"
+        "try:\n    mini.render(sys.argv[1], 'tiny', 0, progress=False)\n"
+        "except PermissionError as error:\n    print(error)\n"
+    )
+    with permissions.read_only(own_tiny.root):
+        assert "can't be written, and 1 of 3 videos are not there" in permissions.run(code, own_tiny.root)
+
+
+@pytest.mark.slow
+def test_a_data_set_of_ones_own(tiny, tmp_path):
+    name = next(tiny.videos.glob("*.mp4")).stem
+    rows = "".join(f"{name},{second},0.1,0.1,0.5,0.5,1,0\n" for second in range(1, 5))
+    source = files.write_text(tmp_path / "own.csv", rows)
+    root = tmp_path / "stumbles"
+    formats.import_data(source, "ava", root, videos=tiny.videos, label_map={1: "fall"})
+    code = (
+        "from avalib import annotations, frames, sources\nlayout = sources.prepare('stumbles', root=sys.argv[1])\n"
+        "table = annotations.read_csv(layout.csv('train'), 'ground_truth')\n"
+        "print(len(frames.lost_keyframes(frames.FrameSource(layout), table[['video_id', 'timestamp']])))\n"
+    )
+    with permissions.read_only(root):
+        assert permissions.run(code, root).endswith("0\n")
 
 
 @pytest.mark.slow

@@ -140,7 +140,11 @@ def render(root, size="mini", seed=0, workers=None, progress=True):
     todo = [spec for spec in specs if not manifest.has(spec)]
     if not todo and manifest.complete():
         return layout
-    layout.videos.mkdir(parents=True, exist_ok=True)
+    if not files.is_writable(layout.videos):
+        raise PermissionError(
+            f"{layout.root} can't be written, and {len(todo)} of {len(specs)} videos are not there yet. "
+            "Choose another folder: root, or AVALIB_DATA."
+        )
     files.clear_abandoned_parts(layout.root, layout.videos, layout.annotations, layout.proposals("train").parent)
     n_frames = sum(spec.n_frames for spec in todo)
     bar = tqdm(total=n_frames, unit=" frames", desc=f"render {size}", disable=not progress)
