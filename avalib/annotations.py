@@ -244,11 +244,13 @@ def _read_table(path):
     with file:
         check_quotes(file, name)
         try:
-            table = pd.read_csv(file, dtype=str, na_filter=False, index_col=False)
+            table = pd.read_csv(file, dtype=str, na_filter=False)
         except UnicodeDecodeError:
             raise encoding_fault(file, name) from None
         except ValueError as error:  # pandas' errors are ValueErrors
             raise ValueError(f"{name}: not a table ({error}); expected columns {','.join(columns)}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what the header doesn't name for an index
+        raise ValueError(f"{name}: rows with more columns than its header, {', '.join(map(str, list(table)[:20]))}")
     if missing := [column for column in columns if column not in table]:
         has = ", ".join(map(str, list(table)[:20]))
         raise ValueError(

@@ -25,6 +25,7 @@ from avalib.tables import (
 )  # fmt: skip
 
 
+@np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
 def lint_csv(source, kind="detections", ground_truth=None, label_map=None, seconds=(900, 1800)):
     """What is wrong or odd in an AVA csv: DataFrame problem, rows (how many), lines (list), example, looks_like.
 

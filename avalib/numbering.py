@@ -15,6 +15,8 @@ import numpy as np
 
 AVA_FPS = 30
 START = 900  # the second at which AVA's cuts begin: that of frame number 1
+MAX_REPEATS = 30 * 3600 * 30  # of a frame: ffmpeg skips one that it would have to repeat more often
+MAX_NUMBERS = 1 << 24  # of a video: six days
 LAST_FRAME = 26999  # the original's clips stop at this frame number, whatever the video's length
 
 
@@ -38,7 +40,7 @@ def ava_numbering(ticks, durations, tick_s, fps, start_s=0, alone=True, since_ff
 
     ticks, durations: (N,) ints in units of tick_s (Fraction, seconds), in presentation order, a duration 0 where it
     isn't known; fps: the stream's rate, float; start_s: where the container starts, Fraction; alone: the file has no
-    other stream (otherwise video that starts late is padded in front).
+    other stream (otherwise video that starts late is padded in front). Raises ValueError for times that go on for days.
     Source: FFmpeg, fftools/ffmpeg.c do_video_out (4.2), fftools/ffmpeg_filter.c video_sync_process (6.1 and later).
     """
     grid = Fraction(tick_s) * AVA_FPS
@@ -60,6 +62,13 @@ def ava_numbering(ticks, durations, tick_s, fps, start_s=0, alone=True, since_ff
         elif late < 0 < end:
             late = 0
         count = 0 if end < -1.1 else 1 if end <= 1.1 else round(float(np.float32(end)))
+        if count > MAX_REPEATS:
+            continue
+        if following + count > MAX_NUMBERS:
+            raise ValueError(
+                f"its times go on for over {MAX_NUMBERS / AVA_FPS / 3600:.0f} hours, from frame {n} on "
+                f"({MAX_NUMBERS:,} AVA numbers are the limit, MAX_NUMBERS)"
+            )
         previous = min(round(late - 0.6), count) if end > 1.1 and late > 1.1 else 0
         numbering += [max(n - 1, 0)] * previous + [n] * (count - previous)
         following += count

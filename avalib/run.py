@@ -48,9 +48,11 @@ class Run:
         """Write the record to `path` (a run.json), print it and the other files in `written`, a line each."""
         self.facts |= facts
         path = files.write_json(path, self.record(), default=_plain)
+        files.clear_abandoned_parts(path.parent)
         print("written:")
         for file in (*written, path):
-            print(f"  {file}")
+            if not Path(file).name.startswith("."):  # what another process is writing
+                print(f"  {file}")
 
     def record(self):
         """The record as a dict that json can take, without a path of this machine."""

@@ -125,6 +125,7 @@ def build_model(
         return network.to(device).eval()
     label_map = _checked(label_map, "label_map")
     file = checkpoints.read(*_locate(entry, str(checkpoint), mirror, progress))
+    _check_meta(file.source, check_n_classes, _n_classes(file.state_dict), "the classifier")
     meta = _meta(file)
     entry, notes = _entry_for(entry, file, meta, strict)
     only_backbone = backbone_only or checkpoint == "pretrained"
@@ -160,6 +161,7 @@ def _check_head(file, label_map, n_classes):
 def load_checkpoint(model, source, strict=True, backbone_only=False):
     """Fill a detector that is already built from a file; -> Report. Arguments and errors as build_model's."""
     file = checkpoints.read(*_locate(model.entry, str(source), None, True))
+    _check_meta(file.source, check_n_classes, _n_classes(file.state_dict), "the classifier")
     _entry_for(model.entry, file, _meta(file), strict)
     return _fill(model, file, strict, backbone_only or source == "pretrained", ())
 
@@ -344,7 +346,6 @@ def _n_classes(state_dict):
     weight = state_dict.get(f"{HEAD}bbox_head.fc_cls.weight")
     if weight is None or weight.dim() != 2:
         return actions.N_ACTIONS
-    _check_meta(f"{HEAD}bbox_head.fc_cls.weight", check_n_classes, weight.shape[0] - 1, "the classifier")
     return weight.shape[0] - 1
 
 

@@ -1,5 +1,6 @@
 """Any video: scores are those of the data set's path, people stay who they are, odd files are told in words."""
 
+import copy
 import importlib
 import runpy
 import sys
@@ -87,6 +88,13 @@ def test_the_table(tmp_path, network):
     pd.testing.assert_frame_equal(again, table)
     nobody = watch(path, network, two_people(1, 2, score=0.1))
     assert list(nobody.columns) == room.COLUMNS and nobody.empty
+
+
+def test_a_network_whose_scores_are_no_numbers_is_refused(tmp_path, network):
+    broken = copy.deepcopy(network)
+    torch.nn.init.constant_(broken.roi_head.bbox_head.fc_cls.weight, float("nan"))
+    with pytest.raises(ValueError, match="slowonly_r50: scores that are no numbers; are there NaN in the checkpoint's"):
+        watch(calm(tmp_path, "v.mp4", 25, n=50), broken, two_people(1))
 
 
 def test_time_is_a_parameter(tmp_path, network, weights):  # noqa: F811

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import os
 import shutil
+import sys
 import threading
 import time
 
@@ -314,3 +315,14 @@ def test_a_download_can_be_stopped_and_goes_on(server):
 def test_sizes_are_asked_for_without_raising(server):
     assert room.size(server.url) is None  # this server knows no HEAD
     assert room.size("http://127.0.0.1:1/net.pth", timeout_s=1) is None
+
+
+def test_without_locks_a_file_arrives_too(server, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # its import fails, as on Windows
+    assert get(server, sha256=DIGEST).read_bytes() == CONTENT
+
+
+def test_an_empty_file_in_the_cache_is_fetched_again(server):
+    path = get(server)
+    path.write_bytes(b"")
+    assert get(server).read_bytes() == CONTENT

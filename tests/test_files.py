@@ -1,6 +1,7 @@
 """utils.files: files are whole or not there, whatever happens while they are written."""
 
 import errno
+import gzip
 import json
 import os
 import signal
@@ -111,3 +112,77 @@ def test_a_real_full_disk_is_said(tmp_path):
     )
     assert "DiskFullError" in answer.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes here")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    files.write_text(pipe, "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert pipe.is_fifo() and parts_in(tmp_path) == []
+
+
+def test_a_link_stays_a_link(tmp_path):
+    target = files.write_text(tmp_path / "elsewhere" / "a.txt", "old")
+    link = tmp_path / "a.txt"
+    link.symlink_to(target)
+    files.write_text(link, "new")
+    assert link.is_symlink() and target.read_text() == "new"
+
+
+@pytest.mark.parametrize("missing", [(), ("symlink",), ("symlink", "link")], ids=["linked", "hard link", "copied"])
+def test_a_big_file_is_shown_without_links_too(tmp_path, monkeypatch, missing):
+    """Windows allows symbolic links to administrators only."""
+
+    def refused(*_):
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    for name in missing:
+        monkeypatch.setattr(os, name, refused)
+    source = files.write_bytes(tmp_path / "mirror" / "a.mp4", b"video")
+    path = files.link_or_copy(source, tmp_path / "videos" / "a.mp4")
+    assert path.read_bytes() == b"video" and path.is_symlink() == (not missing)
+    other = files.write_bytes(tmp_path / "mirror" / "b.mp4", b"other")
+    assert files.link_or_copy(other, path).read_bytes() == b"other"
+    assert source.read_bytes() == b"video" and parts_in(path.parent) == []
+
+
+def test_a_gz_holds_text_or_bytes_once_packed(tmp_path):
+    with files.atomic_write(tmp_path / "a.csv.gz", "w") as file:
+        file.write("é,1\n")
+    packed = gzip.compress(b"ready")
+    assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).decode() == "é,1\n"
+    assert files.write_bytes(tmp_path / "b.gz", packed).read_bytes() == packed
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/a", "a/../../b", "..", ".", "", "a\0b"])
+def test_a_name_from_data_does_not_lead_outside(tmp_path, name):
+    with pytest.raises(ValueError, match="plain name"):
+        files.path_inside(tmp_path / "cache", name)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a/b.npz", "...", "a..b", "é", "a/../b"])
+def test_a_name_from_data_may_lead_inside(tmp_path, name):
+    assert tmp_path / "cache" in files.path_inside(tmp_path / "cache", name).parents
+
+
+def test_what_was_removed_is_said_in_one_line(tmp_path, capsys):
+    for n in range(3):
+        part = tmp_path / f".a.othermachine-12-{n}.part.csv"
+        part.write_text("1")
+        os.utime(part, (0, time.time() - 90_000))
+    files.clear_abandoned_parts(tmp_path, tmp_path / "absent")
+    assert capsys.readouterr().out == f"removed 3 unfinished files of processes that were stopped, in {tmp_path}\n"
+    files.clear_abandoned_parts(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_killed_download_is_not_removed(tmp_path):
+    part = tmp_path / ".a.othermachine-12-0.download.mp4"
+    part.write_text("1")
+    os.utime(part, (0, time.time() - 90_000))
+    assert files.remove_abandoned_parts(tmp_path) == [] and files.find_abandoned_parts(tmp_path, "download") == [part]

@@ -37,7 +37,7 @@ def reader(path):
         (f"time_s,x1,y1,x2,y2,person_id\n1,{ROW},Anna\n", "line 2, column person_id, value 'Anna'"),
         (f"time_s,x1,y1,x2,y2\n1,{ROW}\n\n1,0.1,nan,0.5,0.9\n", "line 4, column y1"),
         (f"time_s,x1,y1,x2,y2\n1,{ROW}\n1,{ROW},7\n", "line 3"),
-        (f"time_s,x1,y1,x2,y2,x1\n1,{ROW},7\n", "line 1: column x1 is there twice"),
+        (f"time_s,x1,y1,x2,y2,x1\n1,{ROW},7\n", "column x1 is there twice"),
         ("time_s,x1,y1,x2,y2\n1,1.2,0.1,1.5,0.9\n", "line 2: .*outside the frame"),
         ("time_s;x1;y1;x2;y2\n1;0.1;0.1;0.5;0.9\n", "no column x1"),
         ("", "an empty file"),

@@ -477,6 +477,20 @@ def test_proposals_are_made_for_ones_own_seconds(imported, monkeypatch, tmp_path
     assert ava.timestamp.tolist() == [900, 901, 902, 903]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"first_fram": 1}, "option 'first_fram' of format 'csv': it has first_frame. Did you mean first_frame"),
+        ({"first_frame": "1"}, "first_frame='1': expected a number"),
+        ({"val_share": 2}, "val_share=2: expected 0 to 1"),
+        ({"fps": 0}, "fps=0: expected"),
+    ],
+)
+def test_options_are_checked(options, message, imported):
+    with pytest.raises(ValueError, match=message):
+        imported(csv_of(*ROWS), **options)
+
+
 def test_names_of_data_sets_are_plain(imported):
     for name in ("..", "a/b", "", "x" * 300, "con\0", 7, "mini", "gym."):
         with pytest.raises(ValueError, match="name .*expected a plain name"):

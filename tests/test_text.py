@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from avalib.utils import text
+from avalib.utils import limits, text
 from avalib.utils.text import decode, open_binary, read_text
 
 
@@ -45,22 +45,22 @@ def test_gzip_is_undone_whatever_the_suffix(tmp_path):
 
 
 def test_a_gzip_bomb_stops_at_the_limit(tmp_path):
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(bytes(1 << 22)))
-    with pytest.raises(ValueError, match=r"a\.csv\.gz.*more than 1,000,000 bytes.*MAX_FILE_BYTES"):
-        open_binary(tmp_path / "a.csv.gz", max_bytes=1_000_000)
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(bytes(1 << 25)))
+    with pytest.raises(ValueError, match=r"a\.csv\.gz.*more than 16,777,216 bytes.*MAX_LABEL_MAP_BYTES"):
+        open_binary(tmp_path / "a.csv.gz", limits.MAX_LABEL_MAP_BYTES)
 
 
 def test_a_gzip_bomb_stops_at_half_of_the_free_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(text, "available_memory_bytes", lambda: 2_000_000)
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(bytes(1 << 22)))
-    with pytest.raises(ValueError, match="more than 1,000,000 bytes"):
+    with pytest.raises(ValueError, match="more than 1,000,000 bytes.*MAX_FILE_BYTES, or half of the free memory"):
         open_binary(tmp_path / "a.csv.gz")
 
 
 def test_a_large_file_is_refused_before_it_is_read(tmp_path):
     with open(tmp_path / "a.csv", "wb") as file:
         file.truncate(9 << 30)
-    with pytest.raises(ValueError, match="9,663,676,416 bytes, more than the limit"):
+    with pytest.raises(ValueError, match="9,663,676,416 bytes, more than the limit MAX_FILE_BYTES"):
         open_binary(tmp_path / "a.csv")
 
 

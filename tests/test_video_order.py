@@ -150,6 +150,17 @@ def test_jumps_are_those_that_ffmpeg_takes_out():
     assert not video_index.jumps(smooth, tick_s).any()
 
 
+def test_times_that_go_on_for_years_are_bounded(tmp_path):
+    source = made(tmp_path, "source.mkv", 30, n=30, bframes=0)
+    with video.Video(remuxed(source, tmp_path / "one.mkv", lambda n: n * 33 + 10**9 * (n == 29))) as v:
+        assert v.n_ava_frames < 40  # ffmpeg skips such a frame
+    with (
+        video.Video(remuxed(source, tmp_path / "all.mkv", lambda n: n * 10**8)) as v,
+        pytest.raises(video.VideoError, match=r"all\.mkv: its times go on for over 155 hours, from frame \d+"),
+    ):
+        v.ava_frames([1])
+
+
 # --- avi --------------------------------------------------------------------------------------------------------------
 
 # What FFmpeg 4.2.2 and 5.1.9 (they agree) gave for `ffmpeg -i FILE -r 30 -q:v 1 img_%05d.jpg`: the numbers in the

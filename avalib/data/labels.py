@@ -121,7 +121,7 @@ def _table_pairs(table):
 
 def _read_file(path):
     """(id, name, line) of a label map's file, its kind told by its content."""
-    text = read_text(path)
+    text = read_text(path, limits.MAX_LABEL_MAP_BYTES)
     start = text.lstrip()[:1]
     if start == "<":
         raise ValueError(f"{path}, line 1: html or xml, no `item {{ name: … id: … }}`; expected pbtxt, json or names")

@@ -1,5 +1,6 @@
 """Person boxes that somebody gives for one video: read from any table, checked row by row, put on the video's clock."""
 
+import csv
 import io
 from pathlib import Path
 
@@ -108,17 +109,21 @@ def _read_table(source):
 
 
 def _read_csv(path, text):
-    """A csv with a header, all fields as texts."""
-    header = [name.strip().lower() for name in text.partition("\n")[0].split(",")]
-    if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        raise ValueError(f"{path}, line 1: column {', '.join(twice)} is there twice")
-    options = {"dtype": str, "keep_default_na": False, "index_col": False, "skip_blank_lines": False}
+    """A csv with a header, all fields as texts; blank lines are left out, the index counts lines from the second."""
+    rows, at = [], []
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        table = pd.read_csv(io.StringIO(text, newline=""), on_bad_lines="error", **options)
-    except ValueError as error:  # pandas' errors are ValueErrors
-        raise ValueError(f"{path}: not a csv that can be read ({error})") from error
-    blank = (table.fillna("") == "").all(axis=1)
-    return table[~blank].rename(columns=lambda name: str(name).strip().lower())
+        header = [name.strip().lower() for name in next(reader)]
+        for fields in reader:
+            if not any(field.strip() for field in fields):
+                continue
+            if len(fields) != len(header):
+                raise ValueError(f"{path}, line {reader.line_num}: {len(fields)} columns, the header has {len(header)}")
+            rows.append(fields)
+            at.append(reader.line_num - 2)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}; is a quote open?") from error
+    return pd.DataFrame(rows, columns=header, index=at, dtype=object)
 
 
 def _check_columns(name, table):

@@ -27,7 +27,7 @@ def read(path, first_frame=0, rate=None):
     Raises ValueError naming the file, the image or annotation, and what was expected.
     """
     path = Path(path)
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = sorted(path.rglob("[!.]*.json")) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(f"{path}: no .json in this folder")
     rows, classes = [], {}

@@ -30,6 +30,7 @@ DEFAULTS = dict.fromkeys(("frame", "number", "time_s", "width", "height"), np.na
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "val",
           "testing": "val", "": ""}  # fmt: skip
 MAX_NAME = 200  # letters of a class
+MAX_SIDE = 100_000  # pixels of a frame
 
 
 @dataclass(frozen=True)
@@ -161,10 +162,12 @@ def _fractions(raw, source, clips, notes):
     own_height = raw.video_id.map({v: c.height for v, c in clips.items()}).to_numpy(np.float64)
     width = np.where(raw.width.isna(), own_width, raw.width.to_numpy(np.float64))
     height = np.where(raw.height.isna(), own_height, raw.height.to_numpy(np.float64))
-    if (wrong := ~((width > 0) & (height > 0))).any():
+    if (wrong := ~((width >= 1) & (height >= 1) & (width <= MAX_SIDE) & (height <= MAX_SIDE))).any():
         row = int(wrong.argmax())
         place = raw["where"][row]
-        raise ValueError(f"{source}, {place}: a frame of {width[row]:g}x{height[row]:g}; expected pixels above 0")
+        raise ValueError(
+            f"{source}, {place}: a frame of {width[row]:g}x{height[row]:g}; expected pixels, 1 to {MAX_SIDE}"
+        )
     pixels = raw.pixels.to_numpy(bool)
     turned = pixels & (np.abs(np.log((width / height) / (own_width / own_height))) > 0.1)
     if turned.any():

@@ -147,7 +147,7 @@ def read_ava(path, start=0, label_map=None):
     start: the second at which the videos begin (AVA's own cuts: 900). Raises ValueError naming file, line and value.
     """
     path = Path(path)
-    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*.csv")) if "exclu" not in p.name]
+    files = [path] if path.is_file() else [p for p in sorted(path.rglob("[!.]*.csv")) if "exclu" not in p.name]
     if not files:
         raise FileNotFoundError(f"{path}: no .csv in this folder")
     label_map = load_label_map(label_map) if label_map is not None else _label_map_beside(path)
@@ -177,7 +177,7 @@ def read_ava(path, start=0, label_map=None):
 
 def _label_map_beside(path):
     folder = path if path.is_dir() else path.parent
-    found = sorted(folder.rglob("*.pbtxt"), key=lambda p: (len(p.name), p.name))  # the shortest name has all classes
+    found = sorted(folder.rglob("[!.]*.pbtxt"), key=lambda p: (len(p.name), p.name))  # the shortest has all classes
     if not found:
         raise FileNotFoundError(
             f"{folder}: AVA's csv has numbers for actions; expected a label map (*.pbtxt) beside it"

@@ -28,7 +28,7 @@ def read(path, attributes=None, keyframes_only=False):
     """
     attributes = [attributes] if isinstance(attributes, str) else attributes
     path = Path(path)
-    files = sorted([*path.rglob("*.xml"), *path.rglob("*.zip")]) if path.is_dir() else [path]
+    files = sorted([*path.rglob("[!.]*.xml"), *path.rglob("[!.]*.zip")]) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(f"{path}: no .xml or .zip in this folder")
     rows, left_out, seen = [], Counter(), {}

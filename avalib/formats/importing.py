@@ -1,5 +1,7 @@
 """From annotations in any of the formats to a Layout: read, lint, split, write."""
 
+import difflib
+import inspect
 import os
 import shutil
 from pathlib import Path
@@ -22,6 +24,7 @@ FORMATS = {
     "cvat": cvat.read,
     **{name: tubes.reader(name) for name in tubes.NAMES},
 }
+NUMBERS = ("first_frame", "rate", "start")  # options of readers
 STOPS = (
     "box in numbers far", "x2 < x1 or y2 < y1", "box without area", "box outside", "timestamp outside",
     "timestamp beyond",
@@ -40,13 +43,29 @@ def read(source, format, videos=None, label_map=None, fps=25.0, skip_faulty=Fals
     if format not in FORMATS:
         raise ValueError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     source = Path(source)
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file or folder of annotations")
+    if not os.path.exists(source):
+        raise FileNotFoundError(f"{str(source)[:200]}: no such file or folder of annotations")
+    _check_options(format, options)
     if format == "ava":
         options["label_map"] = label_map
     raw, own_map, notes = FORMATS[format](source, **options)
     folder = Path(videos) if videos else source if source.is_dir() else source.parent
     return finish(raw, str(source), folder, label_map or own_map, fps, notes, skip_faulty)
+
+
+def _check_options(format, options):
+    """Raise ValueError for an option that a format's reader doesn't have, and for numbers that aren't."""
+    there = [name for name in inspect.signature(FORMATS[format]).parameters if name not in ("path", "label_map")]
+    for name, value in options.items():
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(f"option {name!r} of format {format!r}: it has {', '.join(there) or 'none'}.{hint}")
+        number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+        if name in NUMBERS and not number and not (value is None and name != "start"):
+            raise ValueError(f"{name}={value!r}: expected a number")
+        if name == "rate" and value is not None and value <= 0:
+            raise ValueError(f"rate={value!r}: expected frames a second, above 0")
 
 
 def check(annotated):
@@ -103,7 +122,9 @@ def import_data(
     root = Path(root)
     if not placing.is_free(root):
         raise ValueError(f"{root}: holds something else; choose another name, or root")
-    for name, value, low, high in (("val_share", val_share, 0, 1), ("every_s", every_s, 0, float("inf"))):
+    for name, value, low, high in (
+        ("val_share", val_share, 0, 1), ("every_s", every_s, 0, float("inf")), ("fps", fps, 1e-3, 1e4),
+    ):  # fmt: skip
         if not low <= value <= high:
             raise ValueError(f"{name}={value}: expected {low} to {high}")
     annotated = read(source, format, videos, label_map, fps, skip_faulty, **options)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PIECES = ("annotations", "proposals", "videos")
 OWNER = "owner.json"
 _BUILDING = re.compile(r"\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.part(\.[^.]*)?")
 _PATIENCE_S = 30.0  # moving the pieces takes a dozen renames
+_MOVING = threading.RLock()  # among the threads of this process; other processes are told apart by OWNER
 
 
 def holds_import(root):
@@ -49,7 +51,8 @@ def building(root):
     try:
         yield new
         _flush_tree(new)
-        _take_place(new, root)
+        with _MOVING:
+            _take_place(new, root)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     _remove_abandoned(root)
@@ -81,18 +84,19 @@ def finish_import(root):
     Raises TimeoutError naming the process that doesn't get on.
     """
     deadline, pending = time.monotonic() + _PATIENCE_S, Path(root) / IMPORTING
-    while pending.is_dir():
-        owner = _read_owner(pending)
-        if not _is_alive(owner):
-            with contextlib.suppress(FileNotFoundError):  # two processes may do this at once
-                _move_pieces(Path(root))
-                return
-        if time.monotonic() > deadline:
-            raise TimeoutError(
-                f"{root}: process {owner['pid']} on {owner['host']} imports it and doesn't get on; end it, or, if it "
-                f"doesn't run any more, remove {pending / OWNER}"
-            )
-        time.sleep(0.02)
+    with _MOVING:
+        while pending.is_dir():
+            owner = _read_owner(pending)
+            if not _is_alive(owner):
+                with contextlib.suppress(FileNotFoundError):  # two processes may do this at once
+                    _move_pieces(Path(root))
+            elif time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{root}: process {owner['pid']} on {owner['host']} imports it and doesn't get on; end it, or, if "
+                    f"it doesn't run any more, remove {pending / OWNER}"
+                )
+            else:
+                time.sleep(0.02)
 
 
 def _move_pieces(root):

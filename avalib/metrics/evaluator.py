@@ -241,6 +241,7 @@ def _frame_order(rows, g, d, rules):
     return gt_frame, det_frame, n_frames
 
 
+@np.errstate(over="ignore")  # boxes of 1e308 in float32
 def _targets(rows, rules, d, group, g, gt_group, gt_frame, n_frames, thresholds):
     """The ground truth (index into g) that each detection looks at, the protocol's first of equals, and its IoU."""
     boxes, gt_boxes = boxes_of(rows.det, d).astype(rules.dtype), boxes_of(rows.gt, g).astype(rules.dtype)

@@ -111,15 +111,16 @@ def settle_order(position, frames, frame, n_frames, tuples_of, make_list):
         position[listed] = np.sort(position[rows])[: len(listed)]
 
 
+@np.errstate(invalid="ignore", divide="ignore", over="ignore")
 def iou_pairs(a, b):
     """IoU (N,) of boxes a[i] and b[i], (N,4) each, in the originals' arithmetic: differences and areas in the arrays'
-    own precision, intersection and quotient in float64, no +1, no clipping; 0 where both areas are 0."""
+    own precision, intersection and quotient in float64, no +1, no clipping; 0 where both areas are 0, or too large for
+    a number (boxes of 1e308)."""
     side_x = np.maximum(np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0]), 0)
     side_y = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0)
     inter = side_x.astype(np.float64) * side_y
     areas = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.nan_to_num(inter / (areas - inter), nan=0.0, posinf=0.0, neginf=0.0)
+    return np.nan_to_num(inter / (areas - inter), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def expand(left, right, part=PAIRS_AT_ONCE):

@@ -15,6 +15,7 @@ THRESHOLDS = np.arange(0.5, 0.96, 0.05).astype(np.float32)
 WHOLE_FRAME = np.array([[0.0, 0.0, 1.0, 1.0]])
 
 
+@np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
 def box_recall(gt, det, n_frames, missing="whole_frame"):
     """{"Recall@0.5@100": …, "AR@100": …}, 0..1.
 

@@ -13,3 +13,4 @@ MAX_VIDEO_ID_BYTES = 200  # file systems allow 255 for a file name, to which suf
 MAX_CLIP_LEN = 512  # frames of a clip; the zoo's have at most 32, others' 64
 MAX_FRAME_INTERVAL = 900  # frames between two of a clip's; 30 s
 MAX_SHORT_SIDE = 4_320  # pixels of a picture's shorter side; 8K has as many
+MAX_LABEL_MAP_BYTES = 1 << 24  # AVA's has 8,000; MAX_ACTION_ID names of 1,600 letters

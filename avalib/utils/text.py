@@ -113,7 +113,7 @@ def open_binary(source, max_bytes=limits.MAX_FILE_BYTES):
     file.seek(0)
     if size > max_bytes:
         file.close()
-        raise ValueError(f"{name}: {size:,} bytes, more than the limit of {max_bytes:,}")
+        raise ValueError(f"{name}: {size:,} bytes, more than the limit {_limit_name(max_bytes)} of {max_bytes:,}")
     start = file.read(4)
     file.seek(0)
     if start[:2] == b"\x1f\x8b":
@@ -143,7 +143,7 @@ def _open(path):
 def unpack_gzip(file, name, max_bytes=limits.MAX_FILE_BYTES):
     """The content of an open gzip file; ValueError where it is damaged or unpacks to more than a machine should hold.
 
-    The bound is `max_bytes` (limits.MAX_FILE_BYTES), or half of the memory that is free where that is less.
+    The bound is `max_bytes`, or half of the memory that is free where that is less.
     """
     free = available_memory_bytes()
     bound = max_bytes if free is None else min(max_bytes, free // 2)
@@ -153,10 +153,15 @@ def unpack_gzip(file, name, max_bytes=limits.MAX_FILE_BYTES):
             while part := unpacked.read(_CHUNK):
                 if content.tell() + len(part) > bound:
                     raise ValueError(
-                        f"{name}: the gzip file unpacks to more than {bound:,} bytes, the limit (MAX_FILE_BYTES, or "
-                        "half of the free memory). Unpack and divide it"
+                        f"{name}: the gzip file unpacks to more than {bound:,} bytes, the limit "
+                        f"({_limit_name(max_bytes)}, or half of the free memory). Unpack and divide it"
                     )
                 content.write(part)
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name}: a damaged gzip file ({error}); copy or download it again") from None
     return content.getvalue()
+
+
+def _limit_name(max_bytes):
+    """What a limit is called in utils.limits."""
+    return next((name for name, value in vars(limits).items() if value == max_bytes), "max_bytes")
