@@ -10,11 +10,11 @@ UNIT = 1 << 16  # of a display matrix's numbers
 
 def display_matrix(frame):
     """(a, b, c, d): how the file wants its pictures turned or mirrored; the four numbers that do so, in units of 1."""
-    for data in frame.side_data.keys():
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d = np.frombuffer(bytes(data)[:20], np.int32) / UNIT
-            return a, b, c, d
-    return IDENTITY
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return IDENTITY
+    a, b, _, c, d = np.frombuffer(bytes(data)[:20], np.int32) / UNIT
+    return a, b, c, d
 
 
 def rotation_degrees(matrix):
