@@ -9,6 +9,7 @@ import ctypes
 import inspect
 import os
 import platform
+import sys
 import time
 import warnings
 from contextlib import contextmanager, nullcontext
@@ -186,9 +187,16 @@ def keep_memory():
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def _not_of_parting(kind, error, trace):
+    """sys.excepthook of workers: the main process leaving while a batch is handed over (Ctrl-C) is no news."""
+    if not issubclass(kind, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
+
+
 def begin_worker(_number=None):
     """What a process that reads frames does first: Ctrl-C ignored (the main process ends it), one thread, as its like
     fill the cores; memory kept."""
     ignore_interrupts()
+    sys.excepthook = _not_of_parting
     torch.set_num_threads(1)
     keep_memory()

@@ -191,7 +191,7 @@ def test_a_second_training_in_a_folder_is_refused_while_the_first_runs_and_goes_
     first.communicate()
     done = saved_steps(place)
     third = groups.python(MAIN, *LONG)
-    groups.wait_until(lambda: steps(place) > done, third)
-    assert f"going on after epoch {done // 5}, step {done % 5}" in groups.interrupt(third)
+    groups.wait_until(lambda: f"going on after epoch {done // 5}, step {done % 5}" in third.stdout.readline(), third)
+    groups.interrupt(third)
     assert {path.name for path in place.iterdir()} == {"log.jsonl", "last.pth"}
     assert {path.name for path in place.parent.iterdir()} == {"train"}

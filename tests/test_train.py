@@ -253,17 +253,51 @@ def test_a_signal_in_mid_step_stops_there_and_the_rest_is_bit_for_bit_the_unbrok
     assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_while_it_saves_after_ctrl_c_everything_is_saved_all_the_same(tiny, tmp_path, monkeypatch):
+    """papermill and Jupyter give a kernel five seconds, whatever the disk."""
+    write, forward, calls = torch.save, step.forward, []
+
+    def slow(content, path):
+        path.write_bytes(b"half")
+        (tmp_path / "begun").touch()
+        time.sleep(1)
+        write(content, path)
+
+    def interrupted(*given):
+        calls.append(1)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return forward(*given)
+
+    def work():
+        threading.Thread(target=kill_when_saving, daemon=True).start()
+        loop.train(setup_of(tiny), tmp_path / "run", progress=False)
+
+    def kill_when_saving():
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", slow)
+        patched.setattr(step, "forward", interrupted)
+        assert in_a_process(work) == -signal.SIGKILL
+    assert existing.read(tmp_path / "run", setup_of(tiny))["step"] == 2  # waits for the copy that saves
+
+
 def test_a_second_ctrl_c_leaves_without_saving_and_a_sigterm_after_the_first_does_not(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(state, "SAME_PRESS_S", 0.0)
     now = loop.begin(setup_of(tiny), loop.dataset.load_keyframes(tiny, "train"))
     saver = state.Saver(now, setup_of(tiny), tmp_path, 5)
     saver.save()
     old = (tmp_path / "last.pth").read_bytes()
-    write = torch.save
+    write, main = torch.save, os.getpid()
 
     def interrupted(content, path, number):
         path.write_bytes(b"half")
-        signal.raise_signal(number)
+        os.kill(main, number)
+        time.sleep(0.5)
         write(content, path)
 
     def leave(number):

@@ -13,7 +13,7 @@ from avalib import infer, run, zoo
 from avalib.parallel import ALONE
 from avalib.utils import locks
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import remove_abandoned_parts
+from avalib.utils.files import remove_abandoned_parts, wait_for_writers
 
 CHOICES = {
     "stop": "an error that says what is there and what differs",
@@ -80,6 +80,7 @@ def read(output_dir, setup, world=ALONE, existing="stop"):
     """
     check_choice(existing)
     output_dir = Path(output_dir)
+    wait_for_writers(output_dir)  # a training that was killed after Ctrl-C may still be saving
     remove_abandoned_parts(output_dir)
     saved = load(output_dir)
     if saved is None:

@@ -6,7 +6,7 @@
 
 import sys
 import time
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -141,23 +141,24 @@ def _epochs(now, setup, keyframes, frames, saver, progress, on_log):
         len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, setup.accumulate, world.rank, world.size
     )
     clips = dataset.ClipDataset(keyframes["train"], setup.entry, recipe, frames, training=True)
-    with closing(dataset.loader(clips, order, setup.workers)) as loader:
-        while True:
-            if now.epoch > now.validated and (now.epoch % recipe.validate_every == 0 or now.epoch == recipe.epochs):
-                with saver.interruptible(saved=True):  # the epoch is: asked to stop, leave at once
-                    validate(now, setup, keyframes["val"], frames, saver.output_dir, progress, world)
-                saver.save()
-                if on_log:
-                    on_log(now.log)
-            if now.epoch >= recipe.epochs:
-                return
-            order.epoch, order.skip = now.epoch, now.step
-            try:
-                train_epoch(now, setup, loader, order.steps, saver, progress, on_log)
-            except step.NotFinite as error:
-                raise _with_keys(error, keyframes["train"], now, saver) from None
-            now.epoch, now.step = now.epoch + 1, 0
+    loader = dataset.loader(clips, order, setup.workers)
+    saver.closed_last.callback(loader.close)
+    while True:
+        if now.epoch > now.validated and (now.epoch % recipe.validate_every == 0 or now.epoch == recipe.epochs):
+            with saver.interruptible(saved=True):  # the epoch is: asked to stop, leave at once
+                validate(now, setup, keyframes["val"], frames, saver.output_dir, progress, world)
             saver.save()
+            if on_log:
+                on_log(now.log)
+        if now.epoch >= recipe.epochs:
+            return
+        order.epoch, order.skip = now.epoch, now.step
+        try:
+            train_epoch(now, setup, loader, order.steps, saver, progress, on_log)
+        except step.NotFinite as error:
+            raise _with_keys(error, keyframes["train"], now, saver) from None
+        now.epoch, now.step = now.epoch + 1, 0
+        saver.save()
 
 
 def train_epoch(now, setup, loader, steps, saver, progress=True, on_log=None):

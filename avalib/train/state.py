@@ -10,10 +10,12 @@ file or the new one, whole.
 import dataclasses
 import hashlib
 import json
+import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+import warnings
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from avalib.utils import files
 from avalib.utils.interrupts import Stopped
 
 MOMENTA = {"sgd": 1, "adamw": 2}  # values that the optimiser keeps for every weight
+WAIT_FOR_COPY_S = 300  # for a process to write last.pth; then it hangs
 SAME_PRESS_S = 1.0  # signals within it are one: some launchers pass Ctrl-C on to a process that has got it already
 SAVED = ("epoch", "step", "validated", "best_mAP", "best_epoch", "seconds")
 
@@ -113,6 +116,7 @@ class Saver:
         self.asked, self.asked_at = 0, 0.0  # the signal that asked to stop, and when
         self.open = False  # inside `interruptible`
         self.hurried = False  # asked twice
+        self.closed_last = ExitStack()  # of what takes its time to end, when everything is saved: worker processes
 
     def __enter__(self):
         self.previous = {}
@@ -124,10 +128,11 @@ class Saver:
     def __exit__(self, kind, error, trace):
         try:
             if isinstance(error, Stopped) and not self.hurried and self._place() != self.saved_place:
-                self.save()
+                self._save_before_leaving()
         finally:
             for number, handler in self.previous.items():
                 signal.signal(number, handler)
+            self.closed_last.close()
 
     def _place(self):
         return self.state.epoch, self.state.step
@@ -197,6 +202,43 @@ class Saver:
                 torch.save(content, part)
         self.saved_at, self.saved_place = time.monotonic(), self._place()
 
+    def _save_before_leaving(self):
+        """`save`, and it is done even if this process is killed meanwhile.
+
+        papermill and Jupyter kill a kernel five seconds after they have asked it to stop, which is too few for a slow
+        disk. So on a CPU a copy of this process, in a session of its own, writes the file, and this one waits for it.
+        """
+        if not hasattr(os, "fork") or self.setup.device.type != "cpu" or self.world.size > 1:
+            self.save()
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads; the copy runs none
+            child = os.fork()
+        if child == 0:
+            self._save_and_exit()
+        try:
+            done = _wait(child, WAIT_FOR_COPY_S)
+        except BaseException:  # a second Ctrl-C
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            files.remove_abandoned_parts(self.output_dir)
+            raise
+        if done:
+            self.saved_at, self.saved_place = time.monotonic(), self._place()
+        else:
+            self.save()  # whatever went wrong is raised here
+
+    def _save_and_exit(self):
+        status = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            os.setsid()
+            self.save()
+            status = 0
+        finally:
+            os._exit(status)
+
     def content(self):
         """What last.pth holds: a dict of tensors and plain values."""
         state = self.state
@@ -210,6 +252,19 @@ class Saver:
             "log": list(state.log),
             **{name: getattr(state, name) for name in SAVED},
         }
+
+
+def _wait(child, seconds):
+    """Whether a child process ends well within so many seconds; else it is killed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
 
 
 def _describe_place(place):

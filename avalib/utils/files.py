@@ -266,6 +266,20 @@ def compute_sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def wait_for_writers(folder, seconds=300, pause=0.1):
+    """Wait while another process of this machine writes a file of a folder, at most so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and any(_is_being_written(path) for path in Path(folder).glob(".*.part*")):
+        time.sleep(pause)
+
+
+def _is_being_written(path):
+    owner = _PART.match(path.name)
+    if owner is None or owner["host"] != host_name() or int(owner["pid"]) == os.getpid():
+        return False
+    return is_running(int(owner["pid"]))
+
+
 def find_abandoned_parts(folder, kind="part"):
     """The temporary files of one kind (see part_name) that processes which no longer run left in a folder.
 
