@@ -3,6 +3,7 @@
 Source of the keys: mmcv 1.2.7 TextLoggerHook and MMAction2 v0.10.0's detectors (…/log.json of the published rows).
 """
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -73,8 +74,11 @@ def read(path):
     path = Path(path)
     if not path.exists():
         return []
-    *lines, torn = path.read_bytes().split(b"\n")  # a whole line ends in a line end, so the last one is empty or torn
-    return [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    *lines, last = path.read_bytes().split(b"\n")
+    rows = [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    with contextlib.suppress(DamagedLogError):  # without a line end the last one may be torn; it is whole if it is a row
+        rows.append(_row(last, path, len(lines) + 1))
+    return rows
 
 
 def _row(line, path, number):
