@@ -23,7 +23,7 @@ from avalib.utils.interrupts import interrupts_deferred
 
 __all__ = [
     "ClipDataset", "FrameSource", "Keyframes", "Loader", "build_cache", "cache_path", "collate", "example",
-    "load_keyframes", "loader", "open_frames",
+    "load_keyframes", "load_splits", "loader", "open_frames",
 ]  # fmt: skip
 
 NUMBERINGS = {"v0.10.0": 0, "v1.x": 1}  # recipe.numbering: frames further on; v1.x adds the start index a second time
@@ -111,6 +111,19 @@ def load_keyframes(layout, split, person_score=0.9, training=False):
         last_frame=layout.last_frame,
         **chosen,
     )
+
+
+def load_splits(layout, recipe):
+    """{"train": Keyframes, "val": Keyframes} of a training. Raises ValueError where one of them has none."""
+    keyframes = {}
+    for split, purpose in (("train", "train on"), ("val", "validate with")):
+        keyframes[split] = load_keyframes(layout, split, recipe.person_score, training=split == "train")
+        if len(keyframes[split]) == 0:
+            raise ValueError(
+                f"{layout.csv(split)}: no keyframes with boxes, so there is nothing to {purpose}. Put some of the "
+                "videos into this split (import_data's val_share, or a split column), or see what avalib.check says."
+            )
+    return keyframes
 
 
 def _keys(table, names):

@@ -76,7 +76,8 @@ def read(path):
         return []
     *lines, last = path.read_bytes().split(b"\n")
     rows = [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
-    with contextlib.suppress(DamagedLogError):  # without a line end the last one may be torn; it is whole if it is a row
+    # Without a line end the last row may be torn; it counts where it can be read.
+    with contextlib.suppress(DamagedLogError):
         rows.append(_row(last, path, len(lines) + 1))
     return rows
 

@@ -95,6 +95,12 @@ def import_data(source, format, name, root=None, **options):
     return formats.import_data(source, format, root, **options)
 
 
+SURVEY = [
+    "split", "video_id", "file", "fps", "width", "height", "seconds", "frames", "problem", "keyframes", "people",
+    "labels", "gaps",
+]  # fmt: skip
+
+
 def survey(layout, splits=("train", "val")):
     """What is there, a row a video: split, video_id, file, fps, width, height, seconds, frames (at 30 a second),
     keyframes, people (boxes), labels, gaps (seconds without annotation between the first and the last), problem.
@@ -120,7 +126,7 @@ def survey(layout, splits=("train", "val")):
                     "gaps": " ".join(str(second) for second in wanted if second not in known),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=SURVEY)
 
 
 def _describe_video(layout, video_id):

@@ -16,6 +16,7 @@ from avalib.fetch import fetch
 from avalib.models.checkpoint_meta import check_n_classes, check_preprocessing, check_values, read_label_map
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import SlowFast
+from avalib.utils.device import choose_device
 
 __all__ = [
     "CheckpointError",
@@ -122,7 +123,7 @@ def build_model(
         n_classes = max(_checked(label_map, "label_map") or actions.names())
         network = Detector(entry, n_classes=n_classes, **options)
         network.report = network.meta = None
-        return network.to(device).eval()
+        return network.to(choose_device(device)).eval()
     label_map = _checked(label_map, "label_map")
     file = checkpoints.read(*_locate(entry, str(checkpoint), mirror, progress))
     _check_meta(file.source, check_n_classes, _n_classes(file.state_dict), "the classifier")
@@ -139,7 +140,7 @@ def build_model(
     network.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
     if verbose:
         print(network.report)
-    return network.to(device).eval()
+    return network.to(choose_device(device)).eval()
 
 
 def _checked(label_map, source):

@@ -1,11 +1,12 @@
 """The budget before training, and the one-batch check."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 from small import ENTRY, RECIPE
 
-from avalib import history, packed, parallel, train, video
+from avalib import annotations, history, packed, parallel, train, video
 from avalib.train import budget, overfit, state
 
 
@@ -81,3 +82,13 @@ def test_epochs_are_fitted_to_minutes_and_a_begun_run_keeps_its_own(tiny, tmp_pa
     assert budget.fit(setup, plan, 100, tmp_path).recipe.epochs == 3, "it goes on, whatever is timed now"
     other = replace(setup, recipe=replace(setup.recipe, lr=1.0))
     assert budget.fit(other, plan, 100, tmp_path).recipe.epochs == 8, "another run's epochs are no measure"
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_without_keyframes_stops_the_plan_and_the_training(tiny, tmp_path, split):
+    layout = annotations.Layout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
+    layout.csv(split).write_text("", encoding="utf-8")
+    made = setup_of(layout)
+    for begin in (budget.plan, lambda made: train.train(made, tmp_path / "train", progress=False)):
+        with pytest.raises(ValueError, match=rf"ava_{split}_mini\.csv: no keyframes with boxes"):
+            begin(made)

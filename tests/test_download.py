@@ -479,3 +479,10 @@ def test_a_disk_that_fills_up_leaves_no_part(server, tmp_path):
     ended = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert "DownloadDiskFullError" in ended.stderr and "MB are needed" in ended.stderr
     assert [p for p in tmp_path.iterdir() if p.is_file()] == []
+
+
+def test_a_password_in_an_address_is_not_shown(tmp_path):
+    with pytest.raises(FetchError) as caught:
+        fetch("http://user:secret@127.0.0.1:1/a.pth", path=tmp_path / "a.pth", retries=0, progress=False)
+    assert "secret" not in str(caught.value)
+    assert "//...@127.0.0.1" in str(caught.value)

@@ -186,3 +186,11 @@ def test_a_killed_download_is_not_removed(tmp_path):
     part.write_text("1")
     os.utime(part, (0, time.time() - 90_000))
     assert files.remove_abandoned_parts(tmp_path) == [] and files.find_abandoned_parts(tmp_path, "download") == [part]
+
+
+def test_files_of_the_first_version_are_removed_too(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".a.{ended.pid}.part.frames").write_bytes(b"1")
+    (tmp_path / f".b.{os.getpid()}.part.frames").write_bytes(b"1")
+    assert [path.name for path in files.remove_abandoned_parts(tmp_path)] == [f".a.{ended.pid}.part.frames"]

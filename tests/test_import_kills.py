@@ -160,3 +160,27 @@ def test_an_import_that_is_going_on_is_waited_for(videos, tmp_path, monkeypatch)
         formats.open_own(layout.root)
     (pending / placing.OWNER).unlink()
     assert formats.open_own(layout.root) == layout and not pending.exists()
+
+
+@pytest.fixture
+def imported_twice(videos, tmp_path):
+    """(the folder of a data set, a function that imports it again)."""
+    root, path = tmp_path / "own", source(tmp_path, "old", OLD)
+    formats.import_data(path, "csv", root, videos=videos)
+    return root, lambda: formats.import_data(path, "csv", root, videos=videos)
+
+
+def test_what_the_first_version_left_when_it_was_killed_is_replaced(imported_twice):
+    root, again = imported_twice
+    (root / "dataset.json").unlink()
+    again()
+    assert formats.open_own(root).csv("val").exists()
+
+
+def test_a_folder_with_somebodys_videos_is_not_replaced(imported_twice):
+    root, again = imported_twice
+    (root / "dataset.json").unlink()
+    (root / "videos" / "holiday.mp4").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="holds something else"):
+        again()
+    assert (root / "videos" / "holiday.mp4").exists()

@@ -1,6 +1,6 @@
 """The published recipe, line by line: every number of ARCHITECTURE's sections on training, for each of the seven."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -56,3 +56,13 @@ def test_every_number(alias):
     assert {f.name: getattr(recipe, f.name) for f in fields(recipe)} == expected
     assert zoo.recipe(zoo.get(alias), "ava2.1") == zoo.recipe(zoo.get(alias), "ava2.2") == recipe
     assert zoo.scaled_lr(recipe, 16, clips) == pytest.approx(2 * lr)  # the README's 8x2 GPUs
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("epochs", -1), ("videos_per_gpu", 0), ("crop", 0), ("lr", float("nan")), ("dropout", 2.0)],
+)
+def test_a_number_that_no_training_can_have_is_named(name, value):
+    recipe = zoo.recipe(zoo.get("slowonly_r50"), "mini")
+    with pytest.raises(ValueError, match=f"{name}="):
+        replace(recipe, **{name: value})

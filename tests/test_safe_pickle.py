@@ -281,3 +281,17 @@ TOKENS = [
 @pytest.mark.slow
 def test_mutated_proposals():
     fuzzing.run(annotations.read_proposals, SEEDS, (ValueError,), suffix=".pkl", tokens=TOKENS)
+
+
+def test_an_array_that_begins_large_is_refused(tmp_path):
+    path = tmp_path / "a.pkl"
+    shape = b"\x8a\x06\x00\xe8vH\x17\x00\x85"  # (100000000000,)
+    path.write_bytes(b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + shape + b"U\x01b\x87R.")
+    with pytest.raises(safe_pickle.PickleError, match="numpy writes"):
+        safe_pickle.load(path)
+
+
+def test_a_protocol_of_the_future_is_refused(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x09}.")
+    with pytest.raises(safe_pickle.PickleError, match="protocol 9"):
+        safe_pickle.load(tmp_path / "a.pkl")

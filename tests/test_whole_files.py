@@ -39,7 +39,7 @@ ALLOWED = {
     },
     "avalib/formats/importing.py": {"_bring": "a link in a folder that is still being built"},
     "avalib/train/launch.py": {"follow": "the processes' output while they run"},
-    "avalib/train/state.py": {"__exit__": "Saver.save is atomic", "tick": "Saver.save is atomic"},
+    "avalib/train/state.py": dict.fromkeys(("tick", "_save_before_leaving", "_save_and_exit"), "Saver.save is atomic"),
     "avalib/utils/locks.py": {"_create": "made under a temporary name, or exclusively where there are no links"},
     "benchmarks/bench_video.py": {"*": "jpgs in a temporary folder, made and read by one benchmark"},
     "benchmarks/bench_writing.py": {"*": "GIFs in a temporary folder, what is measured"},

@@ -37,7 +37,15 @@ def is_free(root):
     root = Path(root)
     if not root.exists() or holds_import(root):
         return True
-    return root.is_dir() and all(_BUILDING.search(path.name) for path in root.iterdir())
+    return root.is_dir() and all(_BUILDING.search(path.name) or _is_unfinished(path) for path in root.iterdir())
+
+
+def _is_unfinished(piece):
+    """Whether a piece holds nothing but what an import wrote: version 0.1 could be killed before it had a manifest."""
+    if piece.name not in PIECES or piece.is_symlink() or not piece.is_dir():
+        return False
+    files = list(piece.iterdir())
+    return all(path.is_symlink() if piece.name == "videos" else path.name.startswith("ava_") for path in files)
 
 
 @contextlib.contextmanager

@@ -27,9 +27,7 @@ GPU_SHARE, RAM_SHARE = 0.92, 0.8  # of the free memory that a training may fill
 def plan(setup, timed_steps=3, world=parallel.ALONE):
     """What training will take, before it starts, from `timed_steps` real steps on noise. -> {what: value}."""
     recipe, entry = setup.recipe, setup.entry
-    keyframes = {
-        s: dataset.load_keyframes(setup.layout, s, recipe.person_score, s == "train") for s in ("train", "val")
-    }
+    keyframes = dataset.load_splits(setup.layout, recipe)
     global_batch = setup.clips_per_step(world)
     steps = -(-len(keyframes["train"]) // global_batch) * recipe.epochs
     found = {

@@ -81,10 +81,7 @@ def train(
 
 def _train(setup, output_dir, saved, lock, save_minutes, progress, on_log, tensorboard, world):
     recipe = setup.recipe
-    keyframes = {
-        s: dataset.load_keyframes(setup.layout, s, recipe.person_score, s == "train") for s in ("train", "val")
-    }
-    check_keyframes(setup.layout, keyframes)
+    keyframes = dataset.load_splits(setup.layout, recipe)
     with world.in_turn():
         frames = dataset.open_frames(setup.layout, recipe, keyframes.values(), progress)
     with step.determinism(setup.deterministic):
@@ -105,20 +102,6 @@ def _train(setup, output_dir, saved, lock, save_minutes, progress, on_log, tenso
         if world.main and not (finished and (output_dir / "final.pth").exists()):
             save_weights(now, setup, output_dir / "final.pth")
     return history.frame(now.log)
-
-
-def check_keyframes(layout, keyframes):
-    """Raise ValueError where a split has no keyframes to train on or to validate with.
-
-    keyframes: {split: Keyframes}.
-    """
-    for split, found in keyframes.items():
-        if len(found) == 0:
-            raise ValueError(
-                f"{layout.csv(split)}: no keyframes with boxes, so there is nothing to "
-                f"{'train on' if split == 'train' else 'validate with'}. Put some of the videos into this split "
-                "(import_data's val_share, or a split column), or look at what was left out with avalib.check."
-            )
 
 
 def _say_where(now, setup, output_dir, saved, finished, world):

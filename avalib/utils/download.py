@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import random
+import re
 import socket
 import ssl
 import time
@@ -39,10 +40,16 @@ _NO_NETWORK = (
 _MAKE_ROOM = "Make room, or point AVALIB_CACHE at a bigger disk."
 
 
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")  # a name and a password in an address are never shown
+
+
 class FetchError(AvalibError, OSError):
     """A file could not be had; the message names the address, what happened and what to do."""
 
     status = None  # of the server's answer, where it was a refusal
+
+    def __init__(self, message, *more):
+        super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *more)
 
 
 class DownloadDiskFullError(FetchError, files.DiskFullError):

@@ -22,6 +22,7 @@ from avalib.utils.process import host_name, is_running
 
 _NUMBERS = itertools.count()
 _PART = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.(?P<kind>part|download)(\.[^.]*)?$", re.S)
+_OLDER_PART = re.compile(r"^\..*\.(?P<pid>\d+)\.part(\.[^.]*)?$", re.S)  # as version 0.1 named them, on one machine
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _FULL_TEXTS = (
     "no space left",
@@ -280,6 +281,15 @@ def _is_being_written(path):
     return is_running(int(owner["pid"]))
 
 
+def _owner_of(name):
+    """{"host", "pid", "kind"} of a temporary file's name, or None. Version 0.1 wrote no host: this machine's then."""
+    if match := _PART.match(name):
+        return match.groupdict()
+    if match := _OLDER_PART.match(name):
+        return {"host": host_name(), "pid": match["pid"], "kind": "part"}
+    return None
+
+
 def find_abandoned_parts(folder, kind="part"):
     """The temporary files of one kind (see part_name) that processes which no longer run left in a folder.
 
@@ -287,7 +297,7 @@ def find_abandoned_parts(folder, kind="part"):
     """
     found = []
     for path in sorted(Path(folder).glob(f".*.{kind}*")):
-        owner = _PART.match(path.name)
+        owner = _owner_of(path.name)
         if owner is None or owner["kind"] != kind:
             continue
         with contextlib.suppress(OSError):  # another process has removed it

@@ -6,6 +6,8 @@ module needs it; otherwise it stands beside the code that enforces it.
 
 MAX_ACTION_ID = 9_999  # AVA has 80, Kinetics-700 has 700; a head of 10,000 columns is 92 MB of float32 weights
 MAX_FILE_BYTES = 8 << 30  # AVA's largest csv is 0.4 GB; a gzip bomb of 8 MB unpacks to more than this
+MAX_UNPACKED_RATIO = 100  # unpacked to packed bytes; a csv of boxes has 5, the worst that deflate can do is 1,030
+MAX_UNPACKED_RATIO_FROM = 64 << 20  # bytes from which on the ratio counts
 MAX_TEXT_BYTES = 1 << 30  # label maps, json and xml, which are held in memory whole; COCO's largest is 0.5 GB
 MAX_LINE_BYTES = 8 << 20  # a row of AVA's csv has 60
 MAX_PAIRS = 1 << 30  # pairs of boxes compared in one evaluation, 2 to 3 minutes; AVA's validation set has 10 million

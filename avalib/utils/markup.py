@@ -8,7 +8,7 @@ import zlib
 from xml.parsers import expat
 
 from avalib.utils.limits import MAX_TEXT_BYTES
-from avalib.utils.text import open_binary, read_text
+from avalib.utils.text import check_unpacked, open_binary, read_text
 
 MAX_DEPTH = 100  # of elements in elements; CVAT's files have 7
 
@@ -77,6 +77,8 @@ def _unzipped(data, path):
             names = [name for name in archive.namelist() if name.lower().endswith(".xml")]
             if len(names) != 1:
                 raise ValueError(f"{path}: {len(names)} .xml in this zip; expected one, as CVAT exports a task")
+            info = archive.getinfo(names[0])
+            check_unpacked(f"{path}: {names[0]}", info.compress_size, info.file_size)
             with archive.open(names[0]) as file:
                 content = file.read(MAX_TEXT_BYTES + 1)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:

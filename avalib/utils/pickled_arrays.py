@@ -61,6 +61,8 @@ def _reconstruct(kind, shape, typecode):
     """An array before its content; `fill` gives it that."""
     if kind is not NDARRAY:
         raise PickleError("a subclass of numpy's array; expected plain arrays")
+    if shape != (0,) or typecode not in (b"b", "b"):
+        raise PickleError(f"an array that begins with shape {_short(shape)}; numpy writes (0,)")
     return np.ndarray((0,), np.int8)
 
 

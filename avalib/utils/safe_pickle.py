@@ -13,6 +13,7 @@ Source: the operations are those of Lib/pickletools.py, the forms of arrays thos
 
 import codecs
 import os
+import pickle
 import struct
 import sys
 
@@ -154,6 +155,10 @@ class _Reader:
 
     def count(self, size):
         return int.from_bytes(self.take(size), "little")
+
+    def check_protocol(self):
+        if (protocol := self.count(1)) > pickle.HIGHEST_PROTOCOL:
+            raise PickleError(f"protocol {protocol}; the highest is {pickle.HIGHEST_PROTOCOL}")
 
     def written_number(self):
         text = self.line()
@@ -378,7 +383,7 @@ _OPERATIONS = {
     b"b": _Reader.build,
     b"Q": _Reader.push_persistent,
     # the protocol's number and the length of a frame, which nothing here depends on
-    b"\x80": lambda r: r.count(1),
+    b"\x80": _Reader.check_protocol,
     b"\x95": lambda r: r.count(8),
 }
 _OPERATIONS = {code[0]: action for code, action in _OPERATIONS.items()}

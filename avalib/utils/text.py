@@ -120,6 +120,9 @@ def open_binary(source, max_bytes=limits.MAX_FILE_BYTES):
         with file:
             content = unpack_gzip(file, name, max_bytes)
         file, start = io.BytesIO(content), content[:4]
+    if b"\0" in start and not any(start.startswith(mark) for mark, _ in _MARKS):
+        file.close()
+        raise ValueError(f"{name}, line 1: NUL bytes; is it UTF-16 without a mark? Save it as UTF-8")
     if any(start.startswith(mark) for mark, encoding in _MARKS if encoding != "utf-8"):
         with file:
             content = file.read()
@@ -143,10 +146,12 @@ def _open(path):
 def unpack_gzip(file, name, max_bytes=limits.MAX_FILE_BYTES):
     """The content of an open gzip file; ValueError where it is damaged or unpacks to more than a machine should hold.
 
-    The bound is `max_bytes`, or half of the memory that is free where that is less.
+    The bound is `max_bytes`, or half of the memory that is free where that is less, and what check_unpacked allows.
     """
     free = available_memory_bytes()
     bound = max_bytes if free is None else min(max_bytes, free // 2)
+    packed = file.seek(0, io.SEEK_END)
+    file.seek(0)
     content = io.BytesIO()
     try:
         with gzip.GzipFile(fileobj=file) as unpacked:
@@ -157,9 +162,20 @@ def unpack_gzip(file, name, max_bytes=limits.MAX_FILE_BYTES):
                         f"({_limit_name(max_bytes)}, or half of the free memory). Unpack and divide it"
                     )
                 content.write(part)
+                check_unpacked(name, packed, content.tell())
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name}: a damaged gzip file ({error}); copy or download it again") from None
     return content.getvalue()
+
+
+def check_unpacked(name, packed_bytes, unpacked_bytes):
+    """Raise ValueError for a compressed file that grows as no honest one does."""
+    most = max(limits.MAX_UNPACKED_RATIO_FROM, limits.MAX_UNPACKED_RATIO * packed_bytes)
+    if unpacked_bytes > most:
+        raise ValueError(
+            f"{name}: {packed_bytes:,} bytes that unpack to {unpacked_bytes:,} or more; the limit is "
+            f"{limits.MAX_UNPACKED_RATIO} times as many (MAX_UNPACKED_RATIO). If the file is right, unpack it yourself"
+        )
 
 
 def _limit_name(max_bytes):

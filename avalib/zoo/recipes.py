@@ -8,6 +8,12 @@ from dataclasses import dataclass, fields, replace
 
 from avalib.zoo.entries import difference
 
+LOWEST = {  # of the numbers that have a lowest value
+    "epochs": 1, "videos_per_gpu": 1, "clips_per_step": 1, "lr": 0, "momentum": 0, "weight_decay": 0, "grad_clip": 0,
+    "warmup_epochs": 0, "warmup_ratio": 0, "gamma": 0, "milestones": 0, "train_short_side": 16, "crop": 16,
+    "test_short_side": 16, "rois_per_frame": 1, "cache_short_side": 16, "validate_every": 1, "seed": 0,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -46,6 +52,17 @@ class Recipe:
     validate_every: int
     seed: int = 0
     numbering: str = "v0.10.0"  # "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
+
+    def __post_init__(self):
+        """Raise ValueError for numbers that no training can have, such as 0 epochs."""
+        for name, lowest in LOWEST.items():
+            values = getattr(self, name)
+            for value in values if isinstance(values, tuple) else (values,):
+                if value is not None and not (lowest <= value < float("inf")):
+                    raise ValueError(f"{name}={values!r}: expected at least {lowest}")
+        for name in ("flip", "colour", "person_score", "assign_iou", "dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 to 1")
 
 
 def published_recipe(entry):
