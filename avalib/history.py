@@ -76,7 +76,7 @@ def read(path):
         return []
     *lines, last = path.read_bytes().split(b"\n")
     rows = [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
-    with contextlib.suppress(DamagedLogError):  # without a line end the last one may be torn; it is whole if it is a row
+    with contextlib.suppress(DamagedLogError):  # without a line end the last one may be torn; a row it is when whole
         rows.append(_row(last, path, len(lines) + 1))
     return rows
 
