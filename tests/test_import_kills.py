@@ -7,6 +7,7 @@ import traceback
 
 import numpy as np
 import pytest
+from forks import fork
 
 from avalib import annotations, formats, video
 from avalib.formats import placing
@@ -17,7 +18,7 @@ NEW = ["b,0,6,8,30,40,run", "b,1,6,8,30,40,run", "c,0,6,8,30,40,run", "c,1,6,8,3
 
 def killed_import(n, *arguments, **options):
     """Import in a process that ends without clean-up at its n-th rename; its exit code, 9 if it came so far."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         count = itertools.count(1)
 
