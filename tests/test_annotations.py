@@ -355,6 +355,6 @@ def test_safe_proposals_are_found_beside_the_pickles_place(tmp_path):
 
 def test_person_boxes_with_more_columns_than_their_header_are_refused(tmp_path):
     row = "a,902,0.1,0.1,0.3,0.9,0.5,7\n"
-    (tmp_path / "p.csv").write_text("video_id,timestamp,x1,y1,x2,y2,score\n" + row * 2)
+    (tmp_path / "p.csv").write_text("video_id,timestamp,x1,y1,x2,y2,score\n" + row * 2, encoding="utf-8")
     with pytest.raises(ValueError, match="p.csv: rows with more columns than its header"):
         annotations.read_proposals(tmp_path / "p.csv")

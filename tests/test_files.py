@@ -131,7 +131,7 @@ def test_a_link_stays_a_link(tmp_path):
     link = tmp_path / "a.txt"
     link.symlink_to(target)
     files.write_text(link, "new")
-    assert link.is_symlink() and target.read_text() == "new"
+    assert link.is_symlink() and target.read_text(encoding="utf-8") == "new"
 
 
 @pytest.mark.parametrize("missing", [(), ("symlink",), ("symlink", "link")], ids=["linked", "hard link", "copied"])
@@ -173,7 +173,7 @@ def test_a_name_from_data_may_lead_inside(tmp_path, name):
 def test_what_was_removed_is_said_in_one_line(tmp_path, capsys):
     for n in range(3):
         part = tmp_path / f".a.othermachine-12-{n}.part.csv"
-        part.write_text("1")
+        part.write_text("1", encoding="utf-8")
         os.utime(part, (0, time.time() - 90_000))
     files.clear_abandoned_parts(tmp_path, tmp_path / "absent")
     assert capsys.readouterr().out == f"removed 3 unfinished files of processes that were stopped, in {tmp_path}\n"
@@ -183,7 +183,7 @@ def test_what_was_removed_is_said_in_one_line(tmp_path, capsys):
 
 def test_a_killed_download_is_not_removed(tmp_path):
     part = tmp_path / ".a.othermachine-12-0.download.mp4"
-    part.write_text("1")
+    part.write_text("1", encoding="utf-8")
     os.utime(part, (0, time.time() - 90_000))
     assert files.remove_abandoned_parts(tmp_path) == [] and files.find_abandoned_parts(tmp_path, "download") == [part]
 

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from forks import fork
 
 from avalib import annotations, frames, packed
 
@@ -46,7 +47,7 @@ def test_no_id_makes_the_cache_write_outside_its_folder(layout, tmp_path, kind):
 def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
     first = names_of(layout)[0]
     path, (reading, writing) = frames.cache_path(layout, first, 48), os.pipe()
-    process = os.fork()
+    process = fork()
     if process == 0:
         packed._encode = lambda *_: (os.write(writing, b"p"), time.sleep(60))
         with frames.open_video(layout, first) as opened:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forks import fork
 from PIL import Image
 
 from avalib import actions, annotations, checkpoints, doctor, draw, packed, video
@@ -70,7 +71,7 @@ def save_index(path):
 def error_of(write, path):
     """What `write` raises in a process whose files may have 20 kB, as text."""
     reading, writing = os.pipe()
-    process = os.fork()
+    process = fork()
     if process == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))

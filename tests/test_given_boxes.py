@@ -45,7 +45,7 @@ def reader(path):
     ],
 )
 def test_a_fault_in_a_csv_of_boxes_is_named(text, message, reader, tmp_path):
-    (tmp_path / "boxes.csv").write_text(text)
+    (tmp_path / "boxes.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"(?s)boxes\.csv.*({message})"):
         read_boxes(tmp_path / "boxes.csv", reader)
 
@@ -113,7 +113,7 @@ def test_seconds_of_a_data_sets_own_files_are_known_by_their_names(reader, tmp_p
 )
 def test_what_is_no_video_is_refused_by_name(given, message, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
-    (tmp_path / "a.txt").write_text("hello\n" * 100)
+    (tmp_path / "a.txt").write_text("hello\n" * 100, encoding="utf-8")
     given = given.format(folder=tmp_path) if isinstance(given, str) else given
     with pytest.raises((ValueError, OSError), match=message):
         avalib.detect(given, progress=False)

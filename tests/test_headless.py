@@ -202,7 +202,7 @@ def test_rows_that_are_one_run_from_random_weights_are_trained_once(toys, tiny):
 
 
 def test_a_row_that_cannot_even_start_gives_its_device_back(toys, tiny):
-    (toys / "03_train.ipynb").write_text("{ torn")
+    (toys / "03_train.ipynb").write_text("{ torn", encoding="utf-8")
     found = statuses(zoo(toys, tiny, ["slowonly_r50", "slowfast_r50"]).run())  # one device for both
     assert found["slowonly_r50", "03"] == found["slowfast_r50", "03"] == "failed"
     assert found["slowonly_r50", "04"] == found["slowfast_r50", "05"] == "not run"
@@ -219,7 +219,7 @@ def test_a_torn_record_makes_its_notebook_run_again(toys, tiny):
     row = headless.rows(["slowonly_r50"], dataset="tiny", output_dir=str(toys.parent / "runs"))[0]
     path = headless.record_path(row, "04_evaluate")
     path.parent.mkdir(parents=True)
-    path.write_text('{"parameters": {')
+    path.write_text('{"parameters": {', encoding="utf-8")
     found = headless.inputs(row, "04_evaluate", tiny, toys / "04_evaluate.ipynb")
     assert headless.why(row, "04_evaluate", found) == "04_evaluate.inputs.json is damaged"
 
@@ -230,7 +230,9 @@ def test_a_row_with_a_training_of_its_own_keeps_it(toys, tiny):
     both = zoo(toys, tiny, ["slowonly_r50", "slowonly_omnisource_r50"])
     assert set(statuses(both.run()).values()) == {"done", "done before"}
     train = alone.rows[0].folder / "train"
-    assert (train / "best.pth").read_text() == "slowonly_omnisource_r50 0" and not train.with_name("train.1").exists()
+    assert (train / "best.pth").read_text(encoding="utf-8") == "slowonly_omnisource_r50 0" and not train.with_name(
+        "train.1"
+    ).exists()
 
 
 def test_the_demo_runs_once_and_again_only_for_what_has_changed(toys, tiny, monkeypatch, capsys):
@@ -254,7 +256,7 @@ def test_the_demo_runs_once_and_again_only_for_what_has_changed(toys, tiny, monk
     assert demo.main(words) == 0
     assert capsys.readouterr().out.count("done before") == 5
     source = toys / "05_visualise.ipynb"
-    source.write_text(source.read_text().replace("exist_ok=True", "exist_ok=1"))
+    source.write_text(source.read_text(encoding="utf-8").replace("exist_ok=True", "exist_ok=1"), encoding="utf-8")
     assert demo.main(words) == 0
     said = capsys.readouterr().out
     assert said.count("done before") == 4 and "05_visualise  done, its code changed" in said

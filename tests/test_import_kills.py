@@ -7,6 +7,7 @@ import traceback
 
 import numpy as np
 import pytest
+from forks import fork
 
 from avalib import annotations, formats, video
 from avalib.formats import placing
@@ -17,7 +18,7 @@ NEW = ["b,0,6,8,30,40,run", "b,1,6,8,30,40,run", "c,0,6,8,30,40,run", "c,1,6,8,3
 
 def killed_import(n, *arguments, **options):
     """Import in a process that ends without clean-up at its n-th rename; its exit code, 9 if it came so far."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         count = itertools.count(1)
 
@@ -44,7 +45,7 @@ def videos(tmp_path_factory):
 
 def source(folder, name, rows):
     path = folder / f"{name}.csv"
-    path.write_text("video,time_s,x1,y1,x2,y2,action\n" + "\n".join(rows) + "\n")
+    path.write_text("video,time_s,x1,y1,x2,y2,action\n" + "\n".join(rows) + "\n", encoding="utf-8")
     return path
 
 
@@ -77,7 +78,7 @@ def test_a_kill_at_any_rename_leaves_the_old_or_the_new(again, videos, tmp_path)
         root = tmp_path / str(n) / "own"
         if again:
             formats.import_data(old, "csv", root, videos=videos)
-            (root / "proposals" / "by hand.csv").write_text("kept")
+            (root / "proposals" / "by hand.csv").write_text("kept", encoding="utf-8")
         code = killed_import(n, new, "csv", root, videos=videos)
         assert code in (0, 9)
         opened = formats.open_own(root)
@@ -102,10 +103,10 @@ def test_a_kill_at_any_rename_leaves_the_old_or_the_new(again, videos, tmp_path)
 
 def test_what_no_import_made_is_never_replaced(videos, tmp_path):
     (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "thesis.txt").write_text("mine")
+    (tmp_path / "own" / "thesis.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(ValueError, match="own: holds something else; choose another name"):
         formats.import_data(source(tmp_path, "a", OLD), "csv", tmp_path / "own", videos=videos)
-    assert (tmp_path / "own" / "thesis.txt").read_text() == "mine"
+    assert (tmp_path / "own" / "thesis.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_videos_in_the_data_sets_own_folder_are_refused(videos, tmp_path):
@@ -154,7 +155,7 @@ def test_an_import_that_is_going_on_is_waited_for(videos, tmp_path, monkeypatch)
     layout = formats.import_data(source(tmp_path, "old", OLD), "csv", tmp_path / "own", videos=videos)
     pending = layout.root / placing.IMPORTING
     pending.mkdir()
-    (pending / placing.OWNER).write_text('{"host": "another", "pid": 7, "started": null}')
+    (pending / placing.OWNER).write_text('{"host": "another", "pid": 7, "started": null}', encoding="utf-8")
     monkeypatch.setattr(placing, "_PATIENCE_S", 0.1)
     with pytest.raises(TimeoutError, match=r"process 7 on another imports it and doesn't get on.*remove .*owner\.json"):
         formats.open_own(layout.root)

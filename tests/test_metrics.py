@@ -300,7 +300,7 @@ FROM_0_DET = "clipA,902,0.1,0.1,0.5,0.9,0,0.9\nclipA,902,0.6,0.1,0.9,0.9,1,0.8\n
 
 @pytest.mark.parametrize("protocol", protocols.PROTOCOLS)
 def test_ids_counted_from_0_are_an_error(tmp_path, protocol):
-    (tmp_path / "z_gt.csv").write_text(FROM_0_GT)
+    (tmp_path / "z_gt.csv").write_text(FROM_0_GT, encoding="utf-8")
     with pytest.raises(ValueError, match=r"z_gt\.csv, line 1: action_id 0; are ids counted from 0\?"):
         metrics.evaluate(tmp_path / "z_gt.csv", io.StringIO(FROM_0_DET), {1: "walk", 2: "fall"}, protocol=protocol)
 
@@ -308,7 +308,7 @@ def test_ids_counted_from_0_are_an_error(tmp_path, protocol):
 def test_a_label_map_may_come_from_json(tmp_path):
     gt, det = made_up(9, videos=2)
     expected = metrics.evaluate(gt, det, {12: "stand"}).mAP
-    (tmp_path / "labels.json").write_text('{"12": "stand"}')
+    (tmp_path / "labels.json").write_text('{"12": "stand"}', encoding="utf-8")
     for label_map in (
         {"12": "stand"},
         tmp_path / "labels.json",
@@ -387,7 +387,7 @@ def test_ten_thousand_people_in_a_frame_take_bounded_memory():
         "assert report.mAP == 1 and 0 < report.recall['AR@100'] <= 0.01\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)\n"
     )
-    peak_gb = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    peak_gb = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, encoding="utf-8").stdout
     assert float(peak_gb) < 1
 
 
@@ -465,7 +465,7 @@ def test_the_command_keeps_the_report_where_an_interval_is_not_possible(tmp_path
     write_csv(det, tmp_path / "found.csv")
     assert metrics.main([str(tmp_path / "gt.csv"), str(tmp_path / "found.csv"), "--bootstrap", "50"]) == 2
     assert "needs at least 2" in capsys.readouterr().err
-    assert json.loads((tmp_path / "found.mmaction.json").read_text())["mAP"] > 0
+    assert json.loads((tmp_path / "found.mmaction.json").read_text(encoding="utf-8"))["mAP"] > 0
 
 
 def test_the_commands_ledger_begins_at_the_protocol_that_was_chosen(tmp_path, capsys):

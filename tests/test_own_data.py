@@ -57,7 +57,7 @@ def rows_of(layout):
 
 
 def notes_of(layout):
-    return " | ".join(json.loads((layout.root / "dataset.json").read_text())["notes"])
+    return " | ".join(json.loads((layout.root / "dataset.json").read_text(encoding="utf-8"))["notes"])
 
 
 # --- csv --------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from forks import fork
 
 from avalib import annotations, metrics, publish, run, scoreboard, zoo
 
@@ -92,7 +93,7 @@ def written_in(place):
 
 def published_until(event, folder):
     """Publish in a process that ends itself, as if killed, before or behind a rename. -> whether it came to that."""
-    process = os.fork()
+    process = fork()
     if process == 0:
         events, replace = itertools.count(1), os.replace
 

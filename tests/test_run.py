@@ -108,16 +108,16 @@ def test_a_damaged_record_is_named_with_what_makes_it_again(content, tmp_path):
 
 def test_report_on_a_damaged_record_is_a_line_on_the_command_line(tmp_path):
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "run.json").write_text("{")
+    (tmp_path / "train" / "run.json").write_text("{", encoding="utf-8")
     words = [sys.executable, "-m", "avalib.run", "report", str(tmp_path)]
-    ended = subprocess.run(words, capture_output=True, text=True)
+    ended = subprocess.run(words, capture_output=True, encoding="utf-8")
     assert ended.returncode == 1 and "run.json: not json" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_a_record_is_whole_or_not_there(tmp_path):
     path = tmp_path / "run.json"
     run.Run("x", {}).finish(path, mAP=0.5)
-    before = path.read_text()
+    before = path.read_text(encoding="utf-8")
     with pytest.raises(TypeError):
         run.Run("x", {}).finish(path, mAP=object())
-    assert path.read_text() == before and list(tmp_path.iterdir()) == [path]
+    assert path.read_text(encoding="utf-8") == before and list(tmp_path.iterdir()) == [path]

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from forks import fork
 from small import ENTRY, RECIPE
 
 import avalib
@@ -71,7 +72,7 @@ def test_a_second_call_does_nothing_but_make_what_is_missing(unbroken, tiny, cap
 
 def in_a_process(work):
     """Run `work()` in a fork of this process. -> its exit status, minus the signal's number if one killed it."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 1
         try:

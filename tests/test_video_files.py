@@ -51,7 +51,7 @@ TEXTS = {
 @pytest.mark.parametrize("text", TEXTS, ids=TEXTS.values())
 def test_a_text_opens_no_other_file(tmp_path, whole, text, suffix):
     shutil.copy(whole, tmp_path / "secret.mp4")
-    (tmp_path / f"v.{suffix}").write_text(text)
+    (tmp_path / f"v.{suffix}").write_text(text, encoding="utf-8")
     with pytest.raises(video.VideoError, match=rf"v\.{suffix}: not readable as a video: ") as raised:
         video.Video(tmp_path / f"v.{suffix}")
     assert TEXTS[text] in str(raised.value)
