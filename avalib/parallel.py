@@ -20,6 +20,7 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from avalib.utils.interrupts import ignore_first_termination
 from avalib.utils.process import ignore_interrupts
 
 PATIENCE = timedelta(days=1)
@@ -197,6 +198,7 @@ def begin_worker(_number=None):
     """What a process that reads frames does first: Ctrl-C ignored (the main process ends it), one thread, as its like
     fill the cores; memory kept."""
     ignore_interrupts()
+    ignore_first_termination()
     sys.excepthook = _not_of_parting
     torch.set_num_threads(1)
     keep_memory()

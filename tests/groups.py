@@ -30,9 +30,9 @@ def wait_until(condition, process=None):
         time.sleep(0.05)
 
 
-def interrupt(process):
-    """Ctrl-C: SIGINT to the whole group. -> what the process printed until it ended."""
-    os.killpg(process.pid, signal.SIGINT)
+def interrupt(process, number=signal.SIGINT):
+    """Ctrl-C, or another signal, to the whole group. -> what the process printed until it ended."""
+    os.killpg(process.pid, number)
     return process.communicate(timeout=PATIENCE_S)[0]
 
 

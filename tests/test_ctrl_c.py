@@ -61,6 +61,17 @@ def test_a_terminals_ctrl_c_saves_the_last_step_and_the_next_call_goes_on(place)
 
 
 @pytest.mark.slow
+def test_a_schedulers_sigterm_to_all_processes_of_a_job_saves_the_last_step(place):
+    process = groups.python(MAIN, *LONG)
+    groups.wait_until(lambda: steps(place) >= 3, process)
+    said = groups.interrupt(process, signal.SIGTERM)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert saved_steps(place) == steps(place) >= 3
+    assert "Traceback" not in said and "DataLoader" not in said
+    groups.wait_until(lambda: groups.members(process.pid) == [])
+
+
+@pytest.mark.slow
 def test_ctrl_c_typed_into_a_terminal_while_the_workers_are_starting_loses_nothing(place):
     pexpect = pytest.importorskip("pexpect")
     child = pexpect.spawn(sys.executable, [str(MAIN), *LONG], timeout=groups.PATIENCE_S, encoding="utf-8")

@@ -4,6 +4,7 @@ Worker processes begin with SIGINT held back and ignore it from their first line
 finishes what it must. What stopped is shown as one line, not as the frames in which it happened to be.
 """
 
+import os
 import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -46,7 +47,7 @@ def interrupts_deferred():
     if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
         previous = signal.signal(signal.SIGINT, lambda *received: arrived.append(received))
     try:
-        with _sigint_blocked():
+        with _signals_blocked():
             yield
     finally:
         if previous is not None:
@@ -55,15 +56,33 @@ def interrupts_deferred():
                 previous(*arrived[-1])
 
 
+def ignore_first_termination():
+    """Let the first SIGTERM pass by this process, a worker; the second ends it.
+
+    A scheduler (Slurm, systemd, `timeout`) sends it to all processes of a job, and the main one decides what stops. Its
+    own request to a worker comes after that, or once more at its exit.
+    """
+    received = []
+
+    def handle(number, frame):
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+
+    signal.signal(signal.SIGTERM, handle)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 @contextmanager
-def _sigint_blocked():
+def _signals_blocked():
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
     resource_tracker.ensure_running()  # its start would unblock the signal again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -97,7 +116,7 @@ class WorkerPool(ProcessPoolExecutor):
     def terminate(self):
         """End the processes, whatever they do."""
         for process in list((self._processes or {}).values()):
-            process.terminate()
+            process.kill()
 
     def __exit__(self, kind, error, trace):
         if kind is not None:
@@ -108,5 +127,6 @@ class WorkerPool(ProcessPoolExecutor):
 
 def _begin(initializer):
     ignore_interrupts()
+    ignore_first_termination()
     if initializer is not None:
         initializer()
