@@ -161,8 +161,8 @@ def _as_numpy(column):
 def _parse_pandas(file, names):
     """The same without pyarrow."""
     content = file.read()
-    if re.search(rb"(?i)[,\"]\s*(true|false)\b", content):  # pandas would take them for 1 and 0
-        return None
+    if b"\0" in content or re.search(rb"(?i)[,\"]\s*(true|false)\b", content):
+        return None  # pandas would take them for 1 and 0; pandas 2.2 ends a text at a zero byte
     texts = [*FRAME, "action_id"]  # pandas would take 12.0 for an id
     types = {n: str if n in texts else np.float64 for n in names}
     options = dict(na_filter=False, float_precision="round_trip", index_col=False, skip_blank_lines=False)

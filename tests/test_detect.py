@@ -233,7 +233,8 @@ def test_the_command(tmp_path, network, capsys):
     path, checkpoint = calm(tmp_path, "v.mp4", 25, n=75), tmp_path / "own.pth"
     save(network, checkpoint, recipe=network.meta.recipe, label_map=NAMES)
     two_people(0, 1, 2).to_csv(tmp_path / "boxes.csv", index=False)
-    words = f"{path} --checkpoint {checkpoint} --boxes {tmp_path / 'boxes.csv'} --csv {tmp_path / 'd.csv'}".split()
+    words = [str(path), "--checkpoint", str(checkpoint)]
+    words += ["--boxes", str(tmp_path / "boxes.csv"), "--csv", str(tmp_path / "d.csv")]
     assert room.main([*words, "--out", str(tmp_path / "o.mp4"), "--width", "256", "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     assert "o.mp4" in shown and "2 people, 6 boxes" in shown and any(name in shown for name in NAMES.values())

@@ -7,6 +7,7 @@ import pytest
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.patches import Rectangle
 
 from avalib import draw
 from avalib.draw import colours, plots
@@ -80,7 +81,7 @@ def test_the_figure_has_a_line_an_action_and_says_what_is_left_out():
     text = words(figure)
     assert "not shown: 1 more people, 2 more actions" in text and "time [s]" in text
     assert "person 0" in text and "person 1" in text and "person 2" not in text and "person and object" in text
-    bars = [bar for bar in axis.patches if bar.get_width() == 4]
+    bars = [patch for patch in axis.patches if isinstance(patch, Rectangle) and patch.get_width() == 4]
     assert len(bars) == 4
     empty = draw.timeline(table, score_threshold=0.99)
     assert "no action with a score of 0.99 or more" in words(empty)

@@ -156,7 +156,7 @@ def test_all_rows_as_one_gif(tmp_path, rows, tiny, monkeypatch, capsys):
         annotations.write_csv(rows[name], path)
     monkeypatch.setattr(grid.sources, "prepare", lambda name, seed: tiny)
     out = tmp_path / "tiny" / "grid" / "rows.gif"  # among the runs: what is committed is left alone
-    grid.main(f"--dataset tiny --output-dir {tmp_path} --seconds 2 --width 200".split())
+    grid.main(["--dataset", "tiny", "--output-dir", str(tmp_path), "--seconds", "2", "--width", "200"])
     said = capsys.readouterr().out
     assert "3 of 7 rows have detections; without: slowonly_r50, slowonly_omnisource_r50, slowfast_context" in said
     record = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))

@@ -48,7 +48,8 @@ def of_model(name):
 @cache
 def font(size):
     """Matplotlib's own bold sans at `size` pixels."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf", size)
+    path = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf"
+    return ImageFont.truetype(str(path), size)  # Pillow 10.1 takes no Path
 
 
 @lru_cache(maxsize=1 << 16)
