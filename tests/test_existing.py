@@ -1,5 +1,7 @@
 """What becomes of a run that a folder holds already: nothing is moved or written over unasked."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from small import ENTRY, RECIPE
 
 from avalib import train
 from avalib.train import budget, existing, loop
+from avalib.utils import locks
 
 
 def setup_of(layout, **changes):
@@ -153,3 +156,24 @@ def test_a_run_begun_for_as_many_minutes_goes_on_on_a_slower_machine(tiny, tmp_p
 def test_minutes_are_above_zero(minutes, tiny, tmp_path):
     with pytest.raises(ValueError, match="minutes=.*above 0"):
         budget.fit(setup_of(tiny), PLAN, minutes, tmp_path)
+
+
+HOLDER = """
+import sys
+from avalib.utils import locks
+with locks.hold(sys.argv[1], "a training"):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_training_that_is_going_on_is_named_before_what_differs(tiny, tmp_path):
+    folder = left(tmp_path / "run", setup_of(tiny, lr=0.5))
+    command = [sys.executable, "-c", HOLDER, str(existing.lock_path(folder))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as holder:
+        holder.stdout.readline()
+        with pytest.raises(locks.LockedError, match=str(holder.pid)):
+            existing.settle(setup_of(tiny), folder, "stop")
+        holder.communicate("\n")
+    with pytest.raises(existing.RunExistsError):
+        existing.settle(setup_of(tiny), folder, "stop")

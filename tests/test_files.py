@@ -194,3 +194,8 @@ def test_files_of_the_first_version_are_removed_too(tmp_path):
     (tmp_path / f".a.{ended.pid}.part.frames").write_bytes(b"1")
     (tmp_path / f".b.{os.getpid()}.part.frames").write_bytes(b"1")
     assert [path.name for path in files.remove_abandoned_parts(tmp_path)] == [f".a.{ended.pid}.part.frames"]
+
+
+def test_an_error_of_the_system_names_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(OSError, match=r"'.*/a\.csv'"), files.atomic_path(tmp_path / "a.csv") as part:
+        raise PermissionError(errno.EACCES, "Permission denied", str(part))

@@ -66,9 +66,14 @@ def load(output_dir, weights=True):
     return saved
 
 
+def lock_path(output_dir):
+    """The lock's file of a training's folder: beside it, as the folder itself may get another name."""
+    return Path(output_dir).with_name(f".{Path(output_dir).name}.lock")
+
+
 def lock_of(output_dir):
-    """The lock on a training's folder (utils.locks.hold), beside it, as the folder itself may get another name."""
-    return locks.hold(Path(output_dir).with_name(f".{Path(output_dir).name}.lock"), "a training")
+    """The lock on a training's folder (utils.locks.hold)."""
+    return locks.hold(lock_path(output_dir), "a training")
 
 
 def read(output_dir, setup, world=ALONE, existing="stop"):
@@ -104,10 +109,13 @@ def settle(setup, output_dir, existing="stop", minutes=None, world=ALONE):
     """The Setup to train: with existing="continue" that of the run in output_dir, if there is one; else as given.
 
     minutes: what the number of epochs is to be fitted to afterwards (budget.fit), so it can't differ yet.
-    Raises RunExistsError as `read` does, before anything takes time; and where a run can't be gone on with: its
-    annotations are not the data set's any more, or another version of this package made it.
+    Raises, before anything takes time: LockedError while another process trains there; RunExistsError as `read` does,
+    and where a run can't be continued: its annotations are not the data set's any more, or another version of this
+    package made it.
     """
     check_choice(existing)
+    if refusal_of_lock := world.broadcast(locks.find_refusal(lock_path(output_dir)) if world.main else None):
+        raise locks.LockedError(refusal_of_lock)
     saved = world.broadcast(_head(output_dir) if world.main else None)
     if saved is None or existing == "new":
         return setup

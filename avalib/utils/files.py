@@ -88,6 +88,8 @@ def atomic_path(path, needed_bytes=None):
         part.unlink(missing_ok=True)  # first, so that the message says what is free for the next attempt
         if is_disk_full(error):
             raise _disk_full(path, max(needed_bytes or 0, written)) from error
+        if isinstance(error, OSError) and str(error.filename) == str(part):
+            error.filename = str(path)  # the name that the caller gave
         raise
     finally:
         part.unlink(missing_ok=True)

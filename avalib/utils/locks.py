@@ -112,6 +112,15 @@ def acquire(path, work):
     return Lock(path, content)
 
 
+def find_refusal(path):
+    """What `hold` would say of a lock that another process holds; "" where it is free, or this one. To ask before work begins."""
+    path = Path(path).absolute()
+    holder = _read(path)
+    own = _identity(os.getpid())
+    free = holder is None or all(holder.get(key) == value for key, value in own.items()) or _is_stale(path, holder)
+    return "" if free else _refusal(path, holder)
+
+
 def _identity(pid):
     """What tells one process from all others: host, number, and the start time that a reused number doesn't share."""
     return {"host": process.host_name(), "pid_space": _pid_space(), "pid": pid, "started": process.start_time(pid)}
