@@ -113,7 +113,7 @@ def acquire(path, work):
 
 
 def find_refusal(path):
-    """What `hold` would say of a lock that another process holds; "" where it is free, or this one. To ask before work begins."""
+    """What `hold` would say of a lock that another process holds; "" where none does. To ask before work begins."""
     path = Path(path).absolute()
     holder = _read(path)
     own = _identity(os.getpid())
