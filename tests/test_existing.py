@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -160,6 +161,7 @@ def test_minutes_are_above_zero(minutes, tiny, tmp_path):
 
 HOLDER = """
 import sys
+import zipfile
 from avalib.utils import locks
 with locks.hold(sys.argv[1], "a training"):
     print("held", flush=True)
@@ -177,3 +179,11 @@ def test_a_training_that_is_going_on_is_named_before_what_differs(tiny, tmp_path
         holder.communicate("\n")
     with pytest.raises(existing.RunExistsError):
         existing.settle(setup_of(tiny), folder, "stop")
+
+
+def test_a_checkpoint_nested_400_000_deep_is_refused(tiny, tmp_path):
+    with zipfile.ZipFile(tmp_path / "last.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02)" + b"\x85" * 400_000 + b".")
+        archive.writestr("archive/version", b"3\n")
+    with pytest.raises(existing.DamagedCheckpointError, match="nested more than"):
+        existing.read(tmp_path, setup_of(tiny))

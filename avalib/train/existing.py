@@ -7,13 +7,13 @@ import dataclasses
 import zipfile
 from pathlib import Path
 
-import torch
-
 from avalib import infer, run, zoo
 from avalib.parallel import ALONE
 from avalib.utils import locks
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import remove_abandoned_parts, wait_for_writers
+from avalib.utils.safe_pickle import PickleError
+from avalib.utils.torch_files import TensorRef, TorchFile
 
 CHOICES = {
     "stop": "an error that says what is there and what differs",
@@ -45,7 +45,8 @@ def check_choice(existing):
 def load(output_dir, weights=True):
     """What last.pth in a folder holds (a dict), or None where there is none.
 
-    weights=False reads little of the file: the tensors are mapped, not loaded. Raises DamagedCheckpointError.
+    Like all checkpoints it is read by TorchFile, which runs nothing that a file names. weights=False reads no tensor.
+    Raises DamagedCheckpointError.
     """
     path = Path(output_dir) / "last.pth"
     if not path.exists():
@@ -53,10 +54,11 @@ def load(output_dir, weights=True):
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("its end is missing, or it never was one")
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=not weights)
+        with TorchFile(path) as file:
+            saved = _with_tensors(file.content, file.load) if weights else file.content
         missing = {"fingerprint", "clips_per_step", "epoch", "step"} - set(saved)
         what = f"it has no {', '.join(sorted(missing))}" if missing else ""
-    except Exception as error:  # torch raises errors of any kind for a damaged file
+    except (PickleError, OSError, ValueError, TypeError, MemoryError) as error:
         what = str(error).strip().split("\n")[0] or type(error).__name__
     if what:
         raise DamagedCheckpointError(
@@ -64,6 +66,17 @@ def load(output_dir, weights=True):
             'train with existing="new"; best.pth and final.pth, where they are, can still be evaluated.'
         )
     return saved
+
+
+def _with_tensors(value, load):
+    """A value of a checkpoint with each TensorRef in it replaced by load(ref)."""
+    if isinstance(value, TensorRef):
+        return load(value)
+    if isinstance(value, dict):
+        return {key: _with_tensors(item, load) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_with_tensors(item, load) for item in value)
+    return value
 
 
 def lock_path(output_dir):
