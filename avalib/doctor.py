@@ -100,6 +100,12 @@ def _verdict(table, videos):
 # --- videos -----------------------------------------------------------------------------------------------------------
 
 
+VIDEO_COLUMNS = [
+    "split", "video_id", "file", "fps", "width", "height", "seconds", "frames", "keyframes", "lost", "decode_errors",
+    "misnumbered", "problem",
+]  # fmt: skip
+
+
 def look_at_videos(layout, truth, decode="some", workers=None, progress=True):
     """A row a video: split, video_id, file, fps, width, height, seconds, frames (AVA numbers), keyframes, lost (of
     them, for want of frames), decode_errors (of the frames that were decoded), misnumbered (a folder with another count
@@ -116,7 +122,7 @@ def look_at_videos(layout, truth, decode="some", workers=None, progress=True):
         for key, outcome in frames.each(look_at_video, workers, jobs):
             found[key] = outcome()
             bar.update()
-    return pd.DataFrame([found[key] for key in jobs])
+    return pd.DataFrame([found[key] for key in jobs], columns=VIDEO_COLUMNS)
 
 
 def look_at_video(layout, video_id, split, timestamps, decode="some"):
@@ -245,6 +251,8 @@ def _annotation_rows(layout, split, table, odd):
         found = f"{finding.rows} rows, first at line {finding.lines[0]} ({finding.example})"
         yield finding.problem, split, found, "none", "wrong" if serious else "note"
     yield "odd rows in all", split, int(odd.rows.sum()), 0, "note" if len(odd) else "ok"
+    if not table.x1.notna().any():
+        yield "keyframes with boxes", split, 0, "at least 1", "wrong"
     known = set(actions.read_label_map(layout.label_map))
     strange = sorted(set(table.action_id) - known - {0})
     yield "actions not in the label map", split, strange or "none", "none", "wrong" if strange else "ok"

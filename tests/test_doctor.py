@@ -87,3 +87,12 @@ def test_recall_is_the_share_of_people_with_a_box():
 def test_unknown_ways_to_decode_are_refused(tiny):
     with pytest.raises(ValueError, match='\'few\'.*"some" or "all"'):
         doctor.check(tiny, decode="few")
+
+
+@pytest.mark.parametrize("splits", [["val"], ["train", "val"]])
+def test_a_split_without_keyframes_is_not_right(copy, splits):
+    for split in splits:
+        copy.csv(split).write_text("", encoding="utf-8")
+    found = avalib.check(copy, progress=False)
+    assert not found.ok
+    assert f"keyframes with boxes ({splits[0]}): 0" in found.verdict

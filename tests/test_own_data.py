@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -519,3 +520,15 @@ def test_keyframes_of_written_data_are_the_annotated_frames(imported):
     assert rows_of(sources.prepare("gym"))[FRAME].values.tolist() == [
         [v, t] for v in ("walkA", "walkB") for t in (1, 2)
     ]
+
+
+def test_a_zip_whose_entry_begins_elsewhere_is_refused_by_name(imported, tmp_path):
+    path = tmp_path / "task.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("annotations.xml", "<annotations/>")
+    data = bytearray(path.read_bytes())
+    end = data.rindex(b"PK\x05\x06")
+    data[end + 16 : end + 20] = (int.from_bytes(data[end + 16 : end + 20], "little") + 60).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"task\.zip"):
+        imported(path, "cvat")

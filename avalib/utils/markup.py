@@ -72,17 +72,21 @@ def _check_structure(data, path):
 
 def _unzipped(data, path):
     """The bytes of the one .xml in a zip; never more than MAX_TEXT_BYTES are unpacked."""
+    faults = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error)
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [name for name in archive.namelist() if name.lower().endswith(".xml")]
-            if len(names) != 1:
-                raise ValueError(f"{path}: {len(names)} .xml in this zip; expected one, as CVAT exports a task")
-            info = archive.getinfo(names[0])
-            check_unpacked(f"{path}: {names[0]}", info.compress_size, info.file_size)
-            with archive.open(names[0]) as file:
-                content = file.read(MAX_TEXT_BYTES + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, zlib.error) as error:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except faults as error:
         raise ValueError(f"{path}: not readable as a zip ({error})") from error
+    entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".xml")]
+    if len(entries) != 1:
+        raise ValueError(f"{path}: {len(entries)} .xml in this zip; expected one, as CVAT exports a task")
+    entry = entries[0]
+    check_unpacked(f"{path}: {entry.filename}", entry.compress_size, entry.file_size)
+    try:
+        with archive.open(entry) as file:
+            content = file.read(MAX_TEXT_BYTES + 1)
+    except faults as error:
+        raise ValueError(f"{path}: {entry.filename} can't be unpacked ({error})") from error
     if len(content) > MAX_TEXT_BYTES:
-        raise ValueError(f"{path}: {names[0]} unpacks to more than {MAX_TEXT_BYTES:,} bytes (MAX_TEXT_BYTES)")
+        raise ValueError(f"{path}: {entry.filename} unpacks to more than {MAX_TEXT_BYTES:,} bytes (MAX_TEXT_BYTES)")
     return content
