@@ -120,6 +120,7 @@ def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path
         opened.ava_frames([1])
 
 
+@pytest.mark.slow
 def test_cuts_show_what_the_uncut_videos_show(servers, tmp_path):
     folder, names = servers
     layout, _ = prepare(tmp_path, folder, cut=True, max_videos=1, workers=1)

@@ -17,6 +17,7 @@ import table
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_context_r50"])
 def test_the_plain_definition_is_the_same_network(name):
     model = plain.Detector(goldens.entry_of(name)).eval()

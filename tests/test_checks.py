@@ -212,6 +212,7 @@ def test_a_parquet_column_that_pandas_would_take_for_an_index_is_read(tmp_path):
     assert read_csv(tmp_path / "t.parquet", "detections")["score"].tolist() == [0.5, 0.5]
 
 
+@pytest.mark.slow
 def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "available_memory_bytes", lambda: 1 << 24)
     pd.concat([frame()] * 200_000).to_parquet(tmp_path / "t.parquet", index=False)

@@ -201,6 +201,7 @@ def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, t
     assert capsys.readouterr().out.count("left out: ") == 2 and loader.clips_per_s > 0
 
 
+@pytest.mark.slow
 def test_a_workers_error_names_the_file_it_came_from(tiny):
     keyframes = dataset.load_keyframes(tiny, "train")
     impossible = replace(RECIPE, crop=1000)  # nothing is wrong with the video
@@ -211,6 +212,7 @@ def test_a_workers_error_names_the_file_it_came_from(tiny):
         list(dataset.loader(clips, [[2]], workers=1))
 
 
+@pytest.mark.slow
 def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
     layout = annotations.Layout(tmp_path, tiny.version)
     shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)

@@ -97,6 +97,7 @@ def test_a_network_whose_scores_are_no_numbers_is_refused(tmp_path, network):
         watch(calm(tmp_path, "v.mp4", 25, n=50), broken, two_people(1))
 
 
+@pytest.mark.slow
 def test_time_is_a_parameter(tmp_path, network, weights):  # noqa: F811
     path = made(tmp_path, "v.mp4", 25, n=100)
     given = two_people(*np.arange(0, 4, 0.25))

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from quick import slow_but
 
 ROOT = Path(__file__).parents[1]
 FILES = [
@@ -138,7 +137,8 @@ def test_a_command_prints_letters_that_the_console_lacks_as_escapes(scored):
 COMMANDS = ["avalib.metrics", "avalib.detect", "avalib.train", "avalib.draw.grid"]
 
 
-@pytest.mark.parametrize("command", slow_but(COMMANDS, "avalib.metrics"))  # the others load torch
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_shown_on_any_console(command):
     child = run_plain("-m", command, "--help")
     assert child.returncode == 0, child.stderr

@@ -94,6 +94,7 @@ def test_measuring_in_training_changes_no_statistics(model):
     model.eval()
 
 
+@pytest.mark.slow
 def test_it_follows_the_weights_at_the_time(model):
     form = for_inference(model, verbose=False)
     other = goldens.detector("slowfast_context_r50")
@@ -125,7 +126,7 @@ def test_frames_that_clips_share_are_computed_once():
 
 
 @pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_r50"])
-@pytest.mark.parametrize("box", slow_but(BOXES, BOXES[0], BOXES[3]))
+@pytest.mark.parametrize("box", slow_but(BOXES, BOXES[0]))
 def test_stage_4_is_computed_where_boxes_look(name, box):
     torch.manual_seed(0)
     entry = dataclasses.replace(zoo.get(name), clip_len=4, resample_rate=2, speed_ratio=2)
@@ -142,6 +143,7 @@ def test_boxes_that_are_no_numbers_are_taken_as_the_detector_takes_them():
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_stage_4_sees_less_where_boxes_see_less(model):
     def seen(entry_model, rois):
         form, sides = InferenceForm(entry_model, torch.float32), []

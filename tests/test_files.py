@@ -98,6 +98,7 @@ def test_what_cannot_fit_is_not_begun(tmp_path):
             pytest.fail("began to write")
 
 
+@pytest.mark.slow
 def test_a_real_full_disk_is_said(tmp_path):
     resource = pytest.importorskip("resource")
     code = (

@@ -41,7 +41,7 @@ def reader(path):
         ("time_s,x1,y1,x2,y2\n1,1.2,0.1,1.5,0.9\n", "line 2: .*outside the frame"),
         ("time_s;x1;y1;x2;y2\n1;0.1;0.1;0.5;0.9\n", "no column x1"),
         ("", "an empty file"),
-        ("\0", "not text in UTF-8"),
+        ("\0", "NUL bytes"),
     ],
 )
 def test_a_fault_in_a_csv_of_boxes_is_named(text, message, reader, tmp_path):

@@ -224,6 +224,7 @@ def test_a_torn_record_makes_its_notebook_run_again(toys, tiny):
     assert headless.why(row, "04_evaluate", found) == "04_evaluate.inputs.json is damaged"
 
 
+@pytest.mark.slow
 def test_a_row_with_a_training_of_its_own_keeps_it(toys, tiny):
     alone = zoo(toys, tiny, ["slowonly_omnisource_r50"])
     alone.run()
@@ -235,6 +236,7 @@ def test_a_row_with_a_training_of_its_own_keeps_it(toys, tiny):
     ).exists()
 
 
+@pytest.mark.slow
 def test_the_demo_runs_once_and_again_only_for_what_has_changed(toys, tiny, monkeypatch, capsys):
     """Dates do not count: an autosave or a checkout changes those alone."""
     monkeypatch.chdir(toys.parent)

@@ -154,6 +154,7 @@ except locks.LockedError:
 """
 
 
+@pytest.mark.slow
 def test_of_many_that_take_over_a_stale_lock_at_once_one_gets_it(path):
     of_another_machine(path, locks.SILENCE_S + 60)
     start = str(time.time() + 5)

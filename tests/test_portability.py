@@ -33,6 +33,7 @@ def outcomes(tiny, tmp_path_factory):
     return do
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", without_posix.QUICK, ids=lambda job: job.__name__)
 def test_without_posix(outcomes, job):
     raised = outcomes(*without_posix.QUICK)[job.__name__]

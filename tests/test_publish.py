@@ -110,6 +110,7 @@ def published_until(event, folder):
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed at a certain write")
 def test_killed_at_any_write_it_is_repaired_by_calling_again(place, capsys):
     folder, readme = (

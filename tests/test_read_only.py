@@ -70,6 +70,7 @@ def test_a_damaged_index_is_made_anew(long_video, content):
         assert set(arrays) == set(opened.index._fields)
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_done_without(own_tiny):
     names = sorted(path.stem for path in own_tiny.videos.iterdir())
     frames.build_cache(own_tiny, names[:1], 48, workers=1, progress=False)

@@ -218,6 +218,7 @@ def test_a_split_without_keyframes_is_named(tiny, tmp_path):
         loop.train(setup_of(layout), tmp_path / "run", progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["forward", "backward", "update"])
 def test_a_signal_in_mid_step_stops_there_and_the_rest_is_bit_for_bit_the_unbroken_run(
     phase, unbroken, tiny, tmp_path, monkeypatch
@@ -254,6 +255,7 @@ def test_a_signal_in_mid_step_stops_there_and_the_rest_is_bit_for_bit_the_unbrok
     assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_while_it_saves_after_ctrl_c_everything_is_saved_all_the_same(tiny, tmp_path, monkeypatch):
     """papermill and Jupyter give a kernel five seconds, whatever the disk."""
