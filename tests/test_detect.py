@@ -149,6 +149,7 @@ def test_odd_rates(tmp_path, network, fps):
     assert np.abs(table.frame - table.time_s * fps).max() <= 0.1 * fps and len(table) == 18
 
 
+@pytest.mark.slow
 def test_a_variable_rate_a_short_video_and_one_on_its_side(tmp_path, network):
     variable = watch(made(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE), network, two_people(0, 1, 2))
     assert np.abs(VARIABLE[variable.frame] - variable.time_s).max() <= 0.5  # the longest frame
@@ -167,6 +168,7 @@ def test_a_variable_rate_a_short_video_and_one_on_its_side(tmp_path, network):
         assert next(iter(stream.Clips(reader, [0], 4, 2, 32))).clip.shape == (4, 64, 32, 3)
 
 
+@pytest.mark.slow
 def test_truncated_and_damaged_files_are_watched_as_far_as_they_go(tmp_path, network):
     whole = made(tmp_path, "v.mp4", 30, n=150, gop=30, bframes=0)
     with video.Video(whole) as reader:
@@ -198,6 +200,7 @@ def test_what_is_no_video_is_refused(tmp_path, network):
             watch(tmp_path / f"{name}.mp4", network, None)
 
 
+@pytest.mark.slow
 def test_a_video_by_its_address_with_a_detector_by_its_address(weights, server, network, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path / "cache"))
     made(weights.parent, "remote.mp4", 25, n=50)

@@ -64,6 +64,7 @@ def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
     assert row["misnumbered"] and "3 frames, 27,030 belong there" in row["problem"] and row["lost"] == 1
 
 
+@pytest.mark.slow
 def test_damage_inside_a_video_costs_its_keyframes(copy):
     name = annotations.read_csv(copy.csv("val"), "ground_truth").video_id[0]
     path = copy.video_path(name)

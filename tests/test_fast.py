@@ -46,7 +46,7 @@ BOXES = [
 NETWORKS = ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"]
 
 
-@pytest.mark.parametrize("name", slow_but(NETWORKS, "slowonly_r50", "slowfast_r50"))
+@pytest.mark.parametrize("name", slow_but(NETWORKS, "slowonly_r50"))
 def test_float32_gives_the_goldens(name):
     form = for_inference(goldens.detector(name), verbose=False)
     found = logits(form, sample(name)).numpy()
@@ -125,7 +125,7 @@ def test_frames_that_clips_share_are_computed_once():
     assert far < 1e-5 and together.computed == 6
 
 
-@pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_r50"])
+@pytest.mark.parametrize("name", slow_but(["slowonly_r50", "slowfast_r50"], "slowfast_r50"))
 @pytest.mark.parametrize("box", slow_but(BOXES, BOXES[0]))
 def test_stage_4_is_computed_where_boxes_look(name, box):
     torch.manual_seed(0)

@@ -113,6 +113,7 @@ def test_pretrained_takes_the_backbone_and_a_new_head(mirror, capsys):
     assert "318 of 320 tensors matched\n  2 initialised anew: roi_head" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_recogniser_by_path(folder):
     assert build_model(NAME, folder / f"{RECOGNISER}.pth", backbone_only=True, verbose=False).report.ok
     with pytest.raises(CheckpointError, match="SlowOnly R50 recogniser for 400 classes.*backbone_only=True"):
@@ -195,6 +196,7 @@ def test_not_strict_takes_what_fits_and_says_it(odd):
     assert (row["file_shape"], row["model_shape"]) == ("60x2048", "81x2048")
 
 
+@pytest.mark.slow
 def test_another_architecture(folder):
     with pytest.raises(CheckpointError, match="it is of SlowOnly R50 detector. It fits slowonly_r50, slowonly_omni"):
         build_model("slowonly_r101", folder / f"{NAME}.pth")
@@ -326,6 +328,7 @@ def test_saving_something_else_is_refused(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_saved_one_with_other_sampling(tmp_path, capsys):
     entry = zoo.get("slowfast_r50")
     path = save(Detector(entry), tmp_path / "a.pth")
