@@ -19,7 +19,7 @@ from avalib.frames import FrameSource, build_cache, cache_path, open_frames
 from avalib.models import targets
 from avalib.packed import VideoError
 from avalib.tables import BOX
-from avalib.utils.interrupts import interrupts_deferred
+from avalib.utils.interrupts import child_signals_kept, interrupts_deferred
 
 __all__ = [
     "ClipDataset", "FrameSource", "Keyframes", "Loader", "build_cache", "cache_path", "collate", "example",
@@ -308,7 +308,7 @@ class Loader(DataLoader):
 
     def __iter__(self):
         self.lost, clips, started = self.lost or {}, 0, time.perf_counter()
-        with interrupts_deferred():  # processes are started here
+        with interrupts_deferred(), child_signals_kept():  # processes are started here
             collated = super().__iter__()
         for batch in collated:
             self._note(batch.pop("lost", ()))

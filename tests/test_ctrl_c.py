@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -69,6 +70,17 @@ def test_a_schedulers_sigterm_to_all_processes_of_a_job_saves_the_last_step(plac
     assert saved_steps(place) == steps(place) >= 3
     assert "Traceback" not in said and "DataLoader" not in said
     groups.wait_until(lambda: groups.members(process.pid) == [])
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_named_and_what_was_trained_is_saved(place):
+    process = groups.python(MAIN, *LONG)
+    groups.wait_until(lambda: steps(place) >= 3, process)
+    workers = subprocess.check_output(["pgrep", "-P", str(process.pid), "-f", "spawn_main"], encoding="utf-8")
+    os.kill(int(workers.split()[-1]), signal.SIGKILL)
+    said = process.communicate(timeout=groups.PATIENCE_S)[0]
+    assert "a process that reads frames has ended" in said
+    assert saved_steps(place) == steps(place) >= 3
 
 
 @pytest.mark.slow

@@ -88,9 +88,17 @@ def error_of(write, path):
         return pipe.read().decode()
 
 
-@pytest.mark.parametrize("name", WRITERS)
-def test_what_is_needed_and_free_is_said_and_nothing_is_left(name, tmp_path):
+@pytest.fixture
+def one_thread():
+    """A forked process hangs where torch would use its parent's threads. The number is others' too: put back."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_needed_and_free_is_said_and_nothing_is_left(name, one_thread, tmp_path):
     path = tmp_path / name
     path.write_bytes(b"old")
     message = error_of(WRITERS[name], path)

@@ -25,6 +25,7 @@ from avalib import annotations, zoo
 from avalib.history import Log
 from avalib.parallel import ALONE
 from avalib.utils import files
+from avalib.utils.errors import AvalibError
 from avalib.utils.interrupts import Stopped
 
 MOMENTA = {"sgd": 1, "adamw": 2}  # values that the optimiser keeps for every weight
@@ -101,6 +102,10 @@ class State:
                 print(f"{before} clips a step until here, {now} from here on; the learning rate follows")
 
 
+class WorkerDiedError(AvalibError, RuntimeError):
+    """A process that reads frames has ended by itself; what was trained is saved."""
+
+
 class Saver:
     """Writes last.pth at the end of epochs and every few minutes, and on Ctrl-C or SIGTERM before leaving.
 
@@ -127,7 +132,7 @@ class Saver:
 
     def __exit__(self, kind, error, trace):
         try:
-            if isinstance(error, Stopped) and not self.hurried and self._place() != self.saved_place:
+            if isinstance(error, (Stopped, WorkerDiedError)) and not self.hurried and self._place() != self.saved_place:
                 self._save_before_leaving()
         finally:
             for number, handler in self.previous.items():
@@ -179,10 +184,21 @@ class Saver:
         items, end = iter(items), object()
         while True:
             with self.interruptible():
-                item = next(items, end)
+                item = self._next(items, end)
             if item is end:
                 return
             yield item
+
+    def _next(self, items, end):
+        try:
+            return next(items, end)
+        except RuntimeError as error:
+            if self.world.size > 1 or "DataLoader worker" not in str(error):
+                raise
+            raise WorkerDiedError(
+                f"a process that reads frames has ended ({error}). It may have been killed for want of memory: take "
+                f"fewer workers. {_describe_place(self._place())} is on the disk: call again to go on"
+            ) from None
 
     def tick(self, asked):
         """Between two steps: save if it is time, leave if `asked` (the signal that any of the processes has got)."""

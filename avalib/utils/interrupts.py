@@ -75,6 +75,23 @@ def ignore_first_termination():
 
 
 @contextmanager
+def child_signals_kept():
+    """Start torch's loader processes in here: SIGCHLD does afterwards what it did before.
+
+    torch has it raise RuntimeError at whatever line the main process is when a loader process has died, such as in the
+    middle of saving. Without that a loader notices it, too, within five seconds of waiting for a batch.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
 def _signals_blocked():
     if not hasattr(signal, "pthread_sigmask"):
         yield
