@@ -103,8 +103,12 @@ OWN_NAMES = [
     "👨‍👩‍👧",
     "x" * 200,
 ]
+PANDAS_2 = int(pd.__version__.split(".")[0]) < 3
+ZERO_BYTE = pytest.param(
+    "a\0", marks=pytest.mark.xfail(PANDAS_2, reason="pandas 2 takes a\\0 for a, in tables and in csv", strict=True)
+)
 BAD_NAMES = [
-    "", " ", ".", "..", "/etc/passwd", "../a", "a/b", "a\\b", "C:a", "a\0", "a\tb", "a\x7f", "\ufeffa", "a\u2028b",
+    "", " ", ".", "..", "/etc/passwd", "../a", "a/b", "a\\b", "C:a", ZERO_BYTE, "a\tb", "a\x7f", "\ufeffa", "a\u2028b",
     "a ", "a.", "x" * 201, "ü" * 101,
 ]  # fmt: skip
 
