@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from avalib import actions, annotations, fetch, frames, video
 from avalib.annotations import VIDEO_SUFFIXES
 from avalib.utils import files
+from avalib.utils.limits import MAX_TEXT_BYTES
 
 SERVERS = {
     "annotations": "https://research.google.com/ava/download",
@@ -149,6 +150,8 @@ def get_annotations(layout, server, get):
     try:
         with zipfile.ZipFile(archive) as opened:
             members = {Path(member).name: member for member in opened.namelist()}
+            if (size := sum(entry.file_size for entry in opened.infolist())) > MAX_TEXT_BYTES:
+                raise zipfile.BadZipFile(f"it unpacks to {size:,} bytes; the limit (MAX_TEXT_BYTES) is {MAX_TEXT_BYTES:,}")
             if damaged := opened.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged in it")
             if lacking := [path.name for path in annotation_files(layout) if path.name not in members]:

@@ -120,6 +120,7 @@ class WorkerPool(ProcessPoolExecutor):
     """
 
     def __init__(self, workers, initializer=None):
+        workers = min(workers, 61) if os.name == "nt" else workers  # more than Windows can wait for
         super().__init__(workers, get_context("spawn"), initializer=_begin, initargs=(initializer,))
 
     def submit(self, function, *args, **kwargs):
