@@ -151,7 +151,8 @@ def get_annotations(layout, server, get):
         with zipfile.ZipFile(archive) as opened:
             members = {Path(member).name: member for member in opened.namelist()}
             if (size := sum(entry.file_size for entry in opened.infolist())) > MAX_TEXT_BYTES:
-                raise zipfile.BadZipFile(f"it unpacks to {size:,} bytes; the limit (MAX_TEXT_BYTES) is {MAX_TEXT_BYTES:,}")
+                limit = f"the limit (MAX_TEXT_BYTES) is {MAX_TEXT_BYTES:,}"
+                raise zipfile.BadZipFile(f"it unpacks to {size:,} bytes; {limit}")
             if damaged := opened.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged in it")
             if lacking := [path.name for path in annotation_files(layout) if path.name not in members]:
