@@ -77,7 +77,7 @@ test-lowest:  ## the quick tests with the lowest versions that pyproject.toml al
 
 test-browser: $(BIN)/.tested  ## the workbench in a real browser; installs Playwright, needs Chromium or Chrome
 	$(BIN)/pip install -e '.[test,browser]'
-	$(BIN)/pytest -m browser tests/test_browser.py
+	$(BIN)/pytest -m browser tests/draw/test_browser.py
 
 lab: $(BIN)/.installed  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

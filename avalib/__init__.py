@@ -1,34 +1,30 @@
-"""The AVA spatio-temporal action-detection zoo, reproducible. See README.md for what each room does."""
+"""The AVA spatio-temporal action-detection zoo, reproducible. README.md shows the tree and the first steps."""
 
 import importlib
 
 __version__ = "0.1.0"
 
-# public name -> its room; loaded when first used, so that scoring a csv does not load torch. `detect` isn't here: it is
-# a room that can be called.
-_ROOMS = {
-    "build_model": "weights",
-    "check": "doctor",
-    "evaluate": "metrics",
-    "for_inference": "models.fast",
-    "import_data": "sources",
-    "lint_csv": "lint",
-    "make_proposals": "persons",
-    "prepare": "sources",
+# public name -> the module that defines it; loaded at first use, so that scoring a csv does not load torch
+_PUBLIC = {
+    "build_model": "models.build",
+    "check": "data.validation",
+    "detect": "detection.video_detector",
+    "evaluate": "evaluation.evaluator",
+    "for_inference": "models.fused",
+    "import_data": "data.catalog",
+    "lint_csv": "data.lint",
+    "list_models": "zoo.entries",
+    "make_proposals": "detection.person_detector",
+    "prepare": "data.catalog",
 }
-_SUBMODULES = (
-    "actions", "annotations", "ava", "batches", "boxes", "checkpoints", "dataset", "detect", "doctor", "draw",
-    "errors", "export", "fetch", "formats", "frames", "headless", "history", "infer", "jitter", "lint", "metrics",
-    "mini", "models", "parallel", "persons", "publish", "run", "scoreboard", "slim", "sources", "stream", "tracks",
-    "train", "transforms", "video", "weights", "zoo",
-)  # fmt: skip
-__all__ = [*_ROOMS, *_SUBMODULES]
+_PACKAGES = ("data", "detection", "draw", "evaluation", "models", "training", "utils", "video", "zoo", "zoo_runner")
+__all__ = [*_PUBLIC, *_PACKAGES]
 
 
 def __getattr__(name):
-    if name in _ROOMS:
-        return getattr(importlib.import_module(f"avalib.{_ROOMS[name]}"), name)
-    if name in _SUBMODULES:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(f"avalib.{_PUBLIC[name]}"), name)
+    if name in _PACKAGES:
         return importlib.import_module(f"avalib.{name}")
     raise AttributeError(f"module 'avalib' has no attribute {name!r}")
 

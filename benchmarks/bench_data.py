@@ -50,10 +50,10 @@ def main():
 
 def generate(root, seed=0):
     """A v2.1 layout in `root` with the files of a train split, made up."""
-    from avalib import annotations
-    from avalib.utils import files
+    from avalib.data.layout import DatasetLayout
+    from avalib.utils.files import atomic_write
 
-    layout = annotations.Layout(root, "v2.1")
+    layout = DatasetLayout(root, "v2.1")
     if layout.proposals("train").exists():
         return
     for folder in ("annotations", "proposals"):
@@ -67,18 +67,18 @@ def generate(root, seed=0):
     extra = rng.integers(0, len(frame), ROWS - len(frame))  # every person has a label, some have more
     rows = np.sort(np.concatenate([person, extra]))
     label = (np.arange(ROWS) - np.searchsorted(rows, rows)) * 7 + rows % 7 + 1  # no label twice
-    with files.atomic_write(layout.csv("train"), "w") as file:
+    with atomic_write(layout.csv("train"), "w") as file:
         for r, action in zip(rows.tolist(), np.minimum(label, 80).tolist(), strict=True):
             video, second = seconds[chosen[frame[r]]]
             file.write(f"{video},{second:04d},%.3f,%.3f,%.3f,%.3f,{action},{r % 50}\n" % tuple(boxes[r]))
-    with files.atomic_write(layout.excluded("train"), "w") as file:
+    with atomic_write(layout.excluded("train"), "w") as file:
         file.writelines(f"{seconds[i][0]},{seconds[i][1]:04d}\n" for i in chosen[:: KEYFRAMES // 100])
     keys = np.sort(rng.choice(len(seconds), KEYS, replace=False))
     content = {}
     for i in keys.tolist():
         n = int(rng.integers(1, 7))
         content[f"{seconds[i][0]},{seconds[i][1]:04d}"] = np.column_stack([some_boxes(rng, n), rng.beta(6, 1, n)])
-    with files.atomic_write(layout.proposals("train")) as file:
+    with atomic_write(layout.proposals("train")) as file:
         pickle.dump(content, file)
 
 
@@ -121,33 +121,37 @@ def timed(work):
 
 def step_index(root):
     """csv, exclusions and person boxes read and indexed by keyframe, ready for training."""
-    from avalib import annotations, dataset
+    from avalib.data.dataset import load_keyframes
+    from avalib.data.layout import DatasetLayout
 
-    layout = annotations.Layout(root, "v2.1")
-    facts, keyframes = timed(lambda: dataset.load_keyframes(layout, "train", training=True))
+    layout = DatasetLayout(root, "v2.1")
+    facts, keyframes = timed(lambda: load_keyframes(layout, "train", training=True))
     arrays = [value for value in vars(keyframes).values() if isinstance(value, np.ndarray)]
     return facts | {"keyframes": len(keyframes), "arrays_gb": round(sum(a.nbytes for a in arrays) / 1e9, 3)}
 
 
 def step_lint(root):
     """Every row of the csv looked at."""
-    from avalib import annotations, lint
+    from avalib.data.layout import DatasetLayout
+    from avalib.data.lint import lint_csv
 
-    return timed(lambda: lint.lint_csv(annotations.Layout(root, "v2.1").csv("train"), "ground_truth"))[0]
+    return timed(lambda: lint_csv(DatasetLayout(root, "v2.1").csv("train"), "ground_truth"))[0]
 
 
 def step_boxes(root):
     """The person boxes' pickle alone, without running it."""
-    from avalib import annotations
+    from avalib.data.layout import DatasetLayout
+    from avalib.data.proposals import read_proposals
 
-    return timed(lambda: annotations.read_proposals(annotations.Layout(root, "v2.1").proposals("train")))[0]
+    return timed(lambda: read_proposals(DatasetLayout(root, "v2.1").proposals("train")))[0]
 
 
 def step_workers(root):
     """What two loader processes (spawn) hold of their own, beside what they hold without the data, in GB each."""
-    from avalib import annotations, dataset
+    from avalib.data.dataset import load_keyframes
+    from avalib.data.layout import DatasetLayout
 
-    keyframes = dataset.load_keyframes(annotations.Layout(root, "v2.1"), "train", training=True)
+    keyframes = load_keyframes(DatasetLayout(root, "v2.1"), "train", training=True)
     start = time.perf_counter()
     own = {name: private_gb(data) for name, data in (("none", None), ("shared", keyframes))}
     return {"seconds": round(time.perf_counter() - start, 2), "own_gb_each": round(own["shared"] - own["none"], 3)}
@@ -180,9 +184,9 @@ def hold(data, queue):
 
 def step_plain(root):
     """The same as `index` in plain Python, an object a row."""
-    from avalib import annotations
+    from avalib.data.layout import DatasetLayout
 
-    layout = annotations.Layout(root, "v2.1")
+    layout = DatasetLayout(root, "v2.1")
     return timed(lambda: plain(layout))[0]
 
 

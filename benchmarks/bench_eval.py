@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from common import compare, parser, peak_gb, record
 
-from avalib.utils import files
+from avalib.utils.files import atomic_write
 
 VIDEOS, SECONDS, GROUND_TRUTH, DETECTIONS = 64, 897, 208_916, 5_592_300
 
@@ -79,13 +79,13 @@ def generate(folder, n_videos, seed=0):
         found[row, list(labels.get(key, ()))] = True
     scores = rng.beta(0.12, 4, (n_boxes, 81)) + found * rng.beta(0.5, 2, (n_boxes, 81))
     wanted = n_videos * SECONDS
-    with files.atomic_write(paths[0], "w") as file:
+    with atomic_write(paths[0], "w") as file:
         for f, p, c in zip(gt_frame.tolist(), person.tolist(), classes.tolist(), strict=True):
             if f < wanted:
                 file.write(f"{name(f)},%.3f,%.3f,%.3f,%.3f,{c},{p}\n" % tuple(people[f, p].tolist()))
     starts = np.flatnonzero(np.r_[True, box_frame[1:] != box_frame[:-1]])
     left = DETECTIONS
-    with files.atomic_write(paths[1], "w") as file:  # frame by frame, then action, then box, as MMAction2 writes
+    with atomic_write(paths[1], "w") as file:  # frame by frame, then action, then box, as MMAction2 writes
         for start, stop in zip(starts, np.r_[starts[1:], n_boxes], strict=True):
             if box_frame[start] < wanted:
                 key = name(box_frame[start], "")
@@ -137,9 +137,9 @@ def child(which, gt, det, protocol):
         result["mAP"] = plain_map(gt, det)
         result["seconds"] = time.perf_counter() - start
     else:
-        from avalib import metrics
+        from avalib.evaluation.evaluator import evaluate
 
-        report = metrics.evaluate(gt, det, protocol=protocol)
+        report = evaluate(gt, det, protocol=protocol)
         result["mAP"] = report.mAP
         result["seconds"] = time.perf_counter() - start
         start = time.perf_counter()
@@ -151,9 +151,9 @@ def child(which, gt, det, protocol):
 
 def plain_map(gt_path, det_path):
     """mAP@0.5 as one would write it down: csv rows into dicts, a loop over frames, actions and boxes (mmaction)."""
-    from avalib import actions
+    from avalib.data.labels import get_evaluated_actions
 
-    counted = actions.evaluated()
+    counted = get_evaluated_actions()
     gt, det = plain_read(gt_path, counted), plain_read(det_path, counted)
     n_gt = dict.fromkeys(counted, 0)
     lists = {action: [] for action in counted}  # (score, true positive), frames in file order

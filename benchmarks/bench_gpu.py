@@ -22,11 +22,18 @@ import torch
 from bench_models import drawn
 from common import compare, parser, record
 
-from avalib import batches, dataset, sources, transforms, zoo
-from avalib.models import describe, targets
-from avalib.models.fast import InferenceForm
-from avalib.train import budget, step
-from avalib.train.state import Setup
+from avalib import zoo
+from avalib.data.catalog import prepare
+from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.samplers import TrainBatchSampler
+from avalib.data.transforms import normalize_clips
+from avalib.models.fused import FusedDetector
+from avalib.models.losses import compute_action_loss
+from avalib.models.summary import count_backbone_flops
+from avalib.training.checkpointing import TrainConfig
+from avalib.training.planner import build_blank_state, build_noise_batch
+from avalib.training.step import train_step
+from avalib.video.frame_source import open_frames
 
 SPEED_AIM, MEMORY_AIM, LATENCY_AIM, WAITING_AIM = 4, 2, 3, 5
 CACHE_SIDE = 320
@@ -83,14 +90,14 @@ def alternate_gpu(work, repeats, inner):
 def training(name, device, rate, given, profiles):
     """Rows: clips a second, memory a clip, share of the matrix product's rate."""
     entry = zoo.get(name)
-    recipe = replace(zoo.published_recipe(entry), videos_per_gpu=given.batch)
-    setup = Setup(
+    recipe = replace(zoo.build_published_recipe(entry), videos_per_gpu=given.batch)
+    setup = TrainConfig(
         entry, recipe, types.SimpleNamespace(n_columns=81), device, torch.bfloat16, 0, None, channels_last=True,
         compile=given.compile,
     )  # fmt: skip
     batch = {
         key: value.to(device)
-        for key, value in budget.noise(setup, budget.blank_state(setup).model, given.batch).items()
+        for key, value in build_noise_batch(setup, build_blank_state(setup).model, given.batch).items()
     }
     makers = {"ours": lambda: ours_step(setup), "plain": lambda: plain_step(entry, recipe, device)}
     memory = {kind: peak_per_clip(make(), batch, given.batch) for kind, make in makers.items()}
@@ -99,7 +106,7 @@ def training(name, device, rate, given, profiles):
     profiles[name] = profile(work["ours"])
     del work
     torch.cuda.empty_cache()
-    flop = 3 * describe.backbone_flops(drawn(entry), recipe.crop, recipe.crop)
+    flop = 3 * count_backbone_flops(drawn(entry), recipe.crop, recipe.crop)
     most, fastest = largest(setup, given)
     clips = {kind: given.batch / s for kind, s in seconds.items()}
     shares = {given.batch: clips["ours"] * flop / rate / 1e10, most: fastest * flop / rate / 1e10}
@@ -118,8 +125,8 @@ def training(name, device, rate, given, profiles):
 
 
 def ours_step(setup):
-    state = budget.blank_state(setup)
-    return lambda batch: step.training_step(state, [batch], setup, lr=0.0)
+    state = build_blank_state(setup)
+    return lambda batch: train_step(state, [batch], setup, lr=0.0)
 
 
 def plain_step(entry, recipe, device):
@@ -129,8 +136,8 @@ def plain_step(entry, recipe, device):
 
     def do(batch):
         optimizer.zero_grad()
-        logits = model(transforms.normalise(batch["clips"]).contiguous(), batch["rois"])
-        loss = targets.action_loss(logits, batch["targets"])
+        logits = model(normalize_clips(batch["clips"]).contiguous(), batch["rois"])
+        loss = compute_action_loss(logits, batch["targets"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
         optimizer.step()
@@ -152,11 +159,11 @@ def peak_per_clip(do, batch, clips):
 
 def largest(setup, given):
     """(the largest batch that fits, in steps of 16; its clips a second)."""
-    do, model = ours_step(setup), budget.blank_state(setup).model
+    do, model = ours_step(setup), build_blank_state(setup).model
     fits, rate = given.batch, 0.0
     for size in range(given.batch, 4096, max(16, given.batch)):
         try:
-            batch = {key: value.to(setup.device) for key, value in budget.noise(setup, model, size).items()}
+            batch = {key: value.to(setup.device) for key, value in build_noise_batch(setup, model, size).items()}
             rate, fits = size / alternate_gpu({"step": partial(do, batch)}, 3, 2)["step"], size
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -186,19 +193,19 @@ def profile(do, count=12):
 def waiting(name, device, given, epochs=4):
     """A row: percent of a training's time that it waits for the loader, once the first epoch has started that."""
     entry, workers = zoo.get(name), os.cpu_count()
-    recipe = replace(zoo.published_recipe(entry), cache_short_side=CACHE_SIDE, videos_per_gpu=given.batch)
-    layout = sources.prepare(given.dataset)
-    keyframes = dataset.load_keyframes(layout, "train", recipe.person_score, training=True)
-    frames = dataset.open_frames(layout, recipe, [keyframes])
-    order = batches.TrainingBatches(len(keyframes), given.batch, seed=0)
-    loader = dataset.loader(dataset.ClipDataset(keyframes, entry, recipe, frames, training=True), order, workers)
-    setup = Setup(entry, recipe, layout, device, torch.bfloat16, workers, None, channels_last=True)
-    state, waited, took = budget.blank_state(setup), 0.0, 0.0
+    recipe = replace(zoo.build_published_recipe(entry), cache_short_side=CACHE_SIDE, videos_per_gpu=given.batch)
+    layout = prepare(given.dataset)
+    keyframes = load_keyframes(layout, "train", recipe.person_score, training=True)
+    frames = open_frames(layout, recipe, [keyframes])
+    order = TrainBatchSampler(len(keyframes), given.batch, seed=0)
+    loader = build_loader(ClipDataset(keyframes, entry, recipe, frames, training=True), order, workers)
+    setup = TrainConfig(entry, recipe, layout, device, torch.bfloat16, workers, None, channels_last=True)
+    state, waited, took = build_blank_state(setup), 0.0, 0.0
     for order.epoch in range(epochs):
         ended = time.perf_counter()
         for batch in loader:
             started = time.perf_counter()
-            step.training_step(state, [batch], setup, lr=0.0)
+            train_step(state, [batch], setup, lr=0.0)
             if order.epoch:
                 waited, took = waited + started - ended, took + time.perf_counter() - ended
             ended = time.perf_counter()
@@ -215,7 +222,7 @@ def latency(name, device, given):
     model = drawn(zoo.get(name)).to(device)
     baseline = plain.Detector(model.entry).to(device).eval()
     baseline.load_state_dict(model.state_dict())
-    form = InferenceForm(model, torch.bfloat16).to(device)
+    form = FusedDetector(model, torch.bfloat16).to(device)
     clip = torch.randn(1, 3, model.entry.clip_len, 256, 340, device=device)
     rois = torch.tensor([[0, 0, 0, 340, 256], [0, 40, 30, 170, 230], [0, 200, 60, 300, 200.0]], device=device)
     replay, logits = graph(form, clip, rois)

@@ -86,19 +86,19 @@ def length(size, folder):
 def watching(path, times):
     import avalib
     from avalib import zoo
-    from avalib.weights import Meta
+    from avalib.models.checkpoint import CheckpointMeta
 
     model = avalib.build_model("slowonly_r50")
-    recipe = zoo.customise(zoo.mini_recipe(model.entry), short_side=64)
-    model.meta = Meta(model.entry, recipe, zoo_names())
+    recipe = zoo.customize_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
+    model.meta = CheckpointMeta(model.entry, recipe, zoo_names())
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.6, 0.9] for t in times], columns=["time_s", "x1", "y1", "x2", "y2"])
     return lambda: avalib.detect(path, model, boxes=boxes, device="cpu", precision="float32", progress=False)
 
 
 def zoo_names():
-    from avalib import actions
+    from avalib.data.labels import get_evaluated_actions
 
-    return {action: f"action {action}" for action in actions.evaluated()}
+    return {action: f"action {action}" for action in get_evaluated_actions()}
 
 
 def people(size, folder):
@@ -135,9 +135,9 @@ MEASURES = {"clips": clips, "people": people, "seconds of video": length, "class
 def plot(found, path):
     """Four panels: seconds and peak memory over the size; dashed: linear from the first point."""
     from avalib import draw
-    from avalib.draw import plots
+    from avalib.draw.plots import create_figure
 
-    fig, axes = plots.figure(4, (13, 3.2))
+    fig, axes = create_figure(4, (13, 3.2))
     for ax, (what, points) in zip(axes, found.items(), strict=True):
         sizes, seconds = SIZES[what], [point["seconds"] for point in points]
         ax.plot(sizes, seconds, "o-", label="processor time, s")
@@ -146,7 +146,7 @@ def plot(found, path):
         ax.set(xscale="log", yscale="log", xlabel=what, xticks=sizes, xticklabels=sizes, title=f"more {what}")
         ax.minorticks_off()
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    draw.save(fig, path, dpi=100)
+    draw.save_figure(fig, path, dpi=100)
 
 
 if __name__ == "__main__":

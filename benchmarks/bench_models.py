@@ -17,11 +17,18 @@ import plain
 import torch
 from common import alternate, apart, compare, parser, record
 
-from avalib import infer, parallel, transforms, zoo
-from avalib.models import Detector, describe, targets
-from avalib.models.fast import InferenceForm, SharedFrames
-from avalib.train import budget, step
-from avalib.train.state import Setup
+from avalib import zoo
+from avalib.data.transforms import normalize_clips
+from avalib.models.cpu.shared_frames import StreamingDetector
+from avalib.models.detector import Detector
+from avalib.models.fused import FusedDetector
+from avalib.models.losses import compute_action_loss
+from avalib.models.summary import count_backbone_flops
+from avalib.training.checkpointing import TrainConfig
+from avalib.training.planner import build_blank_state, build_noise_batch
+from avalib.training.step import train_step
+from avalib.utils.device import supports_bfloat16
+from avalib.utils.workers import disable_malloc_trim
 
 INFERENCE_AIMS = {
     ("slowonly_r50", "float32"): 1.6,
@@ -40,11 +47,11 @@ def main():
     words.add_argument("--height", type=int, default=256)
     words.add_argument("--width", type=int, default=340)
     given = words.parse_args()
-    dtypes = [torch.float32] + [torch.bfloat16] * infer.computes_bfloat16(CPU)
+    dtypes = [torch.float32] + [torch.bfloat16] * supports_bfloat16(CPU)
     parts = [(inference, name, dtypes, given) for name in given.models]
     parts += [(overlapping, given.models[0], dtypes[-1], given), (training, given.models[0], dtypes, given)]
     # memory is kept for both sides, as the evaluation, `detect` and training keep it
-    rows = [row for part in parts for row in apart(parallel.keep_memory, *part)]
+    rows = [row for part in parts for row in apart(disable_malloc_trim, *part)]
     record("models", rows, given, clip=[given.height, given.width])
 
 
@@ -73,7 +80,7 @@ def inference(name, dtypes, given):
     clip = torch.randn(1, 3, model.entry.clip_len, given.height, given.width)
     h, w = given.height, given.width
     rois = torch.tensor([[0, 0, 0, w, h], [0, w / 8, h / 8, w / 2, h * 0.9], [0, w * 0.6, h / 4, w * 0.9, h * 0.8]])
-    forms = {name_of(dtype): InferenceForm(model, dtype) for dtype in dtypes}
+    forms = {name_of(dtype): FusedDetector(model, dtype) for dtype in dtypes}
     expected = baseline(clip, rois)
     far = {kind: (form(clip, rois) - expected).abs().max().item() for kind, form in forms.items()}
     if far["float32"] > ALLOWED:
@@ -83,7 +90,7 @@ def inference(name, dtypes, given):
     square = {name_of(dtype): torch.randn(2, SIDE, SIDE).to(dtype) for dtype in dtypes}
     work |= {f"product {kind}": (lambda ab=ab: ab[0] @ ab[1]) for kind, ab in square.items()}
     seconds = alternate(work, given.repeats)
-    gflop, rows = describe.backbone_flops(model, given.height, given.width) / 1e9, []
+    gflop, rows = count_backbone_flops(model, given.height, given.width) / 1e9, []
     for kind in ("float32", "bfloat16"):
         what, aim = f"inference, {name}, {kind}", INFERENCE_AIMS.get((name, kind))
         if kind not in seconds:
@@ -102,7 +109,7 @@ def inference(name, dtypes, given):
 def overlapping(name, dtype, given, count=12):
     """A row: `count` clips, each a frame further on, one after the other as `detect` takes them."""
     model = drawn(zoo.get(name))
-    form = InferenceForm(model, dtype)
+    form = FusedDetector(model, dtype)
     length = form.entry.clip_len
     frames = torch.randn(1, 3, length + count - 1, given.height, given.width)
     rois = torch.tensor([[0, 0, 0, given.width, given.height]])
@@ -110,7 +117,7 @@ def overlapping(name, dtype, given, count=12):
     def alone():
         return torch.cat([form(frames[:, :, i : i + length], rois) for i in range(count)])
 
-    memory, first = SharedFrames(model, dtype), itertools.count(step=length + count)
+    memory, first = StreamingDetector(model, dtype), itertools.count(step=length + count)
 
     def shared():
         numbers = next(first) + np.arange(length)[None]  # other frames in every turn: none is known yet
@@ -126,25 +133,25 @@ def overlapping(name, dtype, given, count=12):
 def training(name, dtypes, given):
     """Rows: whole steps at the mini's recipe; clips a second."""
     entry = zoo.get(name)
-    recipe = zoo.recipe(entry, "mini")
+    recipe = zoo.get_recipe(entry, "mini")
     layout = types.SimpleNamespace(n_columns=81)  # all that a step asks of it
-    setups = {name_of(dtype): Setup(entry, recipe, layout, CPU, dtype, 0, None) for dtype in dtypes}
-    states = {kind: budget.blank_state(setup) for kind, setup in setups.items()}
+    setups = {name_of(dtype): TrainConfig(entry, recipe, layout, CPU, dtype, 0, None) for dtype in dtypes}
+    states = {kind: build_blank_state(setup) for kind, setup in setups.items()}
     clips = recipe.videos_per_gpu
-    batch = budget.noise(setups["float32"], states["float32"].model, clips)
+    batch = build_noise_batch(setups["float32"], states["float32"].model, clips)
     model = plain.Detector(entry, dropout=recipe.dropout).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
     def plain_step():
         optimizer.zero_grad()
-        logits = model(transforms.normalise(batch["clips"]).contiguous(), batch["rois"])
-        targets.action_loss(logits, batch["targets"]).backward()
+        logits = model(normalize_clips(batch["clips"]).contiguous(), batch["rois"])
+        compute_action_loss(logits, batch["targets"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
         optimizer.step()
 
     work = {"plain": plain_step}
     for kind, setup in setups.items():
-        work[kind] = lambda s=states[kind], setup=setup: step.training_step(s, [batch], setup, lr=recipe.lr)
+        work[kind] = lambda s=states[kind], setup=setup: train_step(s, [batch], setup, lr=recipe.lr)
     seconds, rows = alternate(work, given.repeats, warm=3), []  # the first page memory in: 187,000 faults, 44,000
     for kind in ("float32", "bfloat16"):
         what, plain_rate = f"training, {name}, mini recipe, {kind}", clips / seconds["plain"]

@@ -23,8 +23,16 @@ from common import alternate, apart, compare, parser, record
 from PIL import Image
 
 import avalib
-from avalib import infer, packed, parallel, stream, transforms, video, weights, zoo
-from avalib.models.fast import InferenceForm
+from avalib import zoo
+from avalib.evaluation.inference import score_batch
+from avalib.models.build import build_model
+from avalib.models.fused import FusedDetector
+from avalib.utils.workers import init_worker
+from avalib.video.clip_stream import iter_scaled, iter_windows
+from avalib.video.frame_cache import FrameCache, write_frame_cache
+from avalib.video.frame_numbers import compute_clip_frames
+from avalib.video.reader import Video
+from avalib.video.resize import resize_frames_and_boxes
 
 WINDOWS = {"4x16": 1.4, "8x8": None, "32x2": 1.1}  # aims, against the best peer
 IN_ORDER_AIM, CACHE_AIM, OVERLAP_AIM = 4, 1.3, 1.5
@@ -38,18 +46,18 @@ def main():
     words.add_argument("--clips", type=int, default=24, help="that `detect` looks at")
     words.add_argument("--keep", help="folder for the film (reused if it is there)")
     given = words.parse_args()
-    parallel.begin_worker()  # for all readers, as the loader's workers do: one thread, memory kept
+    init_worker()  # for all readers, as the loader's workers do: one thread, memory kept
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(given.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
         path = film.write(folder / f"film_{given.seconds}.mp4", given.seconds)
         readers, missing = peers(path)
-        with video.Video(path) as ours:
+        with Video(path) as ours:
             readers = {"avalib": lambda n: ours.frames(n - 1)} | readers
             rows = from_mp4(readers, given)
-            rows += apart(parallel.begin_worker, in_order, path, given)
+            rows += apart(init_worker, in_order, path, given)
             rows += from_jpgs(ours, folder, given)
-        rows += apart(parallel.begin_worker, overlapping, path, given)
+        rows += apart(init_worker, overlapping, path, given)
     for name, why in missing.items():
         print(f"{name} is not measured: {why}")
     record("video", rows, given, peers=[name for name in readers if name != "avalib"], missing=missing)
@@ -59,11 +67,11 @@ def windows(kind, count, seconds, seed=0):
     """AVA numbers (count,T) around seconds drawn at random."""
     length, interval = map(int, kind.split("x"))
     at = np.random.default_rng(seed).permutation(np.arange(2, seconds - 2))[:count]
-    return np.stack([transforms.frame_numbers(900 + s, length, interval, 30 * seconds, first=1) for s in at])
+    return np.stack([compute_clip_frames(900 + s, length, interval, 30 * seconds, first=1) for s in at])
 
 
 def scaled(frames, side=TEST_SIDE):
-    return transforms.resize(frames, np.zeros((0, 4)), side)[0]
+    return resize_frames_and_boxes(frames, np.zeros((0, 4)), side)[0]
 
 
 def read_all(read, chosen, side=TEST_SIDE):
@@ -153,7 +161,7 @@ def mistakes(read, chosen):
 
 def in_order(path, given):
     """Rows: every second of the film in order, as the evaluation reads it, beside the same windows one by one."""
-    with video.Video(path) as ours:
+    with Video(path) as ours:
         return [kind_in_order(ours, kind, given) for kind in WINDOWS]
 
 
@@ -161,12 +169,12 @@ def kind_in_order(ours, kind, given):
     length, interval = map(int, kind.split("x"))
     seconds = range(2, given.seconds - 2)
     last = ours.n_ava_frames
-    chosen = np.stack([transforms.frame_numbers(900 + s, length, interval, last, first=1) for s in seconds])
+    chosen = np.stack([compute_clip_frames(900 + s, length, interval, last, first=1) for s in seconds])
     some = chosen[np.random.default_rng(0).permutation(len(chosen))[: given.count]]
 
     def ordered():
-        frames = stream.scaled(ours.iter_chosen(chosen), TEST_SIDE)
-        return (np.stack(window) for window in stream.windows(frames, chosen))
+        frames = iter_scaled(ours.iter_chosen(chosen), TEST_SIDE)
+        return (np.stack(window) for window in iter_windows(frames, chosen))
 
     if not np.array_equal(next(ordered()), scaled(ours.ava_frames(chosen[0]))):
         raise SystemExit(f"{kind}: a pass in order gives other frames than random access")
@@ -180,12 +188,12 @@ def from_jpgs(ours, folder, given):
     """Rows: the training cache beside a folder of jpgs of the film's own size."""
     cache, jpgs = folder / f"film_{given.seconds}.frames", folder / f"jpgs_{given.seconds}"
     if not jpgs.exists():
-        packed.pack(ours, cache, CACHE_SIDE)
+        write_frame_cache(ours, cache, CACHE_SIDE)
         jpgs.mkdir()
         for n, frame in enumerate(ours.iter_ava_frames(), 1):
             Image.fromarray(frame).save(jpgs / f"img_{n:05d}.jpg", quality=95)
     rows = []
-    with packed.PackedFrames(cache) as kept:
+    with FrameCache(cache) as kept:
         read = jpg_reader(jpgs)
         for kind in WINDOWS:
             chosen = windows(kind, given.count, given.seconds)
@@ -202,8 +210,8 @@ def from_jpgs(ours, folder, given):
 def overlapping(path, given):
     """A row: `detect` where neighbouring clips share three of four frames, beside each clip read and scored alone."""
     torch.manual_seed(0)
-    model = weights.build_model("slowonly_r50", None)
-    recipe = zoo.published_recipe(model.entry)
+    model = build_model("slowonly_r50", None)
+    recipe = zoo.build_published_recipe(model.entry)
     times = (2 + np.arange(given.clips) * model.entry.frame_interval / 30).round(6)
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.5, 0.9] for t in times], columns=["time_s", "x1", "y1", "x2", "y2"])
     fixed = dict(device="cpu", precision="float32", progress=False)
@@ -212,17 +220,17 @@ def overlapping(path, given):
         return avalib.detect(path, model, boxes=boxes, **fixed).score.to_numpy()
 
     def alone():
-        form, found = InferenceForm(model, torch.float32), []
-        with video.Video(path) as reader, torch.inference_mode():
+        form, found = FusedDetector(model, torch.float32), []
+        with Video(path) as reader, torch.inference_mode():
             for t in times:
-                numbers = transforms.frame_numbers(900 + t, 4, 16, reader.n_ava_frames, first=1)
-                clip, box = transforms.resize(
+                numbers = compute_clip_frames(900 + t, 4, 16, reader.n_ava_frames, first=1)
+                clip, box = resize_frames_and_boxes(
                     reader.ava_frames(numbers),
                     np.float32([[0.2, 0.2, 0.5, 0.9]]) * np.float32([reader.width, reader.height] * 2),
                     recipe.test_short_side,
                 )
                 rois = torch.tensor([[0, *box[0]]])
-                found.append(infer.score_batch(form, torch.from_numpy(clip)[None], rois, torch.device("cpu"))[:, 1:])
+                found.append(score_batch(form, torch.from_numpy(clip)[None], rois, torch.device("cpu"))[:, 1:])
         return np.concatenate(found).ravel()
 
     far = np.abs(together() - alone()).max()

@@ -14,9 +14,12 @@ import numpy as np
 from common import compare, parser, record
 from PIL import Image
 
-from avalib import annotations, draw, sources, video, zoo
-from avalib.draw.pictures import scaled
-from avalib.draw.scenes import render
+from avalib import draw, zoo
+from avalib.data.ava_csv import read_ava_csv
+from avalib.data.catalog import prepare
+from avalib.draw.annotate import scale_frame
+from avalib.draw.render import render_scene
+from avalib.video.reader import Video
 
 STEPS = 30
 
@@ -25,7 +28,7 @@ def rows_of(truth):
     """{model: detections}: every annotated box with every action of the split, scored at random."""
     boxes = truth.drop(columns=["person_id", "action_id"]).drop_duplicates()
     every = boxes.merge(truth[["action_id"]].drop_duplicates(), how="cross")
-    return {m: every.assign(score=np.random.default_rng(i).random(len(every))) for i, m in enumerate(zoo.names())}
+    return {m: every.assign(score=np.random.default_rng(i).random(len(every))) for i, m in enumerate(zoo.list_models())}
 
 
 def median_ms(do, steps):
@@ -42,11 +45,11 @@ def main():
     words = parser("workbench", __doc__)
     words.add_argument("--dataset", default="mini")
     given = words.parse_args()
-    layout = sources.prepare(given.dataset)
-    truth = annotations.read_csv(layout.csv("val"), "ground_truth")
-    bench = draw.workbench(layout, truth, rows_of(truth))
+    layout = prepare(given.dataset)
+    truth = read_ava_csv(layout.csv("val"), "ground_truth")
+    bench = draw.open_workbench(layout, truth, rows_of(truth))
     scene = bench.scene
-    reader = video.Video(layout.video_path(scene.video_id))
+    reader = Video(layout.video_path(scene.video_id))
     width = bench.picture(0).shape[1] // 4
 
     def step(i):
@@ -54,7 +57,7 @@ def main():
 
     def plain(i):
         number = round((scene.times_s[i] - layout.start) * 30) + 1
-        picture = render(scene, i, scaled(reader.ava_frames([number])[0], width))
+        picture = render_scene(scene, i, scale_frame(reader.ava_frames([number])[0], width))
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 
     steps = np.linspace(0, len(scene.frames) - 1, STEPS).astype(int).tolist()

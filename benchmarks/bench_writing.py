@@ -16,9 +16,9 @@ from common import alternate, compare, parser, record
 from PIL import Image
 
 from avalib import draw
+from avalib.draw.annotate import annotate_frame
 from avalib.draw.people import Person
-from avalib.draw.pictures import overlay
-from avalib.video import Video
+from avalib.video.reader import Video
 
 COUNT, WIDTH, FPS = 60, 480, 15
 
@@ -28,9 +28,9 @@ def main():
     frames = [overlaid(frame, n) for n, frame in enumerate(film.frames(COUNT, WIDTH, 270))]
     with tempfile.TemporaryDirectory() as folder:
         ways = {
-            "our gif": lambda: draw.gif(Path(folder, "ours.gif"), frames, FPS),
+            "our gif": lambda: draw.save_gif(Path(folder, "ours.gif"), frames, FPS),
             "gif": lambda: pillow_gif(Path(folder, "pillow.gif"), frames),
-            "our mp4": lambda: draw.mp4(Path(folder, "ours.mp4"), frames, FPS),
+            "our mp4": lambda: draw.save_mp4(Path(folder, "ours.mp4"), frames, FPS),
         }
         try:
             cv2 = importlib.import_module("cv2")
@@ -53,7 +53,7 @@ def overlaid(frame, n):
     """A frame with two boxes and their labels on it."""
     walker = Person(np.array([0.1 + n / 400, 0.3, 0.3 + n / 400, 0.9]), ((14, 0.91), (80, 0.32)))
     sitter = Person(np.array([0.6, 0.2, 0.8, 0.8]), ((11, 0.87), (74, 0.55), (59, 0.43)))
-    return overlay(frame, [walker, sitter])
+    return annotate_frame(frame, [walker, sitter])
 
 
 def pillow_gif(path, frames):

@@ -30,7 +30,7 @@ def main():
         return
     from avalib import zoo
 
-    names = [zoo.get(name).alias for name in args.models] if args.models else zoo.names()
+    names = [zoo.get(name).alias for name in args.models] if args.models else zoo.list_models()
     rows = []
     for name in names:
         command = [sys.executable, __file__, "--child", name, "--device", args.device, "--repeats", str(args.repeats)]
@@ -44,12 +44,15 @@ def measure(name, device, repeats):
     """One row's figures, in this process."""
     import torch
 
-    from avalib import infer, run, weights
-    from avalib.models import describe
+    from avalib.models.build import build_model
+    from avalib.models.summary import count_backbone_flops, count_parameters
+    from avalib.utils.device import choose_device
+    from avalib.utils.experiment import describe_machine
+    from avalib.utils.process import peak_memory_bytes
 
-    device = infer.choose_device(device)
-    model = weights.build_model(name, verbose=False)
-    flops = describe.backbone_flops(model, HEIGHT, WIDTH)
+    device = choose_device(device)
+    model = build_model(name, verbose=False)
+    flops = count_backbone_flops(model, HEIGHT, WIDTH)
     model = model.to(device).eval()
     clip = torch.randn(1, 3, model.entry.clip_len, HEIGHT, WIDTH, device=device)
     box = torch.tensor([0, 80, 40, 200, 240.0])
@@ -63,29 +66,30 @@ def measure(name, device, repeats):
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
-        memory = run.peak_memory_bytes()
+        memory = peak_memory_bytes()
     return {
         "model": name, "seconds": statistics.median(seconds[1:]), "all": [round(s, 4) for s in seconds[1:]],
-        "flops": flops, "parameters": describe.parameters(model), "peak_GB": round(memory / 1e9, 2),
-        "device": device.type, "threads": torch.get_num_threads(), "hardware": run.hardware(),
+        "flops": flops, "parameters": count_parameters(model), "peak_GB": round(memory / 1e9, 2),
+        "device": device.type, "threads": torch.get_num_threads(), "hardware": describe_machine(),
     }  # fmt: skip
 
 
 def write(rows, path):
-    from avalib import run, scoreboard
-    from avalib.utils import files
+    from avalib.utils.experiment import get_git_state, get_versions
+    from avalib.utils.files import write_json
+    from avalib.zoo_runner.leaderboard import describe_hardware
 
     hardware = rows[0]["hardware"]
     for row in rows:
         del row["hardware"]
     device, threads = rows[0]["device"], rows[0]["threads"]
-    words = scoreboard.hardware_words(hardware)
+    words = describe_hardware(hardware)
     machine = words if device != "cpu" else f"{hardware['processor']}, {threads} thread{'s' * (threads != 1)}"
     found = {
         "machine": machine, "clip": f"{HEIGHT}x{WIDTH}, {BOXES} boxes, float32", "rows": rows, "hardware": hardware,
-        "versions": run.versions(), "git": run.git_state(),
+        "versions": get_versions(), "git": get_git_state(),
     }  # fmt: skip
-    path = files.write_json(path or f"outputs/benchmarks/zoo_{device}.json", found)
+    path = write_json(path or f"outputs/benchmarks/zoo_{device}.json", found)
     print(f"written: {path}")
 
 

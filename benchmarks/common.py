@@ -9,8 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from avalib import run
-from avalib.utils import files
+from avalib.utils.experiment import describe_machine, get_git_state, get_versions, to_public_path
+from avalib.utils.files import write_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "outputs" / "benchmarks"
@@ -64,15 +64,15 @@ def record(name, rows, given, **details):
     for row in rows:
         print(" ".join(line(row)))
     found = {"name": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "repeats": given.repeats}
-    found |= {"rows": rows, **details, "machine": machine(), "versions": run.versions(), "git": run.git_state()}
-    path = files.write_json(given.json, found, default=float)
-    print(f"written: {run.public_path(path)}")
+    found |= {"rows": rows, **details, "machine": machine(), "versions": get_versions(), "git": get_git_state()}
+    path = write_json(given.json, found, default=float)
+    print(f"written: {to_public_path(path)}")
 
 
 def machine():
     """The processor, and how many threads torch takes where it was loaded."""
     torch = sys.modules.get("torch")
-    return run.hardware() | ({"torch_threads": torch.get_num_threads()} if torch else {})
+    return describe_machine() | ({"torch_threads": torch.get_num_threads()} if torch else {})
 
 
 def line(row):

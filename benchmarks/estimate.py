@@ -11,7 +11,7 @@ import re
 
 from common import RESULTS, ROOT
 
-from avalib.utils import files
+from avalib.utils.files import write_text
 
 MARKS = re.compile(r"(<!-- estimate -->\n).*?(\n<!-- /estimate -->)", re.S)
 GPUS = (1, 8, 128)
@@ -34,7 +34,7 @@ JOBS = {  # name: (clips trained on, clips scored, hours of video to decode)
 def main():
     text, readme = markdown(), ROOT / "README.md"
     page = readme.read_text(encoding="utf-8")
-    files.write_text(readme, MARKS.sub(lambda marks: marks[1] + text + marks[2], page))
+    write_text(readme, MARKS.sub(lambda marks: marks[1] + text + marks[2], page))
     print(text)
 
 

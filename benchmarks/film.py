@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from avalib import video
+from avalib.video.writer import write_mp4
 
 BITS, SIDE = 16, 16  # blocks of SIDE pixels in the upper left corner: the frame's number
 
@@ -48,5 +48,5 @@ def number(frame):
 def write(path, seconds, width=640, height=360, gop=250):
     """The film as mp4 at 30 frames a second: H.264 with B-frames, x264's medium preset; reused if it is there."""
     if not path.exists():
-        video.write_mp4(path, frames(30 * seconds, width, height), 30, gop=gop, preset="medium")
+        write_mp4(path, frames(30 * seconds, width, height), 30, gop=gop, preset="medium")
     return path

@@ -3,7 +3,7 @@
     python benchmarks/prove_frames.py [--only mkv_25]        needs ffmpeg on the PATH; about three minutes
 
 Each file's frames carry their number as black and white blocks. ffmpeg makes it, cuts it (-ss 3 -t 6 -r 30 to mp4) and
-extracts the cut's jpgs; then the same numbers are read straight from the uncut file. tests/test_video.py holds a small
+extracts the cut's jpgs; then the same numbers are read straight from the uncut file. tests/video/test_reader.py holds a small
 table of such results, so that the suite needs no ffmpeg. The published table's FFmpeg was one before 6.1; from then on
 ffmpeg numbers differently (video.Video's since_ffmpeg_6_1).
 """
@@ -20,9 +20,9 @@ import numpy as np
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from test_video import number, numbered
+from test_reader import number, numbered
 
-from avalib import video
+from avalib.video.reader import Video
 
 START, LENGTH, SECONDS = 3, 6, 11
 RATES = ("12", "24000/1001", "24", "25", "30000/1001", "30", "50", "60")
@@ -103,7 +103,7 @@ def main():
             if args.only not in path.name:
                 continue
             expected = extracted(Path(folder), path)
-            with video.Video(path, cut=(START, LENGTH), since_ffmpeg_6_1=(major, minor) >= (6, 1)) as opened:
+            with Video(path, cut=(START, LENGTH), since_ffmpeg_6_1=(major, minor) >= (6, 1)) as opened:
                 found = [number(frame) for frame in opened.iter_ava_frames()]
             same = sum(a == b for a, b in zip(found, expected, strict=False))
             count, different = count + 1, different + (found != expected)

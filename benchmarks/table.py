@@ -8,7 +8,7 @@ import re
 
 from common import RESULTS, ROOT, line
 
-from avalib.utils import files
+from avalib.utils.files import write_text
 
 MARKS = re.compile(r"(<!-- bench table -->\n).*?(\n<!-- /bench table -->)", re.S)
 ORDER = ("models", "video", "eval", "data", "workbench", "writing", "start", "growth", "gpu")
@@ -17,7 +17,7 @@ ORDER = ("models", "video", "eval", "data", "workbench", "writing", "start", "gr
 def main():
     table, readme = markdown(), ROOT / "README.md"
     page = readme.read_text(encoding="utf-8")
-    files.write_text(readme, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
+    write_text(readme, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
     print(table)
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import goldens
+import golden_outputs
 import pytest
 import torch
 
@@ -20,12 +20,12 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["slowonly_r50", "slowfast_context_r50"])
 def test_the_plain_definition_is_the_same_network(name):
-    model = plain.Detector(goldens.entry_of(name)).eval()
-    assert set(model.state_dict()) == set(goldens.keys(name))
-    model.load_state_dict(goldens.state_dict(name))
+    model = plain.Detector(golden_outputs.entry_of(name)).eval()
+    assert set(model.state_dict()) == set(golden_outputs.keys(name))
+    model.load_state_dict(golden_outputs.state_dict(name))
     with torch.inference_mode():
-        found = model(goldens.clips(name), goldens.rois()).numpy()
-    assert abs(found - goldens.ARRAYS[f"{name}/logits64"]).max() < 1e-4
+        found = model(golden_outputs.clips(name), golden_outputs.rois()).numpy()
+    assert abs(found - golden_outputs.ARRAYS[f"{name}/logits64"]).max() < 1e-4
 
 
 def test_the_readme_has_what_the_records_say():

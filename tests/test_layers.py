@@ -1,88 +1,86 @@
-"""The floors: a room imports only from floors below its own, and heavy dependencies have one owner."""
+"""The layers: a package imports only from packages below it, and heavy dependencies have one owner."""
 
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "avalib"
-FLOORS = [
-    {"utils"},
-    {"data"},
-    {"zoo", "boxes", "actions", "run", "tables", "fetch", "numbering", "packed", "batches", "parallel", "history"},
-    {"annotations", "lint", "video", "transforms", "models", "checkpoints", "tracks", "slim"},
-    {"detection"},
-    {"frames", "stream", "persons", "metrics"},
-    {"ava", "weights", "dataset", "mini", "export", "formats"},
-    {"infer", "errors", "sources", "explain", "scoreboard"},
-    {"draw", "doctor", "jitter", "publish", "headless"},
-    {"train", "detect"},
-]
+LAYERS = (  # from the lowest to the highest
+    "utils",
+    "zoo",
+    "video",
+    "data",
+    "models",
+    "evaluation",
+    "training",
+    "detection",
+    "draw",
+    "zoo_runner",
+    "cli",
+)
 OWNERS = {
     "av": {"video"},
     "matplotlib": {"draw"},
     "ipywidgets": {"draw"},
     "IPython": {"draw"},
-    "scipy": {"tracks"},
-    "safetensors": {"checkpoints"},
-    "pyarrow": {"tables"},
-    "urllib": {"fetch", "utils"},
-    "torch.utils.tensorboard": {"history"},
-    "papermill": {"headless"},
-    "jupyter_client": {"headless"},
+    "scipy": {"utils"},
+    "safetensors": {"models"},
+    "pyarrow": {"data"},
+    "urllib": {"utils"},
+    "torch.utils.tensorboard": {"training"},
+    "papermill": {"zoo_runner"},
+    "jupyter_client": {"zoo_runner"},
 }
+MODULES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.stem == "cli"]
 
 
-def rooms():
-    """{room: [its files]}; a sub-package is one room."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).parts
-        found.setdefault(parts[0].removesuffix(".py"), []).append(path)
-    found.pop("__init__")
-    return found
+def package_of(path):
+    """The package (or top-level module) that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path):
-    """Top-level modules that a file imports, wherever in it; avalib's rooms as 'avalib.room'."""
+def imported_names(path):
+    """The modules that a file imports, wherever in it: "avalib.data.labels", "numpy"."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}:{node.lineno}: relative import"
-            names |= (
-                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "avalib" else {node.module}
-            )
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= whole if node.module == "avalib" else {node.module}
     return names
 
 
-def floor_of(room):
-    return next((i for i, floor in enumerate(FLOORS) if room in floor), None)
-
-
-def test_every_room_has_a_floor():
-    assert set(rooms()) == set().union(*FLOORS)
+def test_every_package_has_a_layer():
+    assert {package_of(path) for path in MODULES} <= set(LAYERS)
 
 
 def test_imports_go_down():
-    for room, paths in rooms().items():
-        for path in paths:
-            for name in imported(path):
-                if name.startswith("avalib."):
-                    other = name.split(".")[1]
-                    below = floor_of(other) < floor_of(room)
-                    assert other == room or below, f"{path.name} (floor {floor_of(room)}) imports {name}"
+    for path in MODULES:
+        package = package_of(path)
+        for name in imported_names(path):
+            other = name.split(".")[1] if name.startswith("avalib.") else package
+            assert LAYERS.index(other) <= LAYERS.index(package), f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+def test_module_names_are_unique():
+    names = Counter(path.stem for path in MODULES if not path.stem.startswith("__"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_heavy_dependencies_have_one_owner():
-    for room, paths in rooms().items():
-        for path in paths:
-            for name in imported(path):
-                owner = OWNERS.get(name) or OWNERS.get(name.split(".")[0])
-                assert owner is None or room in owner, f"{path.name} imports {name}, which belongs to {owner}"
+    for path in MODULES:
+        for name in imported_names(path):
+            owner = OWNERS.get(name) or OWNERS.get(name.split(".")[0])
+            assert owner is None or package_of(path) in owner, f"{path.name} imports {name}, which belongs to {owner}"
 
 
 def test_scoring_does_not_load_torch():
-    code = "import avalib, sys; avalib.evaluate; avalib.lint_csv; import avalib.run; sys.exit('torch' in sys.modules)"
+    code = (
+        "import avalib, sys; avalib.evaluate; avalib.lint_csv; import avalib.utils.experiment; "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -5,12 +5,12 @@ import json
 import os
 from pathlib import Path
 
+import fake_ava_server
 import nbformat
-import official
 import papermill
 import pytest
 
-from avalib import mini
+from avalib.data.synthetic.generate import render_dataset
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -34,7 +34,7 @@ PARAMETERS = {
     "05_visualise": {"seconds": 2, "score_threshold": 0.0, "explain_top": 1},
     "06_zoo": {
         "models": ["slowonly_r50"],
-        "checkpoint": "best",  # of 03; training through 06 is tests/test_headless.py's
+        "checkpoint": "best",  # of 03; training through 06 is tests/zoo_runner/test_runner.py's
         "jitter_models": ["slowonly_r50"],
         "jitter_seeds": 2,
         "parameters": {"05_visualise": {"seconds": 2, "score_threshold": 0.0}},
@@ -123,8 +123,8 @@ def test_run_headless_one_after_the_other(workplace):
 @pytest.mark.slow
 def test_the_real_ava_is_prepared_and_checked(workplace):
     """Notebook 01 on a miniature of the official servers' files, from a mirror's folder."""
-    tiny = mini.render(workplace / "data" / "tiny-seed0", "tiny", progress=False)
-    names = official.publish(tiny, workplace / "mirror")
+    tiny = render_dataset(workplace / "data" / "tiny-seed0", "tiny", progress=False)
+    names = fake_ava_server.publish(tiny, workplace / "mirror")
     (workplace / "mirror" / names.popitem()[1]).unlink()  # one video can't be had
     kinds = dict.fromkeys(["annotations", "names", "videos", "proposals"], str(workplace / "mirror"))
     (workplace / "ava").mkdir()

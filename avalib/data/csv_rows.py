@@ -9,7 +9,7 @@ import io
 import numpy as np
 import pandas as pd
 
-from avalib.data.checks import BOX, NO_ACTION, parse_number
+from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, parse_number
 from avalib.utils.limits import MAX_LINE_BYTES
 from avalib.utils.text import decode
 
@@ -53,7 +53,7 @@ def _open_quote(file, name, position):
     )
 
 
-def lines(file, name):
+def iter_lines(file, name):
     """(line number, fields) of every row of a binary csv file."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     reader = csv.reader(_bounded(text, name))
@@ -61,7 +61,7 @@ def lines(file, name):
         for fields in reader:
             yield reader.line_num, fields
     except UnicodeDecodeError:
-        raise encoding_fault(text.buffer, name) from None
+        raise describe_encoding_fault(text.buffer, name) from None
     except csv.Error as error:
         raise ValueError(f"{name}, line {reader.line_num}: not a row of a csv ({error})") from None
     finally:
@@ -78,7 +78,7 @@ def _bounded(text, name):
         yield line
 
 
-def encoding_fault(file, name):
+def describe_encoding_fault(file, name):
     """The ValueError that names the first line which isn't UTF-8."""
     file.seek(0)
     before = 0
@@ -96,7 +96,7 @@ def encoding_fault(file, name):
 
 def parse_fields(fields, kind):
     """One csv row -> (list of 8 values, None), or (None, what is wrong: column, value, what was expected)."""
-    names = [*FRAME, *BOX, "action_id", LAST[kind]]
+    names = [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]]
     if len(fields) in (7, 8) and not any(fields[2:]):
         fields = fields[:2]  # AVA-Kinetics spells a frame without boxes with empty fields
     if len(fields) not in (2, 7, 8):
@@ -128,14 +128,14 @@ def _separator_hint(fields):
     return ""
 
 
-def header_hint(line, fields):
+def suggest_header(line, fields):
     """What to do about a first line that names columns."""
     return "; a header? AVA's csv files have none, remove the line" if line == 1 and "timestamp" in fields else ""
 
 
-def table_of(rows, kind):
+def build_table(rows, kind):
     """A table from rows of 8 values."""
-    columns = [*FRAME, *BOX, "action_id", LAST[kind]]
+    columns = [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]]
     table = pd.DataFrame(rows, columns=columns)
     types = dict.fromkeys(columns[1:], np.float64) | {"action_id": np.int64, "person_id": np.int64}
     table = table.astype({column: types[column] for column in columns[1:]})

@@ -3,10 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from avalib.data.checks import BOX, check_rows, parse_number
-from avalib.utils import safe_pickle
+from avalib.data.row_checks import BOX_COLUMNS, check_rows, parse_number
+from avalib.utils.pickled_arrays import PickleError
+from avalib.utils.safe_pickle import load
 
-COLUMNS = ["video_id", "timestamp", *BOX, "score"]
+COLUMNS = ["video_id", "timestamp", *BOX_COLUMNS, "score"]
 LARGEST_FRACTION = 2.0  # boxes are in fractions of the frame; detectors let them stand out a little, pixels begin above
 _EXPECTED = 'expected a dict "video_id,0902" -> array (n,5) of x1, y1, x2, y2 (0..1), score'
 
@@ -17,8 +18,8 @@ def read_pickle(path, what):
     Raises ValueError that names the file, what is wrong and what to do. See utils.safe_pickle for the bounds.
     """
     try:
-        return safe_pickle.load(path)
-    except safe_pickle.PickleError as error:
+        return load(path)
+    except PickleError as error:
         raise ValueError(f"{path}: not a pickle of {what}: {error}. Get the file again, or make it anew") from error
 
 
@@ -39,7 +40,7 @@ def read_frames(path):
     codes, names = pd.factorize(np.array(videos, dtype=object))
     columns = {"video_id": pd.Categorical.from_codes(np.repeat(codes, counts), names)}
     columns |= {"timestamp": np.repeat(np.array(seconds, np.float64), counts)}
-    table = pd.DataFrame(columns | dict(zip([*BOX, "score"], values.T.copy(), strict=True)))
+    table = pd.DataFrame(columns | dict(zip([*BOX_COLUMNS, "score"], values.T.copy(), strict=True)))
 
     def place(row):
         frame = int(np.searchsorted(np.cumsum(counts), row, side="right"))
@@ -53,12 +54,12 @@ def check_fractions(table, place):
 
     place: row number -> the place in words.
     """
-    far = (table[BOX].abs() > LARGEST_FRACTION).to_numpy()
+    far = (table[BOX_COLUMNS].abs() > LARGEST_FRACTION).to_numpy()
     if far.any():
         row, column = (int(n) for n in np.argwhere(far)[0])
-        value = f"{table[BOX].iat[row, column]:g}"
+        value = f"{table[BOX_COLUMNS].iat[row, column]:g}"
         raise ValueError(
-            f"{place(row)}, column {BOX[column]}, value {value}: expected fractions of the frame (0..1). Are the boxes "
+            f"{place(row)}, column {BOX_COLUMNS[column]}, value {value}: expected fractions of the frame (0..1). Are the boxes "
             "in pixels? Divide x by the frame's width and y by its height"
         )
     return table

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib import annotations
-from avalib.data.checks import BOX
-from avalib.numbering import START
-from avalib.tables import read_parquet
+from avalib.data.ava_csv import read_ava_csv, read_parquet
+from avalib.data.layout import DatasetLayout
+from avalib.data.proposals import read_proposals
+from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.text import read_text
+from avalib.video.frame_numbers import START
 
 PERSON_SCORE = 0.7
 TIMES = ("time_s", "timestamp", "frame")
 
 
-def read_boxes(source, reader, person_score=PERSON_SCORE, start=None):
+def read_given_boxes(source, reader, person_score=PERSON_SCORE, start=None):
     """Given boxes of one video: table time_s, x1, y1, x2, y2, and person_id where it has one; each box once, by time.
 
     source: a DataFrame, a csv with a header or a parquet file, with x1, y1, x2, y2 (0..1) and time_s (from the video's
@@ -35,19 +36,19 @@ def read_boxes(source, reader, person_score=PERSON_SCORE, start=None):
     place = f"{name}, {'line' if first else 'row'}"
     time = next(column for column in TIMES if column in table)
     scored = ["score"] if "score" in table and "action_id" not in table else []
-    table = table.assign(**{c: _numbers(place, table, c) for c in (*BOX, time, *scored)})
-    known_start = start_of_file(source) if start is None else start
+    table = table.assign(**{c: _numbers(place, table, c) for c in (*BOX_COLUMNS, time, *scored)})
+    known_start = read_start_time(source) if start is None else start
     table = table.assign(time_s=_seconds(place, table, time, reader, known_start))
     _check_boxes(place, table, reader)
     if scored:
         table = table[table["score"] >= person_score]
     people = _people(place, table)
-    kept = ["time_s", *BOX, *([] if people is None else ["person_id"])]
+    kept = ["time_s", *BOX_COLUMNS, *([] if people is None else ["person_id"])]
     table = table if people is None else table.assign(person_id=people)
     return table[kept].drop_duplicates().sort_values("time_s", kind="stable").reset_index(drop=True)
 
 
-def find_start(timestamps, duration_s, name, start=None):
+def find_start_time(timestamps, duration_s, name, start=None):
     """The timestamp of a video's first frame: 900 by AVA's clock, 0 in data of one's own.
 
     timestamps: (N,) seconds; start: what is known already. Unknown, it is the one of the two by which all timestamps
@@ -67,13 +68,13 @@ def find_start(timestamps, duration_s, name, start=None):
     return 0 if len(seconds) and seconds.min() < START else START
 
 
-def start_of_file(source):
+def read_start_time(source):
     """The start of the data set that a file belongs to, None where it can't be told from its name."""
     if isinstance(source, pd.DataFrame):
         return None
     path = Path(source)
     for version in ("own", "mini"):
-        layout = annotations.Layout(path.absolute().parent.parent, version)
+        layout = DatasetLayout(path.absolute().parent.parent, version)
         for split in ("train", "val"):
             if path.name == layout.csv(split).name or path.stem == layout.proposals(split).stem:
                 return layout.start
@@ -95,7 +96,7 @@ def _read_table(source):
         raise FileNotFoundError(f"boxes: {path}: {what}; expected a table (.csv, .parquet) or proposals (.pkl)")
     suffix = path.suffix.lower()
     if suffix == ".pkl":
-        return str(path), annotations.read_proposals(path), 0
+        return str(path), read_proposals(path), 0
     if suffix == ".parquet":
         return str(path), read_parquet(path), 0
     text = read_text(path)
@@ -104,7 +105,7 @@ def _read_table(source):
     first = text.partition("\n")[0]
     if "x1" not in first:
         whole = "." not in first.rpartition(",")[2]  # AVA's 8th column: a person's number, or a score
-        return str(path), annotations.read_csv(path, "ground_truth" if whole else "detections"), 1
+        return str(path), read_ava_csv(path, "ground_truth" if whole else "detections"), 1
     return str(path), _read_csv(path, text), 2
 
 
@@ -129,10 +130,10 @@ def _read_csv(path, text):
 def _check_columns(name, table):
     columns = [str(column) for column in table.columns]
     there = ", ".join(columns[:20])
-    wanted = [c for c in (*BOX, "video_id", *TIMES, "score", "person_id") if columns.count(c) > 1]
+    wanted = [c for c in (*BOX_COLUMNS, "video_id", *TIMES, "score", "person_id") if columns.count(c) > 1]
     if wanted:
         raise ValueError(f"{name}: column {', '.join(wanted)} is there twice; it has {there}")
-    if absent := [c for c in BOX if c not in columns]:
+    if absent := [c for c in BOX_COLUMNS if c not in columns]:
         raise ValueError(f"{name}: no column {', '.join(absent)}; it has {there}")
     if not set(TIMES) & set(columns):
         raise ValueError(f"{name}: no column time_s, timestamp or frame; it has {there}")
@@ -167,7 +168,7 @@ def _seconds(place, table, time, reader, start):
     if time == "time_s":
         return values
     if time == "timestamp":
-        return values - find_start(values, reader.duration_s, place.rpartition(", ")[0], start)
+        return values - find_start_time(values, reader.duration_s, place.rpartition(", ")[0], start)
     outside = (values < 0) | (values >= reader.n_frames)
     if outside.any():
         row = int(outside.argmax())
@@ -179,7 +180,7 @@ def _seconds(place, table, time, reader, start):
 
 
 def _check_boxes(place, table, reader):
-    values, times = table[BOX].to_numpy(float), table["time_s"].to_numpy()
+    values, times = table[BOX_COLUMNS].to_numpy(float), table["time_s"].to_numpy()
     length = reader.duration_s
     for wrong, what in (
         ((values[:, 2] <= values[:, 0]) | (values[:, 3] <= values[:, 1]), "expected x1 < x2 and y1 < y2"),
@@ -189,7 +190,7 @@ def _check_boxes(place, table, reader):
     ):
         if wrong.any():
             row = table.iloc[int(wrong.argmax())]
-            box = ", ".join(f"{v:g}" for v in row[BOX])
+            box = ", ".join(f"{v:g}" for v in row[BOX_COLUMNS])
             raise ValueError(f"{place} {row['row']:.0f}: box {box} at {row['time_s']:g} s: {what}")
 
 

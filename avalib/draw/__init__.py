@@ -6,69 +6,71 @@ bars), comparisons (the zoo's rows), network (what a model does),
 widgets (the workbench; persons, jumps), explained; colours (what they mean).
 """
 
-from avalib.draw.colours import GROUP_COLOURS, MODEL_COLOURS, person_colour
-from avalib.draw.comparisons import published_order, speed_accuracy
-from avalib.draw.explained import explanation_sheet
-from avalib.draw.network import feature_maps, roi_on_frame, stage_shapes
-from avalib.draw.overlays import watch, write_overlay
-from avalib.draw.people import Person, people_at
-from avalib.draw.pictures import contact_sheet, keyframe_sheet, mistakes_sheet, overlay, save
+from avalib.draw.annotate import annotate_frame, save_figure
+from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
+from avalib.draw.heatmap import draw_explanation_sheet
+from avalib.draw.label_layout import BLUE, GREEN
+from avalib.draw.model_detections import find_model_detections
+from avalib.draw.model_plots import plot_published_order, plot_speed_accuracy
+from avalib.draw.network import plot_feature_maps, plot_roi_on_frame, plot_stage_shapes
+from avalib.draw.people import Person, select_people
 from avalib.draw.plots import (
     LiveCurves,
-    ap_by_training,
-    class_counts,
-    per_class_bars,
-    pr_curves,
-    proposal_recall,
-    training_curves,
+    plot_ap_by_training,
+    plot_class_counts,
+    plot_per_class,
+    plot_pr_curves,
+    plot_proposal_recall,
+    plot_training_curves,
 )
-from avalib.draw.rows import find_rows
-from avalib.draw.scenes import Look, Scene, gif, mp4, scene, show_gif, show_mp4, side_by_side, video_scene
-from avalib.draw.tags import BLUE, GREEN
-from avalib.draw.timelines import segments, timeline
-from avalib.draw.widgets import Workbench, scrubber, workbench
+from avalib.draw.render import RenderOptions, render_side_by_side, save_gif, save_mp4, show_gif, show_mp4
+from avalib.draw.scene import Scene, load_scene, load_video_scene
+from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mistakes_sheet
+from avalib.draw.timeline import find_segments, plot_timeline
+from avalib.draw.video_overlay import render_frames, write_overlay_video
+from avalib.draw.workbench import Workbench, open_scrubber, open_workbench
 
 __all__ = [
     "BLUE",
     "GREEN",
-    "GROUP_COLOURS",
+    "GROUP_COLORS",
     "LiveCurves",
-    "Look",
-    "MODEL_COLOURS",
+    "MODEL_COLORS",
     "Person",
+    "RenderOptions",
     "Scene",
     "Workbench",
-    "ap_by_training",
-    "class_counts",
-    "contact_sheet",
-    "explanation_sheet",
-    "feature_maps",
-    "find_rows",
-    "gif",
-    "keyframe_sheet",
-    "mistakes_sheet",
-    "mp4",
-    "overlay",
-    "people_at",
-    "per_class_bars",
-    "person_colour",
-    "pr_curves",
-    "proposal_recall",
-    "published_order",
-    "roi_on_frame",
-    "save",
-    "scene",
-    "scrubber",
-    "segments",
+    "annotate_frame",
+    "draw_contact_sheet",
+    "draw_explanation_sheet",
+    "draw_keyframe_sheet",
+    "draw_mistakes_sheet",
+    "find_model_detections",
+    "find_segments",
+    "get_person_color",
+    "load_scene",
+    "load_video_scene",
+    "open_scrubber",
+    "open_workbench",
+    "plot_ap_by_training",
+    "plot_class_counts",
+    "plot_feature_maps",
+    "plot_per_class",
+    "plot_pr_curves",
+    "plot_proposal_recall",
+    "plot_published_order",
+    "plot_roi_on_frame",
+    "plot_speed_accuracy",
+    "plot_stage_shapes",
+    "plot_timeline",
+    "plot_training_curves",
+    "render_frames",
+    "render_side_by_side",
+    "save_figure",
+    "save_gif",
+    "save_mp4",
+    "select_people",
     "show_gif",
     "show_mp4",
-    "side_by_side",
-    "speed_accuracy",
-    "stage_shapes",
-    "timeline",
-    "training_curves",
-    "video_scene",
-    "watch",
-    "workbench",
-    "write_overlay",
+    "write_overlay_video",
 ]

@@ -10,15 +10,15 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from avalib import actions
-from avalib.draw.colours import GROUP_COLOURS, SERIES
-from avalib.draw.plots import figure, styled
+from avalib.data.labels import get_action_group, shorten_action_name
+from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
+from avalib.draw.plots import apply_style, create_figure
 
-PATH_COLOURS = {"slow": SERIES[0], "fast": SERIES[1]}
+PATHWAY_COLORS = {"slow": SERIES_COLORS[0], "fast": SERIES_COLORS[1]}
 
 
-@styled
-def stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures of more channels"):
+@apply_style
+def plot_stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures of more channels"):
     """The network as blocks: a sheet per frame, sheets as high as the pictures, the wider the more channels.
 
     stages: table with stage, what, output ("CxTxHxW", "CxHxW" or "C") and parameters, as models.describe.stage_table
@@ -30,7 +30,7 @@ def stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures o
     for row in rows:
         if "lateral" not in row["stage"] and row["stage"].rpartition(".")[2] not in columns:
             columns.append(row["stage"].rpartition(".")[2])
-    fig, axis = figure(1, (1.75 * len(columns), 7 if two else 3.9))
+    fig, axis = create_figure(1, (1.75 * len(columns), 7 if two else 3.9))
     for row in rows:
         path, _, name = row["stage"].rpartition(".")
         shape = [int(n) for n in row["output"].split("x")]
@@ -38,15 +38,17 @@ def stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures o
         level = -3.6 if fast else 0 if not two or path else -1.8
         if "lateral" in name:
             x = columns.index(name.removesuffix("_lateral"))
-            axis.annotate("", (x + 0.1, -1.62), (x + 0.1, -2.4), arrowprops={"arrowstyle": "-|>", "color": SERIES[1]})
+            axis.annotate(
+                "", (x + 0.1, -1.62), (x + 0.1, -2.4), arrowprops={"arrowstyle": "-|>", "color": SERIES_COLORS[1]}
+            )
             axis.text(x + 0.16, -2.0, f"{row['what'].split(',')[0].removeprefix('lateral ')}\n+{shape[0]} channels",
                       fontsize=7, va="center")  # fmt: skip
         else:
-            colour = PATH_COLOURS["fast" if fast else "slow"] if "layer" in name or "conv" in name else "#777777"
+            colour = PATHWAY_COLORS["fast" if fast else "slow"] if "layer" in name or "conv" in name else "#777777"
             _block(axis, columns.index(name), level, name, row, shape, colour)
     for path, level, words in (("slow", 0, "slow pathway: few frames"), ("fast", -3.6, "fast pathway: few channels")):
         if two:
-            axis.text(0.7, level + 0.95, words, color=PATH_COLOURS[path], fontsize=10)
+            axis.text(0.7, level + 0.95, words, color=PATHWAY_COLORS[path], fontsize=10)
     axis.set(xlim=(-0.55, len(columns) - 0.4), ylim=(-5.3 if two else -1.6, 1.2))
     axis.axis("off")
     total = sum(row["parameters"] for row in rows)
@@ -75,8 +77,10 @@ def _block(axis, x, y, name, row, shape, colour):
     axis.text(x - 0.27, y - 1.0, f"{row['output']}\n{words}\n{size}", fontsize=7, va="top")
 
 
-@styled
-def feature_maps(followed, title="Mean activation of each stage, middle frame: coarser and coarser, drawn to people"):
+@apply_style
+def plot_feature_maps(
+    followed, title="Mean activation of each stage, middle frame: coarser and coarser, drawn to people"
+):
     """The middle frame of a clip, the mean over channels of each stage's output for it, and a person's best actions.
 
     followed: {stage: tensor} as models.describe.follow gives it: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8),
@@ -109,15 +113,15 @@ def _best_actions(axis, logits, count=6):
     scores = 1 / (1 + np.exp(-logits[1:]))
     best = np.argsort(-scores)[:count] + 1
     axis.axis("on")
-    colours = [GROUP_COLOURS[actions.group(int(action))] for action in best]
+    colours = [GROUP_COLORS[get_action_group(int(action))] for action in best]
     axis.barh(np.arange(len(best))[::-1], scores[best - 1], color=colours)
-    axis.set_yticks(np.arange(len(best))[::-1], [actions.short_name(int(action)) for action in best], fontsize=7.5)
+    axis.set_yticks(np.arange(len(best))[::-1], [shorten_action_name(int(action)) for action in best], fontsize=7.5)
     axis.set_title("highest scores of\nthe first person", fontsize=8.5)
     axis.set_xlim(0, 1)
 
 
-@styled
-def roi_on_frame(
+@apply_style
+def plot_roi_on_frame(
     frame, box_px, features, title="One person: RoIAlign reads an 8x8 grid of the last map inside the box"
 ):
     """The frame with the box and its grid, the person cut out, and what RoIAlign took there (mean over channels).
@@ -126,7 +130,7 @@ def roi_on_frame(
     """
     features = np.asarray(features.float().cpu() if hasattr(features, "cpu") else features).mean(0)
     x1, y1, x2, y2 = (float(v) for v in box_px)
-    fig, (whole, person, grid) = figure(3, (11, 3.7), width_ratios=[frame.shape[1] / frame.shape[0], 0.8, 1])
+    fig, (whole, person, grid) = create_figure(3, (11, 3.7), width_ratios=[frame.shape[1] / frame.shape[0], 0.8, 1])
     whole.imshow(frame)
     person.imshow(frame, extent=(0, frame.shape[1], frame.shape[0], 0))
     person.set(xlim=(x1, x2), ylim=(y2, y1), title="the person, 8x8 cells")

@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avalib import actions, tracks
+from avalib.data.labels import get_action_names, strip_brackets
+from avalib.data.row_checks import BOX_COLUMNS
+from avalib.utils.tracker import link_boxes
 
-BOX = ["x1", "y1", "x2", "y2"]
 
-
-def names_of(table, label_map=None):
+def resolve_action_names(table, label_map=None):
     """{action_id: name} of a table's actions: label_map's, else those in its `action` column, else AVA's."""
     ids = [int(i) for i in table["action_id"].unique()]
-    names = {i: actions.without_brackets(name) for i, name in actions.names().items()}
+    names = {i: strip_brackets(name) for i, name in get_action_names().items()}
     if "action" in table:
         known = table.drop_duplicates("action_id")
         names = dict(zip(known["action_id"].astype(int), known["action"].astype(str), strict=True))
@@ -39,13 +39,13 @@ class Person:
         return replace(self, labels=tuple(labels[:top_k]))
 
 
-def people_at(rows):
+def select_people(rows):
     """The people of one keyframe: rows of an annotation or detection table with one (video_id, timestamp) -> [Person].
 
     Rows with the same box (and person_id) are one person; a table without a score has scores None.
     """
     scored, known = "score" in rows, "person_id" in rows
-    boxes = rows[BOX].to_numpy(np.float64)
+    boxes = rows[BOX_COLUMNS].to_numpy(np.float64)
     ids = rows["person_id"].to_numpy() if known else np.full(len(rows), -1)
     scores = rows["score"].to_numpy() if scored else [None] * len(rows)
     found = {}
@@ -58,14 +58,14 @@ def people_at(rows):
     return people
 
 
-def by_time(table):
+def group_by_time(table):
     """{timestamp: [Person]} of one video's rows, in order of time; people without person_id are followed."""
     if "person_id" not in table:
-        table = table.assign(person_id=tracks.follow(table["timestamp"], table[BOX]))
-    return {float(t): people_at(rows) for t, rows in table.groupby("timestamp", sort=True)}
+        table = table.assign(person_id=link_boxes(table["timestamp"], table[BOX_COLUMNS]))
+    return {float(t): select_people(rows) for t, rows in table.groupby("timestamp", sort=True)}
 
 
-def between(moments, time, cuts=(), longest_gap=1.5):
+def interpolate_people(moments, time, cuts=(), longest_gap=1.5):
     """The people at any time (seconds): boxes on the straight line from keyframe to keyframe, the nearer one's labels.
 
     Somebody who is only in one of the two keyframes, or across a cut (times of first frames of shots) from the other,

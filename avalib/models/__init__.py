@@ -2,4 +2,6 @@
 
 from avalib.models.detector import Detector
 
-__all__ = ["Detector"]
+__all__ = [
+    "Detector",
+]

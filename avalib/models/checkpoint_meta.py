@@ -5,10 +5,10 @@ import types
 import typing
 from dataclasses import fields
 
-from avalib.data.labels import check_label_map
+from avalib.data.label_map import check_label_map
 from avalib.models.resnet3d import BLOCKS
 from avalib.utils.limits import MAX_ACTION_ID, MAX_CLIP_LEN, MAX_FRAME_INTERVAL, MAX_SHORT_SIDE
-from avalib.zoo.entries import Entry
+from avalib.zoo.entries import ZooEntry
 
 _SIDE = (16, MAX_SHORT_SIDE, "MAX_SHORT_SIDE")
 _RATE = (1, 64, "")
@@ -57,7 +57,7 @@ def check_values(values, kind):
     for name, value in values.items():
         if name in known:
             _check_value(f"{kind.__name__.lower()}'s {name}", name, value, known[name])
-    if kind is Entry and values.get("backbone") == "SlowFast":
+    if kind is ZooEntry and values.get("backbone") == "SlowFast":
         needed = ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel")
         if missing := [name for name in needed if name in values and values[name] is None]:
             raise ValueError(f"its entry is of a SlowFast without {', '.join(missing)}")

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from avalib.actions import N_ACTIONS
-from avalib.models import roi
+from avalib.data.labels import N_ACTIONS
 from avalib.models.resnet3d import SlowFast, SlowOnly, init_backbone
+from avalib.models.roi_align import SIZE, roi_align
 
 STRIDE = 16  # input pixels per feature cell
 
@@ -54,9 +54,9 @@ class RoIHead(nn.Module):
         x = torch.cat([m.permute(0, 2, 3, 4, 1).mean(dim=1) for m in maps], dim=-1)
         x = x.permute(0, 3, 1, 2)  # (B,C,H/16,W/16)
         x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        features = roi.align(x, rois.to(x.dtype), 1 / STRIDE)
+        features = roi_align(x, rois.to(x.dtype), 1 / STRIDE)
         if self.context:
-            everywhere = F.adaptive_avg_pool2d(x, roi.SIZE)[rois[:, 0].long()]
+            everywhere = F.adaptive_avg_pool2d(x, SIZE)[rois[:, 0].long()]
             features = torch.cat([features, everywhere], dim=1)
         return features
 

@@ -19,7 +19,7 @@ SPATIAL_STRIDES = (1, 2, 2, 1)  # stage 4 keeps stride 16, undilated; the Kineti
 EXPANSION = 4
 
 
-def frames_as_batch(x):
+def merge_time_into_batch(x):
     """(B,C,T,H,W) -> (B*T,C,H,W): a view where memory is channels-last, else a copy."""
     x = x.transpose(1, 2).flatten(0, 1)
     if torch.compiler.is_compiling() or len(x) > 1:  # a compiler plans the layout itself, for any length
@@ -27,7 +27,7 @@ def frames_as_batch(x):
     return x.as_strided(x.shape, (x.numel(), *x.stride()[1:]))  # torch reads the layout also from a lone frame's stride
 
 
-def frames_back(x, frames):
+def split_time_from_batch(x, frames):
     """(B*T,C,H,W) -> (B,C,T,H,W), a view."""
     return x.unflatten(0, (-1, frames)).transpose(1, 2)
 
@@ -36,15 +36,15 @@ def convolve(x, weight, bias, stride, padding):
     """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one wherever its shape allows that."""
     kt, kh, kw = weight.shape[2:]
     if kt == 1 and stride[0] == 1:
-        y = F.conv2d(frames_as_batch(x), weight.squeeze(2), bias, stride[1:], padding[1:])
-        return frames_back(y, x.shape[2])
+        y = F.conv2d(merge_time_into_batch(x), weight.squeeze(2), bias, stride[1:], padding[1:])
+        return split_time_from_batch(y, x.shape[2])
     if kh == kw == 1 and tuple(stride[1:]) == (1, 1):
         y = F.conv2d(x.flatten(3), weight.squeeze(4), bias, (stride[0], 1), (padding[0], 0))  # (B,O,T',H*W)
         return y.unflatten(3, (x.shape[3], x.shape[4]))
     return F.conv3d(x, weight, bias, stride, padding)
 
 
-def multiply(x, weight):
+def pointwise_conv(x, weight):
     """A 1x1x1 convolution at stride 1 as one matrix product; its gradients are two more."""
     return F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1)).permute(0, 4, 1, 2, 3)
 
@@ -85,10 +85,10 @@ class ConvBN(nn.Module):
 
     def forward(self, x):
         x = self.conv(x)
-        y = self.bn(frames_as_batch(x))
+        y = self.bn(merge_time_into_batch(x))
         if self.relu:  # before it becomes a view: autograd copies gradients three times for views changed in place
             y = F.relu(y, inplace=True)
-        return frames_back(y, x.shape[2])
+        return split_time_from_batch(y, x.shape[2])
 
 
 class Lateral(nn.Module):
@@ -142,12 +142,12 @@ class Stage(nn.Sequential):
         if cells is None:
             return super().forward(x)
         for i, block in enumerate(self):
-            x, cells = cut(x, cells, reach=len(self) - i)  # a 3x3 kernel in each block that is still to come
+            x, cells = crop_to_window(x, cells, reach=len(self) - i)  # a 3x3 kernel in each block that is still to come
             x = block(x)
-        return cut(x, cells)[0]
+        return crop_to_window(x, cells)[0]
 
 
-def cut(x, cells, reach=0):
+def crop_to_window(x, cells, reach=0):
     """Of x (B,C,T,H,W) the `cells` (rows, columns: two slices) and `reach` more around; and where they are in that."""
     outer = [slice(max(c.start - reach, 0), min(c.stop + reach, n)) for c, n in zip(cells, x.shape[3:], strict=True)]
     inner = [slice(c.start - o.start, min(c.stop, o.stop) - o.start) for c, o in zip(cells, outer, strict=True)]
@@ -176,7 +176,7 @@ class Pathway(nn.Module):
     def stem(self, x):
         """(B,3,T,H,W) -> (B,base,T,H/4,W/4): convolution, then max pool over space."""
         x = self.conv1(x)
-        return frames_back(F.max_pool2d(frames_as_batch(x), 3, 2, 1), x.shape[2])
+        return split_time_from_batch(F.max_pool2d(merge_time_into_batch(x), 3, 2, 1), x.shape[2])
 
     def stages(self):
         """The four stages, in order."""

@@ -1,13 +1,31 @@
-"""What the commands print, on consoles whose encoding lacks some letters (Windows, a pipe, LC_ALL=C)."""
+"""What is shown on the console: log messages of the package, on consoles of any encoding."""
 
+import contextlib
+import logging
 import sys
 
 
 def allow_any_text():
-    """Have print write a letter that the console's encoding lacks as an escape (\\u2026) instead of raising.
-
-    For the entry of a command; a notebook's or a caller's streams are their own.
-    """
+    """Have stdout and stderr escape the letters that their encoding lacks (Windows, a pipe, LC_ALL=C)."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not where something else stands in for it
+        with contextlib.suppress(AttributeError, ValueError):  # a replaced stream has no encoding to change
             stream.reconfigure(errors="backslashreplace")
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints messages to the current sys.stdout: a notebook's cell, a terminal, or what has replaced them."""
+
+    def emit(self, record):
+        print(self.format(record), flush=True)
+
+
+def show_log_messages(level=logging.INFO):
+    """Show the messages of the `avalib` logger on stdout, each as a line. Called by the command and by notebooks.
+
+    A second call only changes the level. Code that uses the package as a library configures `logging` itself.
+    """
+    logger = logging.getLogger("avalib")
+    logger.setLevel(level)
+    if not any(isinstance(handler, _ConsoleHandler) for handler in logger.handlers):
+        logger.addHandler(_ConsoleHandler())
+    logger.propagate = False  # the root logger's handlers would show each message a second time

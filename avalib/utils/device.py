@@ -1,6 +1,8 @@
 """Which processor networks run on."""
 
 import difflib
+import platform
+import warnings
 
 import torch
 
@@ -37,3 +39,44 @@ def choose_device(device="auto"):
         last = torch.cuda.device_count() - 1
         raise ValueError(f"device={device!r}: the GPUs of this machine are numbered 0 to {last}")
     return chosen
+
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_precision(precision, device):
+    """The arithmetic's dtype, from its name or itself.
+
+    "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with AMX or AVX512-BF16), else float32.
+    Weights stay float32 in every case. Warns where a type is asked for that the processor has to emulate.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if supports_bfloat16(device) else "float32"
+    if not isinstance(precision, str | torch.dtype) or precision not in {*PRECISIONS, *PRECISIONS.values()}:
+        usual = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
+        near = usual.get(str(precision).lower())
+        near = near or next(iter(difflib.get_close_matches(str(precision), PRECISIONS, n=1)), None)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}.{hint}")
+    dtype = PRECISIONS.get(precision, precision)
+    if dtype == torch.bfloat16 and device.type == "cpu" and not supports_bfloat16(device):
+        warnings.warn(
+            "bfloat16 on a processor without AMX or AVX512-BF16: about 400 times slower than float32; use 'auto'",
+            stacklevel=2,
+        )
+    return dtype
+
+
+def supports_bfloat16(device):
+    """Whether the hardware computes in bfloat16 instead of emulating it: CUDA 8.0+, CPUs with AMX or AVX512-BF16."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu" and platform.machine() in ("x86_64", "AMD64"):
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def enable_autocast(device, dtype):
+    """The context that computes in `dtype` (no context for float32)."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

@@ -1,374 +1,164 @@
-"""One file from one address: attempts until it is whole, resumed where the last one ended, checked as far as possible.
+"""Downloads that arrive whole or not at all: resumed, retried, checked against a hash, cached, mirrored.
 
-What has come of a file is called `<name>.part`, with a note beside it that says of which version it is. A process
-that works on it first takes both under names of its own, so that two processes never write into one, with or without
-a lock; it gives them back when it ends early. What a killed process had taken is found and resumed.
+A file is cached under ~/.cache/avalib (or AVALIB_CACHE), by its server's name and path. While it is on its way it is
+called `<name>.part`; an interrupted download goes on from there at the next call (see utils/download.py). On a
+machine without a network, AVALIB_MIRROR (or `mirror=`) names a folder, or another server, that holds the same files
+under the same paths or just by their names.
 """
 
 import contextlib
-import errno
+import hashlib
 import http.client
-import itertools
-import json
 import os
-import random
-import re
-import socket
-import ssl
-import time
-import urllib.error
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from tqdm.auto import tqdm
-
-from avalib.utils import files, http_request
-from avalib.utils.completeness import check_whole
-from avalib.utils.errors import AvalibError
-from avalib.utils.http_request import Interrupted
-
-CHUNK = 1 << 18
-HEAD = 1024  # bytes that are looked at before anything is written
-PROGRESS = 1 << 20  # an attempt that brings so much starts the count of failures anew
-_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}  # the server's own "not now"; any other status is its answer
-_PORTAL = (
-    "A login page or a proxy may stand in between: open the address in a browser, or set a mirror (AVALIB_MIRROR)."
-)
-_NO_NETWORK = (
-    "Without a network, AVALIB_MIRROR names a folder (or another server) with the files; a local path can be given too."
-)
-_MAKE_ROOM = "Make room, or point AVALIB_CACHE at a bigger disk."
+from avalib.utils.files import compute_sha256
+from avalib.utils.http_request import Interrupted, length_of, open_url
+from avalib.utils.http_transfer import FetchError, transfer_file
 
 
-_CREDENTIALS = re.compile(r"//[^/@\s]+@")  # a name and a password in an address are never shown
+def get_cache_dir():
+    """Where downloads are kept: AVALIB_CACHE, else ~/.cache/avalib."""
+    return Path(os.environ.get("AVALIB_CACHE") or Path.home() / ".cache" / "avalib")
 
 
-class FetchError(AvalibError, OSError):
-    """A file could not be had; the message names the address, what happened and what to do."""
+def check_sha256(path, expected):
+    """Compare a file with the (beginning of the) hash it must have.
 
-    status = None  # of the server's answer, where it was a refusal
-
-    def __init__(self, message, *more):
-        super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *more)
-
-
-class DownloadDiskFullError(FetchError, files.DiskFullError):
-    """The disk is too small for a download."""
-
-
-def download(url, path, expected=None, progress=True, timeout_s=30.0, retries=5, backoff_s=1.0, stop=None):
-    """Bring the file at `url` to `path`; see fetch.fetch for the options.
-
-    expected: the hash or its beginning. Raises FetchError.
+    Raises FetchError, naming both hashes, where they differ.
     """
-    part = Part(path, url)
-    try:
-        part.final.parent.mkdir(parents=True, exist_ok=True)
-        part.claim()
-        with tqdm(desc=part.final.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not progress) as bar:
-            _bring(part, expected, bar, timeout_s, retries, backoff_s, stop)
-        part.finish()
-    except FetchError:
-        raise
-    except OSError as error:
+    found = compute_sha256(path)
+    if not found.startswith(expected.lower()):
         raise FetchError(
-            f"{part.final.parent}: can't be written ({error.strerror or error}). Point AVALIB_CACHE at another folder."
-        ) from error
-    finally:
-        part.release()
-
-
-# --- the part ---------------------------------------------------------------------------------------------------------
-
-
-class Part:
-    """What has come of a file so far; this process's own between `claim` and `release`.
-
-    note: {"url", "version", "etag", "modified", "total", "file"} of the answer it came from, {} where that isn't known.
-    "file" is the part's number in the file system: a note beside another part doesn't count.
-    """
-
-    def __init__(self, path, url):
-        self.final, self.url, self.note = Path(path), url, {}
-        self.path = files.part_name(self.final, "download")
-        self._shared = self.final.with_name(f"{self.final.name}.part")
-
-    @property
-    def size(self):
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def claim(self):
-        """Take what an earlier call left: the shared part, else the largest of those of killed processes."""
-        abandoned = sorted(self._abandoned(), key=lambda path: path.stat().st_size, reverse=True)
-        for place in (self._shared, *abandoned):
-            with contextlib.suppress(OSError):  # the note first: whoever has a part without its note starts anew
-                os.replace(_beside(place), _beside(self.path))
-            try:
-                os.replace(place, self.path)
-            except OSError:
-                _beside(self.path).unlink(missing_ok=True)
-                continue
-            note = _read_note(self.path)
-            self.note = note if note.get("file") == self.path.stat().st_ino else {}
-            return
-
-    def _abandoned(self):
-        folder, stem = self.final.parent, files.part_name(self.final, "download").name.rsplit(".", 2)[0]
-        stem = stem.rpartition(".")[0] if self.final.suffix else stem
-        own = [path for path in files.find_abandoned_parts(folder, "download") if path.name.startswith(f"{stem}.")]
-        return [path for path in own if _read_note(path).get("url") == self.url]
-
-    def begin(self, file, start, note):
-        """Cut the open file at `start`, and note what comes from there on."""
-        file.seek(start)
-        file.truncate()
-        self.note = note | {"url": self.url, "file": os.fstat(file.fileno()).st_ino}
-        files.write_json(_beside(self.path), self.note)
-
-    def discard(self):
-        """Start from nothing."""
-        self.path.unlink(missing_ok=True)
-        _beside(self.path).unlink(missing_ok=True)
-        self.note = {}
-
-    def finish(self):
-        """Give the whole file its name."""
-        files.flush_to_disk(self.path)
-        os.replace(self.path, self.final)
-        files.flush_to_disk(self.final.parent)
-        for place in (self.path, self._shared, *self._abandoned()):
-            _beside(place).unlink(missing_ok=True)
-            place.unlink(missing_ok=True)
-
-    def release(self):
-        """Leave what there is to the next call, of whichever process."""
-        with contextlib.suppress(OSError):
-            larger = self._shared.exists() and self._shared.stat().st_size >= self.size
-            if self.size and not larger:
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(_beside(self.path), _beside(self._shared))
-                os.replace(self.path, self._shared)
-            self.discard()
-
-
-def _beside(part):
-    return part.with_name(f"{part.name}.json")
-
-
-def _read_note(part):
-    try:
-        note = json.loads(_beside(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-# --- attempts ---------------------------------------------------------------------------------------------------------
-
-
-def _bring(part, expected, bar, timeout_s, retries, backoff_s, stop):
-    """Attempts until the part is whole and has the expected hash, as far as it is known."""
-    failures, pieces, second_chance = 0, 1 + bool(part.size), True
-    while True:
-        before = part.size
-        try:
-            _attempt(part, expected, bar, timeout_s, stop)
-            if expected is None:
-                _check_content(part)
-        except Interrupted as error:
-            failures = 1 if part.size - before >= PROGRESS else failures + 1
-            pieces += 1
-            if failures > min(retries, retries if error.retries is None else error.retries):
-                raise FetchError(_given_up(part, failures, error)) from error
-            wait_s = min(30.0, backoff_s * 2 ** (failures - 1)) * random.uniform(0.75, 1.25)
-            wait_s = wait_s if error.wait_s is None else error.wait_s
-            bar.set_postfix_str(f"{error}; again in {wait_s:.0f} s")
-            if stop is None:
-                time.sleep(wait_s)
-            elif stop.wait(wait_s):
-                raise FetchError(_stopped(part, part.size)) from error
-            continue
-        if not expected or files.compute_sha256(part.path).startswith(expected.lower()):
-            return
-        part.discard()
-        if pieces == 1 or not second_chance:
-            raise FetchError(
-                f"{part.url}: the file arrived, but its sha256 does not begin with {expected}. "
-                "It is not the published file (or was changed on the way) and was removed; try a mirror."
-            )
-        second_chance = False  # pieces of different files, perhaps: once more from the start
-
-
-def _given_up(part, failures, error):
-    kept = f" {part.size:,} bytes are kept, the next call goes on from there." if part.size else ""
-    return f"{part.url}: given up after {failures} attempts in a row. The last: {error}.{kept} {_NO_NETWORK}"
-
-
-def _check_content(part):
-    """Hold a file without a hash to what its own content tells; says where nothing tells whether it is whole."""
-    told = part.note.get("total") is not None
-    try:
-        shown = check_whole(part.path, part.final.name)
-    except ValueError as error:
-        part.discard()
-        if not told:
-            raise Interrupted(f"the answer ended early: {error}") from error
-        raise FetchError(
-            f"{part.url}: as long as the server says, but {error}. The server's own file is damaged; try a mirror."
-        ) from error
-    if not (told or shown):
-        print(f"{part.final.name}: {part.size:,} bytes; neither length nor hash is known: it may have been cut short")
-
-
-def _attempt(part, expected, bar, timeout_s, stop):
-    """One request, from where the part ends. Returns when the file is as long as the server says."""
-    try:
-        with _open(part, expected, timeout_s) as answer:
-            start, note = _understood(answer, part)
-            bar.total, bar.n = note["total"], start
-            bar.refresh()
-            _receive(answer, part, start, note, bar, timeout_s, stop)
-        if note["total"] is not None and part.size != note["total"]:
-            raise Interrupted(f"the connection ended at {part.size:,} of {note['total']:,} bytes")
-    except urllib.error.HTTPError as error:
-        with error:
-            _refused(part, error)
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
-        why = getattr(error, "reason", None)
-        raise _described(part, why if isinstance(why, Exception) else error) from error
-    except OSError as error:
-        if isinstance(error, FetchError) or not files.is_disk_full(error):
-            raise
-        needed, came = part.note.get("total"), part.size
-        part.discard()  # a full disk stops others too
-        raise _disk_full(part, max(needed or 0, came), f" after {came:,} bytes, which were removed") from error
-    except ValueError as error:  # urllib's and idna's, of an address that is none
-        raise FetchError(f"{part.url}: not an address that can be opened ({error})") from error
-
-
-def _described(part, error):
-    """What a failed connection means: Interrupted, or FetchError where another attempt would fail too."""
-    host = urlsplit(part.url).hostname
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return FetchError(f"{part.url}: the server's certificate is not trusted here ({error}). {_PORTAL}")
-    if isinstance(error, http.client.InvalidURL):
-        return FetchError(f"{part.url}: not an address that can be opened ({error})")
-    if isinstance(error, socket.gaierror):
-        return Interrupted(f"the name {host} can't be resolved ({error.strerror})", wait_s=0.2, retries=1)
-    if getattr(error, "errno", None) == errno.ENETUNREACH:
-        return Interrupted(f"no network ({error.strerror})", wait_s=0.2, retries=1)
-    return Interrupted(f"{type(error).__name__}: {error}")
-
-
-def _open(part, expected, timeout_s):
-    """Ask for the file, or for the rest of it when the part is known to be of the same version."""
-    version = part.note.get("version") if part.note.get("url") == part.url else None
-    headers = {}
-    if part.size and (version or expected):  # without either, nothing would notice two halves of two files
-        headers["Range"] = f"bytes={part.size}-"
-        if version:
-            headers["If-Range"] = version
-    return http_request.open_url(part.url, timeout_s, **headers)
-
-
-def _understood(answer, part):
-    """(where the body starts in the file, the note of it). Raises Interrupted, FetchError for what isn't the file."""
-    headers, name = answer.headers, urlsplit(part.url).path
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    packed_itself = name.endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")  # many servers say so of these
-    if encoding not in ("", "identity") and not packed_itself:
-        raise FetchError(
-            f"{part.url}: the server (or a proxy) sends it packed as {encoding[:40]}, although it was asked not to. "
-            "Download it with a browser and give its path, or set a mirror (AVALIB_MIRROR)."
+            f"{path}: its sha256 begins with {found[: len(expected)]}, expected {expected} "
+            f"({Path(path).stat().st_size:,} bytes). The file is damaged or is another one; get it again."
         )
-    note = {
-        "version": http_request.version_of(headers),
-        "etag": headers.get("ETag"),
-        "modified": headers.get("Last-Modified"),
-    }
-    if answer.status == 200:  # from the start, whatever was asked for
-        return 0, note | {"total": http_request.length_of(headers)}
-    if answer.status != 206:
-        raise Interrupted(f"HTTP {answer.status} {answer.reason}, without the file")
+
+
+def is_url(place):
+    """Whether a mirror is a server's address (else it is a folder)."""
+    return str(place).startswith(("http://", "https://"))
+
+
+def get_download_size(url, timeout_s=10.0):
+    """Bytes of the file at `url` as its server tells them, None where it doesn't; for plans, so it never raises."""
     try:
-        start, _, total = http_request.range_of(headers)
-        if start != part.size:
-            raise Interrupted(f"the server sent the range from {start:,} on, asked for was {part.size:,}")
-        note["total"] = total
-        for key, what in (("etag", "ETag"), ("modified", "date"), ("total", "size")):
-            if None not in (before := part.note.get(key), note[key]) and before != note[key]:
-                raise Interrupted(f"the file has changed on the server (its {what})")
-    except Interrupted:
-        part.discard()  # the next attempt is from the start
-        raise
-    return start, part.note | {key: value for key, value in note.items() if value is not None}
+        with open_url(url, timeout_s, method="HEAD") as answer:
+            return length_of(answer.headers)
+    except (OSError, ValueError, http.client.HTTPException, Interrupted):
+        return None
 
 
-def _refused(part, error):
-    """Turn an HTTP status into "again" (Interrupted) or into words (FetchError)."""
-    if error.code == 416:  # the part is as long as the file, or longer
-        if http_request.total_beyond(error.headers) == part.size > 0:
-            part.note["total"] = part.size
-            return
-        part.discard()
-        raise Interrupted("the server has a shorter file than the part; from the start") from error
-    if error.code in _TRY_AGAIN or error.code < 200:
-        raise Interrupted(f"HTTP {error.code} {error.reason}", http_request.wait_of(error.headers)) from error
-    advice = {404: "Check the address; the file may have moved.", 401: "It needs a login.", 403: "Access is refused."}
-    reason = " ".join(str(error.reason).split())[:200]
-    refusal = FetchError(f"{part.url}: HTTP {error.code} {reason}. {advice.get(error.code, '')}".rstrip())
-    refusal.status = error.code
-    raise refusal from error
+def download_file(
+    url, sha256=None, path=None, mirror=None, progress=True, timeout_s=30.0, retries=5, backoff_s=1.0, stop=None
+):
+    """The local path of the file at `url`, downloaded unless it is there already.
+
+    sha256: the hash or its beginning, checked after a download and at every later use; path: where to put the file
+    (default: the cache); mirror: a folder or a base URL to take it from instead (default: AVALIB_MIRROR);
+    timeout_s: longest silence, and the window over which a trickle under 1 kB/s counts as a stall;
+    retries: attempts in a row that may fail, `backoff_s` apart and doubling; stop: a threading.Event that, when set,
+    ends the download (what came is kept).
+
+    Raises FetchError: refused or unknown address, a web page instead of a file, wrong hash, disk full, out of retries.
+    """
+    parts = _parsed(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not Path(parts.path).name:
+        raise FetchError(f"{url}: not the http(s) address of a file")
+    mirror = mirror or os.environ.get("AVALIB_MIRROR")
+    if mirror and not is_url(mirror):
+        return _from_folder(Path(mirror), url, sha256)
+    path = Path(path) if path else get_cache_dir() / _shortened(parts.netloc.replace(":", "_")) / _relative(url)
+    if path.is_file() and not _damage(path, sha256):
+        return path  # without a lock, which a read-only cache doesn't allow
+    with _lock(path):
+        if path.is_file():  # damaged, or brought by another process in the meantime
+            if (damage := _damage(path, sha256)) is None:
+                return path
+            print(f"{damage} It is downloaded again.")
+        settings = dict(progress=progress, timeout_s=timeout_s, retries=retries, backoff_s=backoff_s, stop=stop)
+        addresses = [url]
+        if mirror:
+            base = str(mirror).rstrip("/")
+            addresses = list(dict.fromkeys([f"{base}{parts.path}", f"{base}/{path.name}"]))
+        _first_found(addresses, path, sha256, settings)
+    return path
 
 
-def _receive(answer, part, start, note, bar, timeout_s, stop):
-    """Append the answer's bytes to the part as they come."""
-    blocks = _blocks(answer, timeout_s)
-    head = b""
-    if start == 0:
-        while len(head) < HEAD and (block := next(blocks, b"")):
-            head += block
-        _check_head(head, part)
-    if note["total"] is not None and note["total"] - start > files.free_bytes(part.path.parent):
-        raise _disk_full(part, note["total"] - start)
-    with open(part.path, "r+b" if part.path.exists() else "wb") as file:
-        part.begin(file, start, note)
-        for block in itertools.chain([head], blocks):
-            file.write(block)
-            bar.update(len(block))
-            if stop is not None and stop.is_set():
-                raise FetchError(_stopped(part, file.tell()))
-        file.flush()
-        os.fsync(file.fileno())
+def get_local_path(source, **options):
+    """The path of what is a path already, or a URL, fetched; options: fetch's."""
+    return download_file(source, **options) if str(source).startswith(("http://", "https://")) else Path(source)
 
 
-def _blocks(answer, timeout_s):
-    """The body as it comes. Raises Interrupted for a trickle under 1 kB/s; silence is the socket's own timeout."""
-    window, arrived = time.monotonic(), 0
-    while block := answer.read1(CHUNK):
-        yield block
-        arrived += len(block)
-        if (elapsed := time.monotonic() - window) > timeout_s:
-            if arrived < 1000 * elapsed:
-                raise Interrupted(f"stalled: {arrived:,} bytes in {elapsed:.0f} s")
-            window, arrived = time.monotonic(), 0
+def _parsed(url):
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise FetchError(f"{url}: not the http(s) address of a file ({error})") from error
 
 
-def _check_head(head, part):
-    """Raise for nothing at all, and for a web page under a file's name."""
-    if not head:
-        raise Interrupted("the server sent an empty file")
-    if http_request.is_html(head) and Path(urlsplit(part.url).path).suffix not in (".html", ".htm"):
-        title = http_request.title_of(head)
-        raise FetchError(f"{part.url}: the server sent a web page{title} instead of the file. {_PORTAL}")
+def _relative(url):
+    """A URL's path as a relative path that stays inside the folder it is put in; a query makes another file of it."""
+    parts = urlsplit(url)
+    names = [name for name in unquote(parts.path).replace("\\", "/").split("/") if name not in ("", ".", "..")]
+    if parts.query:
+        names[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{names[-1]}"
+    return Path(*map(_shortened, names))
 
 
-def _disk_full(part, needed, what=""):
-    free = files.to_megabytes(files.free_bytes(part.path.parent))
-    return DownloadDiskFullError(
-        f"{part.final}: the disk is full{what}. {files.to_megabytes(needed)} are needed, {free} are free. {_MAKE_ROOM}"
-    )
+def _shortened(name, most=150):
+    """A name of at most `most` bytes, its end kept; file systems allow 255, temporary names take some of them."""
+    if len(name.encode()) <= most:
+        return name
+    return f"{hashlib.sha256(name.encode()).hexdigest()[:8]}-{name.encode()[9 - most :].decode(errors='ignore')}"
 
 
-def _stopped(part, size):
-    return f"{part.url}: stopped; {size:,} bytes are kept, the next call goes on from there"
+def _from_folder(folder, url, expected):
+    places = [folder / _relative(url), folder / _relative(url).name]
+    for place in places:
+        if place.is_file():
+            if expected:
+                check_sha256(place, expected)
+            return place
+    raise FetchError(f"the mirror has neither {places[0]} nor {places[1]}. Put {url} there, or unset AVALIB_MIRROR.")
+
+
+def _damage(path, expected):
+    """What is wrong with a file that was downloaded before, None where nothing is."""
+    try:
+        if expected:
+            check_sha256(path, expected)
+        elif path.stat().st_size == 0:
+            return f"{path}: the file is empty."
+    except FetchError as error:
+        return str(error)
+    return None
+
+
+def _first_found(addresses, path, expected, settings):
+    """Download from the first address that knows the file; only "404 not found" moves on to the next."""
+    for address in addresses:
+        try:
+            return transfer_file(address, path, expected, **settings)
+        except FetchError as error:
+            if error.status != 404 or address == addresses[-1]:
+                raise
+
+
+@contextlib.contextmanager
+def _lock(path):
+    """One process at a time: the others (torchrun starts eight) wait, and then find the file.
+
+    Only a saving: what two processes bring at once is written into two files. Windows, a read-only cache and file
+    systems without locks go without.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):
+            import fcntl
+
+            name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+            (get_cache_dir() / "locks").mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(get_cache_dir() / "locks" / name, "ab"))
+            fcntl.flock(file, fcntl.LOCK_EX)  # let go by the system when the process ends, however it ends
+        yield

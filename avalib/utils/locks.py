@@ -13,9 +13,9 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from avalib.utils import process
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import part_name
+from avalib.utils.process import host_name, is_running, start_time
 
 HEARTBEAT_S = 20  # how often a holder touches its lock
 SILENCE_S = 600  # after so long without a touch, a lock of another machine is stale
@@ -123,7 +123,7 @@ def find_refusal(path):
 
 def _identity(pid):
     """What tells one process from all others: host, number, and the start time that a reused number doesn't share."""
-    return {"host": process.host_name(), "pid_space": _pid_space(), "pid": pid, "started": process.start_time(pid)}
+    return {"host": host_name(), "pid_space": _pid_space(), "pid": pid, "started": start_time(pid)}
 
 
 def _pid_space():
@@ -179,9 +179,9 @@ def _read(path):
 
 
 def _is_stale(path, holder):
-    here = holder.get("host") == process.host_name() and holder.get("pid_space") == _pid_space()
+    here = holder.get("host") == host_name() and holder.get("pid_space") == _pid_space()
     if here and isinstance(holder.get("pid"), int) and holder["pid"] > 0:
-        return not process.is_running(holder["pid"]) or holder.get("started") != process.start_time(holder["pid"])
+        return not is_running(holder["pid"]) or holder.get("started") != start_time(holder["pid"])
     return _silence_s(path) > SILENCE_S
 
 
@@ -204,9 +204,9 @@ def _describe(holder):
 
 def _refusal(path, holder):
     holder = holder or {}
-    if holder.get("host") == process.host_name() and holder.get("pid") == os.getpid():
+    if holder.get("host") == host_name() and holder.get("pid") == os.getpid():
         way = "It is this very process: wait for that call, or restart the kernel."
-    elif holder.get("host") == process.host_name():
+    elif holder.get("host") == host_name():
         way = f"Wait for it, or stop it: kill {holder.get('pid')}."
     else:
         silent = f"{_silence_s(path):.0f} s ago" if path.exists() else "just now"

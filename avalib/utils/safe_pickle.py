@@ -19,12 +19,18 @@ import sys
 
 import numpy as np
 
-from avalib.utils import pickled_arrays
 from avalib.utils.limits import MAX_FILE_BYTES
-from avalib.utils.pickled_arrays import FROM_BUFFER, RECONSTRUCT, DType, ForbiddenNameError, Function, PickleError
+from avalib.utils.pickled_arrays import (
+    FROM_BUFFER,
+    RECONSTRUCT,
+    DType,
+    ForbiddenNameError,
+    Function,
+    PickleError,
+    fill,
+    find_numpy,
+)
 from avalib.utils.pickled_matrices import read_matrix
-
-__all__ = ["ForbiddenNameError", "Function", "PickleError", "load", "loads"]
 
 MAX_DEPTH = 32
 MEMORY_FACTOR, MEMORY_BASE = 3, 64 << 20  # beside the file's own bytes
@@ -79,7 +85,7 @@ def loads(data, start=0, find=None, persistent=None):
     ------
     PickleError
     """
-    reader = _Reader(data, start, find or pickled_arrays.find_numpy, persistent)
+    reader = _Reader(data, start, find or find_numpy, persistent)
     try:
         value = reader.run()
     except PickleError:
@@ -313,7 +319,7 @@ class _Reader:
             target.build(state)
         elif type(target) is np.ndarray:
             self.charge(sum(len(part) for part in state if type(part) is str))
-            pickled_arrays.fill(target, state)
+            fill(target, state)
         elif type(target) is not dict:  # an OrderedDict's attributes are not read
             raise PickleError(f"a {type(target).__name__} with a state, before byte {self.position:,}")
 

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 from avalib.utils import limits
+from avalib.utils.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, MAX_UNPACKED_RATIO, MAX_UNPACKED_RATIO_FROM
 from avalib.utils.process import available_memory_bytes
 
 _MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
@@ -32,7 +33,7 @@ _HALF_WIDTH = range(0xFF61, 0xFFA0)  # bytes of other encodings read as Shift-JI
 _CHUNK = 1 << 20
 
 
-def read_text(path, max_bytes=limits.MAX_TEXT_BYTES):
+def read_text(path, max_bytes=MAX_TEXT_BYTES):
     """The text of a file: UTF-8, or UTF-16 or UTF-32 with a byte-order mark (which is removed); gzip undone.
 
     Line ends stay as they are. Raises FileNotFoundError or IsADirectoryError, and ValueError, naming file and line, for
@@ -93,7 +94,7 @@ def _guess(line):
     return guesses[:2]
 
 
-def open_binary(source, max_bytes=limits.MAX_FILE_BYTES):
+def open_binary(source, max_bytes=MAX_FILE_BYTES):
     """(name for messages, seekable binary file) of a path or an open file; gzip undone, UTF-16 turned into UTF-8.
 
     Raises FileNotFoundError, IsADirectoryError, and ValueError for damaged gzip data and for more than `max_bytes`.
@@ -143,7 +144,7 @@ def _open(path):
         raise type(error)(error.errno, f"{error.strerror}; expected a file that can be read", str(path)) from None
 
 
-def unpack_gzip(file, name, max_bytes=limits.MAX_FILE_BYTES):
+def unpack_gzip(file, name, max_bytes=MAX_FILE_BYTES):
     """The content of an open gzip file; ValueError where it is damaged or unpacks to more than a machine should hold.
 
     The bound is `max_bytes`, or half of the memory that is free where that is less, and what check_unpacked allows.
@@ -170,11 +171,11 @@ def unpack_gzip(file, name, max_bytes=limits.MAX_FILE_BYTES):
 
 def check_unpacked(name, packed_bytes, unpacked_bytes):
     """Raise ValueError for a compressed file that grows as no honest one does."""
-    most = max(limits.MAX_UNPACKED_RATIO_FROM, limits.MAX_UNPACKED_RATIO * packed_bytes)
+    most = max(MAX_UNPACKED_RATIO_FROM, MAX_UNPACKED_RATIO * packed_bytes)
     if unpacked_bytes > most:
         raise ValueError(
             f"{name}: {packed_bytes:,} bytes that unpack to {unpacked_bytes:,} or more; the limit is "
-            f"{limits.MAX_UNPACKED_RATIO} times as many (MAX_UNPACKED_RATIO). If the file is right, unpack it yourself"
+            f"{MAX_UNPACKED_RATIO} times as many (MAX_UNPACKED_RATIO). If the file is right, unpack it yourself"
         )
 
 

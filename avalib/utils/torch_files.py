@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from avalib.utils import safe_pickle
 from avalib.utils.limits import MAX_FILE_BYTES
 from avalib.utils.pickled_arrays import Function, PickleError, find_numpy
+from avalib.utils.safe_pickle import loads
 
 MAX_DIMENSIONS = 8
 MAX_DIRECTORY_BYTES = 4 << 20  # of a zip: about 50,000 entries; the zoo's files have 1,000
@@ -199,7 +199,7 @@ class TorchFile:
         self.root = roots[0]
         if f"{self.root}byteorder" in names and self._read_entry("byteorder") != b"little":
             raise PickleError("weights of a big-endian machine. Load and save them again on a little-endian one")
-        return safe_pickle.loads(self._read_entry("data.pkl"), find=_find, persistent=storages)[0]
+        return loads(self._read_entry("data.pkl"), find=_find, persistent=storages)[0]
 
     def _read_entry(self, name):
         try:
@@ -214,12 +214,12 @@ class TorchFile:
         """The content of the older kind: magic number, version, machine, content, the storages' keys, their bytes."""
         if data[257:262] == b"ustar":
             raise PickleError("a tar archive of torch 0.1. Load and save it with a newer torch")
-        magic, position = safe_pickle.loads(data, find=_find, persistent=storages)
+        magic, position = loads(data, find=_find, persistent=storages)
         if type(magic) is not int or magic != _MAGIC:
             raise PickleError(f"a pickle of a {type(magic).__name__}, but not one of torch.save")
         values = []
         for _ in range(4):
-            value, position = safe_pickle.loads(data, position, find=_find, persistent=storages)
+            value, position = loads(data, position, find=_find, persistent=storages)
             values.append(value)
         version, machine, content, keys = values
         if version != _LEGACY_VERSION or not isinstance(machine, dict) or machine.get("little_endian") is not True:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import av
 
-from avalib.packed import VideoError
+from avalib.video.video_error import VideoError
 
 # Video, and sound (so that the message can say that there is only sound), inside the file itself.
 FORMATS = (
@@ -81,7 +81,7 @@ def open_stream(path, threads=1, strict=False):
     damage (those of avi can't).
     """
     container = open_container(path)
-    stream = best_stream(container)
+    stream = find_best_stream(container)
     try:
         context = stream.codec_context
         if context is None:
@@ -96,7 +96,7 @@ def open_stream(path, threads=1, strict=False):
     return container, stream
 
 
-def best_stream(container):
+def find_best_stream(container):
     """The video stream that ffmpeg takes by itself: the most pixels, the default one before others, no cover."""
     moving = [stream for stream in container.streams.video if _is_moving(stream)]
 
@@ -108,17 +108,17 @@ def best_stream(container):
     return max(moving, key=score)  # of equals the first
 
 
-def why_undecodable(stream):
+def explain_undecodable(stream):
     """What to say of a stream of which nothing can be decoded."""
     if not stream.codec_context.width:  # FFmpeg clears a size beyond the limit
         return f"its header gives no picture size, or one above {MAX_PIXELS:,} pixels (MAX_PIXELS); is it damaged?"
     return "is the file complete?"
 
 
-def duration_s(path):
+def read_duration_s(path):
     """How long the container says it is, in seconds, without reading it through. Raises VideoError."""
     with open_container(path) as container:
-        stream = best_stream(container)
+        stream = find_best_stream(container)
         own = float(stream.duration * stream.time_base) if stream.duration else 0.0
         return own or (container.duration or 0) / av.time_base
 

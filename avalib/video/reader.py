@@ -10,10 +10,12 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from avalib.numbering import ava_numbering, within
-from avalib.packed import VideoError, checked
-from avalib.video import container, picture
-from avalib.video.decoding import FrameDecoder
+from avalib.video.container import is_torn, open_container
+from avalib.video.frame_cache import validate_frame_numbers
+from avalib.video.frame_decoder import FrameDecoder
+from avalib.video.frame_numbers import compute_ava_numbering, select_cut_frames
+from avalib.video.rgb_picture import read_display_matrix, read_rotation_degrees, turn_upright
+from avalib.video.video_error import VideoError
 
 
 class Video(FrameDecoder):
@@ -47,8 +49,8 @@ class Video(FrameDecoder):
         index, first, self._first = self.index, self._first, None
         self._to_rgb = VideoReformatter()  # one for all frames: to set one up takes longer than to use it
         self._ava_index = None
-        self._matrix = picture.display_matrix(first)
-        self.rotation = -picture.rotation_degrees(self._matrix) % 360
+        self._matrix = read_display_matrix(first)
+        self.rotation = -read_rotation_degrees(self._matrix) % 360
         self._size = {"width": first.width, "height": first.height}
         self.height, self.width = self._array(first).shape[:2]
         tick_s, rate = self._stream.time_base, self._stream.average_rate or self._stream.guessed_rate or 25
@@ -62,7 +64,7 @@ class Video(FrameDecoder):
         present, kind, seconds = len(self.index.pts), self._container.format.name, self._container.duration or 0
         if "mp4" in kind:
             return max(len(self._stream.index_entries), present)
-        if not container.is_torn(self.path, kind):
+        if not is_torn(self.path, kind):
             return present
         promised = self._stream.frames or round(seconds / av.time_base * self.fps)
         return max(promised, present + 1)
@@ -77,7 +79,7 @@ class Video(FrameDecoder):
             start_s, part = self._start_s(kind), slice(None)
             if self.cut:
                 start_s += Fraction(self.cut[0])
-                part = within(self._ticks, stream.time_base, start_s, self.cut[1])
+                part = select_cut_frames(self._ticks, stream.time_base, start_s, self.cut[1])
                 if part.start == part.stop:
                     raise VideoError(
                         f"{self.path}: is {self.duration_s:.1f} s long and has nothing from second {self.cut[0]} on; "
@@ -85,7 +87,7 @@ class Video(FrameDecoder):
                     )
             fps, alone = float(stream.guessed_rate or self.fps), len(self._container.streams) == 1
             try:
-                self._ava_index = (part.start or 0) + ava_numbering(
+                self._ava_index = (part.start or 0) + compute_ava_numbering(
                     self._ticks[part], durations[part], stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
                 )
             except ValueError as error:
@@ -105,7 +107,7 @@ class Video(FrameDecoder):
         starts = [Fraction(self._container.start_time or 0, av.time_base)]
         if "matroska" in kind and self._container.streams.audio and not self.since_ffmpeg_6_1:
             # later versions leave out what the sound's decoder skips
-            with container.open_container(self.path) as fresh:
+            with open_container(self.path) as fresh:
                 first = next((p for p in fresh.demux(fresh.streams.audio[:1]) if p.pts is not None), None)
             starts += [first.pts * first.time_base] if first else []
         return min(starts)
@@ -119,7 +121,7 @@ class Video(FrameDecoder):
 
         Raises IndexError outside the range, VideoError where the file doesn't give the frame.
         """
-        indices = checked(indices, 0, self.n_frames - 1, self.path, "frame", self.missing_frames)
+        indices = validate_frame_numbers(indices, 0, self.n_frames - 1, self.path, "frame", self.missing_frames)
         wanted, inverse = np.unique(indices, return_inverse=True)
         out = np.empty((len(wanted), self.height, self.width, 3), np.uint8)
         for i, frame in enumerate(self._each(wanted)):
@@ -134,7 +136,9 @@ class Video(FrameDecoder):
         What is in between is decoded only where it has to be, and nothing twice. In place of a frame that the file
         doesn't give comes a VideoError.
         """
-        numbers = np.unique(checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames))
+        numbers = np.unique(
+            validate_frame_numbers(numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames)
+        )
         native, place = np.unique(self.ava_index[numbers - 1], return_inverse=True)
         with Video(self.path, 1, self.index) as reader:  # its own decoder: `frames` may be called meanwhile
             at, frames = -1, reader._each(native)
@@ -155,7 +159,9 @@ class Video(FrameDecoder):
 
     def ava_frames(self, numbers):
         """Frames by AVA number: numbers (T,) ints 1..n_ava_frames, any order, repeats allowed -> (T,H,W,3) uint8."""
-        numbers = checked(numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames)
+        numbers = validate_frame_numbers(
+            numbers, 1, self.n_ava_frames, self.path, "AVA frame number", self.missing_frames
+        )
         return self.frames(self.ava_index[numbers - 1])
 
     def iter_frames(self, start=0, stop=None, lost=False):
@@ -191,4 +197,4 @@ class Video(FrameDecoder):
 
     def _array(self, frame):
         rgb = self._to_rgb.reformat(frame, format="rgb24", src_colorspace="ITU601", threads=1, **self._size)
-        return picture.upright(rgb.to_ndarray(), self._matrix)
+        return turn_upright(rgb.to_ndarray(), self._matrix)

@@ -13,7 +13,7 @@ _RECOGNITION = "https://download.openmmlab.com/mmaction/recognition/"
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooEntry:
     """One row of the zoo: the network, what was published about it, and where its files are."""
 
     alias: str
@@ -48,7 +48,7 @@ class Entry:
 # slowfast_r50_8x8: v0.10.0's configuration left fusion_kernel at 5, upstream's regression of August 2021 set 7 for
 # the same released file, and the Kinetics weights it starts from have 7. The loader reads it from the file's shapes.
 ENTRIES = (
-    Entry(
+    ZooEntry(
         alias="slowonly_r50",
         name="slowonly_kinetics_pretrained_r50_4x16x1_20e_ava_rgb",
         modality="RGB",
@@ -79,7 +79,7 @@ ENTRIES = (
         + "slowonly/slowonly_r50_4x16x1_256e_kinetics400_rgb/slowonly_r50_4x16x1_256e_kinetics400_rgb_20200704-a69556c6.pth",
         pretrained_sha256="a69556c6",
     ),
-    Entry(
+    ZooEntry(
         alias="slowonly_omnisource_r50",
         name="slowonly_omnisource_pretrained_r50_4x16x1_20e_ava_rgb",
         modality="RGB",
@@ -109,7 +109,7 @@ ENTRIES = (
         pretrained_url=_RECOGNITION + "slowonly/omni/slowonly_r50_omni_4x16x1_kinetics400_rgb_20200926-51b1f7ea.pth",
         pretrained_sha256="51b1f7ea",
     ),
-    Entry(
+    ZooEntry(
         alias="slowonly_r101",
         name="slowonly_kinetics_pretrained_r101_8x8x1_20e_ava_rgb",
         modality="RGB",
@@ -140,7 +140,7 @@ ENTRIES = (
         + "slowonly/omni/slowonly_r101_without_omni_8x8x1_kinetics400_rgb_20200926-0c730aef.pth",
         pretrained_sha256="0c730aef",
     ),
-    Entry(
+    ZooEntry(
         alias="slowonly_omnisource_r101",
         name="slowonly_omnisource_pretrained_r101_8x8x1_20e_ava_rgb",
         modality="RGB",
@@ -170,7 +170,7 @@ ENTRIES = (
         pretrained_url=_RECOGNITION + "slowonly/omni/slowonly_r101_omni_8x8x1_kinetics400_rgb_20200926-b5dbb701.pth",
         pretrained_sha256="b5dbb701",
     ),
-    Entry(
+    ZooEntry(
         alias="slowfast_r50",
         name="slowfast_kinetics_pretrained_r50_4x16x1_20e_ava_rgb",
         modality="RGB",
@@ -201,7 +201,7 @@ ENTRIES = (
         + "slowfast/slowfast_r50_4x16x1_256e_kinetics400_rgb/slowfast_r50_4x16x1_256e_kinetics400_rgb_20200704-bcde7ed7.pth",
         pretrained_sha256="bcde7ed7",
     ),
-    Entry(
+    ZooEntry(
         alias="slowfast_context_r50",
         name="slowfast_context_kinetics_pretrained_r50_4x16x1_20e_ava_rgb",
         modality="RGB",
@@ -232,7 +232,7 @@ ENTRIES = (
         + "slowfast/slowfast_r50_4x16x1_256e_kinetics400_rgb/slowfast_r50_4x16x1_256e_kinetics400_rgb_20200704-bcde7ed7.pth",
         pretrained_sha256="bcde7ed7",
     ),
-    Entry(
+    ZooEntry(
         alias="slowfast_r50_8x8",
         name="slowfast_kinetics_pretrained_r50_8x8x1_20e_ava_rgb",
         modality="RGB",
@@ -266,7 +266,7 @@ ENTRIES = (
 )
 
 
-def names():
+def list_models():
     """The seven aliases, in the published table's order."""
     return [entry.alias for entry in ENTRIES]
 
@@ -279,12 +279,12 @@ def get(name):
     for entry in ENTRIES:
         if name in (entry.alias, entry.name):
             return entry
-    near = difflib.get_close_matches(str(name), names() + [e.name for e in ENTRIES], n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(name), list_models() + [e.name for e in ENTRIES], n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise KeyError(f"no model {name!r} in the zoo.{hint} There are: {', '.join(names())}")
+    raise KeyError(f"no model {name!r} in the zoo.{hint} There are: {', '.join(list_models())}")
 
 
-def difference(base, other):
+def compare_fields(base, other):
     """{field: (base's value, other's value)} of two entries or two recipes, where they differ."""
     return {
         f.name: (getattr(base, f.name), getattr(other, f.name))
@@ -293,7 +293,7 @@ def difference(base, other):
     }
 
 
-def table():
+def build_zoo_table():
     """The published README's table as a DataFrame: model, modality, pretrained, backbone, input, GPUs, resolution, mAP."""
     import pandas as pd
 
@@ -313,9 +313,9 @@ def table():
     return pd.DataFrame(rows)
 
 
-def readme_table():
+def render_zoo_table():
     """The same as markdown, with the row's published files; README.md holds it between `<!-- zoo table -->` marks."""
-    frame = table()
+    frame = build_zoo_table()
     frame["files"] = [f"[ckpt]({e.checkpoint_url}) [log]({e.log_url}) [json]({e.json_url})" for e in ENTRIES]
     frame["model"] = [f"`{alias}`" for alias in frame["model"]]
     lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]

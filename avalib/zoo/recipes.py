@@ -6,7 +6,7 @@ Source: MMAction2 v0.10.0, configs/detection/ava.
 import difflib
 from dataclasses import dataclass, fields, replace
 
-from avalib.zoo.entries import difference
+from avalib.zoo.entries import compare_fields
 
 LOWEST = {  # of the numbers that have a lowest value
     "epochs": 1, "videos_per_gpu": 1, "clips_per_step": 1, "lr": 0, "momentum": 0, "weight_decay": 0, "grad_clip": 0,
@@ -65,7 +65,7 @@ class Recipe:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 to 1")
 
 
-def published_recipe(entry):
+def build_published_recipe(entry):
     """The recipe behind the published row (Source: v0.10.0 configs; 20 epochs of SGD, steps after 10 and 15)."""
     return Recipe(
         name="published",
@@ -114,7 +114,7 @@ MINI_EPOCHS = {
 }
 
 
-def mini_recipe(entry):
+def build_mini_recipe(entry):
     """The recipe for the rendered mini-AVA, from random initialisation: small pictures, few epochs, two CPU cores."""
     return Recipe(
         name="mini",
@@ -151,28 +151,28 @@ def mini_recipe(entry):
     )
 
 
-RECIPES = {"published": published_recipe, "mini": mini_recipe}
+RECIPES = {"published": build_published_recipe, "mini": build_mini_recipe}
 
 
-def recipe(entry, dataset):
+def get_recipe(entry, dataset):
     """The recipe of an entry on a data set by name: "mini", "large", "tiny" (rendered) or "ava2.1", "ava2.2"."""
     return RECIPES["published" if dataset.startswith("ava") else "mini"](entry)
 
 
 # What two rows of one network may differ in: their names, what they start from and how AVA was trained.
-APART = {
+FIELDS_WITHOUT_EFFECT = {
     "alias", "name", "pretrained", "published_mAP", "published_gpus", "videos_per_gpu", "lr", "lr_for_gpus",
     "checkpoint_url", "checkpoint_sha256", "log_url", "json_url", "pretrained_url", "pretrained_sha256",
 }  # fmt: skip
 
 
-def same_from_scratch(a, b, dataset):
+def find_equal_network(a, b, dataset):
     """Whether training on a data set is the same for two entries: one network, one recipe, random weights."""
-    ours, theirs = recipe(a, dataset), recipe(b, dataset)
-    return not difference(a, b).keys() - APART and ours == theirs and ours.initial == "random"
+    ours, theirs = get_recipe(a, dataset), get_recipe(b, dataset)
+    return not compare_fields(a, b).keys() - FIELDS_WITHOUT_EFFECT and ours == theirs and ours.initial == "random"
 
 
-def scaled_lr(entry, gpus, videos_per_gpu):
+def scale_lr(entry, gpus, videos_per_gpu):
     """The learning rate for `gpus` x `videos_per_gpu` clips a step by the linear rule (Source: arXiv:1706.02677).
 
     `entry` is anything with `lr` and the batch it is meant for: an Entry (lr_for_gpus x videos_per_gpu) or a Recipe
@@ -184,7 +184,7 @@ def scaled_lr(entry, gpus, videos_per_gpu):
     return entry.lr * gpus * videos_per_gpu / base
 
 
-def customise(base, *, short_side=None, batch_size=None, lr=None, **changes):
+def customize_recipe(base, *, short_side=None, batch_size=None, lr=None, **changes):
     """A recipe with some numbers changed; None leaves one as it is. `difference(base, …)` tells what changed.
 
     short_side: of the test pictures and of the training crop; the range of training sizes moves in proportion, and so
@@ -203,7 +203,7 @@ def customise(base, *, short_side=None, batch_size=None, lr=None, **changes):
     return replace(base, **{name: value for name, value in changes.items() if value is not None})
 
 
-def override(base, changes):
+def override_recipe(base, changes):
     """A recipe with these of its numbers replaced, {field: value}; None is a value where the field may be None.
 
     Raises TypeError for a name that a recipe doesn't have (with the nearest one) or a value of another kind.

@@ -1,0 +1,210 @@
+"""The real AVA's way from servers to clips, on a miniature of it behind a real server; jpg folders; what is lost."""
+
+import json
+import os
+import pickle
+import shutil
+import zipfile
+
+import fake_ava_server
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from avalib import zoo
+from avalib.data import catalog
+from avalib.data.ava_csv import read_ava_csv
+from avalib.data.ava_download import (
+    SERVERS,
+    download_ava,
+    get_download_record_path,
+    list_required_videos,
+    plan_downloads,
+)
+from avalib.data.catalog import survey_videos
+from avalib.data.dataset import ClipDataset, load_keyframes
+from avalib.data.layout import DatasetLayout
+from avalib.utils.http_transfer import FetchError
+from avalib.video.frame_source import FrameSource, open_frames, open_video
+from avalib.video.reader import Video
+from avalib.video.video_error import VideoError
+
+ENTRY = zoo.get("slowonly_r50")
+PATIENCE = {"timeout_s": 2, "backoff_s": 0.01, "retries": 1, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def servers(tiny, tmp_path_factory):
+    """A folder with all files of the official servers, in small; -> (folder, {video_id: file name})."""
+    folder = tmp_path_factory.mktemp("servers")
+    return folder, fake_ava_server.publish(tiny, folder)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("AVALIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("AVALIB_MIRROR", raising=False)
+
+
+def prepare(root, place, version="v2.1", **options):
+    layout = DatasetLayout(root, version)
+    return layout, download_ava(layout, dict.fromkeys(SERVERS, place), **(PATIENCE | options))
+
+
+def layout_of(tiny, root, folder):
+    """The tiny set's annotations as AVA v2.1's in `root`, its videos left out."""
+    layout, _ = prepare(root, folder)
+    shutil.rmtree(layout.videos)
+    return layout
+
+
+def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
+    folder, names = servers
+    first = next(iter(names.values()))
+    mirrors = {}
+    with fake_ava_server.served(folder, {first: "cut 50000"}) as (url, asked):
+        mirrors = dict.fromkeys(SERVERS, url)
+        layout = catalog.prepare("ava2.1", root=tmp_path / "ava", mirrors=mirrors, **PATIENCE)
+        assert (first, "bytes=50000-") in asked, "a cut connection goes on where it ended"
+        asked.clear()
+        catalog.prepare("ava2.1", root=tmp_path / "ava", mirrors=mirrors, again=True, **PATIENCE)
+        assert not asked, "what is there is not asked for again"
+    assert "labels of the test split were never published" in capsys.readouterr().out
+    record = json.loads(get_download_record_path(layout).read_text(encoding="utf-8"))
+    assert (record["videos"], record["not_had"]) == (3, []) and len(record["hashes"]) == 9
+    assert catalog.prepare("ava2.1", root=tmp_path / "ava") == layout  # no server, no question
+    assert (survey_videos(layout).problem == "").all()
+    for name in names:
+        with open_video(layout, name) as uncut, Video(tiny.video_path(name)) as cut:
+            before = len(fake_ava_server.BEFORE)
+            assert (uncut.ava_index - before).tolist() == cut.ava_index.tolist()
+            assert np.abs(uncut.ava_frames([100])[0].astype(int) - cut.ava_frames([100])[0]).mean() < 4
+    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    keyframes = load_keyframes(layout, "val")
+    clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=True)
+    assert clips[0]["clip"].shape == (4, 32, 32, 3) and "lost" not in clips[0]
+
+
+def test_v22_shares_the_videos(servers, tiny, tmp_path):
+    folder, _ = servers
+    prepare(tmp_path, folder)
+    with zipfile.ZipFile(folder / "ava_v2.1.zip") as old, zipfile.ZipFile(tmp_path / "ava_v2.2.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr("ava_v2.2/" + name.replace("v2.1", "v2.2").replace("2018", "2019"), old.read(name))
+    with fake_ava_server.served(tmp_path) as (url, asked):
+        layout = DatasetLayout(tmp_path, "v2.2")
+        record = download_ava(layout, {"annotations": url}, **PATIENCE)
+    assert [name for name, _ in asked] == ["ava_v2.2.zip"] and record["videos"] == 3
+    assert layout.csv("val").read_bytes() == tiny.csv("val").read_bytes()
+
+
+def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_path, capsys):
+    folder, names = servers
+    gone = read_ava_csv(tiny.csv("val"), "ground_truth").video_id[0]
+    with fake_ava_server.served(folder, {names[gone]: "404"}) as (url, _):
+        layout, record = prepare(tmp_path, url)
+    (row,) = record["not_had"]
+    truth = read_ava_csv(tiny.csv("val"), "ground_truth")
+    assert row["video_id"] == gone and "HTTP 404" in row["reason"] and row["split"] == "val"
+    assert (row["keyframes"], row["labels"]) == (truth.timestamp.nunique(), len(truth))
+    assert row["classes"] == truth.action_id.nunique() and len(row["classes_lost"].split(", ")) == row["classes"]
+    assert f"not had: {gone}" in capsys.readouterr().out
+    assert pd.read_csv(layout.root / "not_had_v2.1.csv").video_id.tolist() == [gone]
+    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    with pytest.raises(VideoError, match=rf"1 of 1 videos are missing.*more than the 1% that may be.*{gone}"):
+        open_frames(layout, recipe, [load_keyframes(layout, "val")])
+    layout, record = prepare(tmp_path, folder)  # from elsewhere
+    assert record["not_had"] == [] and layout.video_path(gone).is_symlink() == (os.name != "nt")
+
+
+def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path):
+    folder, names = servers
+    other = shutil.copytree(folder, tmp_path / "other")
+    first, second, _ = names
+    (other / names[first]).write_bytes(b"no video at all")
+    shutil.copy(tiny.video_path(second), other / names[second])  # a cut, where an uncut one belongs
+    with fake_ava_server.served(other) as (url, _):
+        layout, record = prepare(tmp_path / "ava", url)
+    reasons = {row["video_id"]: row["reason"] for row in record["not_had"]}
+    assert "not readable as a video" in reasons[first] and "begins at 900 s" in reasons[second]
+    assert (layout.videos / f"{names[first]}.refused").is_file()
+    shutil.copy(tiny.video_path(second), layout.videos / names[second])
+    with open_video(layout, second) as opened, pytest.raises(VideoError, match="nothing from second 900 on"):
+        opened.ava_frames([1])
+
+
+@pytest.mark.slow
+def test_cuts_show_what_the_uncut_videos_show(servers, tmp_path):
+    folder, names = servers
+    layout, _ = prepare(tmp_path, folder, cut=True, max_videos=1, workers=1)
+    name = list_required_videos(layout, 1)[0]
+    with open_video(layout, name) as cut, Video(layout.videos / names[name], cut=(900, 901)) as uncut:
+        assert cut.path.parent == layout.cuts and cut.n_ava_frames == uncut.n_ava_frames
+        a, b = cut.ava_frames(range(50, 60)).astype(int), uncut.ava_frames(range(50, 60)).astype(int)
+        apart = np.abs(a[:, None] - b[None]).mean(axis=(2, 3, 4))
+        assert apart.diagonal().max() < 4 and (apart.argmin(axis=1) - np.arange(10) <= 0).all()
+    made = (layout.cuts / f"{name}.mp4").stat().st_mtime_ns
+    prepare(tmp_path, folder, cut=True, max_videos=1, workers=1)
+    assert (layout.cuts / f"{name}.mp4").stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("spelling", ["img_{:05d}.jpg", "{name}_{:06d}.jpg"])
+def test_folders_of_jpgs_are_found_and_give_the_same_clips(servers, tiny, tmp_path, spelling):
+    layout = layout_of(tiny, tmp_path, servers[0])
+    name = read_ava_csv(layout.csv("val"), "ground_truth").video_id[0]
+    (folder := tmp_path / "rawframes" / name).mkdir(parents=True)
+    with Video(tiny.video_path(name)) as cut:
+        for number, frame in enumerate(cut.iter_ava_frames(), 1):
+            Image.fromarray(frame).save(folder / spelling.format(number, name=name), quality=95)
+            Image.fromarray(frame[:8, :8]).save(folder / f"flow_x_{number:05d}.jpg")
+    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    keyframes = load_keyframes(layout, "val")
+    (a, b) = (
+        ClipDataset(keyframes, ENTRY, recipe, FrameSource(place), training=True)[(3, 1)]["clip"].int()
+        for place in (layout, tiny)
+    )
+    assert (a - b).abs().float().mean() < 2
+
+
+def test_damaged_or_foreign_files_are_refused(servers, tmp_path):
+    folder, _ = servers
+    other = shutil.copytree(folder, tmp_path / "other")
+    data = bytearray((folder / "ava_v2.1.zip").read_bytes())
+    data[200] ^= 255
+    (other / "ava_v2.1.zip").write_bytes(data)
+    with pytest.raises(FetchError, match=r"ava_v2.1.zip: .*(damaged|CRC|decompressing|Bad).*Delete it"):
+        prepare(tmp_path / "a", other)
+    with zipfile.ZipFile(other / "ava_v2.1.zip", "w") as empty:
+        empty.writestr("readme", "")
+    with pytest.raises(FetchError, match=r"it has no ava_train_v2.1.csv"):
+        prepare(tmp_path / "b", other)
+    shutil.copy(folder / "ava_v2.1.zip", other)
+    boxes = DatasetLayout(other, "v2.1").proposals("test").name
+    (other / boxes).write_bytes(pickle.dumps({"a,0902": os.getcwd}))
+    with pytest.raises(FetchError, match=r"getcwd.*numpy arrays and nothing else"):
+        prepare(tmp_path / "c", other)
+    with pytest.raises(ValueError, match="mirrors: video unknown; expected some of annotations, names, videos"):
+        download_ava(DatasetLayout(tmp_path, "v2.1"), {"video": "here"})
+    with pytest.raises(FetchError, match="not in this mirror"):
+        prepare(tmp_path / "d", tmp_path)
+
+
+def test_a_mirror_in_the_environment_keeps_its_files(servers, tmp_path, monkeypatch):
+    folder, _ = servers
+    before = sorted(path.name for path in folder.iterdir())
+    monkeypatch.setenv("AVALIB_MIRROR", str(folder))
+    record = download_ava(DatasetLayout(tmp_path, "v2.1"), **PATIENCE)
+    assert record["videos"] == 3 and sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_the_plan_asks_the_servers_for_sizes(servers, tmp_path):
+    folder, names = servers
+    layout, _ = prepare(tmp_path, folder)
+    places = SERVERS
+    with fake_ava_server.served(folder) as (url, _):
+        places = dict.fromkeys(SERVERS, url)
+        steps = plan_downloads(layout, list(names), list(names), names, places, cut=True).set_index("step")
+    size = sum((folder / name).stat().st_size for name in names.values()) / 1e9
+    assert steps.loc["videos", "GB"] == pytest.approx(size, abs=0.001) and steps.loc["videos", "there"] == 0
+    assert steps.loc["person boxes", "there"] == 3 and steps.loc["cuts", "minutes"] > 0

@@ -1,0 +1,106 @@
+"""Sampling and transforms against recorded outputs of the original pipeline (tests/golden/golden.json)."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avalib import zoo
+from avalib.data.transforms import augment_clip, crop_randomly, flip_clips, normalize_clips
+from avalib.utils.boxes import crop_boxes, flip_boxes, to_pixels
+from avalib.video.frame_numbers import compute_clip_frames
+from avalib.video.resize import resize_frames_and_boxes
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "golden.json").read_text(encoding="utf-8"))["transforms"]
+RECIPE = zoo.build_published_recipe(zoo.get("slowonly_r50"))
+
+
+class LegacyGenerator:
+    """numpy's old generator behind the new one's name: the original drew with np.random.randint."""
+
+    def __init__(self, seed):
+        self.state = np.random.RandomState(seed)
+
+    def integers(self, low, high, size):
+        return self.state.randint(low, high, size=size)
+
+
+@pytest.mark.parametrize(
+    "case", GOLDEN["SampleAVAFrames"], ids=lambda c: f"{c['clip_len']}x{c['frame_interval']}@{c['timestamp']}"
+)
+def test_frame_numbers(case):
+    wanted = case["timestamp"], case["clip_len"], case["frame_interval"], 26999
+    assert compute_clip_frames(*wanted).tolist() == case["nominal"]
+    assert compute_clip_frames(*wanted, rng=LegacyGenerator(5)).tolist() == case["frame_inds_seed5"]
+    low, high = case["offset_range"]
+    rng = np.random.default_rng(0)
+    middle = compute_clip_frames(1000, *wanted[1:])
+    moved = np.concatenate([compute_clip_frames(1000, *wanted[1:], rng=rng) - middle for _ in range(500)])
+    assert (moved.min(), moved.max()) == (low, high)
+
+
+@pytest.mark.parametrize("case", GOLDEN["boxes"], ids=lambda c: "x".join(map(str, c["image"])))
+def test_boxes_follow_resize_crop_flip(case):
+    height, width = case["image"]
+    px = to_pixels(case["boxes_norm"], width, height)
+    frames, px = resize_frames_and_boxes(np.zeros((1, height, width, 3), np.uint8), px, case["short"])
+    assert list(frames.shape[1:3]) == case["resized"] and px.dtype == np.float32
+    np.testing.assert_array_equal(px, np.float32(case["boxes_resized"]))
+    cropped = crop_boxes(px, *case["crop_xy"], 256, 256)
+    np.testing.assert_array_equal(cropped, np.float32(case["boxes_cropped"]))
+    np.testing.assert_array_equal(flip_boxes(cropped, 256), np.float32(case["boxes_flipped"]))
+
+
+def test_crop_offsets_never_reach_the_last():
+    frames = np.broadcast_to(np.arange(260, dtype=np.uint16)[None, None, :, None], (1, 256, 260, 3))
+    rng = np.random.default_rng(0)
+    seen = {int(crop_randomly(frames, np.zeros((0, 4), np.float32), 256, rng)[0][0, 0, 0, 0]) for _ in range(200)}
+    assert sorted(seen) == GOLDEN["crop_offsets_w260"]
+
+
+def test_a_crop_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="crop of 256 does not fit into frames of 300x200"):
+        crop_randomly(np.zeros((1, 200, 300, 3), np.uint8), np.zeros((0, 4)), 256, np.random.default_rng(0))
+
+
+def test_normalise():
+    clips = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 1, 2, 2, 3)
+    out = normalize_clips(clips)
+    assert out.shape == (1, 3, 1, 2, 2)
+    assert out[0, :, 0, 0, 0].tolist() == pytest.approx(GOLDEN["normalize_pixel_0_128_255"], abs=1e-6)
+    numbers = clips.float()
+    assert torch.equal(normalize_clips(numbers), out) and torch.equal(numbers, clips.float())
+
+
+def test_training_clip_and_boxes_move_together():
+    """A white square on black stays under its box through rescale, crop and flip."""
+    frames = np.zeros((2, 120, 160, 3), np.uint8)
+    frames[:, 40:80, 60:100] = 255
+    recipe, flips = replace(RECIPE, train_short_side=(120, 150), crop=112), set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        out, px, flip = augment_clip(frames, np.float32([[60, 40, 100, 80]]), recipe, rng)
+        assert out.shape == (2, 112, 112, 3) and out.flags.c_contiguous
+        out = flip_clips(torch.from_numpy(out)[None], torch.tensor([flip]))[0].numpy()
+        ys, xs = np.nonzero(out[0, :, :, 0] > 127)
+        assert px[0] == pytest.approx([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], abs=2.1)
+        flips.add(flip)
+    assert flips == {True, False}
+
+
+def test_only_the_clips_that_say_so_are_mirrored_and_the_batch_stays_as_it_is():
+    clips = torch.arange(2 * 1 * 2 * 3 * 3, dtype=torch.uint8).reshape(2, 1, 2, 3, 3)
+    before = clips.clone()
+    out = flip_clips(clips, torch.tensor([True, False]))
+    assert torch.equal(out[0, 0, :, 0], before[0, 0, :, 2]) and torch.equal(out[1], before[1])
+    assert torch.equal(clips, before)
+
+
+def test_testing_takes_the_whole_frame():
+    frames, px = resize_frames_and_boxes(
+        np.zeros((1, 360, 480, 3), np.uint8), np.float32([[0, 0, 480, 360]]), RECIPE.test_short_side
+    )
+    assert frames.shape == (1, 256, 341, 3) and px[0] == pytest.approx([0, 0, 341, 256], abs=1e-3)

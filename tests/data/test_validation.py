@@ -1,0 +1,102 @@
+"""The data doctor finds what was broken on purpose, and nothing in what is whole."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import avalib
+from avalib.data.ava_csv import read_ava_csv
+from avalib.data.exclusions import write_exclusions
+from avalib.data.layout import DatasetLayout
+from avalib.data.validation import check, compute_proposal_recall, inspect_video
+
+
+@pytest.fixture
+def copy(tiny, tmp_path):
+    shutil.copytree(tiny.root, tmp_path / "tiny", dirs_exist_ok=True)
+    return DatasetLayout(tmp_path / "tiny", "mini")
+
+
+def rows_of(checkup):
+    return checkup.table.set_index(["check", "split"])
+
+
+def test_whole_data_is_all_right(tiny, tmp_path):
+    checkup = avalib.check(tiny, decode="all", progress=False)
+    assert checkup.ok and checkup.verdict.startswith("All right: 3 videos"), checkup
+    saved = json.loads(checkup.save(tmp_path / "check.json").read_text(encoding="utf-8"))
+    assert saved["ok"] and len(saved["videos"]) == 3 and saved["verdict"] == checkup.verdict
+    assert "<table" in checkup._repr_html_()
+
+
+def test_every_kind_of_damage_is_named(copy):
+    train = read_ava_csv(copy.csv("train"), "ground_truth")
+    first, second = train.video_id.unique()
+    copy.video_path(first).unlink()
+    path = copy.video_path(second)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with open(copy.csv("val"), "a", encoding="utf-8") as file:
+        file.write(f"{first},0902,0.1,0.1,0.2,0.5,99,1\n")
+    copy.proposals("val").unlink()
+    write_exclusions(pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]}), copy.excluded("train"))
+    checkup = avalib.check(copy, progress=False)
+    found = rows_of(checkup)
+    assert not checkup.ok and checkup.verdict.startswith("Not right")
+    assert found.loc[("videos that can be read", "train"), "found"] == "1 of 2", checkup.videos
+    assert f"{first}: " in found.loc[("videos with a problem", "train"), "found"]
+    assert "truncated" in found.loc[("videos with a problem", "train"), "found"]
+    assert found.loc[("keyframes without frames", "train"), "status"] == "wrong"
+    assert found.loc[("action_id isn't one of AVA's 1..80", "val"), "status"] == "wrong"
+    assert found.loc[("actions not in the label map", "val"), "found"] == [99]
+    assert found.loc[("videos in train and in val", ""), "found"] == first
+    assert "is missing" in found.loc[("person boxes", "val"), "found"]
+    assert "unknown videos ['nobody']" in found.loc[("excluded seconds", "train"), "found"]
+    assert checkup.findings.lines.tolist()[-1]
+
+
+def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
+    layout = DatasetLayout(tmp_path, "v2.1")
+    (folder := tmp_path / "rawframes" / "a").mkdir(parents=True)
+    for n in (1, 2, 3):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"img_{n:05d}.jpg")
+    row = inspect_video(layout, "a", "train", np.array([902.0]))
+    assert row["misnumbered"] and "3 frames, 27,030 belong there" in row["problem"] and row["lost"] == 1
+
+
+@pytest.mark.slow
+def test_damage_inside_a_video_costs_its_keyframes(copy):
+    name = read_ava_csv(copy.csv("val"), "ground_truth").video_id[0]
+    path = copy.video_path(name)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 30_000] = bytes(30_000)  # several frames: within one a decoder may not notice it
+    path.write_bytes(data)
+    row = inspect_video(copy, name, "val", np.arange(900.0, 906.0), decode="all")
+    assert row["decode_errors"] > 0 and "can't be decoded" in row["problem"]
+
+
+def test_recall_is_the_share_of_people_with_a_box():
+    people = pd.DataFrame({"video_id": "a", "timestamp": [902.0, 902, 903], "x1": [0, 0.5, 0], "y1": 0.0})
+    people = people.assign(x2=people.x1 + 0.4, y2=1.0)
+    boxes = people.iloc[[1]].assign(x2=0.75)  # covers 0.25 of 0.4
+    assert compute_proposal_recall(people, boxes) == pytest.approx(1 / 3)
+    assert compute_proposal_recall(people, boxes, iou=0.7) == 0
+    assert compute_proposal_recall(people, boxes.iloc[:0]) == 0 and compute_proposal_recall(people, people) == 1
+
+
+def test_unknown_ways_to_decode_are_refused(tiny):
+    with pytest.raises(ValueError, match='\'few\'.*"some" or "all"'):
+        check(tiny, decode="few")
+
+
+@pytest.mark.parametrize("splits", [["val"], ["train", "val"]])
+def test_a_split_without_keyframes_is_not_right(copy, splits):
+    for split in splits:
+        copy.csv(split).write_text("", encoding="utf-8")
+    found = avalib.check(copy, progress=False)
+    assert not found.ok
+    assert f"keyframes with boxes ({splits[0]}): 0" in found.verdict

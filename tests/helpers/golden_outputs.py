@@ -1,0 +1,100 @@
+"""Golden outputs of the original detectors (MMAction2 v0.10.0, run unmodified); how to draw their weights and inputs.
+
+tests/golden/golden.json says where the numbers come from and how near they must be met.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from avalib import zoo
+from avalib.models.detector import Detector
+
+FOLDER = Path(__file__).parents[1] / "golden"
+GOLDEN = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))
+ARRAYS = dict(np.load(FOLDER / "golden.npz"))
+MODELS = list(GOLDEN["models"])
+SEED = GOLDEN["seed"]
+
+
+def entry_of(name):
+    """The zoo entry of a golden; `…_fusion5` is slowfast_r50_8x8 with the laterals of the first configuration."""
+    if name == "slowfast_r50_8x8_fusion5":
+        return dataclasses.replace(zoo.get("slowfast_r50_8x8"), fusion_kernel=5)
+    return zoo.get(name)
+
+
+def twin(name):
+    """The name under which a model's keys are listed: networks that are the same are listed once."""
+    return {"slowfast_r50_8x8_fusion5": "slowfast_r50"}.get(name, name.replace("_omnisource", ""))
+
+
+@functools.cache
+def keys(name):
+    """{key: (shape, dtype)} of a published file, in its order; "kinetics_recogniser_…" are the recognisers'."""
+    table = pd.read_csv(FOLDER / "state_dicts.csv.gz", dtype=str)
+    rows = table[table["model"] == twin(name)]
+    assert len(rows), name
+    shapes = [tuple(int(n) for n in s.split("x")) if isinstance(s, str) and s else () for s in rows["shape"]]
+    return dict(zip(rows["key"], zip(shapes, rows["dtype"], strict=True), strict=True))
+
+
+def _draw(key, shape):
+    rng = np.random.default_rng(zlib.crc32(key.encode()) + SEED)
+    if key.endswith("num_batches_tracked"):
+        return np.int64(0)
+    if key.endswith("running_var"):
+        return rng.uniform(0.5, 1.5, size=shape).astype(np.float32)
+    if key.endswith("running_mean"):
+        return rng.normal(0.0, 0.1, size=shape).astype(np.float32)
+    if key.endswith(".bias"):
+        return rng.normal(0.0, 0.05, size=shape).astype(np.float32)
+    if len(shape) == 1:
+        return rng.uniform(0.8, 1.2, size=shape).astype(np.float32)
+    std = np.sqrt(2 / np.prod(shape[1:]))
+    std *= 0.2 if key.endswith(".conv3.conv.weight") or key.endswith("fc_cls.weight") else 1
+    return rng.normal(0.0, std, size=shape).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=3)
+def state_dict(name):
+    """The goldens' weights of a model (or recogniser): {key: tensor}, each key with a generator of its own."""
+    return {key: torch.as_tensor(_draw(key, shape)) for key, (shape, _) in keys(name).items()}
+
+
+def weights_sha256(weights):
+    """The hash of weights as the goldens' recipe defines it."""
+    digest = hashlib.sha256()
+    for key, value in weights.items():
+        digest.update(key.encode() + np.ascontiguousarray(value.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def clips(name, height=GOLDEN["H"], width=GOLDEN["W"]):
+    """The goldens' input: (2,3,T,64,80) float32."""
+    shape = (GOLDEN["B"], 3, entry_of(name).clip_len, height, width)
+    return torch.as_tensor(np.random.default_rng(SEED + 1).normal(size=shape).astype(np.float32))
+
+
+def rois():
+    """The goldens' seven boxes: (7,5) float32."""
+    return torch.as_tensor(ARRAYS["rois"])
+
+
+def labels():
+    """The goldens' labels: (7,81) float32; the last box has no action."""
+    return torch.as_tensor(ARRAYS["labels"])
+
+
+def detector(name):
+    """The model with the goldens' weights, in eval mode."""
+    model = Detector(entry_of(name))
+    model.load_state_dict(state_dict(name))
+    return model.eval()

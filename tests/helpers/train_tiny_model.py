@@ -1,0 +1,19 @@
+"""`python -m avalib.training` with the small network of tiny_model.py in the place of a row of the zoo, for processes of tests.
+
+python tests/helpers/train_tiny_model.py --dataset tiny --short-side 32 --batch-size 2 --workers 2
+"""
+
+import sys
+
+import tiny_model
+import torch
+
+from avalib import zoo
+from avalib.training.session import main
+
+WORDS = "--dataset tiny --device cpu --precision float32 --short-side 32 --batch-size 2 --cache-short-side none".split()
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    zoo.get = lambda name: tiny_model.ENTRY
+    sys.exit(main([*WORDS, *sys.argv[1:]]))

@@ -1,0 +1,80 @@
+"""The frame cache's folder: who may write there, what a killed packing leaves, other systems."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from forks import fork
+
+from avalib.data.layout import DatasetLayout
+from avalib.video.frame_cache import FrameCache, write_frame_cache
+from avalib.video.frame_source import build_frame_caches, get_cache_path, open_video
+
+
+@pytest.fixture
+def layout(tiny, tmp_path):
+    """The tiny data set with a cache folder of this test's own."""
+    for name in ("annotations", "proposals", "videos"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / name).symlink_to(tiny.root / name)
+    return DatasetLayout(tmp_path / "data", "mini")
+
+
+def names_of(layout):
+    return sorted(path.stem for path in layout.videos.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["relative", "absolute"])
+def test_no_id_makes_the_cache_write_outside_its_folder(layout, tmp_path, kind):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shutil.copy(layout.video_path(names_of(layout)[0]), outside / "a.mp4")
+    name = str(outside / "a") if kind == "absolute" else f"../../{outside.name}/a"
+    before = sorted(tmp_path.rglob("*"))
+    for call in (
+        lambda: get_cache_path(layout, name, 48),
+        lambda: build_frame_caches(layout, [name], 48, workers=1, progress=False),
+        lambda: open_video(layout, name),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match="outside/a|plain"):
+            call()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed while it packs")
+def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
+    first = names_of(layout)[0]
+    path, (reading, writing) = get_cache_path(layout, first, 48), os.pipe()
+    process = fork()
+    if process == 0:
+        _encode = lambda *_: (os.write(writing, b"p"), time.sleep(60))
+        with open_video(layout, first) as opened:
+            write_frame_cache(opened, path, 48)
+    assert os.read(reading, 1) == b"p"
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    assert len(list(path.parent.glob(".*.part.*"))) == 1
+    build_frame_caches(layout, [first], 48, workers=1, progress=False)
+    assert "removed 1 unfinished files of processes that were stopped" in capsys.readouterr().out
+    assert [left.name for left in path.parent.iterdir()] == [path.name]
+
+
+def test_frames_are_read_where_there_is_no_pread(layout, monkeypatch):
+    """Windows: one position a file, which threads would move under one another."""
+    first = names_of(layout)[0]
+    build_frame_caches(layout, [first], 48, workers=1, progress=False)
+    numbers = np.arange(1, 61)
+    with FrameCache(get_cache_path(layout, first, 48)) as reader:
+        expected = reader.ava_frames(numbers)
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.setattr(os, "O_BINARY", 0, raising=False)
+    found = {}
+    with FrameCache(get_cache_path(layout, first, 48)) as reader:
+        threads = [threading.Thread(target=lambda n=n: found.update({n: reader.ava_frames(numbers)})) for n in range(4)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+    assert all(np.array_equal(found[n], expected) for n in range(4))

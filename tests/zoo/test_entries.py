@@ -1,0 +1,119 @@
+"""The zoo: every field against the published facts, the lookup, the learning-rate rule, the README's table."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from avalib import zoo
+
+TESTS = Path(__file__).parents[1]
+FACTS = json.loads((TESTS / "golden" / "zoo.json").read_text(encoding="utf-8"))
+RENAMED = {"sha256_prefix": "checkpoint_sha256"}
+SLOWFAST_ONLY = ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel")
+
+
+def test_seven_in_the_tables_order():
+    assert zoo.list_models() == [facts["alias"] for facts in FACTS["models"]] and len(set(zoo.list_models())) == 7
+
+
+@pytest.mark.parametrize("facts", FACTS["models"], ids=lambda f: f["alias"])
+def test_every_published_fact(facts):
+    entry = dataclasses.asdict(zoo.get(facts["alias"]))
+    for key, value in facts.items():
+        if key != "note":
+            assert entry[RENAMED.get(key, key)] == value, key
+    if facts["backbone"] == "SlowOnly":
+        assert all(entry[key] is None for key in SLOWFAST_ONLY)
+    assert entry["context"] == facts.get("context", False)
+    assert entry["checkpoint_url"].endswith(f"-{entry['checkpoint_sha256']}.pth")
+    assert entry["pretrained_url"].endswith(f"-{entry['pretrained_sha256']}.pth")
+
+
+@pytest.mark.parametrize("entry", zoo.ENTRIES, ids=zoo.list_models())
+def test_the_published_recipe(entry):
+    recipe, common = zoo.build_published_recipe(entry), FACTS["common"]
+    assert (
+        f"SGD momentum {recipe.momentum}, weight decay {recipe.weight_decay:.0e}"
+        == "SGD momentum 0.9, weight decay 1e-05"
+    )
+    assert (recipe.epochs, recipe.dropout, recipe.person_score) == (
+        common["epochs"],
+        common["dropout"],
+        common["person_det_score_thr"],
+    )
+    assert recipe.milestones == (10, 15) and recipe.gamma == 0.1 and recipe.grad_clip == 40
+    assert (recipe.warmup_epochs, recipe.warmup_ratio) == (5, 0.1)
+    assert (recipe.train_short_side, recipe.crop, recipe.test_short_side, recipe.flip) == ((256, 320), 256, 256, 0.5)
+    assert zoo.scale_lr(entry, 8, entry.videos_per_gpu) == pytest.approx(entry.lr)
+
+
+def test_by_alias_by_name_or_a_hint():
+    for entry in zoo.ENTRIES:
+        assert zoo.get(entry.alias) is zoo.get(entry.name) is entry
+    with pytest.raises(KeyError, match="Did you mean 'slowfast_r50_8x8'.*slowonly_r50, .*slowfast_context_r50"):
+        zoo.get("slowfast_r50_8x")
+    with pytest.raises(KeyError, match="There are: slowonly_r50"):
+        zoo.get("zzz")
+
+
+def test_the_linear_rule_on_the_readmes_own_examples():
+    base = dataclasses.replace(zoo.get("slowonly_r50"), lr=0.01, lr_for_gpus=4, videos_per_gpu=2)
+    assert zoo.scale_lr(base, gpus=4, videos_per_gpu=2) == pytest.approx(0.01)
+    assert zoo.scale_lr(base, gpus=16, videos_per_gpu=4) == pytest.approx(0.08)
+    assert zoo.scale_lr(zoo.get("slowonly_r50"), gpus=1, videos_per_gpu=8) == pytest.approx(0.0125)
+    recipe = zoo.build_published_recipe(zoo.get("slowonly_r50"))
+    assert zoo.scale_lr(recipe, gpus=2, videos_per_gpu=16) == pytest.approx(0.05)
+    with pytest.raises(ValueError, match="gpus=0"):
+        zoo.scale_lr(base, 0, 2)
+
+
+def test_the_difference_of_two_rows():
+    found = zoo.compare_fields(zoo.get("slowfast_r50"), zoo.get("slowfast_r50_8x8"))
+    assert found["fusion_kernel"] == (5, 7) and found["resample_rate"] == (8, 4) and "depth" not in found
+    assert zoo.compare_fields(zoo.get("slowfast_r50"), zoo.get("slowfast_r50")) == {}
+
+
+def test_entries_cannot_be_changed_by_accident():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        zoo.get("slowonly_r50").lr = 1.0
+
+
+def test_the_table():
+    table = zoo.build_zoo_table()
+    assert list(table.columns) == ["model", "modality", "pretrained", "backbone", "input", "GPUs", "resolution", "mAP"]
+    assert list(table["model"]) == zoo.list_models()
+    row = table.set_index("model").loc["slowfast_context_r50"]
+    assert list(row) == ["RGB", "Kinetics-400", "SlowFast R50 + context", "32x2", "8x2", "short side 256", 25.4]
+
+
+def test_the_readme_has_this_table():
+    readme = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- zoo table -->\n(.*?)\n<!-- /zoo table -->", readme, re.S)
+    assert found, "README.md lacks the marks <!-- zoo table --> … <!-- /zoo table -->"
+    assert found.group(1).strip() == zoo.render_zoo_table(), (
+        "paste the output of avalib.zoo.render_zoo_table() between the marks"
+    )
+
+
+def test_a_recipe_with_other_numbers():
+    base = zoo.build_published_recipe(zoo.get("slowonly_r50"))
+    small = zoo.customize_recipe(base, short_side=128, batch_size=4, epochs=3, flip=None)
+    assert (small.crop, small.test_short_side, small.train_short_side) == (128, 128, (128, 160))
+    assert (small.videos_per_gpu, small.epochs, small.flip) == (4, 3, base.flip)
+    assert set(zoo.compare_fields(base, small)) == {
+        "crop", "test_short_side", "train_short_side", "videos_per_gpu", "epochs",
+    }  # fmt: skip
+    assert zoo.customize_recipe(base) == base
+    assert zoo.customize_recipe(base, videos_per_gpu=3).videos_per_gpu == 3
+    with pytest.raises(TypeError, match="a recipe has no epoch; it has .*epochs"):
+        zoo.customize_recipe(base, epoch=3)
+
+
+def test_rows_that_are_the_same_from_random_weights():
+    pairs = [(a.alias, b.alias) for i, a in enumerate(zoo.ENTRIES) for b in zoo.ENTRIES[:i]
+             if zoo.find_equal_network(a, b, "mini")]  # fmt: skip
+    assert pairs == [("slowonly_omnisource_r50", "slowonly_r50"), ("slowonly_omnisource_r101", "slowonly_r101")]
+    assert not zoo.find_equal_network(zoo.ENTRIES[0], zoo.ENTRIES[1], "ava2.1")  # they start from other weights there

@@ -1,0 +1,68 @@
+"""The published recipe, line by line: every number of ARCHITECTURE's sections on training, for each of the seven."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from avalib import zoo
+
+# model: lr for 8 GPUs, clips a GPU (Source: v0.10.0 configs/detection/ava)
+BATCHES = {
+    "slowonly_r50": (0.2, 16),
+    "slowonly_omnisource_r50": (0.2, 16),
+    "slowonly_r101": (0.075, 6),
+    "slowonly_omnisource_r101": (0.075, 6),
+    "slowfast_r50": (0.1125, 9),
+    "slowfast_context_r50": (0.1125, 9),
+    "slowfast_r50_8x8": (0.075, 5),
+}
+COMMON = {
+    "initial": "pretrained",  # load_from the Kinetics recogniser
+    "epochs": 20,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 1e-5,
+    "grad_clip": 40.0,
+    "warmup_epochs": 5,
+    "warmup_ratio": 0.1,
+    "schedule": "step",
+    "milestones": (10, 15),
+    "gamma": 0.1,
+    "train_short_side": (256, 320),
+    "crop": 256,
+    "test_short_side": 256,
+    "flip": 0.5,
+    "colour": 0.0,
+    "person_score": 0.9,
+    "rois_per_frame": 32,
+    "assign_iou": 0.9,
+    "dropout": 0.5,
+    "shuffle_frames": False,
+    "jitter_at_test": True,
+    "zero_init_residual": True,
+    "prior_bias": False,
+    "cache_short_side": None,
+    "validate_every": 1,
+    "numbering": "v0.10.0",
+}
+NAMED = {"name": "published", "dataset": "ava2.1", "seed": 0}
+
+
+@pytest.mark.parametrize("alias", zoo.list_models())
+def test_every_number(alias):
+    lr, clips = BATCHES[alias]
+    expected = COMMON | NAMED | {"lr": lr, "videos_per_gpu": clips, "clips_per_step": 8 * clips}
+    recipe = zoo.build_published_recipe(zoo.get(alias))
+    assert {f.name: getattr(recipe, f.name) for f in fields(recipe)} == expected
+    assert zoo.get_recipe(zoo.get(alias), "ava2.1") == zoo.get_recipe(zoo.get(alias), "ava2.2") == recipe
+    assert zoo.scale_lr(recipe, 16, clips) == pytest.approx(2 * lr)  # the README's 8x2 GPUs
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("epochs", -1), ("videos_per_gpu", 0), ("crop", 0), ("lr", float("nan")), ("dropout", 2.0)],
+)
+def test_a_number_that_no_training_can_have_is_named(name, value):
+    recipe = zoo.get_recipe(zoo.get("slowonly_r50"), "mini")
+    with pytest.raises(ValueError, match=f"{name}="):
+        replace(recipe, **{name: value})
