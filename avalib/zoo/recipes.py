@@ -3,9 +3,9 @@
 Source: MMAction2 v0.10.0, configs/detection/ava.
 """
 
-import difflib
 from dataclasses import dataclass, fields, replace
 
+from avalib.utils.suggest import suggest
 from avalib.zoo.entries import compare_fields
 
 LOWEST = {  # of the numbers that have a lowest value
@@ -211,9 +211,7 @@ def override_recipe(base, changes):
     values, known = {}, {f.name: f.type for f in fields(base)}
     for name, value in changes.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"a recipe has no {name!r}.{hint} It has: {', '.join(known)}")
+            raise TypeError(f"a recipe has no {name!r}.{suggest(name, known)} It has: {', '.join(known)}")
         values[name] = _as_kind(value, known[name], name)
     return replace(base, **values)
 
