@@ -32,7 +32,7 @@ def names_of(layout):
 def test_no_id_makes_the_cache_write_outside_its_folder(layout, tmp_path, kind):
     outside = tmp_path / "outside"
     outside.mkdir()
-    shutil.copy(layout.video_path(names_of(layout)[0]), outside / "a.mp4")
+    shutil.copy(layout.find_video(names_of(layout)[0]), outside / "a.mp4")
     name = str(outside / "a") if kind == "absolute" else f"../../{outside.name}/a"
     before = sorted(tmp_path.rglob("*"))
     for call in (
