@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.csv_rows import FRAME
+from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
@@ -39,12 +39,17 @@ def analyze_errors(ground_truth, detections, label_map=None, exclusions=None, pr
     gt, det = read_ava_csv(ground_truth, "ground_truth"), read_ava_csv(detections, "detections")
     if exclusions is not None:
         out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
-        det = det[~pd.MultiIndex.from_frame(det[FRAME]).isin(out)].reset_index(drop=True)
+        det = det[~pd.MultiIndex.from_frame(det[KEYFRAME_COLUMNS]).isin(out)].reset_index(drop=True)
         if get_protocol(protocol)[1].excluded == "both":
-            gt = gt[~pd.MultiIndex.from_frame(gt[FRAME]).isin(out)].reset_index(drop=True)
+            gt = gt[~pd.MultiIndex.from_frame(gt[KEYFRAME_COLUMNS]).isin(out)].reset_index(drop=True)
     report = evaluate(gt, det, label_map, None, protocol, thresholds)
     gt = gt[gt["action_id"] != NO_ACTION].reset_index(drop=True)
-    keys = pd.concat([det[FRAME], gt[FRAME]]).groupby(FRAME, sort=False).ngroup().to_numpy()
+    keys = (
+        pd.concat([det[KEYFRAME_COLUMNS], gt[KEYFRAME_COLUMNS]])
+        .groupby(KEYFRAME_COLUMNS, sort=False)
+        .ngroup()
+        .to_numpy()
+    )
     return ErrorAnalysis(report, gt, det, *_people(gt, keys[len(det) :], label_map), *_meet(gt, det, keys), protocol)
 
 
@@ -184,10 +189,10 @@ class ErrorAnalysis:
         near), and there is nothing else. perfect_actions: the detected boxes as they are, each scored for what its
         person does (IoU at least the metric's), the better of two boxes higher, and for nothing else.
         """
-        people = self.gt.iloc[self.person_row][[*FRAME, *BOX_COLUMNS]].reset_index(drop=True)
+        people = self.gt.iloc[self.person_row][[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True)
         near = self.found_iou >= NEAR
         scores = np.where(near[:, None], self.scores[self.nearest_box] if len(self.scores) else 0.0, 0.0)
-        boxes = self.det.iloc[self.box_row][[*FRAME, *BOX_COLUMNS]].reset_index(drop=True)
+        boxes = self.det.iloc[self.box_row][[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True)
         right = self._nearest_labels() & (self.near_iou >= self.iou)[:, None]
         order = np.argsort(-self.near_iou, kind="stable")  # a person with two boxes is found by the better one
         perfect = {
@@ -263,7 +268,7 @@ class ErrorAnalysis:
         rows, box = wrong["row"].to_numpy(), self.box[wrong["row"]]
         near = self.near_iou[box] >= NEAR
         names = np.array(list(self.report.label_map.values()), object)
-        table = self.det.iloc[rows][[*FRAME, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
+        table = self.det.iloc[rows][[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
         labels = self._nearest_labels()[box]
         person_boxes = np.full((len(rows), 4), np.nan)
         if near.any():

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import format_location, load_ava_table
-from avalib.data.csv_rows import FRAME
+from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
@@ -142,20 +142,20 @@ def compute_frequency_baseline(train, proposals):
     train: ground-truth table (or csv); the score is the share of its boxes that have the action. proposals: table
     `video_id, timestamp, x1, y1, x2, y2, …`. Returns a detections table, frame by frame, then action, then proposal.
     """
-    if missing := [column for column in (*FRAME, *BOX_COLUMNS) if column not in proposals]:
+    if missing := [column for column in (*KEYFRAME_COLUMNS, *BOX_COLUMNS) if column not in proposals]:
         raise ValueError(
-            f"proposals table: no column {missing}; expected {[*FRAME, *BOX_COLUMNS]}, got {list(proposals)}"
+            f"proposals table: no column {missing}; expected {[*KEYFRAME_COLUMNS, *BOX_COLUMNS]}, got {list(proposals)}"
         )
     train = load_ava_table(train, "ground_truth")
     train = train[train["action_id"] != NO_ACTION]
-    n_boxes = len(train[[*FRAME, *BOX_COLUMNS]].drop_duplicates())
+    n_boxes = len(train[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].drop_duplicates())
     if not n_boxes:
         raise ValueError("the training table has no boxes; expected AVA ground truth")
     frequency = (train["action_id"].value_counts() / n_boxes).sort_index()
-    repeated = proposals[[*FRAME, *BOX_COLUMNS]].reset_index(drop=True).merge(
+    repeated = proposals[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True).merge(
         pd.DataFrame({"action_id": frequency.index.astype(np.int64), "score": frequency.to_numpy()}), how="cross"
     )  # fmt: skip
-    frame = np.repeat(proposals.groupby(FRAME, sort=False).ngroup().to_numpy(), len(frequency))
+    frame = np.repeat(proposals.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy(), len(frequency))
     proposal = np.repeat(np.arange(len(proposals)), len(frequency))
     order = np.lexsort((proposal, repeated["action_id"], frame))
     return repeated.iloc[order].reset_index(drop=True)

@@ -87,9 +87,9 @@ def explain_detection(detector, recipe, layout, split, video_id, timestamp, box_
     """
     keyframes = load_keyframes(layout, split, recipe.person_score)
     at = np.flatnonzero((keyframes.video_ids == video_id) & (keyframes.timestamps == timestamp))
-    if not len(at) or not len(keyframes.proposals(at[0])):
+    if not len(at) or not len(keyframes.get_proposals(at[0])):
         raise ValueError(f"{video_id} {timestamp:g}: no keyframe with person boxes in {split}")
-    person = int(compute_iou_matrix(np.asarray(box_norm)[None], keyframes.proposals(at[0]))[0].argmax())
+    person = int(compute_iou_matrix(np.asarray(box_norm)[None], keyframes.get_proposals(at[0]))[0].argmax())
     frames = open_frames(layout, recipe, [keyframes], progress=False)
     sample = ClipDataset(keyframes, detector.entry, recipe, frames, training=False)[int(at[0])]
     return explain_score(detector, sample["clip"].numpy(), sample["boxes"], person, action_id, **options)

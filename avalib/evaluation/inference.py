@@ -41,7 +41,7 @@ def detect_dataset(detector, layout, split, recipe, device="auto", precision="au
 
     Raises ValueError where the detector was trained for other classes than the data set's.
     """
-    check_classes(detector, layout.classes())
+    check_classes(detector, layout.load_label_map())
     keyframes = load_keyframes(layout, split, recipe.person_score)
     frames = open_frames(layout, recipe, [keyframes], progress)
     scored = score_keyframes(detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress)

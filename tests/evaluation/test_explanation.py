@@ -69,7 +69,7 @@ def test_a_row_of_a_table_is_explained(tiny):
     recipe = replace(zoo.get_recipe(zoo.get("slowonly_r50"), "tiny"), cache_short_side=None)
     torch.manual_seed(0)
     model = Detector(zoo.get("slowonly_r50"))
-    row = read_ava_csv(tiny.csv("val"), "ground_truth").iloc[0]
+    row = read_ava_csv(tiny.get_csv_path("val"), "ground_truth").iloc[0]
     box = row[["x1", "y1", "x2", "y2"]].to_numpy(float)
     found = explain_detection(model, recipe, tiny, "val", row.video_id, row.timestamp, box, 12, parts=1)
     height, width = found.frames.shape[1:3]

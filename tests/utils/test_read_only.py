@@ -129,7 +129,7 @@ def test_a_data_set_of_ones_own(tiny, tmp_path):
         "from avalib.data.ava_csv import read_ava_csv\nfrom avalib.data.catalog import prepare\n"
         "from avalib.video.frame_source import FrameSource, find_lost_keyframes\n"
         "layout = prepare('stumbles', root=sys.argv[1])\n"
-        "table = read_ava_csv(layout.csv('train'), 'ground_truth')\n"
+        "table = read_ava_csv(layout.get_csv_path('train'), 'ground_truth')\n"
         "print(len(find_lost_keyframes(FrameSource(layout), table[['video_id', 'timestamp']])))\n"
     )
     with permissions.read_only(root):
