@@ -98,8 +98,9 @@ def run_evaluate(options):
     if options.bootstrap:
         print(report.bootstrap(options.bootstrap))
     stem = re.sub(r"(\.csv)?(\.gz)?$", "", str(detections))
-    written = report.to_json(options.json or f"{stem}.{rules['protocol']}.json")
-    print(f"written: {written}")
+    path = options.json or f"{stem}.{rules['protocol']}.json"
+    report.to_json(path)
+    print(f"written: {path}")
     return 0
 
 
