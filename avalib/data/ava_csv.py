@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.csv_rows import (
-    FRAME,
-    LAST,
+    KEYFRAME_COLUMNS,
+    LAST_COLUMN,
     NO_PERSON,
     build_table,
     check_quotes,
@@ -53,7 +53,7 @@ def load_ava_table(source, kind):
     table.attrs: "source" and "first", for `place`; "decimal", None or (row, text) of the first timestamp that isn't
     spelt as a whole number; "has_last", whether the 8th column was there.
     """
-    if kind not in LAST:
+    if kind not in LAST_COLUMN:
         raise ValueError(f'kind {kind!r}: expected "ground_truth" or "detections"')
     if isinstance(source, pd.DataFrame):
         return convert_frame(source, kind)
@@ -88,7 +88,7 @@ def format_location(table, row):
 
 def _parse_typed(file, columns, kind):
     """The fast way: every row has `columns` columns and every number is one. None where that isn't so."""
-    names = [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]][:columns]
+    names = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", LAST_COLUMN[kind]][:columns]
     parse = _parse_pyarrow if find_spec("pyarrow") else _parse_pandas
     data = parse(file, names)
     if data is None:
@@ -111,7 +111,7 @@ def _parse_typed(file, columns, kind):
             return None
         data["person_id"] = person
     elif columns == 7:
-        data[LAST[kind]] = _absent(kind, len(codes))
+        data[LAST_COLUMN[kind]] = _absent(kind, len(codes))
     table = pd.DataFrame(data, copy=False)
     table.attrs.update(has_last=columns == 8, decimal=None if row is None else (row, texts[codes[row]]))
     return table
@@ -127,7 +127,7 @@ def _parse_pyarrow(file, names):
     from pyarrow import csv as pacsv
 
     text = pa.dictionary(pa.int32(), pa.string())  # of action ids too: as numbers, 0x10 would be 16
-    types = {name: text if name in (*FRAME, "action_id") else pa.float64() for name in names}
+    types = {name: text if name in (*KEYFRAME_COLUMNS, "action_id") else pa.float64() for name in names}
     try:
         table = pacsv.read_csv(
             file,
@@ -159,7 +159,7 @@ def _parse_pandas(file, names):
     content = file.read()
     if b"\0" in content or re.search(rb"(?i)[,\"]\s*(true|false)\b", content):
         return None  # pandas would take them for 1 and 0; pandas 2.2 ends a text at a zero byte
-    texts = [*FRAME, "action_id"]  # pandas would take 12.0 for an id
+    texts = [*KEYFRAME_COLUMNS, "action_id"]  # pandas would take 12.0 for an id
     types = {n: str if n in texts else np.float64 for n in names}
     options = dict(na_filter=False, float_precision="round_trip", index_col=False, skip_blank_lines=False)
     try:
@@ -224,8 +224,8 @@ def _check_size(metadata, n_columns):
 
 def convert_frame(frame, kind, source=None):
     """A user's DataFrame as a table: columns checked and put in order, types set. source: its name for messages."""
-    source, last = source or f"{kind} table", LAST[kind]
-    needed = [*FRAME, *BOX_COLUMNS, "action_id"]
+    source, last = source or f"{kind} table", LAST_COLUMN[kind]
+    needed = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"]
     if missing := [column for column in needed if column not in frame]:
         raise ValueError(f"{source}: no column {missing}; expected {needed} and {last}, got {list(frame)}")
     wanted = [*needed, last] if last in frame else needed
@@ -260,7 +260,7 @@ def write_ava_csv(table, path):
     """
     kind = "detections" if "score" in table else "ground_truth"
     table = convert_frame(table, kind)
-    columns = [table[c].tolist() for c in [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]]]
+    columns = [table[c].tolist() for c in [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", LAST_COLUMN[kind]]]
     columns[0] = list(map(to_csv_text, columns[0]))
     columns[1] = [format_timestamp(t, digits=1 if kind == "detections" else 4) for t in columns[1]]
     line = "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{:.3f}\n" if kind == "detections" else (

@@ -13,8 +13,8 @@ from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, parse_number
 from avalib.utils.limits import MAX_LINE_BYTES
 from avalib.utils.text import decode
 
-FRAME = ["video_id", "timestamp"]
-LAST = {"ground_truth": "person_id", "detections": "score"}
+KEYFRAME_COLUMNS = ["video_id", "timestamp"]
+LAST_COLUMN = {"ground_truth": "person_id", "detections": "score"}
 NO_PERSON = -1  # person_id of a ground truth file with 7 columns
 _CHUNK = 1 << 23
 _LARGEST = 1 << 53  # whole numbers up to here are exact as float64
@@ -96,7 +96,7 @@ def describe_encoding_fault(file, name):
 
 def parse_fields(fields, kind):
     """One csv row -> (list of 8 values, None), or (None, what is wrong: column, value, what was expected)."""
-    names = [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]]
+    names = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", LAST_COLUMN[kind]]
     if len(fields) in (7, 8) and not any(fields[2:]):
         fields = fields[:2]  # AVA-Kinetics spells a frame without boxes with empty fields
     if len(fields) not in (2, 7, 8):
@@ -135,7 +135,7 @@ def suggest_header(line, fields):
 
 def build_table(rows, kind):
     """A table from rows of 8 values."""
-    columns = [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]]
+    columns = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", LAST_COLUMN[kind]]
     table = pd.DataFrame(rows, columns=columns)
     types = dict.fromkeys(columns[1:], np.float64) | {"action_id": np.int64, "person_id": np.int64}
     table = table.astype({column: types[column] for column in columns[1:]})

@@ -3,12 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import (
-    convert_frame,  # fmt: skip
-    format_timestamp,
-    to_csv_text,
-)
-from avalib.data.csv_rows import FRAME, check_quotes, iter_lines
+from avalib.data.ava_csv import convert_frame, format_timestamp, to_csv_text
+from avalib.data.csv_rows import KEYFRAME_COLUMNS, check_quotes, iter_lines
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, check_rows
 from avalib.data.row_checks import parse_number as number
 from avalib.utils.files import atomic_write
@@ -21,12 +17,14 @@ def read_exclusions(source):
     table.attrs as `tables.load`'s "source" and "first". Raises ValueError naming file, line and value.
     """
     if isinstance(source, pd.DataFrame):
-        if missing := [column for column in FRAME if column not in source]:
-            raise ValueError(f"exclusions table: no column {missing}; expected {FRAME}, got {list(source)}")
+        if missing := [column for column in KEYFRAME_COLUMNS if column not in source]:
+            raise ValueError(f"exclusions table: no column {missing}; expected {KEYFRAME_COLUMNS}, got {list(source)}")
         table = convert_frame(
-            source[FRAME].assign(**dict.fromkeys(BOX_COLUMNS), action_id=NO_ACTION), "detections", "exclusions"
+            source[KEYFRAME_COLUMNS].assign(**dict.fromkeys(BOX_COLUMNS), action_id=NO_ACTION),
+            "detections",
+            "exclusions",
         )
-        return table[FRAME].astype({"video_id": str})
+        return table[KEYFRAME_COLUMNS].astype({"video_id": str})
     name, file = open_binary(source)
     rows = []
     with file:
@@ -41,7 +39,7 @@ def read_exclusions(source):
                 raise ValueError(
                     f"{name}, line {line}, value {value!r}: expected video_id,timestamp in seconds{hint}"
                 ) from None
-    table = pd.DataFrame(rows, columns=FRAME).astype({"timestamp": np.float64})
+    table = pd.DataFrame(rows, columns=KEYFRAME_COLUMNS).astype({"timestamp": np.float64})
     table.attrs.update(source=name, first=1)
     return check_rows(table, name, place=lambda row: f"{name}, line {row + 1}")
 

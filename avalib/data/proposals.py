@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import format_timestamp, read_parquet
-from avalib.data.csv_rows import FRAME, check_quotes, describe_encoding_fault
+from avalib.data.csv_rows import KEYFRAME_COLUMNS, check_quotes, describe_encoding_fault
 from avalib.data.proposal_pickles import check_fractions, read_frames
 from avalib.data.row_checks import BOX_COLUMNS, check_rows
 from avalib.utils.files import atomic_write, write_table
@@ -38,7 +38,7 @@ def write_proposals(table, path):
     """Write proposals as the published pickle, {"video_id,0902": float64 array (n,5)}, frames in the table's order; or,
     by the path's suffix, as .csv or .parquet, the safe alternatives.
     """
-    table, suffix = table[[*FRAME, *BOX_COLUMNS, "score"]], Path(path).suffix
+    table, suffix = table[[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "score"]], Path(path).suffix
     if suffix in (".csv", ".parquet"):
         write_table(table, path)
         return
@@ -51,7 +51,7 @@ def write_proposals(table, path):
 
 
 def _read_table(path):
-    columns = [*FRAME, *BOX_COLUMNS, "score"]
+    columns = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "score"]
     if Path(path).suffix == ".parquet":
         table = check_rows(read_parquet(path, columns)[columns], path)
         return check_fractions(table, lambda row: f"{path}, row {row}")

@@ -76,8 +76,8 @@ def read_start_time(source):
     for version in ("own", "mini"):
         layout = DatasetLayout(path.absolute().parent.parent, version)
         for split in ("train", "val"):
-            if path.name == layout.csv(split).name or path.stem == layout.proposals(split).stem:
-                return layout.start
+            if path.name == layout.get_csv_path(split).name or path.stem == layout.get_proposals_path(split).stem:
+                return layout.start_s
     return None
 
 

@@ -73,7 +73,7 @@ def finish_training(record, folder, log, setup, base, plan, context=SINGLE_PROCE
     write_table(build_epoch_table(log), folder / "epochs.csv")
     ended = summarize_log(log)
     print("last validations:", ended["last_epochs"] or "none")
-    record.hash(setup.layout.csv("train"), setup.layout.proposals("train"), *folder.glob("best.pth"))
+    record.hash(setup.layout.get_csv_path("train"), setup.layout.get_proposals_path("train"), *folder.glob("best.pth"))
     record.finish(
         folder / "run.json",
         written=sorted(folder.glob("*.*")),

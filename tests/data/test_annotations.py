@@ -253,18 +253,18 @@ def test_proposals_in_pixels_are_refused_in_a_csv_too(tmp_path):
 
 def test_layout(tmp_path):
     mini, ava = DatasetLayout(tmp_path, "mini"), DatasetLayout(str(tmp_path), "v2.2")
-    assert mini.csv("val") == tmp_path / "annotations/ava_val_mini.csv"
-    assert mini.excluded("train").name == "ava_train_excluded_timestamps_mini.csv"
-    assert mini.proposals("val") == tmp_path / "proposals/ava_dense_proposals_val.mini.pkl"
-    assert ava.proposals("val").name == "ava_dense_proposals_val.FAIR.recall_93.9.pkl"
-    assert ava.label_map.name == "ava_action_list_v2.2.pbtxt"
-    assert ava.evaluated_map.name == "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
-    assert DatasetLayout(tmp_path, "v2.1").evaluated_map.name == "ava_action_list_v2.1_for_activitynet_2018.pbtxt"
+    assert mini.get_csv_path("val") == tmp_path / "annotations/ava_val_mini.csv"
+    assert mini.get_exclusions_path("train").name == "ava_train_excluded_timestamps_mini.csv"
+    assert mini.get_proposals_path("val") == tmp_path / "proposals/ava_dense_proposals_val.mini.pkl"
+    assert ava.get_proposals_path("val").name == "ava_dense_proposals_val.FAIR.recall_93.9.pkl"
+    assert ava.label_map_path.name == "ava_action_list_v2.2.pbtxt"
+    assert ava.evaluated_label_map_path.name == "ava_action_list_v2.2_for_activitynet_2019.pbtxt"
+    assert DatasetLayout(tmp_path, "v2.1").evaluated_label_map_path.name == "ava_action_list_v2.1_for_activitynet_2018.pbtxt"
     mini.videos.mkdir()
     (mini.videos / "a.b.mkv").touch()
-    assert mini.video_path("a.b").name == "a.b.mkv"
+    assert mini.find_video("a.b").name == "a.b.mkv"
     with pytest.raises(FileNotFoundError, match="videos/c"):
-        mini.video_path("c")
+        mini.find_video("c")
     with pytest.raises(ValueError, match="v2.3"):
         DatasetLayout(tmp_path, "v2.3")
 
@@ -353,9 +353,9 @@ def test_proposals_without_pickle(tmp_path, suffix):
 def test_safe_proposals_are_found_beside_the_pickles_place(tmp_path):
     layout = DatasetLayout(tmp_path, "v2.1")
     table = frame(1, score=[0.5]).drop(columns="action_id")
-    write_proposals(table, layout.proposals("val").with_suffix(".parquet"))
-    assert layout.proposals("val").suffix == ".parquet" and layout.proposals("train").suffix == ".pkl"
-    pd.testing.assert_frame_equal(read_proposals(layout.proposals("val")), table)
+    write_proposals(table, layout.get_proposals_path("val").with_suffix(".parquet"))
+    assert layout.get_proposals_path("val").suffix == ".parquet" and layout.get_proposals_path("train").suffix == ".pkl"
+    pd.testing.assert_frame_equal(read_proposals(layout.get_proposals_path("val")), table)
 
 
 def test_person_boxes_with_more_columns_than_their_header_are_refused(tmp_path):

@@ -141,7 +141,7 @@ def test_names_that_lead_elsewhere_are_refused_by_every_reader(tmp_path, csv_rea
         with pytest.raises(ValueError, match=rf"{file}, (line 3|row 1), video_id "):
             read_proposals(tmp_path / file)
     with pytest.raises(ValueError, match="video_id "):
-        DatasetLayout(tmp_path, "own").video_path(name)
+        DatasetLayout(tmp_path, "own").find_video(name)
 
 
 @pytest.mark.parametrize("names", [["a", None], ["a", np.nan], ["a", b"b"], [1.5, 2.0]])

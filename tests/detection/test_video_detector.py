@@ -65,9 +65,9 @@ def test_scores_are_those_of_the_data_sets_own_path(tiny, network):
     keyframes = load_keyframes(tiny, "val", recipe.person_score)
     frames = FrameSource(tiny)
     scores, boxes = score_keyframes(network, keyframes, recipe, frames, "cpu", "float32", progress=False)
-    assert len(set(keyframes.video_ids)) == 1 and not keyframes.without_proposals
-    path = tiny.video_path(keyframes.video_ids[0])
-    table = watch(path, network, tiny.proposals("val"), person_score=recipe.person_score, batch_size=2)
+    assert len(set(keyframes.video_ids)) == 1 and not keyframes.n_without_proposals
+    path = tiny.find_video(keyframes.video_ids[0])
+    table = watch(path, network, tiny.get_proposals_path("val"), person_score=recipe.person_score, batch_size=2)
     for k, seconds in enumerate(keyframes.timestamps):
         rows = slice(keyframes.proposal_start[k], keyframes.proposal_start[k + 1])
         found = table[table.time_s == seconds - 900]

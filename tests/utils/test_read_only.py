@@ -124,7 +124,7 @@ def test_a_data_set_of_ones_own(tiny, tmp_path):
     import_dataset(source, "ava", root, videos=tiny.videos, label_map={1: "fall"})
     code = (
         "from avalib import annotations, frames, sources\nlayout = sources.prepare('stumbles', root=sys.argv[1])\n"
-        "table = annotations.read_csv(layout.csv('train'), 'ground_truth')\n"
+        "table = annotations.read_csv(layout.get_csv_path('train'), 'ground_truth')\n"
         "print(len(frames.lost_keyframes(frames.FrameSource(layout), table[['video_id', 'timestamp']])))\n"
     )
     with permissions.read_only(root):

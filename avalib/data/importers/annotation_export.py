@@ -25,11 +25,11 @@ def export_annotations(layout, format, folder, splits=("train", "val")):
         raise ValueError(f"format {format!r}: expected one of {', '.join(writers)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    label_map = read_label_map(layout.label_map)
-    tables = [read_ava_csv(layout.csv(split), "ground_truth").assign(split=split) for split in splits]
+    label_map = read_label_map(layout.label_map_path)
+    tables = [read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split) for split in splits]
     for table in tables:
         table["action"] = table.action_id.map(label_map)
-        table["time_s"] = table.timestamp - layout.start
+        table["time_s"] = table.timestamp - layout.start_s
     writers[format](layout, tables, label_map, folder)
     return folder
 
@@ -46,7 +46,7 @@ def _write_csv(layout, tables, label_map, folder):
 
 def _native(layout, rows):
     """(file name, Clip, native frame (N,), boxes in pixels (N,4)) of the rows of one video."""
-    path = layout.video_path(rows.video_id.iloc[0])
+    path = layout.find_video(rows.video_id.iloc[0])
     clip = measure_video(path, 30)
     frames = np.abs(clip.times_s[None] - rows.time_s.to_numpy()[:, None]).argmin(axis=1)
     size = np.array([clip.width, clip.height] * 2)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import write_ava_csv
-from avalib.data.csv_rows import FRAME
+from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.exclusions import write_exclusions
 from avalib.data.importers.base import list_locations, resolve_annotations
 from avalib.data.importers.coco import read_coco
@@ -142,7 +142,7 @@ def import_dataset(
     findings = check_annotations(annotated)
     table, notes = _without_faults(annotated, findings, skip_faulty)
     table = _thinned(table, every_s, notes)
-    table = table.assign(split=_split(table, val_share, seed, notes)).sort_values(FRAME, kind="stable")
+    table = table.assign(split=_split(table, val_share, seed, notes)).sort_values(KEYFRAME_COLUMNS, kind="stable")
     boxes = None
     if proposals != "annotated":
         boxes = read_given_proposals(proposals, table, options.get("start", 0), notes)
@@ -153,10 +153,10 @@ def import_dataset(
             _bring(annotated.videos[name].path, layout.videos / name, fps)
         for split in ("train", "val"):
             rows = table[table.split == split]
-            write_ava_csv(rows, layout.csv(split))
-            write_exclusions(rows[FRAME].iloc[:0], layout.excluded(split))
-            write_proposals(_proposals(rows, boxes), layout.proposals(split))
-        with atomic_path(layout.label_map) as part:
+            write_ava_csv(rows, layout.get_csv_path(split))
+            write_exclusions(rows[KEYFRAME_COLUMNS].iloc[:0], layout.get_exclusions_path(split))
+            write_proposals(_proposals(rows, boxes), layout.get_proposals_path(split))
+        with atomic_path(layout.label_map_path) as part:
             write_label_map(annotated.label_map, part)
         _clean_cache(DatasetLayout(root, "own"), layout)
         content = _manifest(annotated, table, findings, notes, format, proposals)
@@ -190,7 +190,7 @@ def _without_faults(annotated, findings, skip_faulty):
         places = list_locations(table["where"], outside)
         notes.append(f"{outside.sum()} boxes reached outside of the frame and were cut at its edge ({places})")
     table = table.assign(**table[BOX_COLUMNS].clip(0, 1))
-    twice = table.duplicated([*FRAME, *BOX_COLUMNS, "action_id"])
+    twice = table.duplicated([*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"])
     if twice.any():
         notes.append(f"{twice.sum()} rows stood there twice and count once")
     return table[~twice].reset_index(drop=True), notes
@@ -206,8 +206,10 @@ def _thinned(table, every_s, notes):
         for t in np.unique(times):
             if t - last >= every_s - 1e-3:
                 kept.add((name, last := t))
-    mask = pd.MultiIndex.from_frame(table[FRAME]).isin(kept)
-    notes.append(f"{len(kept)} of {len(table[FRAME].drop_duplicates())} keyframes kept, at least {every_s:g} s apart")
+    mask = pd.MultiIndex.from_frame(table[KEYFRAME_COLUMNS]).isin(kept)
+    notes.append(
+        f"{len(kept)} of {len(table[KEYFRAME_COLUMNS].drop_duplicates())} keyframes kept, at least {every_s:g} s apart"
+    )
     return table[mask].reset_index(drop=True)
 
 
@@ -240,8 +242,8 @@ def _split(table, share, seed, notes):
 def _proposals(rows, boxes):
     """Person boxes of a split's keyframes, with a score: the annotated ones where `boxes` is None."""
     if boxes is None:
-        return rows.drop_duplicates([*FRAME, *BOX_COLUMNS]).assign(score=1.0)
-    return boxes.merge(rows[FRAME].drop_duplicates(), on=FRAME)
+        return rows.drop_duplicates([*KEYFRAME_COLUMNS, *BOX_COLUMNS]).assign(score=1.0)
+    return boxes.merge(rows[KEYFRAME_COLUMNS].drop_duplicates(), on=KEYFRAME_COLUMNS)
 
 
 def _refuse_videos_inside(annotated, root):
@@ -269,7 +271,7 @@ def _clean_cache(old, new):
     """Remove the cached frames of videos that are others now."""
     for path in sorted(old.root.glob("cache/*/*")):
         try:
-            same = old.video_path(path.stem).samefile(new.video_path(path.stem))
+            same = old.find_video(path.stem).samefile(new.find_video(path.stem))
         except OSError:
             same = False
         if not same:
@@ -280,7 +282,9 @@ def _manifest(annotated, table, findings, notes, format, proposals):
     """What was made of what, for dataset.json."""
     counts = {}
     for split, rows in table.groupby("split"):
-        keyframes, people = (len(rows.drop_duplicates(c)) for c in (FRAME, [*FRAME, *BOX_COLUMNS]))
+        keyframes, people = (
+            len(rows.drop_duplicates(c)) for c in (KEYFRAME_COLUMNS, [*KEYFRAME_COLUMNS, *BOX_COLUMNS])
+        )
         counts[split] = {"videos": rows.video_id.nunique(), "keyframes": keyframes, "people": people}
         counts[split]["labels"] = len(rows)
     if not (table.split == "train").any():

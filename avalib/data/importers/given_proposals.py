@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from avalib.data.csv_rows import FRAME
+from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.importers.base import list_locations
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS
@@ -56,10 +56,10 @@ def _check(boxes, source, start):
 
 def _check_keyframes(boxes, table, source, notes):
     """Note the keyframes without boxes. Raises ValueError where no keyframe of val has any."""
-    there = boxes[FRAME].drop_duplicates()
+    there = boxes[KEYFRAME_COLUMNS].drop_duplicates()
     for split in ("val", "train"):
-        keyframes = table.loc[table.split == split, FRAME].drop_duplicates()
-        covered = len(keyframes.merge(there, on=FRAME))
+        keyframes = table.loc[table.split == split, KEYFRAME_COLUMNS].drop_duplicates()
+        covered = len(keyframes.merge(there, on=KEYFRAME_COLUMNS))
         if split == "val" and len(keyframes) and not covered:
             first = there.iloc[0] if len(there) else None
             found = "it has no boxes" if first is None else f"its first is of {first.video_id}, {first.timestamp:g} s"
