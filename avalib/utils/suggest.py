@@ -28,5 +28,5 @@ def suggest(
     name = str(name)
     nearest = (synonyms or {}).get(name.lower())
     if nearest is None:
-        nearest = next(iter(difflib.get_close_matches(name, choices, n=1, cutoff=cutoff)), None)
+        nearest = next(iter(difflib.get_close_matches(name, map(str, choices), n=1, cutoff=cutoff)), None)
     return "" if nearest is None else f" Did you mean {nearest!r}?"
