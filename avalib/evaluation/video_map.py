@@ -40,7 +40,7 @@ def evaluate_tubes(
     tracked = isinstance(detections, pd.DataFrame) and "person_id" in detections
     if tracked:
         people = check_rows(detections[["person_id"]].reset_index(drop=True), "detections table")["person_id"]
-    det["person_id"] = people if tracked else link_tubes(det, link_iou, max_gap)
+    det["person_id"] = people if tracked else link_people(det, link_iou, max_gap)
     if exclusions is not None:
         left_out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
         gt, det = (t[~pd.MultiIndex.from_frame(t[KEYFRAME_COLUMNS]).isin(left_out)] for t in (gt, det))
@@ -111,7 +111,7 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
     return target, overlap
 
 
-def link_tubes(detections, min_iou=0.3, max_gap=1.0):
+def link_people(detections, min_iou=0.3, max_gap=1.0):
     """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs; a
     pair under min_iou, or over max_gap seconds apart, is two people. See tracks.Tracker."""
     people = (
