@@ -31,6 +31,7 @@ from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
 
 LOST = ["video_id", "timestamp", "reason"]
+MAX_UNREADABLE_SHARE = 0.01  # of the keyframes: training continues without them, up to this share
 
 
 def open_video(layout, video_id):
@@ -112,7 +113,7 @@ def get_cache_path(layout, video_id, short_side):
     return path_inside(layout.root / "cache" / f"short_{short_side}", f"{video_id}.frames")
 
 
-def open_frames(layout, recipe, keyframes, progress=True, max_lost=0.01):
+def open_frames(layout, recipe, keyframes, progress=True, max_lost=MAX_UNREADABLE_SHARE):
     """A FrameSource for these lists of keyframes; packed first if the recipe says so.
 
     Keyframes that a missing, broken or short video costs are printed and left out, up to the share `max_lost` of them.

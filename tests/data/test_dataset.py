@@ -1,7 +1,6 @@
 import pickle
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,11 @@ import torch
 
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.dataset import ClipDataset
 from avalib.data.exclusions import write_exclusions
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.loader import build_loader
 from avalib.data.proposals import write_proposals
 from avalib.data.samplers import PerVideoBatchSampler, TrainBatchSampler, order_in_stretches
 from avalib.evaluation.inference import build_detections_table
@@ -142,16 +143,17 @@ def test_workers_who_take_turns_get_stretches():
 
 @pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, jitter_at_test=True, shuffle_frames=True)], ids=["", "odd"])
 def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeypatch):
-    begun, each = [], Video._each
-    monkeypatch.setattr(Video, "_each", lambda self, wanted: begun.append(len(wanted)) or each(self, wanted))
+    passes = []
+    iter_chosen = Video.iter_chosen
+    monkeypatch.setattr(Video, "iter_chosen", lambda self, numbers: passes.append(1) or iter_chosen(self, numbers))
     clips = clips_of(tiny, "train", False, recipe)
     count = int((clips.keyframes.video_ids == clips.keyframes.video_ids[0]).sum())
     in_order = [clips[k] for k in range(count + 1)]
-    assert len(begun) == 2, "one pass a video"
+    assert len(passes) == 2, "one pass a video"
     for k in (0, count - 1, count):
         alone = clips_of(tiny, "train", False, recipe)
         reader = alone.frames.reader(alone.keyframes.video_ids[k])
-        whole = reader.ava_frames(alone._numbers(reader, k, alone._rng(0, k)))
+        whole = reader.ava_frames(alone.choose_frames(k, 0, reader.n_ava_frames))
         boxes_px = to_pixels(alone.keyframes.get_proposals(k), reader.width, reader.height)
         clip, expected = resize_frames_and_boxes(whole, boxes_px, recipe.test_short_side)
         assert np.array_equal(in_order[k]["clip"], clip) and np.array_equal(in_order[k]["boxes"], expected)
@@ -207,14 +209,16 @@ def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, t
     layout.find_video(gone).unlink()
     clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout), training=True)
     sample = clips[(1, 0)]
-    assert sample["lost"][0] == 0 and gone in sample["lost"][1]
+    assert sample["unreadable"][0] == 0 and gone in sample["unreadable"][1]
     assert keyframes.video_ids[sample["index"]] != gone and sample["clip"].shape[1] == 48
     loader = build_loader(clips, TrainBatchSampler(len(clips), 4, seed=0))
-    with pytest.raises(VideoError, match=f"keyframes are lost, more than the 1% that may be: .*{gone}"):
+    with pytest.raises(VideoError, match=f"keyframes can't be read, more than the limit of 1%: .*{gone}"):
         list(loader)
-    loader.lost, loader.max_lost = None, 0.6
+    loader.unreadable, loader.max_unreadable = {}, 0.6
     sizes = [len(batch["clips"]) for batch in loader]
-    assert sum(sizes) == len(clips) and set(loader.lost) == set(np.flatnonzero(keyframes.video_ids == gone).tolist())
+    assert sum(sizes) == len(clips) and set(loader.unreadable) == set(
+        np.flatnonzero(keyframes.video_ids == gone).tolist()
+    )
     assert capsys.readouterr().out.count("left out: ") == 2 and loader.clips_per_s > 0
 
 
@@ -244,9 +248,9 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
     lost = pd.DataFrame({"video_id": keyframes.video_ids[:2], "timestamp": keyframes.timestamps[:2], "reason": "torn"})
     clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout, lost=lost), training=False)
     loader = build_loader(clips, PerVideoBatchSampler(keyframes.video_ids, 2))
-    loader.max_lost = 0.5
+    loader.max_unreadable = 0.5
     seen = [k for batch in loader for k in batch["index"].tolist()]
-    assert seen == list(range(2, len(keyframes))) and set(loader.lost) == {0, 1}
+    assert seen == list(range(2, len(keyframes))) and set(loader.unreadable) == {0, 1}
     scores = np.full((keyframes.proposal_start[-1], 81), 0.5, np.float32)
     scores[: keyframes.proposal_start[2]] = np.nan
     table = build_detections_table(keyframes, scores, keyframes.proposals_norm)
@@ -257,11 +261,10 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
 
 
 def test_later_versions_read_the_frame_after_each(tiny):
-    reader = SimpleNamespace(n_ava_frames=26000)
     first, later = (
         clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
     )
-    assert (later._numbers(reader, 1, None) - first._numbers(reader, 1, None) == 1).all()
+    assert (later.choose_frames(1, 0, 26000) - first.choose_frames(1, 0, 26000) == 1).all()
     with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
         clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))
 

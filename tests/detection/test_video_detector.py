@@ -14,7 +14,7 @@ from test_reader import VARIABLE, made
 
 import avalib
 from avalib import draw, zoo
-from avalib.data.dataset import load_keyframes
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import video_detector
 from avalib.evaluation import inference
