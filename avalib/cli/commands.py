@@ -119,11 +119,11 @@ def _detect_validation_split(options):
     detections = folder / "evaluate" / "detections.csv"
     write_ava_csv(table, detections)
     rules = {
-        "label_map": layout.evaluated_map,
-        "exclusions": layout.excluded("val"),
+        "label_map": layout.evaluated_label_map_path,
+        "exclusions": layout.get_exclusions_path("val"),
         "protocol": layout.protocol,
     }
-    return layout.csv("val"), detections, rules
+    return layout.get_csv_path("val"), detections, rules
 
 
 def _find_run(options):

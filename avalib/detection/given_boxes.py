@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import read_ava_csv, read_parquet
+from avalib.data.ava_csv import read_ava_csv
 from avalib.data.layout import DatasetLayout
+from avalib.data.parquet_table import read_parquet
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.text import read_text
