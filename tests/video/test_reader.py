@@ -164,9 +164,13 @@ def test_sound_that_starts_before_zero_moves_the_cut(tmp_path):
 
 
 def test_video_that_starts_after_the_sound_is_padded_in_front():
-    late = compute_ava_numbering(range(0, 10), [1] * 10, Fraction(1, 30), 30.0, start_s=Fraction(-1, 2), alone=False)
+    late = compute_ava_numbering(
+        range(0, 10), [1] * 10, Fraction(1, 30), 30.0, start_s=Fraction(-1, 2), is_only_stream=False
+    )
     assert late.tolist() == [0] * 16 + list(range(1, 10))  # half a second is 15 slots
-    alone = compute_ava_numbering(range(0, 10), [1] * 10, Fraction(1, 30), 30.0, start_s=Fraction(-1, 2), alone=True)
+    alone = compute_ava_numbering(
+        range(0, 10), [1] * 10, Fraction(1, 30), 30.0, start_s=Fraction(-1, 2), is_only_stream=True
+    )
     assert alone.tolist() == list(range(10))
 
 
