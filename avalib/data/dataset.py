@@ -106,7 +106,7 @@ class ClipDataset(Dataset):
             last=min(n_frames - offset, self.keyframes.last_frame),
             rng=rng if self.training or self.recipe.jitter_at_test else None,
             first=1 - offset,
-            start=self.keyframes.start_s,
+            start_s=self.keyframes.start_s,
         )
         numbers = numbers + offset
         return rng.permutation(numbers) if self.recipe.shuffle_frames else numbers

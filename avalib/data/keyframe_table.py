@@ -14,7 +14,7 @@ from avalib.data.exclusions import read_exclusions
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import load_proposals
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.video.frame_numbers import LAST_FRAME, START
+from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 MAX_PROPOSALS = 1000  # of a keyframe
 WHOLE_FRAME = [0.0, 0.0, 1.0, 1.0]
@@ -37,7 +37,7 @@ class KeyframeTable:
     proposals_norm: np.ndarray  # (P,4) float64
     proposal_scores: np.ndarray  # (P,) float32
     n_without_proposals: int  # keyframes that got one whole-frame box instead
-    start_s: float = START  # the second of the videos' first frames
+    start_s: float = AVA_START_S  # the second of the videos' first frames
     last_frame: float = LAST_FRAME  # the last frame number that a clip may contain
 
     def __len__(self):

@@ -7,7 +7,7 @@ from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.proposals import PROPOSAL_SUFFIXES
 from avalib.data.row_checks import check_video_ids
-from avalib.video.frame_numbers import LAST_FRAME, START
+from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 CUT_LENGTH_S = 901  # of the real AVA's cuts
@@ -21,7 +21,7 @@ class DatasetVersion:
     evaluated_label_map: str  # the actions that the metric counts
     proposals: str  # with {split}
     is_real_ava: bool = False
-    start_s: float = START  # the second at which a video's first frame is
+    start_s: float = AVA_START_S  # the second at which a video's first frame is
     last_frame: float = LAST_FRAME  # the last frame number (30 a second, from 1) that a clip may contain
     protocol: str = "mmaction"  # the rules of its mAP, see evaluation.protocols
 

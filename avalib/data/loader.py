@@ -95,7 +95,7 @@ class ClipLoader(DataLoader):
             reasons = "; ".join(list(dict.fromkeys(self.unreadable.values()))[:5])
             raise VideoError(
                 f"{len(self.unreadable)} of {len(self.dataset)} keyframes can't be read, more than the limit of "
-                f"{self.max_unreadable:.0%}: {reasons}. Run avalib.check to list what is damaged; get those videos again"
+                f"{self.max_unreadable:.0%}: {reasons}. Run avalib.check to list damaged videos; get them again"
             )
 
 

@@ -12,7 +12,7 @@ from avalib.data.exclusions import read_exclusions
 from avalib.data.layout import DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.workers import run_parallel
-from avalib.video.frame_numbers import AVA_FPS
+from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.frame_source import open_video
 from avalib.video.video_error import VideoError
 
@@ -87,9 +87,9 @@ def survey_videos(layout: DatasetLayout, splits: tuple[str, ...] = ("train", "va
     Returns
     -------
     DataFrame
-        One row a video: split, video_id, file, fps, width, height, seconds, frames (at 30 a second), problem, keyframes,
-        people (boxes), labels, gaps (seconds without annotation between the first and the last). A missing or
-        unreadable video has its error message in `problem`.
+        One row a video: split, video_id, file, fps, width, height, seconds, frames (at 30 a second), problem,
+        keyframes, people (boxes), labels, gaps (seconds without annotation between the first and the last). A missing
+        or unreadable video has its error message in `problem`.
     """
     rows = []
     for split in splits:
@@ -174,7 +174,7 @@ def inspect_video(layout, video_id, split, timestamps, decode="some"):
             for name, value in asdict(describe_video(video)).items():
                 setattr(inspection, name, value)
             undecodable = _find_undecodable(video, decode)
-            numbers = np.round((timestamps - layout.start_s) * AVA_FPS) + 1
+            numbers = to_frame_number(timestamps, layout.start_s)
             is_lost = (numbers > video.n_ava_frames) | np.isin(numbers, undecodable)
             inspection.lost = int(is_lost.sum())
             inspection.decode_errors = len(undecodable)
