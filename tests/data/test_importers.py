@@ -42,7 +42,7 @@ def truth(tiny):
     label_map = read_label_map(tiny.label_map_path)
     tables = [read_ava_csv(tiny.get_csv_path(s), "ground_truth").assign(split=s) for s in ("train", "val")]
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(action=table.action_id.map(label_map), timestamp=table.timestamp - tiny.start)
+    return table.assign(action=table.action_id.map(label_map), timestamp=table.timestamp - tiny.start_s)
 
 
 def assert_same(found, truth, people=True, box=1e-9, seconds=0.5 / 25):

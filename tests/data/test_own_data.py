@@ -443,7 +443,7 @@ def test_a_data_set_of_ones_own_is_right(imported, tmp_path):
     checkup = avalib.check("one", progress=False)
     assert checkup.ok, checkup
     assert checkup.table.status[checkup.table.check == "videos in train and in val"].tolist() == ["note"]
-    assert one.start == 0
+    assert one.start_s == 0
 
 
 def test_what_is_wrong_with_a_data_set_of_ones_own_is_named(imported):
