@@ -17,11 +17,11 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
+from avalib.evaluation.average_precision import compute_average_precision
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import iter_pair_blocks
 from avalib.evaluation.protocols import get_protocol
-from avalib.evaluation.average_precision import compute_average_precision
 from avalib.evaluation.report import Report
 from avalib.utils.boxes import compute_iou_pairs
 from avalib.utils.process import check_memory
