@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def run_prepare(options):
     """Prepare a data set and print where it is."""
     from avalib.data.catalog import prepare, survey_videos
-    from avalib.video.frame_source import build_frame_caches
+    from avalib.video.frame_cache_builder import build_frame_caches
 
     layout = prepare(
         options.dataset,
