@@ -52,8 +52,8 @@ zoo: $(BIN)/.installed  ## every row: trained MINUTES (7), scored, drawn, compar
 	@mv $(ZOO)/06_zoo.failed.ipynb $(ZOO)/06_zoo.ipynb
 	@echo "all of it is in $(ZOO)/06_zoo.ipynb and beside it"
 
-grid: $(BIN)/.installed  ## the same ten seconds by every row that has been evaluated on DATASET, as one GIF
-	$(BIN)/python -m avalib.draw.grid --dataset $(DATASET)
+grid: $(BIN)/.installed  ## the same ten seconds by every model that has been evaluated on DATASET, as one GIF
+	$(BIN)/python tools/draw_zoo_gif.py --dataset $(DATASET)
 
 $(BIN)/.tested: pyproject.toml | $(BIN)/.installed
 	$(BIN)/pip install -e '.[test]'

@@ -5,6 +5,7 @@ import logging
 import sys
 
 from avalib.data.catalog import find_dataset
+from avalib.utils.console import show_log_messages
 from avalib.utils.interrupts import Stopped
 from avalib.utils.run_folder import print_run_report
 from avalib.zoo_runner.runner import ZooRunner, list_devices, raise_on_failure
@@ -34,16 +35,18 @@ def main(words=None):
     p = build_parser()
     given = p.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    show_log_messages()
     try:
         minutes = None if given.minutes in ("", "None", "none") else float(given.minutes)
     except ValueError:
         p.error(f"--minutes {given.minutes}: expected a number, or None")
     try:
-        more = {"03_train": {"existing": given.existing}}
+        notebook_parameters = {"03_train": {"existing": given.existing}}
         options = dict(dataset=given.dataset, data_seed=given.data_seed, tag=given.tag, output_dir=given.output_dir)
-        rows = list_zoo_runs([given.model], minutes=minutes, more=more, first="01_prepare_data", **options)
+        options |= dict(minutes=minutes, first_notebook="01_prepare_data")
+        zoo_runs = list_zoo_runs([given.model], notebook_parameters=notebook_parameters, **options)
         layout = find_dataset(given.dataset, seed=given.data_seed)
-        demo = ZooRunner(rows, layout, given.notebooks, list_devices(given.device), show=True)
+        demo = ZooRunner(zoo_runs, layout, given.notebooks, list_devices(given.device), show_output=True)
         summary = demo.run()
         raise_on_failure(summary)
     except Stopped as stopped:
@@ -52,7 +55,7 @@ def main(words=None):
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         print(error.args[0] if isinstance(error, KeyError) else error, file=sys.stderr, flush=True)
         return 1
-    print_run_report(rows[0].folder)
+    print_run_report(zoo_runs[0].folder)
     return 0
 
 
