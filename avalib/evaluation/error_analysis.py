@@ -1,7 +1,7 @@
 """Where the mAP goes: what each kind of mistake costs every action, what perfect boxes or perfect naming would give.
 
     found = errors.analyse("gt.csv", "detections.csv", label_map, exclusions)
-    found.losses()   found.oracles()   found.confusions()   found.worst()   found.against_training("train.csv")
+    found.compute_loss_breakdown()   found.compute_oracle_map()   found.find_confusions()   found.find_top_mistakes()   found.compare_with_training("train.csv")
 
 A false positive is named by the annotated person that its box overlaps most, whatever that person does: background (IoU
 below 0.1), wrong box (below the metric's IoU, or a person taken already), and on a right box wrong action (scored at
@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import get_action_groups
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import compute_iou_pairs, expand_pairs
@@ -128,7 +127,7 @@ class ErrorAnalysis:
             return np.zeros((len(self.box_row), len(self.actions)), bool)
         return self.labels[self.nearest] & (self.near_iou >= NEAR)[:, None]
 
-    def kinds(self, action):
+    def classify_detections(self, action):
         """What each detection in an action's ranking is (N,): an index into KINDS."""
         ranking, k = self.report.rankings[action], self.actions.index(action)
         box = self.box[ranking.rows]
@@ -140,7 +139,7 @@ class ErrorAnalysis:
         kind[ranking.true[0]] = TRUE
         return kind
 
-    def losses(self):
+    def compute_loss_breakdown(self):
         """What each kind of mistake costs: DataFrame action_id, action, group, ground_truth, AP, background, wrong_box,
         wrong_action, ranking, missed_people, a row per action with ground truth; the last six add up to 1.
 
@@ -153,7 +152,7 @@ class ErrorAnalysis:
 
     def _losses(self, action):
         ranking, k = self.report.rankings[action], self.actions.index(action)
-        kind, true = self.kinds(action), ranking.true[0]
+        kind, true = self.classify_detections(action), ranking.true[0]
         at = np.flatnonzero(true)
         precision = np.arange(1, len(at) + 1) / (at + 1)
         peaks = np.flatnonzero(precision == np.maximum.accumulate(precision[::-1])[::-1])
@@ -181,7 +180,7 @@ class ErrorAnalysis:
         """Whether the box nearest to each person has a score for the action."""
         return np.isfinite(self.scores[self.nearest_box[people], k]) if len(self.scores) else people < 0
 
-    def oracles(self):
+    def compute_oracle_map(self):
         """AP if one thing were perfect: DataFrame action_id, action, AP, perfect_boxes, perfect_actions; the mAPs are
         in `.attrs`, by the same names.
 
@@ -214,14 +213,14 @@ class ErrorAnalysis:
         row, k = np.nonzero(mask)
         return boxes.iloc[row].reset_index(drop=True).assign(action_id=np.array(self.actions)[k], score=scores[row, k])
 
-    def against_training(self, train):
+    def compare_with_training(self, train):
         """AP beside the boxes to learn from: DataFrame action_id, action, group, AP, training_boxes."""
         counts = read_ava_csv(train, "ground_truth")["action_id"].value_counts()
         table = self.report.per_class[["action_id", "action", "group", "AP"]].dropna(subset="AP")
         boxes = table["action_id"].map(counts).fillna(0).astype(np.int64)
         return table.assign(training_boxes=boxes).reset_index(drop=True)
 
-    def confusions(self, n=20):
+    def find_confusions(self, n=20):
         """The n commonest: DataFrame does_id, does, taken_for_id, taken_for, people, share, mean_score.
 
         On a right box, an action the person doesn't do, scored above everything they do; share is of the right boxes of
@@ -247,13 +246,13 @@ class ErrorAnalysis:
         )
         return table[table["people"] > 0].reset_index(drop=True)
 
-    def worst(self, n=20, per_person=1):
+    def find_top_mistakes(self, n=20, per_person=1):
         """The n most confident mistakes, ready to be drawn: DataFrame video_id, timestamp, x1, y1, x2, y2 (detection),
         action_id, score, action, kind, does (what the nearest person does), iou, gt_x1, gt_y1, gt_x2, gt_y2 (NaN
         without one). At most `per_person` for one action and person (on background: and box)."""
         parts = []
         for action in self.actions:
-            rows, kind = self.report.rankings[action].rows, self.kinds(action)
+            rows, kind = self.report.rankings[action].rows, self.classify_detections(action)
             parts += [pd.DataFrame({"row": rows[kind != TRUE][: 50 * n], "kind": kind[kind != TRUE][: 50 * n]})]
         wrong = pd.concat(parts, ignore_index=True)
         box = self.box[wrong["row"]]

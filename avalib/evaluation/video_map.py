@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.csv_rows import KEYFRAME_COLUMNS, NO_PERSON
 from avalib.data.exclusions import read_exclusions
-from avalib.data.row_checks import BOX_COLUMNS, check_rows
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, check_rows
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import compute_iou_pairs, expand_pairs, find_first_claims
 from avalib.evaluation.report import Ranking, Report
@@ -40,7 +39,7 @@ def evaluate_tubes(
     tracked = isinstance(detections, pd.DataFrame) and "person_id" in detections
     if tracked:
         people = check_rows(detections[["person_id"]].reset_index(drop=True), "detections table")["person_id"]
-    det["person_id"] = people if tracked else link_tubes(det, link_iou, max_gap)
+    det["person_id"] = people if tracked else link_people(det, link_iou, max_gap)
     if exclusions is not None:
         left_out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
         gt, det = (t[~pd.MultiIndex.from_frame(t[KEYFRAME_COLUMNS]).isin(left_out)] for t in (gt, det))
@@ -111,7 +110,7 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
     return target, overlap
 
 
-def link_tubes(detections, min_iou=0.3, max_gap=1.0):
+def link_people(detections, min_iou=0.3, max_gap=1.0):
     """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs; a
     pair under min_iou, or over max_gap seconds apart, is two people. See tracks.Tracker."""
     people = (

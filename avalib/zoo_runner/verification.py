@@ -49,6 +49,12 @@ def verify_records(paths):
     return pd.DataFrame(checks, columns=["record", "file", "verdict"])
 
 
+def count_verdicts(checks):
+    """Count the verdicts of `verify_records`: {"same": …, "differs": …, "not here": …}."""
+    kinds = checks.verdict.str.partition(":")[0]
+    return {kind: int((kinds == kind).sum()) for kind in ("same", "differs", "not here")}
+
+
 def verify_run(folder, records=None, score=True):
     """Verify the records of a run's folder.
 

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from publish_results import publish_runs
 from recorded_runs import CLEAN_GIT, write_run
 
 from avalib.utils import experiment
 from avalib.zoo_runner.leaderboard import BEGIN_MARK, END_MARK
-from avalib.zoo_runner.verification import verify_records
+from avalib.zoo_runner.verification import count_verdicts, verify_records
 
 RUN = Path("outputs/runs/tiny/slowonly_r50")
 RESULT = Path("outputs/results/tiny_slowonly_r50.json")
@@ -60,6 +61,11 @@ def test_without_the_data_set_its_files_are_not_here(repository):
     (repository / "data" / "tiny-seed0").unlink()
     verdicts = verify_records([RUN]).set_index("file").verdict
     assert verdicts["mAP from detections.csv"] == "not here: the data set"
+
+
+def test_verdicts_are_counted():
+    checks = pd.DataFrame({"verdict": ["same", "same", "differs: 1 now, 2 recorded", "not here: the data set"]})
+    assert count_verdicts(checks) == {"same": 2, "differs": 1, "not here": 1}
 
 
 def test_a_path_with_nothing_to_verify_is_named(repository):

@@ -1,0 +1,78 @@
+"""The notebooks headless: 01 to 05 for some models (`make demo`), or notebook 06 for the zoo (`make zoo`)."""
+
+from pathlib import Path
+
+import papermill
+
+from avalib.data.catalog import find_dataset
+from avalib.utils.files import write_text
+from avalib.utils.run_folder import get_run_folder, print_run_report
+from avalib.zoo_runner.runner import ZooRunner, list_devices, raise_on_failure
+from avalib.zoo_runner.zoo_run import list_zoo_runs
+
+
+def run_all_notebooks(
+    models,
+    dataset="mini",
+    data_seed=0,
+    minutes=8.0,
+    existing="stop",
+    device="auto",
+    tag="",
+    notebooks="notebooks",
+    output_dir="outputs/runs",
+):
+    """Run notebooks 01 to 05 for each model, show what they print, and print a report of each run.
+
+    What is up to date is not run again. The parameters are those of the notebooks; `notebooks` is their folder.
+    Raises RuntimeError if a notebook fails.
+    """
+    zoo_runs = list_zoo_runs(
+        models,
+        notebook_parameters={"03_train": {"existing": existing}},
+        first_notebook="01_prepare_data",
+        minutes=minutes,
+        dataset=dataset,
+        data_seed=data_seed,
+        tag=tag,
+        output_dir=output_dir,
+    )
+    layout = find_dataset(dataset, seed=data_seed)
+    runner = ZooRunner(zoo_runs, layout, notebooks, devices=list_devices(device), show_output=True)
+    raise_on_failure(runner.run())
+    for zoo_run in zoo_runs:
+        print_run_report(zoo_run.folder)
+
+
+def run_zoo_notebook(parameters, notebooks="notebooks"):
+    """Run notebook 06 with papermill, and show what it prints.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of notebook 06, with at least dataset, checkpoint, tag and output_dir.
+    notebooks : str or Path
+        Folder of the notebooks.
+
+    Returns
+    -------
+    Path
+        The executed notebook. It is 06_zoo.failed.ipynb while it runs and if it fails.
+    """
+    tag = parameters["tag"]
+    if parameters["checkpoint"] == "published":
+        tag = f"{tag}-published" if tag else "published"
+    folder = get_run_folder(parameters["output_dir"], parameters["dataset"], "zoo", tag)
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = folder / "06_zoo.failed.ipynb"
+    papermill.execute_notebook(
+        str(Path(notebooks) / "06_zoo.ipynb"),
+        str(failed),
+        parameters=parameters,
+        log_output=True,
+        progress_bar=False,
+    )
+    executed = folder / "06_zoo.ipynb"
+    write_text(executed, failed.read_text(encoding="utf-8"))
+    failed.unlink()
+    return executed
