@@ -1,13 +1,13 @@
 # The short commands. `make help` lists them.
-#   MODEL=slowfast_r50   another row of the zoo          DATASET=mini   another data set
-#   MINUTES=8            of training in `demo`; MINUTES=None: all of the recipe's epochs, however long they take
-#   EXISTING=continue    go on with a training of other settings that is in the folder; EXISTING=new: keep it, begin anew
-#   ROWS="slowonly_r50 slowfast_r50"   for `zoo`, instead of all seven     CHECKPOINT=published   evaluate only, in `zoo`
+#   MODEL=slowfast_r50   another model of the zoo          DATASET=mini   another data set
+#   MINUTES=8            of training in `demo`; MINUTES=None: all epochs of the recipe
+#   EXISTING=continue    continue a training with other settings in the folder; EXISTING=new: keep it and start a new one
+#   MODELS="slowonly_r50 slowfast_r50"   for `zoo`, instead of all     CHECKPOINT=published   evaluate only, in `zoo`
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
 MODEL   ?= slowonly_r50
 DATASET ?= mini
-ROWS    ?=
+MODELS  ?=
 CHECKPOINT ?=
 MINUTES ?= 8
 EXISTING ?= stop
@@ -16,8 +16,6 @@ PYTHON  ?= python3
 VENV    ?= .venv
 LOWEST  := .venv-lowest
 
-comma  := ,
-space  := $(subst ,, )
 BIN    := $(VENV)/bin
 BENCHES := models zoo video eval data workbench writing start growth
 REPEATS ?= 5
@@ -40,20 +38,15 @@ endif
 # A notebook runs when its parameters, its code or what it reads has changed, whatever the dates of the files say; a
 # failed one is left as *.failed.ipynb, traceback inside.
 demo: $(BIN)/.installed  ## mini-AVA, train MODEL, score it, draw the GIF: notebooks 01 to 05, headless
-	@$(BIN)/python -m avalib.headless --dataset $(DATASET) --model $(MODEL) --minutes $(MINUTES) --existing $(EXISTING)
+	@$(BIN)/avalib zoo --first-notebook 01_prepare_data --models $(MODEL) --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING)
 
 zoo: MINUTES := 7
-zoo: ZOO := outputs/runs/$(DATASET)/zoo$(if $(filter published,$(CHECKPOINT)),-published)
-zoo: $(BIN)/.installed  ## every row: trained MINUTES (7), scored, drawn, compared: notebook 06; goes on where it was
-	@mkdir -p $(ZOO)
-	$(BIN)/papermill notebooks/06_zoo.ipynb $(ZOO)/06_zoo.failed.ipynb -p dataset $(DATASET) -p minutes $(MINUTES) -p existing $(EXISTING) \
-	  -y 'models: [$(subst $(space),$(comma),$(strip $(ROWS)))]' $(if $(CHECKPOINT),-p checkpoint $(CHECKPOINT)) \
-	  --log-output --no-progress-bar
-	@mv $(ZOO)/06_zoo.failed.ipynb $(ZOO)/06_zoo.ipynb
-	@echo "all of it is in $(ZOO)/06_zoo.ipynb and beside it"
+zoo: $(BIN)/.installed  ## every model: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
+	$(BIN)/avalib zoo --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING) \
+	  $(if $(MODELS),--models $(MODELS)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 grid: $(BIN)/.installed  ## the same ten seconds by every row that has been evaluated on DATASET, as one GIF
-	$(BIN)/python -m avalib.draw.grid --dataset $(DATASET)
+	$(BIN)/python tools/draw_zoo_gif.py --dataset $(DATASET)
 
 $(BIN)/.tested: pyproject.toml | $(BIN)/.installed
 	$(BIN)/pip install -e '.[test]'
@@ -103,6 +96,6 @@ bench-gpu: $(BIN)/.installed  ## training and inference on an NVIDIA GPU beside 
 $(BENCHES:%=bench-%) bench-gpu: bench-%:
 	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
 
-bench-table: $(BIN)/.installed  ## README's table of measurements, from outputs/benchmarks/bench_*.json
+bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md, from outputs/benchmarks/bench_*.json
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/estimate.py

@@ -54,7 +54,7 @@ def generate(root, seed=0):
     from avalib.utils.files import atomic_write
 
     layout = DatasetLayout(root, "v2.1")
-    if layout.proposals("train").exists():
+    if layout.get_proposals_path("train").exists():
         return
     for folder in ("annotations", "proposals"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -67,18 +67,18 @@ def generate(root, seed=0):
     extra = rng.integers(0, len(frame), ROWS - len(frame))  # every person has a label, some have more
     rows = np.sort(np.concatenate([person, extra]))
     label = (np.arange(ROWS) - np.searchsorted(rows, rows)) * 7 + rows % 7 + 1  # no label twice
-    with atomic_write(layout.csv("train"), "w") as file:
+    with atomic_write(layout.get_csv_path("train"), "w") as file:
         for r, action in zip(rows.tolist(), np.minimum(label, 80).tolist(), strict=True):
             video, second = seconds[chosen[frame[r]]]
             file.write(f"{video},{second:04d},%.3f,%.3f,%.3f,%.3f,{action},{r % 50}\n" % tuple(boxes[r]))
-    with atomic_write(layout.excluded("train"), "w") as file:
+    with atomic_write(layout.get_exclusions_path("train"), "w") as file:
         file.writelines(f"{seconds[i][0]},{seconds[i][1]:04d}\n" for i in chosen[:: KEYFRAMES // 100])
     keys = np.sort(rng.choice(len(seconds), KEYS, replace=False))
     content = {}
     for i in keys.tolist():
         n = int(rng.integers(1, 7))
         content[f"{seconds[i][0]},{seconds[i][1]:04d}"] = np.column_stack([some_boxes(rng, n), rng.beta(6, 1, n)])
-    with atomic_write(layout.proposals("train")) as file:
+    with atomic_write(layout.get_proposals_path("train")) as file:
         pickle.dump(content, file)
 
 
@@ -135,7 +135,7 @@ def step_lint(root):
     from avalib.data.layout import DatasetLayout
     from avalib.data.lint import lint_csv
 
-    return timed(lambda: lint_csv(DatasetLayout(root, "v2.1").csv("train"), "ground_truth"))[0]
+    return timed(lambda: lint_csv(DatasetLayout(root, "v2.1").get_csv_path("train"), "ground_truth"))[0]
 
 
 def step_boxes(root):
@@ -143,7 +143,7 @@ def step_boxes(root):
     from avalib.data.layout import DatasetLayout
     from avalib.data.proposals import read_proposals
 
-    return timed(lambda: read_proposals(DatasetLayout(root, "v2.1").proposals("train")))[0]
+    return timed(lambda: read_proposals(DatasetLayout(root, "v2.1").get_proposals_path("train")))[0]
 
 
 def step_workers(root):
@@ -191,14 +191,16 @@ def step_plain(root):
 
 
 def plain(layout):
-    excluded = {tuple(line.split(",")) for line in layout.excluded("train").read_text(encoding="utf-8").split()}
+    excluded = {
+        tuple(line.split(",")) for line in layout.get_exclusions_path("train").read_text(encoding="utf-8").split()
+    }
     records = defaultdict(list)
-    with open(layout.csv("train"), newline="", encoding="utf-8") as file:
+    with open(layout.get_csv_path("train"), newline="", encoding="utf-8") as file:
         for video, second, *box, action, person in csv.reader(file):
             if (video, second) not in excluded:
                 row = {"box": np.array(box, float), "action": int(action), "person": int(person)}
                 records[video, second].append(row)
-    with open(layout.proposals("train"), "rb") as file:
+    with open(layout.get_proposals_path("train"), "rb") as file:
         proposals = pickle.load(file)
     infos = []
     for (video, second), rows in records.items():

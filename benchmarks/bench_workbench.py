@@ -19,6 +19,7 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare
 from avalib.draw.annotate import scale_frame
 from avalib.draw.render import render_scene
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.reader import Video
 
 STEPS = 30
@@ -46,17 +47,17 @@ def main():
     words.add_argument("--dataset", default="mini")
     given = words.parse_args()
     layout = prepare(given.dataset)
-    truth = read_ava_csv(layout.csv("val"), "ground_truth")
+    truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth")
     bench = draw.open_workbench(layout, truth, rows_of(truth))
     scene = bench.scene
-    reader = Video(layout.video_path(scene.video_id))
+    reader = Video(layout.find_video(scene.video_id))
     width = bench.picture(0).shape[1] // 4
 
     def step(i):
         bench.time.value = i
 
     def plain(i):
-        number = round((scene.times_s[i] - layout.start) * 30) + 1
+        number = to_frame_number(scene.times_s[i], layout.start_s)
         picture = render_scene(scene, i, scale_frame(reader.ava_frames([number])[0], width))
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 

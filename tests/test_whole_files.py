@@ -17,29 +17,31 @@ ALLOWED = {
         "link_or_copy": "a link is whole at once",
         "is_writable": "an empty file, removed at once",
     },
-    "avalib/utils/download.py": {
+    "avalib/utils/download.py": {"_lock": "a lock file has no content"},
+    "avalib/utils/http_transfer.py": {
         "claim": "takes a part, which belongs to this process from then on",
         "release": "gives a part back for the next call",
         "finish": "the part is whole and flushed, and gets its name",
     },
-    "avalib/ava.py": {
-        "get_proposals": "a whole file that was checked gets its name",
+    "avalib/utils/run_folder.py": {"archive_folder": "one rename of a whole folder"},
+    "avalib/data/ava_download.py": {
+        "download_proposals": "a whole file that was checked gets its name",
         "_get_video": "a whole file that is no use is put out of the way",
     },
-    "avalib/fetch.py": {"_lock": "a lock file has no content"},
-    "avalib/history.py": {"append": "a log grows by a line; a torn last line is left out when it is read"},
-    "avalib/run.py": {"put_aside": "one rename of a whole folder"},
-    "avalib/headless/runner.py": {
-        "execute": "the kernel's own output while it runs; the executed notebook gets its name when it is whole",
-        "take_over": "a copy is made under a temporary name and renamed last",
-    },
-    "avalib/formats/placing.py": {
+    "avalib/data/importers/placement.py": {
         "_take_place": "one rename of a whole folder",
         "_move_pieces": "renames that the next opening finishes",
     },
-    "avalib/formats/importing.py": {"_bring": "a link in a folder that is still being built"},
-    "avalib/train/launch.py": {"follow": "the processes' output while they run"},
-    "avalib/train/state.py": dict.fromkeys(("tick", "_save_before_leaving", "_save_and_exit"), "Saver.save is atomic"),
+    "avalib/data/importers/build.py": {"_bring": "a link in a folder that is still being built"},
+    "avalib/training/logger.py": {"append": "a log grows by a line; a torn last line is left out when it is read"},
+    "avalib/training/launch.py": {"stream_log": "the processes' output while they run"},
+    "avalib/training/checkpointing.py": dict.fromkeys(
+        ("tick", "_save_before_leaving", "_save_and_exit"), "Saver.save is atomic"
+    ),
+    "avalib/zoo_runner/runner.py": {
+        "execute_notebook": "the kernel's own output while it runs; the executed notebook is renamed when it is whole",
+        "copy_training": "a copy is made under a temporary name and renamed last",
+    },
     "avalib/utils/locks.py": {"_create": "made under a temporary name, or exclusively where there are no links"},
     "benchmarks/bench_video.py": {"*": "jpgs in a temporary folder, made and read by one benchmark"},
     "benchmarks/bench_writing.py": {"*": "GIFs in a temporary folder, what is measured"},

@@ -116,9 +116,9 @@ def plan_downloads(layout, wanted, todo, names, places, cut=False, progress=True
 
     The minutes are for 10 MB/s and, of cuts, for all cores of this machine.
     """
-    boxes = [layout.proposals(split) for split in SPLITS]
+    boxes = [layout.get_proposals_path(split) for split in SPLITS]
     lacking = [path.name for path in boxes if not path.is_file()]
-    cuts = [v for v in wanted if v in todo or layout.cut(layout.video_path(v))] if cut else []
+    cuts = [v for v in wanted if v in todo or layout.get_cut_range(layout.find_video(v))] if cut else []
     rows = [
         ("annotations, label maps", len(list_annotation_files(layout)), len(list_annotation_files(layout)), 0.0, 0.0),
         ("person boxes", len(boxes), len(boxes) - len(lacking), *_load(lacking, places["proposals"])),
@@ -154,8 +154,8 @@ def _load(names, place):
 
 def list_annotation_files(layout):
     """What is needed of the annotations' zip: csv and exclusions of train and val, both label maps."""
-    tables = [path(split) for split in ("train", "val") for path in (layout.csv, layout.excluded)]
-    return [*tables, layout.label_map, layout.evaluated_map]
+    tables = [path(split) for split in ("train", "val") for path in (layout.get_csv_path, layout.get_exclusions_path)]
+    return [*tables, layout.label_map_path, layout.evaluated_label_map_path]
 
 
 def download_annotations(layout, server, get):
@@ -200,7 +200,7 @@ def download_proposals(layout, server, get):
     Raises fetch.FetchError for one that holds something else.
     """
     for split in SPLITS:
-        path = layout.proposals(split)
+        path = layout.get_proposals_path(split)
         if path.is_file():
             continue
         got = get(server, path.name, path.with_name(path.name + ".unchecked"))
@@ -213,7 +213,7 @@ def download_proposals(layout, server, get):
 
 def list_required_videos(layout, max_videos=None):
     """The video ids of train and val, in the csv's order."""
-    tables = [read_ava_csv(layout.csv(split), "ground_truth") for split in ("train", "val")]
+    tables = [read_ava_csv(layout.get_csv_path(split), "ground_truth") for split in ("train", "val")]
     return list(dict.fromkeys(v for table in tables for v in table.video_id.unique()))[:max_videos]
 
 
@@ -245,8 +245,8 @@ def _get_video(layout, video_id, name, server, get):
     path = get(server, name, layout.videos / name, link=True)
     try:
         seconds = read_duration_s(path)
-        if seconds <= layout.start:
-            raise VideoError(f"{path}: {seconds:.0f} s long; what is annotated begins at {layout.start} s")
+        if seconds <= layout.start_s:
+            raise VideoError(f"{path}: {seconds:.0f} s long; what is annotated begins at {layout.start_s} s")
     except VideoError:
         os.replace(path, path.with_name(path.name + ".refused"))
         raise
@@ -254,7 +254,7 @@ def _get_video(layout, video_id, name, server, get):
 
 def cut_videos(layout, video_ids, workers=None, progress=True):
     """Cut what counts out of the uncut videos, in processes. -> {video_id: why it failed}; what is there stays."""
-    todo = [v for v in video_ids if layout.cut(layout.video_path(v))]
+    todo = [v for v in video_ids if layout.get_cut_range(layout.find_video(v))]
     failed, workers = {}, min(workers or os.cpu_count(), len(todo))
     with tqdm(total=len(todo), desc="cuts", unit="video", disable=not progress) as bar:
         for video_id, outcome in run_parallel(cut_video, workers, {v: (layout, v) for v in todo}):
@@ -280,9 +280,9 @@ def find_missing_data(layout, failed):
     """What goes with these videos {video_id: reason}: table video_id, split, keyframes, boxes, labels, classes (how
     many actions occur in it), classes_lost (names of those that occur in no other video of its split), reason.
     """
-    rows, names = [], read_label_map(layout.label_map)
+    rows, names = [], read_label_map(layout.label_map_path)
     for split in ("train", "val"):
-        table = read_ava_csv(layout.csv(split), "ground_truth")
+        table = read_ava_csv(layout.get_csv_path(split), "ground_truth")
         kept = set(table.action_id[~table.video_id.isin(failed)])
         for video_id, of_video in table[table.video_id.isin(failed)].groupby("video_id", sort=False):
             gone = sorted(set(of_video.action_id) - kept)
@@ -295,7 +295,7 @@ def find_missing_data(layout, failed):
 
 
 def _record(layout, places, wanted, lost, started):
-    hashed = [*list_annotation_files(layout), *(layout.proposals(split) for split in SPLITS)]
+    hashed = [*list_annotation_files(layout), *(layout.get_proposals_path(split) for split in SPLITS)]
     return {
         "dataset": f"AVA {layout.version}",
         "date": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -311,7 +311,7 @@ def _record(layout, places, wanted, lost, started):
 
 def _there(layout, video_id):
     try:
-        return bool(layout.video_path(video_id))
+        return bool(layout.find_video(video_id))
     except FileNotFoundError:
         return False
 

@@ -116,8 +116,8 @@ def survey_videos(layout, splits=("train", "val")):
     """
     rows = []
     for split in splits:
-        table = read_ava_csv(layout.csv(split), "ground_truth")
-        excluded = read_exclusions(layout.excluded(split))
+        table = read_ava_csv(layout.get_csv_path(split), "ground_truth")
+        excluded = read_exclusions(layout.get_exclusions_path(split))
         for video_id, of_video in table.groupby("video_id", sort=False):
             known = set(of_video.timestamp) | set(excluded.timestamp[excluded.video_id == video_id])
             whole = all(second % 1 == 0 for second in known)  # own keyframes may be at any time

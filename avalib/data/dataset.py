@@ -24,7 +24,7 @@ from avalib.utils.boxes import build_rois, to_pixels
 from avalib.utils.interrupts import child_signals_kept, interrupts_deferred
 from avalib.utils.workers import init_worker
 from avalib.video.clip_stream import iter_scaled, iter_windows
-from avalib.video.frame_numbers import LAST_FRAME, START, compute_clip_frames
+from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME, compute_clip_frames
 from avalib.video.frame_source import FrameSource
 from avalib.video.resize import resize_boxes
 from avalib.video.video_error import VideoError
@@ -46,8 +46,8 @@ class KeyframeTable:
     proposal_start: np.ndarray  # (K+1,)
     proposals_norm: np.ndarray  # (P,4) float64
     proposal_scores: np.ndarray  # (P,) float32
-    without_proposals: int  # keyframes that got one whole-frame box instead
-    start_s: float = START  # the second of the videos' first frames
+    n_without_proposals: int  # keyframes that got one whole-frame box instead
+    start_s: float = AVA_START_S  # the second of the videos' first frames
     last_frame: float = LAST_FRAME  # the last frame number that a clip takes
 
     def __len__(self):
@@ -70,12 +70,12 @@ class KeyframeTable:
         letters = self.video_ids
         self.__dict__["video_ids"] = letters.view(f"<U{letters.shape[1]}").ravel()
 
-    def ground_truth(self, k):
+    def get_ground_truth(self, k):
         """boxes_norm (n,4), labels (n,81) of keyframe k."""
         rows = slice(self.start[k], self.start[k + 1])
         return self.boxes_norm[rows], self.labels[rows]
 
-    def proposals(self, k):
+    def get_proposals(self, k):
         """boxes_norm (n,4) of keyframe k."""
         return self.proposals_norm[self.proposal_start[k] : self.proposal_start[k + 1]]
 
@@ -87,12 +87,12 @@ def load_keyframes(layout, split, person_score=0.9, training=False):
     they are scored and the evaluation drops them. Proposals: those with score >= min(person_score, the frame's best),
     at most 1000; a keyframe without any gets one whole-frame box.
     """
-    table = load_ava_table(layout.csv(split), "ground_truth").dropna(subset=["x1"])
-    proposals = load_proposals(layout.proposals(split))
+    table = load_ava_table(layout.get_csv_path(split), "ground_truth").dropna(subset=["x1"])
+    proposals = load_proposals(layout.get_proposals_path(split))
     names = table.video_id.cat.categories
     key = _keys(table, names)
     if training:
-        excluded = read_exclusions(layout.excluded(split)).astype({"video_id": "category"})
+        excluded = read_exclusions(layout.get_exclusions_path(split)).astype({"video_id": "category"})
         kept = ~np.isin(key, _keys(excluded, names))
         table, key = table[kept], key[kept]
     frame, keys = pd.factorize(key)  # keyframes in the csv's order
@@ -110,7 +110,7 @@ def load_keyframes(layout, split, person_score=0.9, training=False):
         start=_offsets(frame[first], len(keys)),
         boxes_norm=box[first[order]],
         labels=labels[order],
-        start_s=layout.start,
+        start_s=layout.start_s,
         last_frame=layout.last_frame,
         **chosen,
     )
@@ -123,7 +123,7 @@ def load_splits(layout, recipe):
         keyframes[split] = load_keyframes(layout, split, recipe.person_score, training=split == "train")
         if len(keyframes[split]) == 0:
             raise ValueError(
-                f"{layout.csv(split)}: no keyframes with boxes, so there is nothing to {purpose}. Put some of the "
+                f"{layout.get_csv_path(split)}: no keyframes with boxes, so there is nothing to {purpose}. Put some of the "
                 "videos into this split (import_data's val_share, or a split column), or see what avalib.check says."
             )
     return keyframes
@@ -158,7 +158,7 @@ def _select_proposals(frame, table, count, person_score):
         "proposal_start": _offsets(np.concatenate([frame, without]), count),
         "proposals_norm": np.concatenate([table[BOX_COLUMNS].to_numpy(np.float64)[rows], whole])[order],
         "proposal_scores": np.concatenate([score, np.ones(len(without))])[order].astype(np.float32),
-        "without_proposals": len(without),
+        "n_without_proposals": len(without),
     }
 
 
@@ -224,7 +224,7 @@ class ClipDataset(Dataset):
             last=min(reader.n_ava_frames - later, self.keyframes.last_frame),
             rng=jitter,
             first=1 - later,
-            start=self.keyframes.start_s,
+            start_s=self.keyframes.start_s,
         )
         numbers = numbers + later
         if self.recipe.shuffle_frames:
@@ -254,8 +254,8 @@ class ClipDataset(Dataset):
         reader = self.frames.reader(self.keyframes.video_ids[k])
         clip = reader.ava_frames(self._numbers(reader, k, rng))
         height, width = clip.shape[1:3]
-        truth, labels = self.keyframes.ground_truth(k)
-        every = to_pixels(np.concatenate([truth, self.keyframes.proposals(k)]), width, height)
+        truth, labels = self.keyframes.get_ground_truth(k)
+        every = to_pixels(np.concatenate([truth, self.keyframes.get_proposals(k)]), width, height)
         clip, every, flip = augment_clip(clip, every, self.recipe, rng)
         chosen, wanted = select_training_boxes(
             every[: len(truth)],
@@ -272,7 +272,7 @@ class ClipDataset(Dataset):
         """The whole frame at the recipe's short side, no flip; boxes are not clipped."""
         reader = self.frames.reader(self.keyframes.video_ids[k])
         clip = self._in_order(reader, k)
-        proposals = to_pixels(self.keyframes.proposals(k), reader.width, reader.height)
+        proposals = to_pixels(self.keyframes.get_proposals(k), reader.width, reader.height)
         return {
             "clip": clip,
             "boxes": resize_boxes(proposals, (reader.height, reader.width), clip.shape[1:3]),
@@ -363,5 +363,5 @@ def load_example(layout, entry, recipe, split="val"):
     k = len(keyframes) // 2
     sample = clips[k]
     height, width = sample["clip"].shape[1:3]
-    sample["boxes"] = to_pixels(keyframes.ground_truth(k)[0], width, height)
+    sample["boxes"] = to_pixels(keyframes.get_ground_truth(k)[0], width, height)
     return collate_clips([sample]) | {"frames": sample["clip"].numpy()}

@@ -11,7 +11,7 @@ from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.proposals import PROPOSAL_SUFFIXES
 from avalib.data.row_checks import check_video_ids
-from avalib.video.frame_numbers import LAST_FRAME, START
+from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
@@ -34,9 +34,9 @@ class DatasetLayout:
             raise ValueError(f'version {self.version!r}: expected "mini", "v2.1", "v2.2" or "own"')
 
     @property
-    def start(self):
+    def start_s(self):
         """The second at which a video's first frame stands."""
-        return 0 if self.version == "own" else START
+        return 0 if self.version == "own" else AVA_START_S
 
     @property
     def last_frame(self):
@@ -48,18 +48,18 @@ class DatasetLayout:
         """The rules its mAP is measured by: see protocols."""
         return "frame" if self.version == "own" else "mmaction"
 
-    def classes(self):
+    def load_label_map(self):
         """{action_id: name} of all there are: AVA's 80, or one's own."""
-        return read_label_map(self.label_map) if self.version == "own" else get_action_names()
+        return read_label_map(self.label_map_path) if self.version == "own" else get_action_names()
 
-    def action_names(self):
+    def load_short_names(self):
         """{action_id: name} for labels on pictures, without brackets."""
-        return {i: strip_brackets(name) for i, name in self.classes().items()}
+        return {i: strip_brackets(name) for i, name in self.load_label_map().items()}
 
     @property
     def n_columns(self):
         """Columns of labels and logits: the highest action_id and, before it, the reserved column 0."""
-        return max(self.classes()) + 1
+        return max(self.load_label_map()) + 1
 
     @property
     def annotations(self):
@@ -75,39 +75,39 @@ class DatasetLayout:
         """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second `start`."""
         return self.root / "videos_15min"
 
-    def cut(self, path):
+    def get_cut_range(self, path):
         """(start, length) in seconds of the part of this video file that counts; None: all of it."""
         uncut = self.version in ("v2.1", "v2.2") and Path(path).parent == self.videos
-        return (self.start, 901) if uncut else None
+        return (self.start_s, 901) if uncut else None
 
-    def csv(self, split):
+    def get_csv_path(self, split):
         return self.annotations / f"ava_{split}_{self.version}.csv"
 
-    def excluded(self, split):
+    def get_exclusions_path(self, split):
         return self.annotations / f"ava_{split}_excluded_timestamps_{self.version}.csv"
 
     @property
-    def label_map(self):
+    def label_map_path(self):
         """All actions: AVA's 80, or one's own."""
         return self.annotations / f"ava_action_list_{self.version}.pbtxt"
 
     @property
-    def evaluated_map(self):
+    def evaluated_label_map_path(self):
         """The actions that the metric counts."""
         if self.version == "own":
-            return self.label_map
+            return self.label_map_path
         ending = {"mini": "_mini_evaluated", "v2.1": "_for_activitynet_2018", "v2.2": "_for_activitynet_2019"}
         stem = "ava_action_list" if self.version == "mini" else f"ava_action_list_{self.version}"
         return self.annotations / f"{stem}{ending[self.version]}.pbtxt"
 
-    def proposals(self, split):
+    def get_proposals_path(self, split):
         """The person boxes: the published pickle, or beside it the same table as .parquet or .csv."""
         maker = self.version if self.version in ("mini", "own") else "FAIR.recall_93.9"
         stem = f"ava_dense_proposals_{split}.{maker}"
         places = [f / f"{stem}{s}" for f in (self.root / "proposals", self.annotations) for s in PROPOSAL_SUFFIXES]
         return next((place for place in places if place.is_file()), places[0])
 
-    def video_path(self, video_id):
+    def find_video(self, video_id):
         """Where a video's frames come from: the folder of its jpgs, the file of its cut, or of the whole of it.
 
         Raises FileNotFoundError that names what was looked for, ValueError for a name that leads out of the folder.

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import convert_frame, parse_ava_csv, read_ava_csv  # fmt: skip
-from avalib.data.csv_rows import FRAME, LAST, build_table, iter_lines, parse_fields
+from avalib.data.ava_csv import convert_frame, parse_ava_csv, read_ava_csv
+from avalib.data.csv_rows import KEYFRAME_COLUMNS, LAST_COLUMN, build_table, iter_lines, parse_fields
 from avalib.data.label_map import load_label_map
 from avalib.data.labels import get_action_names
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, describe_name_fault, is_whole
@@ -23,7 +23,7 @@ def lint_csv(source, kind="detections", ground_truth=None, label_map=None, secon
     {action_id: name}, default AVA's 80, and seconds (from, to): what is expected of a data set. An empty result is a
     clean file.
     """
-    if kind not in LAST:
+    if kind not in LAST_COLUMN:
         raise ValueError(f'kind {kind!r}: expected "ground_truth" or "detections"')
     label_map = get_action_names() if label_map is None else load_label_map(label_map)
     table, line, findings = _read_leniently(source, kind)
@@ -49,7 +49,10 @@ def _finding(problem, at, example, looks_like):
 
 
 def _example(table, row, kind):
-    values = [f"{column} {table[column].iloc[row]}" for column in [*FRAME, *BOX_COLUMNS, "action_id", LAST[kind]]]
+    values = [
+        f"{column} {table[column].iloc[row]}"
+        for column in [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", LAST_COLUMN[kind]]
+    ]
     return ", ".join(values)
 
 
@@ -72,7 +75,12 @@ def _frame_leniently(frame, kind):
     try:
         return (table := convert_frame(frame, kind)), np.arange(len(table)), []
     except ValueError:
-        columns = [*FRAME, *BOX_COLUMNS, "action_id", *([LAST[kind]] if LAST[kind] in frame else [])]
+        columns = [
+            *KEYFRAME_COLUMNS,
+            *BOX_COLUMNS,
+            "action_id",
+            *([LAST_COLUMN[kind]] if LAST_COLUMN[kind] in frame else []),
+        ]
         if not set(columns) <= set(frame) or frame.columns.duplicated().any():
             raise
     without = pd.to_numeric(frame["action_id"], errors="coerce").eq(NO_ACTION) & frame[BOX_COLUMNS].isna().all(axis=1)
@@ -147,7 +155,7 @@ def _checks(table, boxes, kind, label_map, seconds):
     )
     yield (
         "the same frame, box and action again",
-        table.duplicated([*FRAME, *BOX_COLUMNS, "action_id"]).to_numpy(),
+        table.duplicated([*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"]).to_numpy(),
         ("a row written twice; it stays in the ground truth's count, or is a false positive"),
     )
     if kind == "detections":
@@ -162,12 +170,14 @@ def _swapped(table, boxes, ground_truth):
         width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
         wide = width > height
         return np.flatnonzero(wide) if len(boxes) >= 20 and np.median(height / np.maximum(width, 1e-9)) < 0.7 else []
-    truth = read_ava_csv(ground_truth, "ground_truth").groupby(FRAME)[BOX_COLUMNS]
+    truth = read_ava_csv(ground_truth, "ground_truth").groupby(KEYFRAME_COLUMNS)[BOX_COLUMNS]
     truth = {frame: rows.to_numpy() for frame, rows in truth}
-    box = table.groupby([*FRAME, *BOX_COLUMNS], sort=False, observed=True, dropna=False).ngroup().to_numpy()
+    box = table.groupby([*KEYFRAME_COLUMNS, *BOX_COLUMNS], sort=False, observed=True, dropna=False).ngroup().to_numpy()
     first = np.unique(box, return_index=True)[1]  # a box comes with many actions: look at it once
     swapped = []
-    for row, frame in zip(first, zip(*(table[c].iloc[first].tolist() for c in FRAME), strict=True), strict=True):
+    for row, frame in zip(
+        first, zip(*(table[c].iloc[first].tolist() for c in KEYFRAME_COLUMNS), strict=True), strict=True
+    ):
         if frame in truth:
             as_is, turned = compute_iou_matrix(np.stack([boxes[row], flipped[row]]), truth[frame]).max(axis=1)
             if turned >= 0.5 > as_is:

@@ -22,6 +22,7 @@ from avalib.data.lint import lint_csv
 from avalib.data.proposals import read_proposals
 from avalib.utils.files import write_json
 from avalib.utils.workers import run_parallel
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 from avalib.video.video_error import VideoError
 
@@ -73,9 +74,11 @@ def check(dataset, root=None, decode="some", workers=None, progress=True):
         raise ValueError(f'decode {decode!r}: expected "some" or "all"')
     layout = find_dataset(dataset, root) if isinstance(dataset, str) else dataset
     for split in ("train", "val"):
-        if not layout.csv(split).is_file():
-            raise FileNotFoundError(f"{layout.csv(split)}: no annotations; prepare or import the data set first")
-    truth = {split: read_ava_csv(layout.csv(split), "ground_truth") for split in ("train", "val")}
+        if not layout.get_csv_path(split).is_file():
+            raise FileNotFoundError(
+                f"{layout.get_csv_path(split)}: no annotations; prepare or import the data set first"
+            )
+    truth = {split: read_ava_csv(layout.get_csv_path(split), "ground_truth") for split in ("train", "val")}
     videos = inspect_videos(layout, truth, decode, workers, progress)
     rows, findings = list(_video_rows(layout, videos)), []
     for split, table in truth.items():
@@ -87,7 +90,7 @@ def check(dataset, root=None, decode="some", workers=None, progress=True):
     rows += _map_rows(layout)
     rows += _both_rows(layout, truth)
     if layout.version in REAL:
-        there = layout.proposals("test").is_file()
+        there = layout.get_proposals_path("test").is_file()
         found = "person boxes are there" if there else "no person boxes"
         rows.append(("test", "test", found, "its labels were never published", "note"))
     table = pd.DataFrame(rows, columns=["check", "split", "found", "expected", "status"])
@@ -145,7 +148,7 @@ def inspect_video(layout, video_id, split, timestamps, decode="some"):
             row |= {"fps": round(getattr(opened, "fps", 30.0), 3)}
             row |= {"seconds": round(getattr(opened, "duration_s", n / 30), 2)}
             bad = _undecodable(opened, decode)
-            late = np.round((timestamps - layout.start) * 30) + 1
+            late = to_frame_number(timestamps, layout.start_s)
             row |= {"lost": int(((late > n) | np.isin(late, bad)).sum()), "decode_errors": len(bad)}
             row["misnumbered"] = layout.version in REAL and opened.path.is_dir() and abs(n - FRAMES) > 30
             row["problem"] = _problem(layout, opened, bad)
@@ -233,9 +236,9 @@ def _count_rows(layout, split, table):
 def _odd_rows(layout, split):
     """What the linter finds, by the data set's own classes and seconds."""
     if layout.version != "own":
-        return lint_csv(layout.csv(split), "ground_truth")
-    seconds = (layout.start, float("inf"))  # ends differ from video to video: see "keyframes without frames"
-    odd = lint_csv(layout.csv(split), "ground_truth", label_map=layout.classes(), seconds=seconds)
+        return lint_csv(layout.get_csv_path(split), "ground_truth")
+    seconds = (layout.start_s, float("inf"))  # ends differ from video to video: see "keyframes without frames"
+    odd = lint_csv(layout.get_csv_path(split), "ground_truth", label_map=layout.load_label_map(), seconds=seconds)
     return odd[~odd.problem.str.startswith("timestamp isn't spelt")].reset_index(drop=True)  # keyframes at any time
 
 
@@ -261,13 +264,13 @@ def _annotation_rows(layout, split, table, odd):
     yield "odd rows in all", split, int(odd.rows.sum()), 0, "note" if len(odd) else "ok"
     if not table.x1.notna().any():
         yield "keyframes with boxes", split, 0, "at least 1", "wrong"
-    known = set(read_label_map(layout.label_map))
+    known = set(read_label_map(layout.label_map_path))
     strange = sorted(set(table.action_id) - known - {0})
     yield "actions not in the label map", split, strange or "none", "none", "wrong" if strange else "ok"
     if layout.version in REAL:
         out = int(((table.timestamp < FIRST) | (table.timestamp > LAST)).sum())
         yield "rows outside 902..1798 s", split, out, 0, "wrong" if out else "ok"
-    excluded = read_exclusions(layout.excluded(split))
+    excluded = read_exclusions(layout.get_exclusions_path(split))
     both = len(excluded.merge(table[KEY].drop_duplicates(), on=KEY))
     strangers = sorted(set(excluded.video_id) - set(table.video_id))
     found = f"{len(excluded)}, {both} of them annotated" + (f"; unknown videos {strangers[:3]}" if strangers else "")
@@ -275,7 +278,7 @@ def _annotation_rows(layout, split, table, odd):
 
 
 def _map_rows(layout):
-    found, names = read_label_map(layout.label_map), get_action_names()
+    found, names = read_label_map(layout.label_map_path), get_action_names()
     if layout.version == "own":
         yield "label map", "", f"{len(found)} actions", "", "ok"
         return
@@ -283,7 +286,7 @@ def _map_rows(layout):
     said = f"{len(found)} actions" + (f", other names for {other[:5]}" if other else "")
     same = found.keys() == names.keys()
     yield "label map", "", said, "80 actions", "note" if other and same else "ok" if same else "wrong"
-    counted = read_label_map(layout.evaluated_map)
+    counted = read_label_map(layout.evaluated_label_map_path)
     expected = get_evaluated_actions() if layout.version in REAL else counted
     wrong = counted.keys() != expected.keys() or not counted.keys() <= found.keys()
     yield "evaluated actions", "", len(counted), len(expected), "wrong" if wrong else "ok"
@@ -293,7 +296,7 @@ def _map_rows(layout):
 
 
 def _proposal_rows(layout, split, table):
-    path = layout.proposals(split)
+    path = layout.get_proposals_path(split)
     if not path.is_file():
         yield "person boxes", split, f"{path.name} is missing", "a file", "wrong"
         return

@@ -26,7 +26,7 @@ from avalib.detection.given_boxes import PERSON_SCORE, read_given_boxes
 from avalib.detection.person_detector import DETECTORS, PersonDetector
 from avalib.detection.video_location import locate_video
 from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
-from avalib.evaluation.inference import find_non_finite, score_batch
+from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.build import build_model
 from avalib.models.checkpoint import CheckpointMeta
 from avalib.models.cpu.shared_frames import StreamingDetector
@@ -187,7 +187,7 @@ class VideoDetector:
             network = partial(self.network, numbers=np.stack([m.clip_frames for m in whole]))
             every = score_batch(network, clips, torch.from_numpy(rois), self.device)
             if np.isnan(every).any():
-                raise find_non_finite(self.model, f"the clips at {', '.join(f'{m.time_s:g}' for m in whole)} s")
+                raise build_non_finite_error(self.model, f"the clips at {', '.join(f'{m.time_s:g}' for m in whole)} s")
             scores = {m.time_s: every[rois[:, 0] == i] for i, m in enumerate(whole)}
         nobody = None, np.zeros((0, 4))
         return [people.get(m.time_s, nobody) for m in batch], [scores.get(m.time_s, ()) for m in batch]

@@ -19,10 +19,10 @@ def draw_explanation_sheet(found, columns=4, width=320, label_map=None):
     height, wide = found.frames.shape[1:3]
     person = Person(np.asarray(found.box_px) / [wide, height, wide, height], ())
     frames = []
-    for part, lost in zip(found.parts, found.lost, strict=True):
+    for part, lost in zip(found.segments, found.score_drops, strict=True):
         t = part[len(part) // 2]
         said = f"frame {part[0] + 1}" if len(part) == 1 else f"frames {part[0] + 1} to {part[-1] + 1}"
-        picture = scale_frame(overlay_heatmap(found.frames[t], found.heat[t]), width)
+        picture = scale_frame(overlay_heatmap(found.frames[t], found.heatmap[t]), width)
         frames.append(annotate_frame(picture, [person], GREEN, f"{said}: {-lost:+.2f} without"))
     caption = (
         f"{found.model}: where '{name}' {found.score:.2f} came from. Bright: regions that raised it, as coarse as the "

@@ -35,9 +35,9 @@ class MistakeNavigator:
         """The next mistake of a row, the surest first, with this action if one is given; None at the end, after which
         it begins again. The first call analyses the row (a second or two)."""
         if name not in self._worst:
-            self._worst[name] = analyze_errors(self.truth, self.rows[name], self.label_map, self.exclusions).worst(
-                self.n
-            )
+            self._worst[name] = analyze_errors(
+                self.truth, self.rows[name], self.label_map, self.exclusions
+            ).find_top_mistakes(self.n)
         table = self._worst[name]
         table = table[(table.score >= score_threshold) & (table.action_id.eq(action) if action else True)]
         at = self._at.get((name, action), -1) + 1

@@ -197,7 +197,7 @@ def plot_pr_curves(report, chosen, title="Precision stays high until most people
     rows = report.per_class.set_index("action_id")
     fig, axis = create_figure(1, (8.5, 4.6))
     for i, action in enumerate(dict.fromkeys(chosen)):
-        curve = report.curve(action)
+        curve = report.compute_pr_curve(action)
         row = rows.loc[action] if action in rows.index else rows[rows["action"] == action].iloc[0]
         style = {"color": SERIES_COLORS[i % len(SERIES_COLORS)], "linestyle": "-" if i < len(SERIES_COLORS) else "--"}
         label = f"{_short(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"

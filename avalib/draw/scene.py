@@ -10,6 +10,7 @@ from avalib.draw.annotate import scale_frame
 from avalib.draw.model_detections import align_person_ids
 from avalib.draw.people import group_by_time, interpolate_people, resolve_action_names
 from avalib.video.clip_stream import find_cuts
+from avalib.video.frame_numbers import to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video
 
@@ -73,17 +74,17 @@ def load_scene(layout, truth, detections=None, video="", start=None, seconds=8, 
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = _liveliest(rows, seconds) if start is None else float(start)
     with open_video(layout, video_id) as reader:
-        first, count = (start - layout.start) * 30 + 1, reader.n_ava_frames
+        first, count = (start - layout.start_s) * 30 + 1, reader.n_ava_frames
         numbers = np.round(first + np.arange(round(seconds * fps)) * 30 / fps).astype(int)
         numbers = numbers[(numbers >= 1) & (numbers <= count)]
         if not len(numbers):
-            last = layout.start + count / 30
-            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start} to {last:.0f}")
+            last = layout.start_s + count / 30
+            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start_s} to {last:.0f}")
         frames = _picked(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], widest)
     near = {name: table[table.video_id == video_id] for name, table in {"annotated": rows, **tables}.items()}
     near = {name: table[table.timestamp.between(start - 2, start + seconds + 2)] for name, table in near.items()}
-    times_s = layout.start + (numbers - 1) / 30
-    return _assemble(video_id, frames, times_s, fps, near, label_map or layout.action_names())
+    times_s = to_time_s(numbers, layout.start_s)
+    return _assemble(video_id, frames, times_s, fps, near, label_map or layout.load_short_names())
 
 
 def load_video_scene(path, detections, start=0, seconds=8, fps=10, widest=640, label_map=None):

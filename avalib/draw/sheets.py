@@ -13,6 +13,7 @@ from avalib.draw.label_layout import (
 )
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 
 MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
@@ -71,13 +72,13 @@ def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, cap
     table: the split's ground truth. Taken are, one after the other, the keyframes that add the most new actions, each
     from another video while there are any.
     """
-    frames, names = [], layout.action_names()
+    frames, names = [], layout.load_short_names()
     for video_id, timestamp in _varied(table, count):
         rows = table[(table.video_id == video_id) & (table.timestamp == timestamp)]
         frame = _keyframe(layout, video_id, timestamp, width)
         title = f"{split}  {video_id}  {format_seconds(timestamp)} s"
         frames.append(annotate_frame(frame, select_people(rows), title=title, label_map=names))
-    clock = "AVA's seconds" if layout.start else "seconds from the video's beginning"
+    clock = "AVA's seconds" if layout.start_s else "seconds from the video's beginning"
     return draw_contact_sheet(frames, columns, caption=caption and caption.replace("{clock}", clock))
 
 
@@ -91,7 +92,7 @@ def draw_mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
 
     Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
     """
-    frames, names = [], layout.action_names()
+    frames, names = [], layout.load_short_names()
     for row in worst.itertuples():
         people = [Person(np.array([row.x1, row.y1, row.x2, row.y2]), ((row.action_id, row.score),))]
         if not np.isnan(row.gt_x1):
@@ -106,7 +107,7 @@ def draw_mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
 def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
     with open_video(layout, video_id) as reader:
-        number = min(max(1, round((timestamp - layout.start) * 30) + 1), reader.n_ava_frames)
+        number = min(max(1, to_frame_number(timestamp, layout.start_s)), reader.n_ava_frames)
         return scale_frame(reader.ava_frames([number])[0], width)
 
 

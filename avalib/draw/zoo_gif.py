@@ -61,7 +61,7 @@ def main(arguments=None):
     try:
         rows = find_model_detections(told["output_dir"], told["dataset"], tag=told["tag"])
         layout = prepare(told["dataset"], told["data_seed"])
-        truth = read_ava_csv(layout.csv("val"), "ground_truth")
+        truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth")
         options = {k: told[k] for k in ("out", "video", "start", "seconds", "fps", "width", "score_threshold", "top_k")}
         path, cut = write_zoo_gif(layout, truth, rows, **options)
     except (OSError, ValueError) as error:

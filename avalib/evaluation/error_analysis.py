@@ -1,7 +1,7 @@
 """Where the mAP goes: what each kind of mistake costs every action, what perfect boxes or perfect naming would give.
 
     found = errors.analyse("gt.csv", "detections.csv", label_map, exclusions)
-    found.losses()   found.oracles()   found.confusions()   found.worst()   found.against_training("train.csv")
+    found.compute_loss_breakdown()   found.compute_oracle_map()   found.find_confusions()   found.find_top_mistakes()   found.compare_with_training("train.csv")
 
 A false positive is named by the annotated person that its box overlaps most, whatever that person does: background (IoU
 below 0.1), wrong box (below the metric's IoU, or a person taken already), and on a right box wrong action (scored at
@@ -14,10 +14,9 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.csv_rows import FRAME
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import get_action_groups
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import compute_iou_pairs, expand_pairs
@@ -39,12 +38,17 @@ def analyze_errors(ground_truth, detections, label_map=None, exclusions=None, pr
     gt, det = read_ava_csv(ground_truth, "ground_truth"), read_ava_csv(detections, "detections")
     if exclusions is not None:
         out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
-        det = det[~pd.MultiIndex.from_frame(det[FRAME]).isin(out)].reset_index(drop=True)
+        det = det[~pd.MultiIndex.from_frame(det[KEYFRAME_COLUMNS]).isin(out)].reset_index(drop=True)
         if get_protocol(protocol)[1].excluded == "both":
-            gt = gt[~pd.MultiIndex.from_frame(gt[FRAME]).isin(out)].reset_index(drop=True)
+            gt = gt[~pd.MultiIndex.from_frame(gt[KEYFRAME_COLUMNS]).isin(out)].reset_index(drop=True)
     report = evaluate(gt, det, label_map, None, protocol, thresholds)
     gt = gt[gt["action_id"] != NO_ACTION].reset_index(drop=True)
-    keys = pd.concat([det[FRAME], gt[FRAME]]).groupby(FRAME, sort=False).ngroup().to_numpy()
+    keys = (
+        pd.concat([det[KEYFRAME_COLUMNS], gt[KEYFRAME_COLUMNS]])
+        .groupby(KEYFRAME_COLUMNS, sort=False)
+        .ngroup()
+        .to_numpy()
+    )
     return ErrorAnalysis(report, gt, det, *_people(gt, keys[len(det) :], label_map), *_meet(gt, det, keys), protocol)
 
 
@@ -123,7 +127,7 @@ class ErrorAnalysis:
             return np.zeros((len(self.box_row), len(self.actions)), bool)
         return self.labels[self.nearest] & (self.near_iou >= NEAR)[:, None]
 
-    def kinds(self, action):
+    def classify_detections(self, action):
         """What each detection in an action's ranking is (N,): an index into KINDS."""
         ranking, k = self.report.rankings[action], self.actions.index(action)
         box = self.box[ranking.rows]
@@ -135,7 +139,7 @@ class ErrorAnalysis:
         kind[ranking.true[0]] = TRUE
         return kind
 
-    def losses(self):
+    def compute_loss_breakdown(self):
         """What each kind of mistake costs: DataFrame action_id, action, group, ground_truth, AP, background, wrong_box,
         wrong_action, ranking, missed_people, a row per action with ground truth; the last six add up to 1.
 
@@ -148,7 +152,7 @@ class ErrorAnalysis:
 
     def _losses(self, action):
         ranking, k = self.report.rankings[action], self.actions.index(action)
-        kind, true = self.kinds(action), ranking.true[0]
+        kind, true = self.classify_detections(action), ranking.true[0]
         at = np.flatnonzero(true)
         precision = np.arange(1, len(at) + 1) / (at + 1)
         peaks = np.flatnonzero(precision == np.maximum.accumulate(precision[::-1])[::-1])
@@ -176,7 +180,7 @@ class ErrorAnalysis:
         """Whether the box nearest to each person has a score for the action."""
         return np.isfinite(self.scores[self.nearest_box[people], k]) if len(self.scores) else people < 0
 
-    def oracles(self):
+    def compute_oracle_map(self):
         """AP if one thing were perfect: DataFrame action_id, action, AP, perfect_boxes, perfect_actions; the mAPs are
         in `.attrs`, by the same names.
 
@@ -184,10 +188,10 @@ class ErrorAnalysis:
         near), and there is nothing else. perfect_actions: the detected boxes as they are, each scored for what its
         person does (IoU at least the metric's), the better of two boxes higher, and for nothing else.
         """
-        people = self.gt.iloc[self.person_row][[*FRAME, *BOX_COLUMNS]].reset_index(drop=True)
+        people = self.gt.iloc[self.person_row][[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True)
         near = self.found_iou >= NEAR
         scores = np.where(near[:, None], self.scores[self.nearest_box] if len(self.scores) else 0.0, 0.0)
-        boxes = self.det.iloc[self.box_row][[*FRAME, *BOX_COLUMNS]].reset_index(drop=True)
+        boxes = self.det.iloc[self.box_row][[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True)
         right = self._nearest_labels() & (self.near_iou >= self.iou)[:, None]
         order = np.argsort(-self.near_iou, kind="stable")  # a person with two boxes is found by the better one
         perfect = {
@@ -209,14 +213,14 @@ class ErrorAnalysis:
         row, k = np.nonzero(mask)
         return boxes.iloc[row].reset_index(drop=True).assign(action_id=np.array(self.actions)[k], score=scores[row, k])
 
-    def against_training(self, train):
+    def compare_with_training(self, train):
         """AP beside the boxes to learn from: DataFrame action_id, action, group, AP, training_boxes."""
         counts = read_ava_csv(train, "ground_truth")["action_id"].value_counts()
         table = self.report.per_class[["action_id", "action", "group", "AP"]].dropna(subset="AP")
         boxes = table["action_id"].map(counts).fillna(0).astype(np.int64)
         return table.assign(training_boxes=boxes).reset_index(drop=True)
 
-    def confusions(self, n=20):
+    def find_confusions(self, n=20):
         """The n commonest: DataFrame does_id, does, taken_for_id, taken_for, people, share, mean_score.
 
         On a right box, an action the person doesn't do, scored above everything they do; share is of the right boxes of
@@ -242,13 +246,13 @@ class ErrorAnalysis:
         )
         return table[table["people"] > 0].reset_index(drop=True)
 
-    def worst(self, n=20, per_person=1):
+    def find_top_mistakes(self, n=20, per_person=1):
         """The n most confident mistakes, ready to be drawn: DataFrame video_id, timestamp, x1, y1, x2, y2 (detection),
         action_id, score, action, kind, does (what the nearest person does), iou, gt_x1, gt_y1, gt_x2, gt_y2 (NaN
         without one). At most `per_person` for one action and person (on background: and box)."""
         parts = []
         for action in self.actions:
-            rows, kind = self.report.rankings[action].rows, self.kinds(action)
+            rows, kind = self.report.rankings[action].rows, self.classify_detections(action)
             parts += [pd.DataFrame({"row": rows[kind != TRUE][: 50 * n], "kind": kind[kind != TRUE][: 50 * n]})]
         wrong = pd.concat(parts, ignore_index=True)
         box = self.box[wrong["row"]]
@@ -263,7 +267,7 @@ class ErrorAnalysis:
         rows, box = wrong["row"].to_numpy(), self.box[wrong["row"]]
         near = self.near_iou[box] >= NEAR
         names = np.array(list(self.report.label_map.values()), object)
-        table = self.det.iloc[rows][[*FRAME, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
+        table = self.det.iloc[rows][[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
         labels = self._nearest_labels()[box]
         person_boxes = np.full((len(rows), 4), np.nan)
         if near.any():

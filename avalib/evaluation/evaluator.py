@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import format_location, load_ava_table
-from avalib.data.csv_rows import FRAME
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.box_recall import check_missing, compute_box_recall
 from avalib.evaluation.frame_index import (
     FrameIndex,
@@ -41,7 +40,7 @@ from avalib.evaluation.matching import (
     restore_original_order,
     select_heap_order,
 )
-from avalib.evaluation.protocols import FP, OWN, PROTOCOLS, RULES, get_protocol
+from avalib.evaluation.protocols import EXTRA_PROTOCOLS, FP, PROTOCOLS, RULE_DESCRIPTIONS, get_protocol
 from avalib.evaluation.report import Ranking, Report
 
 _LARGEST_TABLE = 1 << 28  # bytes
@@ -99,7 +98,7 @@ def compare_protocols(
     """The same detections under every protocol: DataFrame protocol, evaluator, mAP, difference (from the base's), pose,
     object, person, reason. Arguments as `evaluate`'s.
 
-    The reason turns the base protocol into the other one rule by rule, in the order of `protocols.RULES`, and gives
+    The reason turns the base protocol into the other one rule by rule, in the order of `protocols.RULE_DESCRIPTIONS`, and gives
     the mAP that each changes; they add up to the difference. A protocol that refuses the input says why.
     """
     tables = _load(ground_truth, detections, label_map, exclusions)
@@ -116,7 +115,8 @@ def compare_protocols(
         reason = "; ".join(f"{text} {change:+.4f}" for text, change in steps if abs(change) >= 5e-5)
         same = "the base" if name == base else "no rule changes anything here" if report.mAP == start else "ties alone"
         lines.append(
-            line | {"mAP": report.mAP, "difference": report.mAP - start, **report.groups, "reason": reason or same}
+            line
+            | {"mAP": report.mAP, "difference": report.mAP - start, **report.mAP_by_group, "reason": reason or same}
         )
     columns = ["protocol", "evaluator", "mAP", "difference", *GROUPS, "reason"]
     return pd.DataFrame(lines).reindex(columns=columns)
@@ -125,7 +125,7 @@ def compare_protocols(
 def _steps(tables, base, name, start, iou, ties):
     """(rule in words, change of the mAP) on the way from one protocol to another."""
     rules, goal, steps = get_protocol(base)[1], get_protocol(name)[1], []
-    for field, text in RULES.items():
+    for field, text in RULE_DESCRIPTIONS.items():
         value = getattr(goal, field)
         if value == getattr(rules, field) or (field == "undetected" and rules.undetected is goal.undetected):
             continue
@@ -142,20 +142,20 @@ def compute_frequency_baseline(train, proposals):
     train: ground-truth table (or csv); the score is the share of its boxes that have the action. proposals: table
     `video_id, timestamp, x1, y1, x2, y2, …`. Returns a detections table, frame by frame, then action, then proposal.
     """
-    if missing := [column for column in (*FRAME, *BOX_COLUMNS) if column not in proposals]:
+    if missing := [column for column in (*KEYFRAME_COLUMNS, *BOX_COLUMNS) if column not in proposals]:
         raise ValueError(
-            f"proposals table: no column {missing}; expected {[*FRAME, *BOX_COLUMNS]}, got {list(proposals)}"
+            f"proposals table: no column {missing}; expected {[*KEYFRAME_COLUMNS, *BOX_COLUMNS]}, got {list(proposals)}"
         )
     train = load_ava_table(train, "ground_truth")
     train = train[train["action_id"] != NO_ACTION]
-    n_boxes = len(train[[*FRAME, *BOX_COLUMNS]].drop_duplicates())
+    n_boxes = len(train[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].drop_duplicates())
     if not n_boxes:
         raise ValueError("the training table has no boxes; expected AVA ground truth")
     frequency = (train["action_id"].value_counts() / n_boxes).sort_index()
-    repeated = proposals[[*FRAME, *BOX_COLUMNS]].reset_index(drop=True).merge(
+    repeated = proposals[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True).merge(
         pd.DataFrame({"action_id": frequency.index.astype(np.int64), "score": frequency.to_numpy()}), how="cross"
     )  # fmt: skip
-    frame = np.repeat(proposals.groupby(FRAME, sort=False).ngroup().to_numpy(), len(frequency))
+    frame = np.repeat(proposals.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy(), len(frequency))
     proposal = np.repeat(np.arange(len(proposals)), len(frequency))
     order = np.lexsort((proposal, repeated["action_id"], frame))
     return repeated.iloc[order].reset_index(drop=True)
@@ -330,7 +330,7 @@ def score_main(arguments=None):
     parser.add_argument("detections", help="csv of detections, plain or gzip")
     parser.add_argument("--label-map", help="pbtxt of the actions that count (default: AVA's 60)")
     parser.add_argument("--exclude", help="csv of excluded seconds")
-    parser.add_argument("--protocol", default="mmaction", choices=(*PROTOCOLS, *OWN))
+    parser.add_argument("--protocol", default="mmaction", choices=(*PROTOCOLS, *EXTRA_PROTOCOLS))
     parser.add_argument("--iou", type=float, nargs="+", default=[0.5], help="thresholds; the mAP is the mean over them")
     parser.add_argument("--ties", default="stable", choices=("stable", "grouped"))
     parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="resample the videos N times")

@@ -1,4 +1,4 @@
-"""Where a score came from: which regions of the clip raised it, and what it loses without some of its frames."""
+"""Explanation of a score: which regions of a clip raised it, and how much it drops without some of the frames."""
 
 from dataclasses import dataclass
 
@@ -15,81 +15,149 @@ from avalib.video.frame_source import open_frames
 
 @dataclass(frozen=True)
 class Explanation:
-    """One person's score for one action.
+    """The explanation of one person's score for one action."""
 
-    model: its alias; frames (T,H,W,3) uint8; box_px (4,); action_id; score 0..1; heat (T,H,W) float32 0..1, 1 where the
-    score was raised most; parts: tuple of tuples of frame numbers, lost (parts,) what the score loses without each.
-    """
-
-    model: str
-    frames: np.ndarray
-    box_px: np.ndarray
+    model: str  # the model's alias
+    frames: np.ndarray  # (T,H,W,3) uint8
+    box_px: np.ndarray  # (4,) the person's box
     action_id: int
-    score: float
-    heat: np.ndarray
-    parts: tuple
-    lost: np.ndarray
+    score: float  # 0..1
+    heatmap: np.ndarray  # (T,H,W) float32, 0..1; 1 where the score was raised most
+    segments: tuple  # tuples of neighboring frame numbers, which together are the clip
+    score_drops: np.ndarray  # (len(segments),) how much the score drops without each segment
 
 
-def explain_score(model, frames, boxes_px, person=0, action_id=None, parts=8):
-    """Explain the score of one person of a clip -> Explanation.
+def explain_score(model, frames, boxes_px, person=0, action_id=None, n_segments=8):
+    """Explain the score of one person in a clip.
 
-    model: Detector; frames (T,H,W,3) uint8 as the model is tested with, boxes_px (N,4) in their pixels; action_id None:
-    the person's surest action; parts: the clip is left out in so many parts, one frame each where it has no more.
-    Regions: gradient times activation of the backbone's last maps, summed over channels, what lowers the score left out
-    (HiResCAM, Draelos and Carin 2020: Grad-CAM without the averaging that would mix people up). Frames: those of a part
-    are replaced by the nearest ones outside of it.
-    Raises ValueError for a person or an action that isn't there.
+    Regions: HiResCAM, the gradient times the activation of the backbone's last feature maps, summed over channels;
+    negative values are set to 0. Source: Draelos and Carin 2020. Unlike Grad-CAM it does not average over positions,
+    so it separates people. Frames: each segment's frames are replaced by the nearest frames outside the segment.
+
+    Parameters
+    ----------
+    model : Detector
+    frames : (T,H,W,3) uint8
+        The clip as the model is tested with.
+    boxes_px : (N,4) float
+        Boxes of the people in the clip, xyxy in its pixels.
+    person : int
+        Index of the person in `boxes_px`.
+    action_id : int, optional
+        The action to explain; None: the person's action with the highest score.
+    n_segments : int
+        Number of segments the clip is divided into; at most one per frame.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    ValueError
+        If `person` or `action_id` is out of range.
     """
     if not 0 <= person < len(boxes_px):
         raise ValueError(f"person {person}: the clip has {len(boxes_px)} boxes")
     if action_id is not None and not 1 <= action_id <= N_ACTIONS:
         raise ValueError(f"action_id {action_id}: AVA's actions are 1..{N_ACTIONS}")
-    model, device = model.eval(), next(model.parameters()).device
+    model = model.eval()
+    device = next(model.parameters()).device
     clips = normalize_clips(torch.as_tensor(np.ascontiguousarray(frames))[None].to(device))
     rois = torch.from_numpy(build_rois([np.asarray(boxes_px, np.float32)])).to(device)
+
+    # gradient of the person's logit with respect to each of the backbone's feature maps (1,C,t,h,w)
     with torch.enable_grad():
-        maps = list(model.backbone(clips.requires_grad_().contiguous(memory_format=torch.channels_last_3d)))
-        logits = model.roi_head(maps, rois)[person]
+        inputs = clips.requires_grad_().contiguous(memory_format=torch.channels_last_3d)
+        feature_maps = list(model.backbone(inputs))
+        logits = model.roi_head(feature_maps, rois)[person]
         action_id = int(logits[1:].argmax()) + 1 if action_id is None else int(action_id)
-        gradients = torch.autograd.grad(logits[action_id], maps)
-    heat = sum(_upward(m, g, frames.shape[:3]) for m, g in zip(maps, gradients, strict=True))
+        gradients = torch.autograd.grad(logits[action_id], feature_maps)
     score = float(logits[action_id].detach().sigmoid())
-    split = tuple(tuple(part.tolist()) for part in np.array_split(np.arange(len(frames)), min(parts, len(frames))))
-    lost = np.array([score - _without(model, clips.detach(), rois, part, person, action_id) for part in split])
-    heat = (heat / heat.max().clamp(min=1e-12)).cpu().numpy()
-    box_px = np.asarray(boxes_px[person])
-    return Explanation(model.entry.alias, np.asarray(frames), box_px, action_id, score, heat, split, lost)
+
+    # sum over the pathways (SlowFast has two), scaled so that the maximum is 1: (T,H,W)
+    maps = zip(feature_maps, gradients, strict=True)
+    heatmap = sum(compute_hires_cam(feature_map, gradient, frames.shape[:3]) for feature_map, gradient in maps)
+    heatmap = (heatmap / heatmap.max().clamp(min=1e-12)).cpu().numpy()
+
+    segments = np.array_split(np.arange(len(frames)), min(n_segments, len(frames)))
+    segments = tuple(tuple(segment.tolist()) for segment in segments)
+    clips = clips.detach()
+    drops = [score - score_without_frames(model, clips, rois, segment, person, action_id) for segment in segments]
+    return Explanation(
+        model=model.entry.alias,
+        frames=np.asarray(frames),
+        box_px=np.asarray(boxes_px[person]),
+        action_id=action_id,
+        score=score,
+        heatmap=heatmap,
+        segments=segments,
+        score_drops=np.array(drops),
+    )
 
 
-def _upward(maps, gradients, size):
-    """What of a map (1,C,t,h,w) raised the score, at the clip's size (T,H,W)."""
-    raised = (maps.detach().float() * gradients.float()).sum(dim=1, keepdim=True).clamp(min=0)
+def compute_hires_cam(feature_map, gradient, size):
+    """The positive part of gradient times activation (1,C,t,h,w), summed over channels and resized to (T,H,W)."""
+    raised = (feature_map.detach().float() * gradient.float()).sum(dim=1, keepdim=True).clamp(min=0)
     return F.interpolate(raised, size=tuple(size), mode="trilinear", align_corners=False)[0, 0]
 
 
 @torch.inference_mode()
-def _without(model, clips, rois, part, person, action_id):
-    """The score when a part's frames are replaced by the nearest others; a clip of one part is replaced by its mean."""
-    others = [t for t in range(clips.shape[2]) if t not in part]
+def score_without_frames(model, clips, rois, segment, person, action_id):
+    """The score if the frames of a segment are replaced by the nearest other frames.
+
+    A segment that is the whole clip is replaced by the clip's mean color.
+    """
+    others = [t for t in range(clips.shape[2]) if t not in segment]
     changed = clips.clone()
-    for t in part:
-        nearest = min(others, key=lambda other: abs(other - t), default=None)
-        changed[:, :, t] = clips.mean(dim=(2, 3, 4), keepdim=True)[:, :, 0] if nearest is None else clips[:, :, nearest]
+    for t in segment:
+        if others:
+            nearest = min(others, key=lambda other: abs(other - t))
+            changed[:, :, t] = clips[:, :, nearest]
+        else:
+            changed[:, :, t] = clips.mean(dim=(2, 3, 4), keepdim=True)[:, :, 0]
     return float(model(changed, rois)[person, action_id].sigmoid())
 
 
-def explain_detection(detector, recipe, layout, split, video_id, timestamp, box_norm, action_id=None, **options):
-    """Explain a row of a detections table: the clip is read and cut as `infer.score` does it -> Explanation.
+def explain_detection(detector, recipe, layout, split, video_id, timestamp, box_norm, action_id=None, n_segments=8):
+    """Explain one detection of a table. The clip is read and resized as in `inference.score_keyframes`.
 
-    box_norm (4,): the row's box; the proposal that it overlaps most is taken. options: explain's.
-    Raises ValueError for a second that the split's keyframes don't have.
+    Parameters
+    ----------
+    detector : Detector
+    recipe : zoo.Recipe
+    layout : DatasetLayout
+    split : str
+    video_id : str
+    timestamp : float
+        Seconds, of a keyframe of the split.
+    box_norm : (4,) float
+        The detection's box, xyxy in 0..1. The proposal with the highest IoU is explained.
+    action_id, n_segments
+        See `explain_score`.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    ValueError
+        If the split has no keyframe with person boxes at this time.
     """
     keyframes = load_keyframes(layout, split, recipe.person_score)
-    at = np.flatnonzero((keyframes.video_ids == video_id) & (keyframes.timestamps == timestamp))
-    if not len(at) or not len(keyframes.proposals(at[0])):
+    matches = np.flatnonzero((keyframes.video_ids == video_id) & (keyframes.timestamps == timestamp))
+    if not len(matches) or not len(keyframes.get_proposals(matches[0])):
         raise ValueError(f"{video_id} {timestamp:g}: no keyframe with person boxes in {split}")
-    person = int(compute_iou_matrix(np.asarray(box_norm)[None], keyframes.proposals(at[0]))[0].argmax())
+    keyframe = int(matches[0])
+    iou = compute_iou_matrix(np.asarray(box_norm)[None], keyframes.get_proposals(keyframe))[0]
     frames = open_frames(layout, recipe, [keyframes], progress=False)
-    sample = ClipDataset(keyframes, detector.entry, recipe, frames, training=False)[int(at[0])]
-    return explain_score(detector, sample["clip"].numpy(), sample["boxes"], person, action_id, **options)
+    sample = ClipDataset(keyframes, detector.entry, recipe, frames, training=False)[keyframe]
+    return explain_score(
+        detector,
+        frames=sample["clip"].numpy(),
+        boxes_px=sample["boxes"],
+        person=int(iou.argmax()),
+        action_id=action_id,
+        n_segments=n_segments,
+    )

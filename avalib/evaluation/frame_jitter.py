@@ -22,7 +22,11 @@ def measure_frame_jitter(
     """
     if seeds < 2:
         raise ValueError(f"seeds={seeds}: a spread needs at least 2")
-    rules = dict(label_map=layout.evaluated_map, exclusions=layout.excluded("val"), protocol=layout.protocol)
+    rules = dict(
+        label_map=layout.evaluated_label_map_path,
+        exclusions=layout.get_exclusions_path("val"),
+        protocol=layout.protocol,
+    )
     rows = []
     for model, checkpoint in checkpoints.items():
         detector, recipe = load_trained_model(model, checkpoint, dataset)
@@ -31,7 +35,7 @@ def measure_frame_jitter(
         found = []
         for one in drawn:
             detections, _ = detect_dataset(detector, layout, "val", one, device, precision, workers, progress)
-            found.append(evaluate(layout.csv("val"), detections, **rules).mAP)
+            found.append(evaluate(layout.get_csv_path("val"), detections, **rules).mAP)
         nominal, *values = found
         rows.append(
             {

@@ -41,7 +41,7 @@ def detect_dataset(detector, layout, split, recipe, device="auto", precision="au
 
     Raises ValueError where the detector was trained for other classes than the data set's.
     """
-    check_classes(detector, layout.classes())
+    check_classes(detector, layout.load_label_map())
     keyframes = load_keyframes(layout, split, recipe.person_score)
     frames = open_frames(layout, recipe, [keyframes], progress)
     scored = score_keyframes(detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress)
@@ -75,7 +75,7 @@ def score_keyframes(
             values = score_batch(form, batch["clips"], batch["rois"], device)
             if np.isnan(values).any():
                 place = [f"{keyframes.video_ids[k]},{keyframes.timestamps[k]:g}" for k in batch["index"].tolist()]
-                raise find_non_finite(model, f"keyframes {' '.join(map(str, place[:8]))}")
+                raise build_non_finite_error(model, f"keyframes {' '.join(map(str, place[:8]))}")
             rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
             found.append((rows, values, to_norm(batch["rois"][:, 1:].numpy(), width, height)))
     scores = np.full((start[-1], model.roi_head.bbox_head.fc_cls.out_features), np.nan, np.float32)
@@ -97,7 +97,7 @@ def score_batch(form, clips, rois, device):
     return torch.where(logits.isfinite(), logits.sigmoid(), torch.nan).cpu().numpy()
 
 
-def find_non_finite(model, clips):
+def build_non_finite_error(model, clips):
     """The error for a network whose output is NaN or infinite. clips: which ones, in words."""
     source = model.report.source if getattr(model, "report", None) else f"the model ({model.entry.alias})"
     return NotFiniteError(

@@ -26,7 +26,7 @@ class Protocol:
     columns: tuple  # numbers of csv columns taken (7: no score, every detection has 1.0)
 
 
-RULES = {  # a rule in words, for whoever compares two protocols
+RULE_DESCRIPTIONS = {  # a rule in words, for whoever compares two protocols
     "seconds": "frames told apart by the {} second",
     "cap": "detections kept per frame: {} (0: all)",
     "order": "equal scores of a frame in the order of the {}",
@@ -59,7 +59,7 @@ PROTOCOLS = {
 }  # fmt: skip
 
 # One's own videos have keyframes at any time; here are the default's rules, reading them.
-OWN = {
+EXTRA_PROTOCOLS = {
     "frame": replace(PROTOCOLS["mmaction"], evaluator="MMAction2 v0.10.0's rules at decimal seconds", seconds="decimal")
 }
 
@@ -68,7 +68,7 @@ def get_protocol(protocol):
     """(name, Protocol) of a name, or of a Protocol of one's own. Raises ValueError that lists the names."""
     if isinstance(protocol, Protocol):
         return protocol.evaluator, protocol
-    known = PROTOCOLS | OWN
+    known = PROTOCOLS | EXTRA_PROTOCOLS
     if not isinstance(protocol, str) or protocol not in known:
         raise ValueError(f"protocol {protocol!r}: expected one of {', '.join(known)}")
     return protocol, known[protocol]

@@ -94,7 +94,7 @@ class Report:
         return _mean(self._ap)
 
     @cached_property
-    def mAP_at(self):
+    def mAP_by_iou(self):
         """{IoU threshold: mAP}."""
         return {t: _mean(self._ap[:, i]) for i, t in enumerate(self.thresholds)}
 
@@ -121,7 +121,7 @@ class Report:
         return table
 
     @property
-    def groups(self):
+    def mAP_by_group(self):
         """{"pose": mAP, "object": mAP, "person": mAP} of the groups that are there."""
         return {g: _mean(rows["AP"]) for g, rows in self.per_class.groupby("group", sort=False)}
 
@@ -130,7 +130,7 @@ class Report:
         """{"Recall@0.5@100": …, "AR@100": …}: of the boxes, actions ignored; computed when first asked for."""
         return self.measure_recall()
 
-    def curve(self, action, threshold=None):
+    def compute_pr_curve(self, action, threshold=None):
         """Precision-recall curve of one action (id or name): DataFrame score, precision, recall, envelope (0..1), a row
         per detection in falling score. Raises KeyError for an action that isn't in the label map."""
         ranking = self.rankings[self._find(action)]
@@ -207,7 +207,7 @@ class Report:
 
     def summary(self):
         """The report as text: the mAP, by group, what was dropped, best and worst actions."""
-        lines = [self._headline(), "  " + "  ".join(f"{g} {v:.4f}" for g, v in self.groups.items())]
+        lines = [self._headline(), "  " + "  ".join(f"{g} {v:.4f}" for g, v in self.mAP_by_group.items())]
         lines += [f"  {key}: {value:.4f}" for key, value in self.recall.items()]
         counted = self.per_class.dropna(subset="AP").sort_values("AP", ascending=False, kind="stable")
         lines += [f"  {row.AP:.4f}  {row.action} ({row.ground_truth} boxes)" for row in counted.itertuples()]
@@ -227,8 +227,8 @@ class Report:
         per_class = self.per_class.astype(object).where(self.per_class.notna(), None).to_dict("records")
         return {
             "protocol": self.protocol, "ties": self.ties, "iou": list(self.thresholds), "mAP": _plain(self.mAP),
-            "mAP_at": {f"{t:g}": _plain(v) for t, v in self.mAP_at.items()},
-            "groups": {g: _plain(v) for g, v in self.groups.items()}, "recall": dict(self.recall),
+            "mAP_at": {f"{t:g}": _plain(v) for t, v in self.mAP_by_iou.items()},
+            "groups": {g: _plain(v) for g, v in self.mAP_by_group.items()}, "recall": dict(self.recall),
             "counts": dict(self.counts), "notes": list(self.notes), "per_class": per_class,
         }  # fmt: skip
 
@@ -241,7 +241,7 @@ class Report:
 
     def _repr_html_(self):
         table = self.per_class.sort_values("AP", ascending=False, kind="stable", na_position="last")
-        groups = " &nbsp; ".join(f"{g} <b>{v:.4f}</b>" for g, v in self.groups.items())
+        groups = " &nbsp; ".join(f"{g} <b>{v:.4f}</b>" for g, v in self.mAP_by_group.items())
         cells = "".join(
             f"<tr><td style='text-align:left'>{row.action_id} {html.escape(str(row.action))}</td><td>{row.group}</td>"
             f"<td>{_bar(row.AP)}</td><td>{row.ground_truth:,}</td><td>{row.detections:,}</td>"

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.csv_rows import FRAME, NO_PERSON
 from avalib.data.exclusions import read_exclusions
-from avalib.data.row_checks import BOX_COLUMNS, check_rows
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, check_rows
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import compute_iou_pairs, expand_pairs, find_first_claims
 from avalib.evaluation.report import Ranking, Report
@@ -40,10 +39,10 @@ def evaluate_tubes(
     tracked = isinstance(detections, pd.DataFrame) and "person_id" in detections
     if tracked:
         people = check_rows(detections[["person_id"]].reset_index(drop=True), "detections table")["person_id"]
-    det["person_id"] = people if tracked else link_tubes(det, link_iou, max_gap)
+    det["person_id"] = people if tracked else link_people(det, link_iou, max_gap)
     if exclusions is not None:
         left_out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
-        gt, det = (t[~pd.MultiIndex.from_frame(t[FRAME]).isin(left_out)] for t in (gt, det))
+        gt, det = (t[~pd.MultiIndex.from_frame(t[KEYFRAME_COLUMNS]).isin(left_out)] for t in (gt, det))
     det = det[det["score"] >= min_score]
     gt, det = (t[t["action_id"].isin(label_map)].reset_index(drop=True) for t in (gt, det))
     gt_tube, det_tube = _tubes(gt, max_gap), _tubes(det, max_gap)
@@ -90,8 +89,8 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
     target, overlap = np.zeros(len(dets), int), np.zeros(len(dets))
     if gt.empty or det.empty:
         return target, overlap
-    both = pd.concat([gt[[*FRAME, "action_id"]], det[[*FRAME, "action_id"]]])
-    group = both.groupby([*FRAME, "action_id"], sort=False).ngroup().to_numpy()
+    both = pd.concat([gt[[*KEYFRAME_COLUMNS, "action_id"]], det[[*KEYFRAME_COLUMNS, "action_id"]]])
+    group = both.groupby([*KEYFRAME_COLUMNS, "action_id"], sort=False).ngroup().to_numpy()
     gt_group, det_group = group[: len(gt)], group[len(gt) :]
     order = np.argsort(gt_group, kind="stable")
     boxes, gt_boxes, parts = det[BOX_COLUMNS].to_numpy(), gt[BOX_COLUMNS].to_numpy(), []
@@ -111,10 +110,12 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
     return target, overlap
 
 
-def link_tubes(detections, min_iou=0.3, max_gap=1.0):
+def link_people(detections, min_iou=0.3, max_gap=1.0):
     """Person ids (N,) for detections, per video: boxes followed from keyframe to keyframe by the best sum of IoUs; a
     pair under min_iou, or over max_gap seconds apart, is two people. See tracks.Tracker."""
-    people = detections[[*FRAME, *BOX_COLUMNS]].drop_duplicates().groupby(FRAME, observed=True).size()
+    people = (
+        detections[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].drop_duplicates().groupby(KEYFRAME_COLUMNS, observed=True).size()
+    )
     if len(people) and people.max() > MAX_PEOPLE:
         video, second = people.idxmax()
         raise ValueError(

@@ -63,7 +63,7 @@ class TrainConfig:
 
     def fingerprint(self):
         """{name: value} of everything that changes the result, but for the global batch."""
-        label_file = hashlib.sha256(self.layout.csv("train").read_bytes()).hexdigest()[:16]
+        label_file = hashlib.sha256(self.layout.get_csv_path("train").read_bytes()).hexdigest()[:16]
         return {
             "entry": dataclasses.asdict(self.entry),
             "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe))),

@@ -44,7 +44,7 @@ def build_initial_model(setup, label_prior=None):
     recipe = setup.recipe
     seed_everything(recipe.seed)
     if setup.checkpoint:
-        label_map = read_label_map(setup.layout.label_map)
+        label_map = read_label_map(setup.layout.label_map_path)
         model = build_model(setup.entry, setup.checkpoint, label_map=label_map, dropout=recipe.dropout)
     else:
         n_classes = setup.layout.n_columns - 1
@@ -236,8 +236,12 @@ def validate(now, setup, keyframes, frames, output_dir, progress=True, context=S
 
 def _judge(now, setup, detections, output_dir, progress):
     layout = setup.layout
-    rules = dict(label_map=layout.evaluated_map, exclusions=layout.excluded("val"), protocol=layout.protocol)
-    report = evaluate(layout.csv("val"), detections, **rules)
+    rules = dict(
+        label_map=layout.evaluated_label_map_path,
+        exclusions=layout.get_exclusions_path("val"),
+        protocol=layout.protocol,
+    )
+    report = evaluate(layout.get_csv_path("val"), detections, **rules)
     last = now.log[-1]
     row = {"mode": "val", "epoch": now.epoch, "iter": last["iter"], "iteration": last["iteration"], "lr": last["lr"]}
     row |= {MAP: report.mAP, "seconds": now.seconds}
@@ -259,7 +263,7 @@ def save_weights(now, setup, path):
         path,
         entry=now.model.entry,
         recipe=setup.recipe,
-        label_map=read_label_map(setup.layout.evaluated_map),
+        label_map=read_label_map(setup.layout.evaluated_label_map_path),
         protocol=setup.layout.protocol,
         epoch=now.epoch,
         mAP=next((row[MAP] for row in reversed(now.log) if row["mode"] == "val"), None),

@@ -31,8 +31,8 @@ def diagnose_zero_map(log, mAP, layout, detections):
 
 def check_causes(layout, detections):
     """{reason: what speaks for it, or ""}."""
-    truth = read_ava_csv(layout.csv("val"), "ground_truth").dropna(subset=["action_id"])
-    counted = set(read_label_map(layout.evaluated_map))
+    truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth").dropna(subset=["action_id"])
+    counted = set(read_label_map(layout.evaluated_label_map_path))
     return {
         "boxes in pixels instead of 0..1": _pixels(truth, detections),
         "label map without the annotated ids": _label_map(truth, counted),
@@ -58,7 +58,12 @@ def _off_by_one(layout, detections, counted):
     for shift in (1, -1):
         moved = detections.assign(action_id=detections.action_id + shift)
         moved = moved[moved.action_id.isin(counted)]
-        report = evaluate(layout.csv("val"), moved, label_map=layout.evaluated_map, exclusions=layout.excluded("val"))
+        report = evaluate(
+            layout.get_csv_path("val"),
+            moved,
+            label_map=layout.evaluated_label_map_path,
+            exclusions=layout.get_exclusions_path("val"),
+        )
         if report.mAP > 10 * ZERO_MAP:
             return f"with predicted ids moved by {shift:+d} the mAP would be {report.mAP:.3f}"
     return ""

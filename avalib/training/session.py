@@ -1,31 +1,26 @@
 """Training: from settings to a finished run and its record; in one process or as many as torchrun starts.
 
-    python -m avalib.training --model slowonly_r50 --dataset mini
-    torchrun --nproc-per-node 8 -m avalib.training --model slowfast_r50 --dataset ava2.1
+    avalib train --model slowonly_r50 --dataset mini
+    torchrun --nproc-per-node 8 -m avalib train --model slowfast_r50 --dataset ava2.1
 
-The loop itself is in `loop.py`.
+The loop itself is in `engine.py`.
 """
 
-import signal
-import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from avalib import zoo
 from avalib.data.catalog import prepare
 from avalib.training.checkpointing import TrainConfig
-from avalib.training.command_line import build_parser, parse_recipe
 from avalib.training.engine import train_model
 from avalib.training.existing_run import resolve_existing_run
 from avalib.training.logger import build_epoch_table, build_log_table, summarize_log
-from avalib.training.one_batch_check import OverfitError, overfit_one_batch
+from avalib.training.one_batch_check import overfit_one_batch
 from avalib.training.planner import estimate_cost, limit_epochs
-from avalib.training.step import NonFiniteError, find_compiler_problem
+from avalib.training.step import find_compiler_problem
 from avalib.utils.device import choose_device, choose_precision
-from avalib.utils.distributed import SINGLE_PROCESS, cleanup_distributed, init_distributed, is_distributed_launch
-from avalib.utils.errors import AvalibError
+from avalib.utils.distributed import SINGLE_PROCESS, cleanup_distributed, init_distributed
 from avalib.utils.experiment import ExperimentRecord
-from avalib.utils.files import atomic_path, write_table
-from avalib.utils.interrupts import Stopped
+from avalib.utils.files import write_table
 from avalib.utils.run_folder import get_run_folder
 
 
@@ -73,17 +68,12 @@ def run_training(setup, folder, plan_only=False, overfit=False, **options):
 
 
 def finish_training(record, folder, log, setup, base, plan, context=SINGLE_PROCESS):
-    """Draw the curves, write epochs.csv and run.json (with every number that differs from the recipe's)."""
-    from avalib import draw  # only the process that draws pays for loading it
-
-    title = f"{setup.entry.alias}: loss falls, validation mAP rises"
+    """Write epochs.csv and run.json (with every number that differs from the recipe's)."""
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "curves.png") as path:
-        draw.plot_training_curves(log, title=title).savefig(path)
     write_table(build_epoch_table(log), folder / "epochs.csv")
     ended = summarize_log(log)
     print("last validations:", ended["last_epochs"] or "none")
-    record.hash(setup.layout.csv("train"), setup.layout.proposals("train"), *folder.glob("best.pth"))
+    record.hash(setup.layout.get_csv_path("train"), setup.layout.get_proposals_path("train"), *folder.glob("best.pth"))
     record.finish(
         folder / "run.json",
         written=sorted(folder.glob("*.*")),
@@ -109,52 +99,64 @@ def collect_run_metadata(setup, base, plan, context=SINGLE_PROCESS):
     }
 
 
-def main(words=None):
-    """The command line; -> an exit status, 128 + signal where it was asked to stop."""
-    try:
-        return _run(build_parser().parse_args(words))
-    except Stopped as stopped:
-        print(stopped, flush=True)
-        return 128 + stopped.signal
-    except KeyboardInterrupt:
-        print("stopped before a step of training; what was prepared stays: call again to go on", flush=True)
-        return 128 + signal.SIGINT
-    except (AvalibError, ValueError, OSError, NonFiniteError, OverfitError) as error:
-        if is_distributed_launch():
-            raise  # torchrun shows it, with the process it came from
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 1
+def train_from_options(options, entry, base, recipe):
+    """Train as the `avalib train` command says, in this process or as one of those that torchrun has started.
 
+    Parameters
+    ----------
+    options : avalib.cli.options.TrainOptions
+        Everything but the recipe.
+    entry : zoo.ZooEntry
+    base, recipe : zoo.Recipe
+        The recipe of the model on the data set, and the one to train with.
 
-def _run(given):
-    try:
-        entry, base, recipe = parse_recipe(given)
-    except (KeyError, TypeError) as error:
-        raise ValueError(error.args[0]) from error
-    context, device = init_distributed(choose_device(given.device))
+    Returns
+    -------
+    folder : Path
+        Of the training.
+    log : DataFrame or None
+        The training log; None in other processes than the main one.
+    """
+    context, device = init_distributed(choose_device(options.device))
     with context.main_process_first():
-        layout = prepare(given.dataset, given.data_seed, progress=context.main and not given.quiet)
-    made = configure_training(
-        entry, recipe, layout, device, given.precision, given.workers, given.checkpoint, given.accumulate,
-        given.channels_last, given.recompute, given.compile, given.deterministic, not context.main, given.fitted_minutes,
-    )  # fmt: skip
-    folder = get_run_folder(given.output_dir, given.dataset, entry.alias, given.tag)
-    folder = folder / get_run_subdir(given.overfit, given.plan_only)
-    record, plan = ExperimentRecord("train", vars(given)), None
-    made = resolve_existing_run(made, folder, given.existing, given.minutes, context)
+        layout = prepare(options.dataset, options.data_seed, progress=context.main and not options.quiet)
+    config = configure_training(
+        entry,
+        recipe,
+        layout,
+        device,
+        options.precision,
+        options.workers,
+        options.checkpoint,
+        options.accumulate,
+        options.channels_last,
+        options.recompute,
+        options.compile,
+        options.deterministic,
+        quiet=not context.main,
+        minutes=options.fitted_minutes,
+    )
+    folder = get_run_folder(options.output_dir, options.dataset, entry.alias, options.tag)
+    folder = folder / get_run_subdir(options.overfit, options.plan_only)
+    record, plan = ExperimentRecord("train", asdict(options)), None
+    config = resolve_existing_run(config, folder, options.existing, options.minutes, context)
     if context.main:
-        print("changed (recipe, now):", zoo.compare_fields(base, made.recipe) or "nothing")
-        plan = estimate_cost(made, context=context)
+        print("changed (recipe, now):", zoo.compare_fields(base, config.recipe) or "nothing")
+        plan = estimate_cost(config, context=context)
         print("\n".join(f"  {name:<34} {value}" for name, value in plan.items()), flush=True)
-        made = limit_epochs(made, plan, given.minutes, folder, given.existing)
-    made = replace(made, **context.broadcast({"recipe": made.recipe, "minutes": made.minutes}))
-    options = {"progress": not given.quiet}
-    if not (given.plan_only or given.overfit):
-        options |= dict(save_minutes=given.save_minutes, tensorboard=given.tensorboard, context=context)
-        options |= dict(existing=given.existing)
-    log = run_training(made, folder, given.plan_only, given.overfit, **options)
+        config = limit_epochs(config, plan, options.minutes, folder, options.existing)
+    config = replace(config, **context.broadcast({"recipe": config.recipe, "minutes": config.minutes}))
+    settings = {"progress": not options.quiet}
+    if not (options.plan_only or options.overfit):
+        settings |= {
+            "save_minutes": options.save_minutes,
+            "tensorboard": options.tensorboard,
+            "context": context,
+            "existing": options.existing,
+        }
+    log = run_training(config, folder, options.plan_only, options.overfit, **settings)
     if context.main:
-        finish_training(record, folder, log, made, base, plan, context)
+        finish_training(record, folder, log, config, base, plan, context)
     context.barrier()
     cleanup_distributed()
-    return 0
+    return folder, log if context.main else None

@@ -1,10 +1,11 @@
 """Which processor networks run on."""
 
-import difflib
 import platform
 import warnings
 
 import torch
+
+from avalib.utils.suggest import suggest
 
 DEVICES = {  # the types that the networks run on, "auto" takes the first that is there
     "cuda": torch.cuda.is_available,
@@ -26,9 +27,7 @@ def choose_device(device="auto"):
     except (RuntimeError, TypeError):
         known = False
     if not known:
-        near = {"gpu": "cuda"}.get(str(device).lower().split(":")[0])
-        near = near or next(iter(difflib.get_close_matches(str(device).lower(), DEVICES, n=1)), None)
-        hint = f" Did you mean {near!r}?" if near else ""
+        hint = suggest(str(device).lower().split(":")[0], DEVICES, synonyms={"gpu": "cuda"})
         raise ValueError(
             f"device={device!r}: expected 'auto', 'cpu', 'cuda', 'cuda:1' (the second GPU) or 'mps'.{hint}"
         )
@@ -41,6 +40,7 @@ def choose_device(device="auto"):
     return chosen
 
 
+PRECISION_SYNONYMS = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -53,10 +53,7 @@ def choose_precision(precision, device):
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
     if not isinstance(precision, str | torch.dtype) or precision not in {*PRECISIONS, *PRECISIONS.values()}:
-        usual = {"fp32": "float32", "float": "float32", "fp16": "float16", "half": "float16", "bf16": "bfloat16"}
-        near = usual.get(str(precision).lower())
-        near = near or next(iter(difflib.get_close_matches(str(precision), PRECISIONS, n=1)), None)
-        hint = f" Did you mean {near!r}?" if near else ""
+        hint = suggest(precision, PRECISIONS, synonyms=PRECISION_SYNONYMS)
         raise ValueError(f"precision={precision!r}: expected 'auto', {', '.join(map(repr, PRECISIONS))}.{hint}")
     dtype = PRECISIONS.get(precision, precision)
     if dtype == torch.bfloat16 and device.type == "cpu" and not supports_bfloat16(device):

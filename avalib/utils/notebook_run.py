@@ -1,12 +1,12 @@
 """Start a notebook's run: check its parameters and go to the repository's root."""
 
 import ast
-import difflib
 import os
 from pathlib import Path
 
 from avalib.utils.console import show_log_messages
 from avalib.utils.experiment import ExperimentRecord
+from avalib.utils.suggest import suggest
 
 _current = None  # the run that `start_run` started last in this process
 
@@ -67,8 +67,7 @@ def check_parameters(declared, given):
     """Hold given parameters to the declared ones: names must be there, kinds must agree (None takes any kind)."""
     for name, value in given.items():
         if name not in declared:
-            near = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = suggest(name, declared, cutoff=0.5)
             raise NameError(f"this notebook has no parameter {name!r}.{hint} It has: {', '.join(declared)}")
         default = declared[name]
         number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)

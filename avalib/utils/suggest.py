@@ -1,9 +1,32 @@
-"""\"Did you mean …?\" for error messages."""
+"""The name that a user probably meant, for error messages."""
 
 import difflib
+from collections.abc import Iterable, Mapping
 
 
-def suggest(name, choices):
-    """A hint for a misspelt name: " Did you mean 'x'?" with the most similar of `choices`, or "" if none is similar."""
-    similar = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
-    return f" Did you mean {similar[0]!r}?" if similar else ""
+def suggest(
+    name: object, choices: Iterable[str], cutoff: float = 0.6, synonyms: Mapping[str, str] | None = None
+) -> str:
+    """A sentence that suggests the choice nearest to a misspelt name, to be put behind the first sentence of an error.
+
+    Parameters
+    ----------
+    name : object
+        What the user wrote. It is compared as text.
+    choices : iterable of str
+        The valid names.
+    cutoff : float
+        The lowest similarity, 0..1, of a suggestion.
+    synonyms : mapping of str to str, optional
+        Other words for choices, such as {"gpu": "cuda"}.
+
+    Returns
+    -------
+    str
+        " Did you mean 'slowonly_r50'?", or "" where nothing is near.
+    """
+    name = str(name)
+    nearest = (synonyms or {}).get(name.lower())
+    if nearest is None:
+        nearest = next(iter(difflib.get_close_matches(name, map(str, choices), n=1, cutoff=cutoff)), None)
+    return "" if nearest is None else f" Did you mean {nearest!r}?"

@@ -26,6 +26,7 @@ from avalib.utils.files import (
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_cache import FrameCache, JpegFolder, estimate_cache_size, write_frame_cache
+from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.packet_index import PacketIndex
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
@@ -38,13 +39,13 @@ def open_video(layout, video_id):
 
     Raises FileNotFoundError or VideoError that names the file.
     """
-    path = layout.video_path(video_id)
+    path = layout.find_video(video_id)
     if path.is_dir():
         return JpegFolder(path)
     kept = path_inside(layout.root / "cache" / "index", f"{video_id}.npz")
     if _is_newer(kept, path) and (index := _read_index(kept)):
-        return Video(path, index=index, cut=layout.cut(path))
-    opened = Video(path, cut=layout.cut(path))
+        return Video(path, index=index, cut=layout.get_cut_range(path))
+    opened = Video(path, cut=layout.get_cut_range(path))
     if len(opened.index.pts) > 5000:  # reading through minutes of video takes a while: keep what was found
         with contextlib.suppress(OSError), atomic_path(kept) as part:  # a read-only or full disk: only slower
             np.savez(part, **opened.index._asdict())
@@ -93,7 +94,7 @@ class FrameSource:
         """The file or folder that a video's frames are read from."""
         if self._is_cached(video_id):
             return get_cache_path(self.layout, video_id, self.cache_short_side)
-        return self.layout.video_path(video_id)
+        return self.layout.find_video(video_id)
 
     def _is_cached(self, video_id):
         return self.cache_short_side and video_id not in self.uncached
@@ -153,8 +154,8 @@ def find_lost_keyframes(frames, every, broken=None):
         if not reason:
             try:
                 last = frames.reader(video_id).n_ava_frames
-                gone = np.round((rows.timestamp.to_numpy() - frames.layout.start) * 30) + 1 > last
-                reason = f"{video_id}: ends at frame {last} ({last / 30:.1f} s)"
+                gone = to_frame_number(rows.timestamp.to_numpy(), frames.layout.start_s) > last
+                reason = f"{video_id}: ends at frame {last} ({last / AVA_FPS:.1f} s)"
             except OSError as error:
                 reason = str(error)
         if gone.any():
@@ -177,7 +178,7 @@ def _present(layout, video_ids):
     present, missing = [], {}
     for video_id in video_ids:
         try:
-            layout.video_path(video_id)
+            layout.find_video(video_id)
             present.append(video_id)
         except FileNotFoundError as error:
             missing[video_id] = str(error)
@@ -210,7 +211,7 @@ def _is_newer(made, source):
 def _unpacked(layout, video_ids, short_side):
     """{video_id: path to be} of the videos whose packed frames aren't there, or are older than the video."""
     paths = {v: get_cache_path(layout, v, short_side) for v in dict.fromkeys(video_ids)}
-    return {v: path for v, path in paths.items() if not _is_newer(path, layout.video_path(v))}
+    return {v: path for v, path in paths.items() if not _is_newer(path, layout.find_video(v))}
 
 
 def _build(layout, missing, short_side, workers=None, progress=True):
@@ -253,7 +254,7 @@ def plan_frame_caches(layout, video_ids, short_side, workers=1, sample=30):
         except OSError:
             continue
         rate = count / (time.perf_counter() - started)
-        frames = round(seconds * 30)
+        frames = round(seconds * AVA_FPS)
         size = size / count * frames / 1e9
         minutes = frames / rate / workers / 60
         return {"videos": len(video_ids), "frames": frames, "GB": size, "frames_per_s": rate, "minutes": minutes}
@@ -261,10 +262,10 @@ def plan_frame_caches(layout, video_ids, short_side, workers=1, sample=30):
 
 
 def _seconds(layout, video_id):
-    path = layout.video_path(video_id)
+    path = layout.find_video(video_id)
     if path.is_dir():
-        return len(os.listdir(path)) / 30
-    cut = layout.cut(path)
+        return len(os.listdir(path)) / AVA_FPS
+    cut = layout.get_cut_range(path)
     whole = read_duration_s(path)
     return whole if cut is None else min(max(whole - cut[0], 0), cut[1])
 

@@ -5,8 +5,9 @@ Every number stands where it is used: no inheritance, repetition on purpose.
 Source: MMAction2 v0.10.0, configs/detection/ava (README table, configs, released files).
 """
 
-import difflib
 from dataclasses import dataclass, fields
+
+from avalib.utils.suggest import suggest
 
 _AVA = "https://download.openmmlab.com/mmaction/detection/ava/"
 _RECOGNITION = "https://download.openmmlab.com/mmaction/recognition/"
@@ -279,8 +280,7 @@ def get(name):
     for entry in ENTRIES:
         if name in (entry.alias, entry.name):
             return entry
-    near = difflib.get_close_matches(str(name), list_models() + [e.name for e in ENTRIES], n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = suggest(name, list_models() + [entry.name for entry in ENTRIES], cutoff=0.4)
     raise KeyError(f"no model {name!r} in the zoo.{hint} There are: {', '.join(list_models())}")
 
 

@@ -3,9 +3,9 @@
 Source: MMAction2 v0.10.0, configs/detection/ava.
 """
 
-import difflib
 from dataclasses import dataclass, fields, replace
 
+from avalib.utils.suggest import suggest
 from avalib.zoo.entries import compare_fields
 
 LOWEST = {  # of the numbers that have a lowest value
@@ -22,35 +22,35 @@ class Recipe:
     name: str
     dataset: str
     initial: str  # "pretrained" (the row's Kinetics recogniser; the head is new) or "random"
-    epochs: int
+    epochs: int  # passes over the training keyframes
     videos_per_gpu: int  # clips that one process takes at a time, over which batch norm and the loss take their means
-    lr: float
+    lr: float  # learning rate for `clips_per_step` clips
     clips_per_step: int  # the global batch that `lr` is meant for
     optimizer: str  # "sgd" or "adamw"
     momentum: float  # adamw: the first beta
     weight_decay: float  # on every parameter, BN and biases too
     grad_clip: float  # L2 norm over all parameters
-    warmup_epochs: float
+    warmup_epochs: float  # epochs in which the learning rate rises linearly to lr
     warmup_ratio: float  # the first step's share of lr
     schedule: str  # "step" or "cosine"
     milestones: tuple[int, ...]  # epochs before which "step" multiplies lr by gamma
-    gamma: float
+    gamma: float  # factor of the "step" schedule at each milestone
     train_short_side: tuple[int, int]  # uniform, both ends included
-    crop: int
-    test_short_side: int
-    flip: float
+    crop: int  # side of the training crop, pixels
+    test_short_side: int  # short side of the test pictures, pixels
+    flip: float  # probability of mirroring a training clip
     colour: float  # strength 0..1 of random colour changes in training; the published recipe has none
     person_score: float  # proposals at or above it (or the frame's best) are kept
-    rois_per_frame: int
-    assign_iou: float
-    dropout: float
+    rois_per_frame: int  # boxes sampled from a training frame
+    assign_iou: float  # IoU from which a proposal takes the labels of an annotated box
+    dropout: float  # probability in the head
     shuffle_frames: bool  # an experiment: the clip's frames in random order, in training and test
     jitter_at_test: bool  # v0.10.0 jitters frames in test too; False takes the nominal ones
     zero_init_residual: bool  # the BN behind every conv3 starts at 0
     prior_bias: bool  # the classifier's biases start at each action's share of the boxes (published: at 0)
     cache_short_side: int | None  # read training clips from packed frames of this short side; None: from the videos
-    validate_every: int
-    seed: int = 0
+    validate_every: int  # epochs between validations
+    seed: int = 0  # of initialisation, sampling and dropout
     numbering: str = "v0.10.0"  # "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
 
     def __post_init__(self):
@@ -211,9 +211,7 @@ def override_recipe(base, changes):
     values, known = {}, {f.name: f.type for f in fields(base)}
     for name, value in changes.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"a recipe has no {name!r}.{hint} It has: {', '.join(known)}")
+            raise TypeError(f"a recipe has no {name!r}.{suggest(name, known)} It has: {', '.join(known)}")
         values[name] = _as_kind(value, known[name], name)
     return replace(base, **values)
 

@@ -272,7 +272,7 @@ def _layout(record):
         layout = find_dataset(told["dataset"], seed=told.get("data_seed", 0))
     except (KeyError, ValueError):
         return None
-    return layout if layout.csv("val").exists() else None
+    return layout if layout.get_csv_path("val").exists() else None
 
 
 def _find(name, folder, layout):
@@ -280,7 +280,7 @@ def _find(name, folder, layout):
     base = Path(name).name
     places = [folder / base, *sorted(folder.parent.glob(f"*/{base}")), Path(name)] if folder else []
     if layout:
-        of_data = [f(split) for split in ("train", "val") for f in (layout.csv, layout.proposals)]
+        of_data = [f(split) for split in ("train", "val") for f in (layout.get_csv_path, layout.get_proposals_path)]
         places += [path for path in of_data if path.name == base]
     return next((place for place in places if place.is_file()), None)
 
@@ -300,8 +300,12 @@ def _score(record, detections, layout):
     """The verdict on a record's mAP, evaluated again."""
     if layout is None or not detections.exists():
         return f"not here: {'the data set' if layout is None else detections.name}"
-    rules = dict(label_map=layout.evaluated_map, exclusions=layout.excluded("val"), protocol=record["protocol"])
-    return _equal(evaluate(layout.csv("val"), detections, **rules).mAP, record["mAP"])
+    rules = dict(
+        label_map=layout.evaluated_label_map_path,
+        exclusions=layout.get_exclusions_path("val"),
+        protocol=record["protocol"],
+    )
+    return _equal(evaluate(layout.get_csv_path("val"), detections, **rules).mAP, record["mAP"])
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------

@@ -18,11 +18,11 @@ def compute_inputs(row, notebook, layout, source):
     """
     cells = read_record(source, "git checkout", keys=["cells"])["cells"]
     code = [c["source"] for c in cells if c["cell_type"] == "code"]
-    reads = [layout.csv("val"), layout.proposals("val")]
+    reads = [layout.get_csv_path("val"), layout.get_proposals_path("val")]
     if notebook == "01_prepare_data":  # it makes the data set
-        reads = [layout.csv("train"), layout.csv("val")]
+        reads = [layout.get_csv_path("train"), layout.get_csv_path("val")]
     if notebook == "03_train":
-        reads = [layout.csv("train"), layout.proposals("train"), *reads]
+        reads = [layout.get_csv_path("train"), layout.get_proposals_path("train"), *reads]
     if notebook == "04_evaluate" and row.checkpoint != "published":
         reads.append(row.folder / "train" / f"{row.checkpoint or 'best'}.pth")
     if notebook == "05_visualise":

@@ -76,7 +76,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
     assert catalog.prepare("ava2.1", root=tmp_path / "ava") == layout  # no server, no question
     assert (survey_videos(layout).problem == "").all()
     for name in names:
-        with open_video(layout, name) as uncut, Video(tiny.video_path(name)) as cut:
+        with open_video(layout, name) as uncut, Video(tiny.find_video(name)) as cut:
             before = len(fake_ava_server.BEFORE)
             assert (uncut.ava_index - before).tolist() == cut.ava_index.tolist()
             assert np.abs(uncut.ava_frames([100])[0].astype(int) - cut.ava_frames([100])[0]).mean() < 4
@@ -96,16 +96,16 @@ def test_v22_shares_the_videos(servers, tiny, tmp_path):
         layout = DatasetLayout(tmp_path, "v2.2")
         record = download_ava(layout, {"annotations": url}, **PATIENCE)
     assert [name for name, _ in asked] == ["ava_v2.2.zip"] and record["videos"] == 3
-    assert layout.csv("val").read_bytes() == tiny.csv("val").read_bytes()
+    assert layout.get_csv_path("val").read_bytes() == tiny.get_csv_path("val").read_bytes()
 
 
 def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_path, capsys):
     folder, names = servers
-    gone = read_ava_csv(tiny.csv("val"), "ground_truth").video_id[0]
+    gone = read_ava_csv(tiny.get_csv_path("val"), "ground_truth").video_id[0]
     with fake_ava_server.served(folder, {names[gone]: "404"}) as (url, _):
         layout, record = prepare(tmp_path, url)
     (row,) = record["not_had"]
-    truth = read_ava_csv(tiny.csv("val"), "ground_truth")
+    truth = read_ava_csv(tiny.get_csv_path("val"), "ground_truth")
     assert row["video_id"] == gone and "HTTP 404" in row["reason"] and row["split"] == "val"
     assert (row["keyframes"], row["labels"]) == (truth.timestamp.nunique(), len(truth))
     assert row["classes"] == truth.action_id.nunique() and len(row["classes_lost"].split(", ")) == row["classes"]
@@ -115,7 +115,7 @@ def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_pat
     with pytest.raises(VideoError, match=rf"1 of 1 videos are missing.*more than the 1% that may be.*{gone}"):
         open_frames(layout, recipe, [load_keyframes(layout, "val")])
     layout, record = prepare(tmp_path, folder)  # from elsewhere
-    assert record["not_had"] == [] and layout.video_path(gone).is_symlink() == (os.name != "nt")
+    assert record["not_had"] == [] and layout.find_video(gone).is_symlink() == (os.name != "nt")
 
 
 def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path):
@@ -123,13 +123,13 @@ def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path
     other = shutil.copytree(folder, tmp_path / "other")
     first, second, _ = names
     (other / names[first]).write_bytes(b"no video at all")
-    shutil.copy(tiny.video_path(second), other / names[second])  # a cut, where an uncut one belongs
+    shutil.copy(tiny.find_video(second), other / names[second])  # a cut, where an uncut one belongs
     with fake_ava_server.served(other) as (url, _):
         layout, record = prepare(tmp_path / "ava", url)
     reasons = {row["video_id"]: row["reason"] for row in record["not_had"]}
     assert "not readable as a video" in reasons[first] and "begins at 900 s" in reasons[second]
     assert (layout.videos / f"{names[first]}.refused").is_file()
-    shutil.copy(tiny.video_path(second), layout.videos / names[second])
+    shutil.copy(tiny.find_video(second), layout.videos / names[second])
     with open_video(layout, second) as opened, pytest.raises(VideoError, match="nothing from second 900 on"):
         opened.ava_frames([1])
 
@@ -152,9 +152,9 @@ def test_cuts_show_what_the_uncut_videos_show(servers, tmp_path):
 @pytest.mark.parametrize("spelling", ["img_{:05d}.jpg", "{name}_{:06d}.jpg"])
 def test_folders_of_jpgs_are_found_and_give_the_same_clips(servers, tiny, tmp_path, spelling):
     layout = layout_of(tiny, tmp_path, servers[0])
-    name = read_ava_csv(layout.csv("val"), "ground_truth").video_id[0]
+    name = read_ava_csv(layout.get_csv_path("val"), "ground_truth").video_id[0]
     (folder := tmp_path / "rawframes" / name).mkdir(parents=True)
-    with Video(tiny.video_path(name)) as cut:
+    with Video(tiny.find_video(name)) as cut:
         for number, frame in enumerate(cut.iter_ava_frames(), 1):
             Image.fromarray(frame).save(folder / spelling.format(number, name=name), quality=95)
             Image.fromarray(frame[:8, :8]).save(folder / f"flow_x_{number:05d}.jpg")
@@ -180,7 +180,7 @@ def test_damaged_or_foreign_files_are_refused(servers, tmp_path):
     with pytest.raises(FetchError, match=r"it has no ava_train_v2.1.csv"):
         prepare(tmp_path / "b", other)
     shutil.copy(folder / "ava_v2.1.zip", other)
-    boxes = DatasetLayout(other, "v2.1").proposals("test").name
+    boxes = DatasetLayout(other, "v2.1").get_proposals_path("test").name
     (other / boxes).write_bytes(pickle.dumps({"a,0902": os.getcwd}))
     with pytest.raises(FetchError, match=r"getcwd.*numpy arrays and nothing else"):
         prepare(tmp_path / "c", other)

@@ -40,7 +40,7 @@ def clips_of(layout, split, training, recipe=RECIPE):
 
 
 def test_keyframes_are_the_csvs(tiny):
-    table = read_ava_csv(tiny.csv("train"), "ground_truth")
+    table = read_ava_csv(tiny.get_csv_path("train"), "ground_truth")
     keyframes = load_keyframes(tiny, "train")
     assert len(keyframes) == table.groupby(["video_id", "timestamp"]).ngroups
     assert keyframes.labels.sum() == len(
@@ -48,7 +48,7 @@ def test_keyframes_are_the_csvs(tiny):
     )
     for k in (0, len(keyframes) - 1):
         rows = table[(table.video_id == keyframes.video_ids[k]) & (table.timestamp == keyframes.timestamps[k])]
-        boxes, labels = keyframes.ground_truth(k)
+        boxes, labels = keyframes.get_ground_truth(k)
         for (x1, y1), person in rows.groupby(["x1", "y1"]):
             (at,) = np.flatnonzero((boxes[:, 0] == x1) & (boxes[:, 1] == y1))
             assert set(np.flatnonzero(labels[at])) == set(person.action_id)
@@ -60,7 +60,7 @@ def test_excluded_seconds_leave_training_only(tiny, tmp_path):
         shutil.copytree(tiny.root / folder, tmp_path / folder)
     whole = load_keyframes(layout, "train", training=True)
     one = pd.DataFrame({"video_id": [whole.video_ids[0]], "timestamp": [whole.timestamps[0]]})
-    write_exclusions(one, layout.excluded("train"))
+    write_exclusions(one, layout.get_exclusions_path("train"))
     assert (
         len(load_keyframes(layout, "train", training=False)) == len(load_keyframes(layout, "train", training=True)) + 1
     )
@@ -70,17 +70,17 @@ def test_proposals_at_the_threshold_the_frames_best_or_the_whole_frame(tiny, tmp
     layout = DatasetLayout(tmp_path, tiny.version)
     for folder in ("annotations", "proposals"):
         shutil.copytree(tiny.root / folder, tmp_path / folder)
-    keys = read_ava_csv(layout.csv("val"), "ground_truth")[["video_id", "timestamp"]].drop_duplicates()
+    keys = read_ava_csv(layout.get_csv_path("val"), "ground_truth")[["video_id", "timestamp"]].drop_duplicates()
     box = {"x1": 0.1, "y1": 0.1, "x2": 0.5, "y2": 0.5}
     rows = [{**dict(keys.iloc[0]), **box, "score": s} for s in (0.95, 0.9, 0.89)]
     rows += [{**dict(keys.iloc[1]), **box, "score": s} for s in (0.3, 0.5)]
-    write_proposals(pd.DataFrame(rows), layout.proposals("val"))
+    write_proposals(pd.DataFrame(rows), layout.get_proposals_path("val"))
     keyframes = load_keyframes(layout, "val")
     scores = [
         keyframes.proposal_scores[keyframes.proposal_start[k] : keyframes.proposal_start[k + 1]] for k in range(3)
     ]
     assert scores[0] == pytest.approx([0.95, 0.9]) and scores[1] == pytest.approx([0.5])
-    assert keyframes.proposals(2).tolist() == [[0, 0, 1, 1]] and keyframes.without_proposals == len(keyframes) - 2
+    assert keyframes.get_proposals(2).tolist() == [[0, 0, 1, 1]] and keyframes.n_without_proposals == len(keyframes) - 2
 
 
 def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny):
@@ -152,7 +152,7 @@ def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeyp
         alone = clips_of(tiny, "train", False, recipe)
         reader = alone.frames.reader(alone.keyframes.video_ids[k])
         whole = reader.ava_frames(alone._numbers(reader, k, alone._rng(0, k)))
-        boxes_px = to_pixels(alone.keyframes.proposals(k), reader.width, reader.height)
+        boxes_px = to_pixels(alone.keyframes.get_proposals(k), reader.width, reader.height)
         clip, expected = resize_frames_and_boxes(whole, boxes_px, recipe.test_short_side)
         assert np.array_equal(in_order[k]["clip"], clip) and np.array_equal(in_order[k]["boxes"], expected)
     assert torch.equal(clips[2]["clip"], in_order[2]["clip"]), "going back begins anew"
@@ -181,7 +181,7 @@ def test_a_video_that_changed_is_packed_anew(tiny, tmp_path):
     first, other = dict.fromkeys(load_keyframes(tiny, "train").video_ids)
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
     before = FrameSource(layout, 48).reader(first).ava_frames([20])
-    layout.video_path(first).write_bytes(layout.video_path(other).read_bytes())
+    layout.find_video(first).write_bytes(layout.find_video(other).read_bytes())
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
     assert not np.array_equal(before, FrameSource(layout, 48).reader(first).ava_frames([20]))
 
@@ -191,10 +191,10 @@ def test_missing_and_unreadable_videos_are_named_and_counted(tiny, tmp_path):
     shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
     keyframes = [load_keyframes(layout, "train")]
     names = list(dict.fromkeys(keyframes[0].video_ids))
-    layout.video_path(names[0]).unlink()
+    layout.find_video(names[0]).unlink()
     with pytest.raises(VideoError, match=f"1 of 2 videos are missing.*keyframes .*more than the 1%.*{names[0]}"):
         open_frames(layout, RECIPE, keyframes)
-    layout.video_path(names[1]).write_bytes(b"not a video")
+    layout.find_video(names[1]).write_bytes(b"not a video")
     with pytest.raises(OSError, match=f"1 of 1 videos can't be read.*{names[1]}"):
         build_frame_caches(layout, [names[1]], 48, workers=1, progress=False)
 
@@ -204,7 +204,7 @@ def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, t
     shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
     keyframes = load_keyframes(layout, "train")
     gone = keyframes.video_ids[0]
-    layout.video_path(gone).unlink()
+    layout.find_video(gone).unlink()
     clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout), training=True)
     sample = clips[(1, 0)]
     assert sample["lost"][0] == 0 and gone in sample["lost"][1]
@@ -224,7 +224,7 @@ def test_a_workers_error_names_the_file_it_came_from(tiny):
     impossible = replace(RECIPE, crop=1000)  # nothing is wrong with the video
     clips = ClipDataset(keyframes, ENTRY, impossible, FrameSource(tiny), training=True)
     name, second = keyframes.video_ids[2], keyframes.timestamps[2]
-    said = rf"crop of 1000 .*\n.*{tiny.video_path(name)} for keyframe {name},0{second:.0f}"
+    said = rf"crop of 1000 .*\n.*{tiny.find_video(name)} for keyframe {name},0{second:.0f}"
     with pytest.raises(ValueError, match="(?s)" + said):
         list(build_loader(clips, [[2]], workers=1))
 

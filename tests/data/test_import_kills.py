@@ -150,7 +150,7 @@ def test_two_imports_at_once_end_in_one_of_them(videos, tmp_path):
     assert faults == []
     layout = open_imported_dataset(tmp_path / "own")
     names = {p.stem for p in layout.videos.iterdir()}
-    tables = [read_ava_csv(layout.csv(split), "ground_truth") for split in ("train", "val")]
+    tables = [read_ava_csv(layout.get_csv_path(split), "ground_truth") for split in ("train", "val")]
     assert names == {v for table in tables for v in table.video_id} and left_beside(layout.root) == []
 
 
@@ -180,7 +180,7 @@ def test_what_the_first_version_left_when_it_was_killed_is_replaced(imported_twi
     root, again = imported_twice
     (root / "dataset.json").unlink()
     again()
-    assert open_imported_dataset(root).csv("val").exists()
+    assert open_imported_dataset(root).get_csv_path("val").exists()
 
 
 def test_a_folder_with_somebodys_videos_is_not_replaced(imported_twice):

@@ -14,14 +14,13 @@ import avalib
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare, survey_videos
-from avalib.data.csv_rows import FRAME
 from avalib.data.dataset import ClipDataset, load_keyframes
 from avalib.data.importers import check_annotations, import_dataset, read_annotations
 from avalib.data.importers.annotation_export import export_annotations
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names
 from avalib.data.proposals import read_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.evaluation.evaluator import compare_protocols, evaluate
 from avalib.models.checkpoint import check_classes, save_checkpoint
 from avalib.training.engine import build_initial_model, compute_prior_bias
@@ -38,10 +37,10 @@ HEADER = "video,frame,x1,y1,x2,y2,action,person,split\n"
 @pytest.fixture(scope="module")
 def truth(tiny):
     """The tiny mini-AVA as one table, with class names, seconds from the video's beginning and the split."""
-    label_map = read_label_map(tiny.label_map)
-    tables = [read_ava_csv(tiny.csv(s), "ground_truth").assign(split=s) for s in ("train", "val")]
+    label_map = read_label_map(tiny.label_map_path)
+    tables = [read_ava_csv(tiny.get_csv_path(s), "ground_truth").assign(split=s) for s in ("train", "val")]
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(action=table.action_id.map(label_map), timestamp=table.timestamp - tiny.start)
+    return table.assign(action=table.action_id.map(label_map), timestamp=table.timestamp - tiny.start_s)
 
 
 def assert_same(found, truth, people=True, box=1e-9, seconds=0.5 / 25):
@@ -76,7 +75,7 @@ def tubes(tiny, truth):
     """(class names, [(video, class from 0, frames from 0 (n,), boxes in pixels (n,4), (height, width))])."""
     labels, found = sorted(truth.action.unique()), []
     for (name, action, _), rows in truth.groupby(["video_id", "action", "person_id"], sort=True):
-        with Video(tiny.video_path(name)) as opened:
+        with Video(tiny.find_video(name)) as opened:
             frames = np.abs(opened.times_s[None] - rows.timestamp.to_numpy()[:, None]).argmin(axis=1)
             size = (opened.height, opened.width)
         found.append(
@@ -108,8 +107,8 @@ def test_ucf101s_pyannot_is_read(tiny, truth, tmp_path):
     content, expected = {}, []
     for i, (name, rows) in enumerate(truth[truth.action == "stand"].groupby("video_id", sort=False), 1):
         key = f"Walk/v_Walk_g0{i}_c01"
-        os.symlink(tiny.video_path(name), tmp_path / f"{key}{tiny.video_path(name).suffix}")
-        with Video(tiny.video_path(name)) as opened:
+        os.symlink(tiny.find_video(name), tmp_path / f"{key}{tiny.find_video(name).suffix}")
+        with Video(tiny.find_video(name)) as opened:
             frames = np.abs(opened.times_s[None] - rows.timestamp.to_numpy()[:, None]).argmin(axis=1)
             boxes = _pixels(rows, opened)
         boxes[:, 2:] -= boxes[:, :2]
@@ -173,7 +172,7 @@ def test_the_clip_of_a_keyframe_is_around_its_frame_at_any_rate(clips, tmp_path)
     source = csv_of(tmp_path / "a.csv", *rows, *rows_of("ten", [3], split="train"))
     layout = import_dataset(source, "csv", tmp_path / "own", videos=clips)
     keyframes = load_keyframes(layout, "val")
-    assert keyframes.labels.shape == (20, 2) and keyframes.without_proposals == 0
+    assert keyframes.labels.shape == (20, 2) and keyframes.n_without_proposals == 0
     found = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout), training=False)
     centres = {name: [] for name in keyframes.video_ids}
     for k in range(len(keyframes)):
@@ -195,15 +194,17 @@ def test_what_is_written_is_a_data_set_of_its_own(clips, tmp_path, monkeypatch, 
     layout = avalib.import_data(source, "csv", "gym", videos=clips, min_gap_s=0.3, val_share=0.34)
     said = capsys.readouterr().out
     assert "gym (csv), 3 classes" in said and "1 rows occurred twice" in said and "1 of 3 videos" in said
-    assert prepare("gym") == layout and layout.start == 0 and layout.n_columns == 4
-    assert read_label_map(layout.label_map) == {1: "juggle", 2: "run", 3: 'say "hi"'}
-    tables = {s: read_ava_csv(layout.csv(s), "ground_truth") for s in ("train", "val")}
+    assert prepare("gym") == layout and layout.start_s == 0 and layout.n_columns == 4
+    assert read_label_map(layout.label_map_path) == {1: "juggle", 2: "run", 3: 'say "hi"'}
+    tables = {s: read_ava_csv(layout.get_csv_path(s), "ground_truth") for s in ("train", "val")}
     assert set(tables["val"].video_id) == {"ntsc"}, "the only video whose classes others have too"
     times = tables["train"].timestamp[tables["train"].video_id == "pal"]
     assert times.tolist() == pytest.approx([0, 0.4, 0.8, 1.2, 1.6])  # every 10th frame, 0.2 s were too near
-    proposals = read_proposals(layout.proposals("train"))
-    assert sorted(proposals.timestamp) == sorted(tables["train"].drop_duplicates([*FRAME, *BOX_COLUMNS]).timestamp)
-    assert survey_videos(layout).problem.eq("").all() and layout.video_path("pal").samefile(clips / "pal.mp4")
+    proposals = read_proposals(layout.get_proposals_path("train"))
+    assert sorted(proposals.timestamp) == sorted(
+        tables["train"].drop_duplicates([*KEYFRAME_COLUMNS, *BOX_COLUMNS]).timestamp
+    )
+    assert survey_videos(layout).problem.eq("").all() and layout.find_video("pal").samefile(clips / "pal.mp4")
     made = json.loads((layout.root / "dataset.json").read_text(encoding="utf-8"))
     assert made["counts"]["val"]["keyframes"] == 1 and str(tmp_path) not in json.dumps(made)
     with pytest.raises(ValueError, match="name 'mini'"):
@@ -213,7 +214,7 @@ def test_what_is_written_is_a_data_set_of_its_own(clips, tmp_path, monkeypatch, 
 def test_one_video_is_divided_in_time(clips, tmp_path, capsys):
     source = csv_of(tmp_path / "a.csv", *rows_of("ten", range(0, 50, 5)))
     layout = import_dataset(source, "csv", tmp_path / "own", videos=clips)
-    assert read_ava_csv(layout.csv("val"), "ground_truth").timestamp.tolist() == pytest.approx([4.0, 4.5])
+    assert read_ava_csv(layout.get_csv_path("val"), "ground_truth").timestamp.tolist() == pytest.approx([4.0, 4.5])
     assert "from second 4 on it is for validation" in capsys.readouterr().out
 
 
@@ -227,7 +228,7 @@ def test_pictures_become_a_video(tmp_path):
     content = {"labels": ["wave"], "gttubes": {"wave/clip1": {0: [tube]}}, "resolution": {"wave/clip1": (48, 64)}}
     (tmp_path / "JHMDB-GT.pkl").write_bytes(pickle.dumps(content | lists))
     layout = import_dataset(tmp_path, "jhmdb", tmp_path / "own", fps=25)
-    with Video(layout.video_path("clip1")) as made:
+    with Video(layout.find_video("clip1")) as made:
         assert made.n_frames == 30 and made.fps == pytest.approx(25)
         assert np.abs(made.frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
 
@@ -322,7 +323,7 @@ def test_the_class_map_travels_in_the_checkpoint(clips, tmp_path, capsys):
     setup = configure_training(ENTRY, RECIPE, layout, "cpu", "float32", workers=0)
     model = build_initial_model(setup, compute_prior_bias(load_keyframes(layout, "train")))
     assert model.roi_head.bbox_head.fc_cls.out_features == 4
-    label_map = read_label_map(layout.label_map)
+    label_map = read_label_map(layout.label_map_path)
     path = save_checkpoint(model, tmp_path / "own.pth", recipe=RECIPE, label_map=label_map, protocol=layout.protocol)
     again = avalib.build_model(None, path, verbose=False)
     assert again.meta.label_map == {1: "walk", 2: "run", 3: "juggle"} and again.meta.protocol == "frame"

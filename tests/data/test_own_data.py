@@ -12,10 +12,9 @@ from PIL import Image
 import avalib
 from avalib.data.ava_csv import read_ava_csv, write_ava_csv
 from avalib.data.catalog import find_dataset, prepare
-from avalib.data.csv_rows import FRAME
 from avalib.data.importers.source_videos import SourceVideos
 from avalib.data.proposals import read_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.detection import person_detector
 from avalib.detection.given_boxes import read_given_boxes
 from avalib.utils import markup
@@ -60,9 +59,9 @@ def csv_of(*rows, header=HEADER):
 
 def rows_of(layout):
     """Both splits as one table, with the classes' names."""
-    tables = [read_ava_csv(layout.csv(s), "ground_truth").assign(split=s) for s in ("train", "val")]
+    tables = [read_ava_csv(layout.get_csv_path(s), "ground_truth").assign(split=s) for s in ("train", "val")]
     table = pd.concat(tables).sort_values(["video_id", "timestamp"], ignore_index=True)
-    return table.assign(action=table.action_id.map(layout.classes()))
+    return table.assign(action=table.action_id.map(layout.load_label_map()))
 
 
 def notes_of(layout):
@@ -166,7 +165,7 @@ def test_action_ids_from_0_are_refused(imported):
 def test_a_label_map_is_a_file_of_ids_and_names(text, imported, tmp_path):
     (tmp_path / "map.txt").write_text(text, encoding="utf-8")
     layout = imported("\n".join(AVA_ROWS), "ava", label_map=tmp_path / "map.txt")
-    assert layout.classes() == CLASSES and rows_of(layout).action.tolist() == ["fall", "walk"] * 2
+    assert layout.load_label_map() == CLASSES and rows_of(layout).action.tolist() == ["fall", "walk"] * 2
 
 
 def proposals_of(path, boxes):
@@ -205,7 +204,7 @@ def test_proposals_for_testing_alone_are_enough(imported, tmp_path):
     path = proposals_of(tmp_path / "p.pkl", {"walkA,0001": GOOD, "walkA,0002": GOOD})
     layout = imported("\n".join(AVA_ROWS), "ava", label_map=CLASSES, proposals=path)
     assert set(rows_of(layout).video_id[rows_of(layout).split == "val"]) == {"walkA"}
-    assert len(read_proposals(layout.proposals("val"))) == 2
+    assert len(read_proposals(layout.get_proposals_path("val"))) == 2
     assert "2 of 2 keyframes of train have no boxes" in notes_of(layout)
     assert avalib.check(layout, progress=False).ok
     other = proposals_of(tmp_path / "other.pkl", {"walkB,0001": GOOD})
@@ -219,7 +218,7 @@ def test_proposals_count_seconds_as_the_annotations_do(imported, tmp_path):
     rows = [row.replace(",000", ",090") for row in AVA_ROWS]
     path = proposals_of(tmp_path / "p.pkl", {"walkA,0901": GOOD, "walkA,0902": GOOD})
     layout = imported("\n".join(rows), "ava", label_map=CLASSES, proposals=path, start=900)
-    assert read_proposals(layout.proposals("val")).timestamp.tolist() == [1, 2]
+    assert read_proposals(layout.get_proposals_path("val")).timestamp.tolist() == [1, 2]
 
 
 # --- COCO and pictures ------------------------------------------------------------------------------------------------
@@ -234,7 +233,7 @@ def coco(names, **changes):
 def levels(layout, video_id):
     """The grey levels of a video at the annotated times."""
     table = rows_of(layout)
-    with Video(layout.video_path(video_id)) as opened:
+    with Video(layout.find_video(video_id)) as opened:
         times = table.timestamp[table.video_id == video_id].to_numpy()
         frames = np.searchsorted(opened.times_s, times + 1e-3) - 1
         return opened.frames(frames).mean(axis=(1, 2, 3)).round().tolist()
@@ -447,14 +446,14 @@ def test_a_data_set_of_ones_own_is_right(imported, tmp_path):
     checkup = avalib.check("one", progress=False)
     assert checkup.ok, checkup
     assert checkup.table.status[checkup.table.check == "videos in train and in val"].tolist() == ["note"]
-    assert one.start == 0
+    assert one.start_s == 0
 
 
 def test_what_is_wrong_with_a_data_set_of_ones_own_is_named(imported):
     layout = imported(csv_of(*ROWS))
-    table = read_ava_csv(layout.csv("val"), "ground_truth")
+    table = read_ava_csv(layout.get_csv_path("val"), "ground_truth")
     late = table.assign(timestamp=table.timestamp + 30, action_id=9)
-    write_ava_csv(pd.concat([table, late]), layout.csv("val"))
+    write_ava_csv(pd.concat([table, late]), layout.get_csv_path("val"))
     verdict = avalib.check(layout, progress=False).verdict
     assert verdict.startswith("Not right")
     assert (
@@ -464,8 +463,12 @@ def test_what_is_wrong_with_a_data_set_of_ones_own_is_named(imported):
 
 def test_ones_own_proposals_are_given_boxes(imported):
     layout = imported(csv_of(*ROWS))
-    with Video(layout.video_path("walkA")) as reader:
-        for source in (layout.proposals("val"), layout.csv("val"), read_proposals(layout.proposals("val"))):
+    with Video(layout.find_video("walkA")) as reader:
+        for source in (
+            layout.get_proposals_path("val"),
+            layout.get_csv_path("val"),
+            read_proposals(layout.get_proposals_path("val")),
+        ):
             assert read_given_boxes(source, reader).time_s.tolist() == [1, 2]
 
 
@@ -481,13 +484,13 @@ def test_proposals_are_made_for_ones_own_seconds(imported, monkeypatch, tmp_path
 
     monkeypatch.setattr(person_detector, "PersonDetector", Finder)
     layout = imported(csv_of(*ROWS, f"walkA,0.5,{BOX_PX},walk", f"walkA,0.7,{BOX_PX},walk"))
-    paths = {name: layout.video_path(name) for name in ("walkA", "walkB")}
+    paths = {name: layout.find_video(name) for name in ("walkA", "walkB")}
     keyframes = {name: rows_of(layout).query("video_id == @name").timestamp.unique() for name in paths}
-    table = avalib.make_proposals(paths, layout.proposals("val"), seconds=keyframes, progress=False)
+    table = avalib.make_proposals(paths, layout.get_proposals_path("val"), seconds=keyframes, progress=False)
     found = table[table.video_id == "walkA"]
     assert found.timestamp.tolist() == [0.5, 0.7, 1, 2]
     assert (found.y2 * 255 / 2).round().tolist() == pytest.approx([15, 21, 30, 60], abs=1.5), "the frames themselves"
-    whole = avalib.make_proposals(paths["walkA"], layout.proposals("train"), progress=False)
+    whole = avalib.make_proposals(paths["walkA"], layout.get_proposals_path("train"), progress=False)
     assert whole.timestamp.tolist() == [0, 1, 2, 3]
     ava = avalib.make_proposals(paths["walkA"], tmp_path / "ava.pkl", progress=False)
     assert ava.timestamp.tolist() == [900, 901, 902, 903]
@@ -532,7 +535,9 @@ def test_the_folder_of_the_data_sets_isnt_one_of_videos(imported, videos, tmp_pa
 
 def test_keyframes_of_written_data_are_the_annotated_frames(imported):
     assert levels(imported(csv_of(*ROWS)), "walkA") == pytest.approx([60, 120], abs=2)
-    assert rows_of(prepare("gym"))[FRAME].values.tolist() == [[v, t] for v in ("walkA", "walkB") for t in (1, 2)]
+    assert rows_of(prepare("gym"))[KEYFRAME_COLUMNS].values.tolist() == [
+        [v, t] for v in ("walkA", "walkB") for t in (1, 2)
+    ]
 
 
 def test_a_zip_whose_entry_begins_elsewhere_is_refused_by_name(imported, tmp_path):

@@ -92,17 +92,17 @@ def pixels_of(layout):
 
 def test_the_layout_is_avas(tiny):
     for split in SPLITS:
-        lines = tiny.csv(split).read_text(encoding="utf-8").splitlines()
+        lines = tiny.get_csv_path(split).read_text(encoding="utf-8").splitlines()
         row = re.compile(r"[\w-]{11},09\d\d(,[01]\.\d{3}){4},\d{1,2},\d+")
         assert len(lines) > 10 and all(row.fullmatch(line) for line in lines)
-        table = read_ava_csv(tiny.csv(split), "ground_truth")
+        table = read_ava_csv(tiny.get_csv_path(split), "ground_truth")
         assert table.timestamp.min() >= 902 and set(table.action_id) <= set(ACTIONS)
         assert ((table.x1 < table.x2) & (table.y1 < table.y2)).all()
-        proposals = read_proposals(tiny.proposals(split))
+        proposals = read_proposals(tiny.get_proposals_path(split))
         assert set(proposals.video_id) == set(table.video_id) and proposals.score.between(0, 1).all()
-        read_exclusions(tiny.excluded(split))
-    assert read_label_map(tiny.label_map) == get_action_names()
-    assert list(read_label_map(tiny.evaluated_map)) == list(ACTIONS)
+        read_exclusions(tiny.get_exclusions_path(split))
+    assert read_label_map(tiny.label_map_path) == get_action_names()
+    assert list(read_label_map(tiny.evaluated_label_map_path)) == list(ACTIONS)
     assert set(ACTIONS) <= set(get_evaluated_actions()) and set(TIME_ACTIONS) < set(ACTIONS)
     assert {get_action_group(a) for a in ACTIONS} == set(GROUPS)
 
@@ -111,7 +111,7 @@ def test_videos_are_what_the_manifest_says(tiny):
     manifest = json.loads((tiny.root / "manifest.json").read_text(encoding="utf-8"))
     for spec in list_videos("tiny", seed=3):
         entry = manifest["videos"][spec.video_id]
-        with Video(tiny.video_path(spec.video_id)) as opened:
+        with Video(tiny.find_video(spec.video_id)) as opened:
             assert (opened.width, opened.height, opened.n_frames) == (320, 240, entry["frames"])
             assert opened.fps == pytest.approx(float(spec.fps), rel=1e-3)
             first = next(opened.iter_frames()).astype(int)
@@ -147,8 +147,8 @@ def test_a_second_call_does_nothing_and_a_lost_video_is_made_again(tiny, tmp_pat
     before = {p: p.stat().st_mtime_ns for p in root.rglob("*")}
     render_dataset(root, "tiny", seed=3)
     assert {p: p.stat().st_mtime_ns for p in root.rglob("*")} == before
-    layout.video_path(lost.video_id).unlink()
-    layout.csv("train").write_text("spoilt\n", encoding="utf-8")
+    layout.find_video(lost.video_id).unlink()
+    layout.get_csv_path("train").write_text("spoilt\n", encoding="utf-8")
     render_dataset(root, "tiny", seed=3, progress=False)
     kept = [p for p in layout.videos.iterdir() if p.stem != lost.video_id]
     assert len(kept) == 2 and all(p.stat().st_mtime_ns == before[p] for p in kept)

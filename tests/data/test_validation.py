@@ -34,15 +34,15 @@ def test_whole_data_is_all_right(tiny, tmp_path):
 
 
 def test_every_kind_of_damage_is_named(copy):
-    train = read_ava_csv(copy.csv("train"), "ground_truth")
+    train = read_ava_csv(copy.get_csv_path("train"), "ground_truth")
     first, second = train.video_id.unique()
-    copy.video_path(first).unlink()
-    path = copy.video_path(second)
+    copy.find_video(first).unlink()
+    path = copy.find_video(second)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    with open(copy.csv("val"), "a", encoding="utf-8") as file:
+    with open(copy.get_csv_path("val"), "a", encoding="utf-8") as file:
         file.write(f"{first},0902,0.1,0.1,0.2,0.5,99,1\n")
-    copy.proposals("val").unlink()
-    write_exclusions(pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]}), copy.excluded("train"))
+    copy.get_proposals_path("val").unlink()
+    write_exclusions(pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]}), copy.get_exclusions_path("train"))
     checkup = avalib.check(copy, progress=False)
     found = rows_of(checkup)
     assert not checkup.ok and checkup.verdict.startswith("Not right")
@@ -69,8 +69,8 @@ def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
 
 @pytest.mark.slow
 def test_damage_inside_a_video_costs_its_keyframes(copy):
-    name = read_ava_csv(copy.csv("val"), "ground_truth").video_id[0]
-    path = copy.video_path(name)
+    name = read_ava_csv(copy.get_csv_path("val"), "ground_truth").video_id[0]
+    path = copy.find_video(name)
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 30_000] = bytes(30_000)  # several frames: within one a decoder may not notice it
@@ -96,7 +96,7 @@ def test_unknown_ways_to_decode_are_refused(tiny):
 @pytest.mark.parametrize("splits", [["val"], ["train", "val"]])
 def test_a_split_without_keyframes_is_not_right(copy, splits):
     for split in splits:
-        copy.csv(split).write_text("", encoding="utf-8")
+        copy.get_csv_path(split).write_text("", encoding="utf-8")
     found = avalib.check(copy, progress=False)
     assert not found.ok
     assert f"keyframes with boxes ({splits[0]}): 0" in found.verdict

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_reader import made
+from numbered_videos import write_numbered_video
 
 import avalib
 from avalib import draw
@@ -21,7 +21,7 @@ ROW = "0.1,0.1,0.5,0.9"
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("v"), "clip.mp4", 25, n=75)
+    return write_numbered_video(tmp_path_factory.mktemp("v"), "clip.mp4", 25, n=75)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_seconds_of_a_data_sets_own_files_are_known_by_their_names(reader, tmp_p
     reader.duration_s = 2000.0
     table = pd.DataFrame({"video_id": "clip", "timestamp": [902.0], "x1": 0.1, "y1": 0.1, "x2": 0.5, "y2": 0.9})
     for version, start in (("own", 0), ("mini", 900)):
-        path = DatasetLayout(tmp_path / version, version).proposals("val")
+        path = DatasetLayout(tmp_path / version, version).get_proposals_path("val")
         write_proposals(table.assign(score=1.0), path)
         assert read_given_boxes(path, reader).time_s.tolist() == [902 - start]
 

@@ -41,7 +41,7 @@ def place(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "data").mkdir()
     (folder / "data" / "tiny-seed0").symlink_to(tiny.root)
-    truth = read_ava_csv(tiny.csv("val"), "ground_truth")
+    truth = read_ava_csv(tiny.get_csv_path("val"), "ground_truth")
     for seed, name in enumerate(("slowonly_r50", "slowfast_r50")):
         path = folder / "runs" / "tiny" / name / "evaluate" / "detections.csv"
         path.parent.mkdir(parents=True)

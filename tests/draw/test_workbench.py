@@ -18,7 +18,7 @@ from avalib.draw.zoo_gif import main
 
 @pytest.fixture(scope="module")
 def truth(tiny):
-    return read_ava_csv(tiny.csv("val"), "ground_truth")
+    return read_ava_csv(tiny.get_csv_path("val"), "ground_truth")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def rows(truth):
 
 @pytest.fixture
 def bench(tiny, truth, rows):
-    return draw.open_workbench(tiny, truth, rows, seconds=4, fps=5, label_map=tiny.evaluated_map)
+    return draw.open_workbench(tiny, truth, rows, seconds=4, fps=5, label_map=tiny.evaluated_label_map_path)
 
 
 def shown(bench):

@@ -29,7 +29,7 @@ def moved(box, by):
 
 
 def shares(truth, found, action=12, **options):
-    losses = analyze_errors(truth, found, LABELS, **options).losses().set_index("action_id").loc[action]
+    losses = analyze_errors(truth, found, LABELS, **options).compute_loss_breakdown().set_index("action_id").loc[action]
     assert losses[["AP", *KINDS[1:]]].sum() == pytest.approx(1)
     return {kind: float(losses[kind]) for kind in ("AP", *KINDS[1:]) if losses[kind] > 1e-12}
 
@@ -77,7 +77,7 @@ def test_shares_add_up_and_ap_is_the_metrics(protocol):
     excluded = pd.DataFrame({"video_id": "a", "timestamp": [902.0, 903.0]})
     found_report = evaluate(truth, found, LABELS, excluded, protocol)
     analysis = analyze_errors(truth, found, LABELS, excluded, protocol)
-    losses = analysis.losses()
+    losses = analysis.compute_loss_breakdown()
     assert losses["AP"].tolist() == pytest.approx(found_report.per_class["AP"].tolist(), abs=1e-12)
     assert losses[["AP", *KINDS[1:]]].sum(axis=1).tolist() == pytest.approx([1, 1, 1])
     assert (losses[list(KINDS[1:])] >= 0).all(axis=None) and (losses[list(KINDS[1:])] > 0).any(axis=None)
@@ -85,7 +85,7 @@ def test_shares_add_up_and_ap_is_the_metrics(protocol):
 
 def test_oracles():
     truth, found = made_up()
-    table = analyze_errors(truth, found, LABELS).oracles()
+    table = analyze_errors(truth, found, LABELS).compute_oracle_map()
     assert list(table) == ["action_id", "action", "AP", "perfect_boxes", "perfect_actions"]
     assert table.attrs["AP"] == evaluate(truth, found, LABELS).mAP
     assert (
@@ -93,9 +93,13 @@ def test_oracles():
     )
     one = gt((902, HERE, [12]), (902, THERE, [14]))
     off = det((902, moved(HERE, 0.1), {12: 0.9, 14: 0.1}), (902, moved(THERE, 0.1), {12: 0.1, 14: 0.9}))
-    assert {**analyze_errors(one, off, LABELS).oracles().attrs} == {"AP": 0, "perfect_boxes": 1, "perfect_actions": 0}
+    assert {**analyze_errors(one, off, LABELS).compute_oracle_map().attrs} == {
+        "AP": 0,
+        "perfect_boxes": 1,
+        "perfect_actions": 0,
+    }
     turned = det((902, HERE, {12: 0.1, 14: 0.9}), (902, THERE, {12: 0.9, 14: 0.1}))
-    assert {**analyze_errors(one, turned, LABELS).oracles().attrs} == {
+    assert {**analyze_errors(one, turned, LABELS).compute_oracle_map().attrs} == {
         "AP": 0.5,
         "perfect_boxes": 0.5,
         "perfect_actions": 1,
@@ -107,7 +111,7 @@ def test_confusions():
     found = det(
         *[(s, HERE, {12: 0.5, 14: 0.8 if s < 909 else 0.2, 80: 0.9 if s < 904 else 0.1}) for s in range(902, 912)]
     )
-    table = analyze_errors(truth, found, LABELS).confusions()
+    table = analyze_errors(truth, found, LABELS).find_confusions()
     assert table[["does", "taken_for", "people"]].values.tolist() == [["stand", "walk", 7], ["stand", "watch", 2]]
     assert table["share"].tolist() == pytest.approx([0.7, 0.2])
     assert table["mean_score"].tolist() == pytest.approx([0.8, 0.9])
@@ -121,7 +125,7 @@ def test_worst_mistakes_come_ready_to_draw():
         (903, HERE, {12: 0.4}),
         (903, moved(HERE, 0.1), {12: 0.7}),
     )
-    table = analyze_errors(truth, found, LABELS).worst(3)
+    table = analyze_errors(truth, found, LABELS).find_top_mistakes(3)
     assert table["kind"].tolist() == ["background", "wrong_action", "wrong_box"]
     assert table["score"].tolist() == [0.95, 0.9, 0.7] and table["action"].tolist() == ["stand", "walk", "stand"]
     assert table["does"].tolist() == ["", "stand, watch", "stand"]
@@ -133,7 +137,7 @@ def test_worst_mistakes_come_ready_to_draw():
 def test_worst_shows_a_person_once_per_action():
     truth, found = made_up(1)
     analysis = analyze_errors(truth, found, LABELS)
-    table = analysis.worst(20)
+    table = analysis.find_top_mistakes(20)
     assert len(table) == 20 and table["score"].is_monotonic_decreasing
     assert not table.duplicated(["timestamp", "gt_x1", "action_id", "x1"]).any()
     assert (table["kind"] != "true").all()
@@ -141,7 +145,7 @@ def test_worst_shows_a_person_once_per_action():
 
 def test_against_training():
     truth, found = made_up()
-    table = analyze_errors(truth, found, LABELS).against_training(truth)
+    table = analyze_errors(truth, found, LABELS).compare_with_training(truth)
     assert table["training_boxes"].tolist() == [(truth["action_id"] == a).sum() for a in LABELS]
     assert list(table) == ["action_id", "action", "group", "AP", "training_boxes"]
 
@@ -149,6 +153,6 @@ def test_against_training():
 def test_nothing_found_is_all_missed():
     truth, found = made_up()
     analysis = analyze_errors(truth, found[:0], LABELS)
-    assert analysis.losses()["missed_people"].tolist() == [1, 1, 1]
-    assert analysis.oracles().attrs["perfect_actions"] == 0
-    assert analysis.confusions().empty and analysis.worst().empty
+    assert analysis.compute_loss_breakdown()["missed_people"].tolist() == [1, 1, 1]
+    assert analysis.compute_oracle_map().attrs["perfect_actions"] == 0
+    assert analysis.find_confusions().empty and analysis.find_top_mistakes().empty

@@ -114,8 +114,8 @@ def test_any_iou_and_grouped_ties_equal_a_slow_reading(digits, ties):
         slow = [slow_ap(gt, det, row.action_id, t, ties == "grouped") for t in report.thresholds]
         fast = report.per_class.set_index("action_id").loc[row.action_id, ["AP@0.30", "AP@0.50", "AP@0.75"]]
         assert np.allclose(fast.astype(float), slow, atol=1e-12) and row.AP == pytest.approx(np.mean(slow))
-    assert report.mAP == pytest.approx(np.mean(list(report.mAP_at.values())))
-    assert report.mAP_at[0.3] > report.mAP_at[0.75]
+    assert report.mAP == pytest.approx(np.mean(list(report.mAP_by_iou.values())))
+    assert report.mAP_by_iou[0.3] > report.mAP_by_iou[0.75]
 
 
 def test_grouped_ties_do_not_depend_on_the_order_of_rows():
@@ -172,16 +172,16 @@ def test_the_report():
     assert list(table) == ["action_id", "action", "group", "AP", "ground_truth", "detections", "recall"]
     assert table["group"].tolist() == ["pose", "pose", "object", "person"]
     assert table["ground_truth"].tolist() == [(gt["action_id"] == a).sum() for a in LABELS]
-    assert report.groups["pose"] == pytest.approx(table["AP"][:2].mean()) and report.mAP == pytest.approx(
+    assert report.mAP_by_group["pose"] == pytest.approx(table["AP"][:2].mean()) and report.mAP == pytest.approx(
         table["AP"].mean()
     )
-    curve = report.curve("stand")
+    curve = report.compute_pr_curve("stand")
     assert curve["score"].is_monotonic_decreasing and curve["recall"].is_monotonic_increasing
     assert curve["recall"].iloc[-1] == pytest.approx(table["recall"][1])
     assert (curve["recall"].diff().fillna(curve["recall"]) * curve["envelope"]).sum() == pytest.approx(table["AP"][1])
-    assert report.curve(12).equals(curve)
+    assert report.compute_pr_curve(12).equals(curve)
     with pytest.raises(KeyError, match="action 'stnd': not in the label map"):
-        report.curve("stnd")
+        report.compute_pr_curve("stnd")
     assert f"mAP@0.5 = {report.mAP:.4f} over 4 actions (protocol mmaction)" in report.summary()
     assert repr(report).startswith(f"<Report: mAP@0.5 = {report.mAP:.4f} over 4 actions") and len(repr(report)) < 120
     assert "bend/bow" in report._repr_html_() and f"{report.mAP:.4f}" in report._repr_html_()
@@ -346,7 +346,7 @@ def test_exclusions_with_a_byte_order_mark_leave_the_same_out(tmp_path, mark):
         (lambda gt, det: evaluate(gt, det.assign(timestamp=2e13)), "table, row 0, column timestamp, value 2e"),
         (lambda gt, det: evaluate(gt, det).bootstrap(10**9), "MAX_DRAWS"),
         (lambda gt, det: evaluate(gt, det).bootstrap(level=95), "level 95"),
-        (lambda gt, det: evaluate(gt, det).curve(12, 0.75), "threshold 0.75"),
+        (lambda gt, det: evaluate(gt, det).compute_pr_curve(12, 0.75), "threshold 0.75"),
         (lambda gt, det: compute_frequency_baseline(gt, det[["x1"]]), "proposals table: no column"),
         (lambda gt, det: analyze_errors(gt, det, iou=[0.5, 0.7]), "expected one threshold"),
     ],
@@ -373,7 +373,7 @@ def test_matching_in_parts_is_matching_at_once(monkeypatch):
 
 
 def test_pairs_beyond_the_limit_are_refused(monkeypatch):
-    monkeypatch.setattr("avalib.utils.limits.MAX_PAIRS", 100)
+    monkeypatch.setattr("avalib.evaluation.matching.MAX_PAIRS", 100)
     with pytest.raises(ValueError, match=r"pairs of boxes to compare, the limit \(MAX_PAIRS\) is 100: up to"):
         evaluate(*made_up(12), LABELS)
 

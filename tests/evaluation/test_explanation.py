@@ -37,12 +37,14 @@ def test_the_reason_is_found_in_space_and_time():
     frames[:, 96:128, 0:32] = 255  # in nobody's box
     boxes_px = [(0, 0, 48, 80), (64, 0, 127, 100)]
     found = explain_score(Brightness(), frames, boxes_px, person=1)
-    assert found.action_id == 12 and found.score > 0.6 and found.parts == ((0,), (1,), (2,), (3,))
-    t, y, x = np.unravel_index(found.heat.argmax(), found.heat.shape)
-    assert t == 2 and 32 <= y < 64 and 80 <= x < 112 and found.heat[:, 112:, :16].max() < 0.01
-    assert found.lost.argmax() == 2 and found.lost[2] > 0.05 and np.delete(found.lost, 2).max() < 1e-6
+    assert found.action_id == 12 and found.score > 0.6 and found.segments == ((0,), (1,), (2,), (3,))
+    t, y, x = np.unravel_index(found.heatmap.argmax(), found.heatmap.shape)
+    assert t == 2 and 32 <= y < 64 and 80 <= x < 112 and found.heatmap[:, 112:, :16].max() < 0.01
+    assert (
+        found.score_drops.argmax() == 2 and found.score_drops[2] > 0.05 and np.delete(found.score_drops, 2).max() < 1e-6
+    )
     other = explain_score(Brightness(), frames, boxes_px, person=0, action_id=12)
-    assert other.lost.max() < 0.01
+    assert other.score_drops.max() < 0.01
     with pytest.raises(ValueError, match="person 2: the clip has 2 boxes"):
         explain_score(Brightness(), frames, boxes_px, person=2)
     with pytest.raises(ValueError, match="action_id 81"):
@@ -55,8 +57,8 @@ def test_every_backbone_is_explained_and_its_score_is_the_models(alias):
     entry = zoo.get(alias)
     model = Detector(entry).eval()
     frames = np.random.default_rng(0).integers(0, 256, (entry.clip_len, 64, 64, 3), np.uint8)
-    found = explain_score(model, frames, [(4, 4, 60, 60)], action_id=14, parts=2)
-    assert found.heat.shape == frames.shape[:3] and found.heat.max() == 1 and len(found.lost) == 2
+    found = explain_score(model, frames, [(4, 4, 60, 60)], action_id=14, n_segments=2)
+    assert found.heatmap.shape == frames.shape[:3] and found.heatmap.max() == 1 and len(found.score_drops) == 2
     with torch.inference_mode():
         clips = normalize_clips(torch.from_numpy(frames)[None])
         logits = model(clips, torch.tensor([[0.0, 4, 4, 60, 60]]))
@@ -69,9 +71,9 @@ def test_a_row_of_a_table_is_explained(tiny):
     recipe = replace(zoo.get_recipe(zoo.get("slowonly_r50"), "tiny"), cache_short_side=None)
     torch.manual_seed(0)
     model = Detector(zoo.get("slowonly_r50"))
-    row = read_ava_csv(tiny.csv("val"), "ground_truth").iloc[0]
+    row = read_ava_csv(tiny.get_csv_path("val"), "ground_truth").iloc[0]
     box = row[["x1", "y1", "x2", "y2"]].to_numpy(float)
-    found = explain_detection(model, recipe, tiny, "val", row.video_id, row.timestamp, box, 12, parts=1)
+    found = explain_detection(model, recipe, tiny, "val", row.video_id, row.timestamp, box, 12, n_segments=1)
     height, width = found.frames.shape[1:3]
     assert np.abs(found.box_px / [width, height, width, height] - box).max() < 0.15 and found.action_id == 12
     with pytest.raises(ValueError, match="nobody 902: no keyframe"):

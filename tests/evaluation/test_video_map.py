@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib.evaluation.video_map import evaluate_tubes, link_tubes
+from avalib.evaluation.video_map import evaluate_tubes, link_people
 
 LABELS = {12: "stand", 14: "walk"}
 COLUMNS = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"]
@@ -52,7 +52,7 @@ def test_doubles_and_order():
     gt = track(range(902, 906))
     found = detected((track(range(902, 906), person=1), 0.4), (track(range(902, 906), person=2), 0.9))
     report = evaluate_tubes(gt, found, LABELS)
-    assert report.mAP == 1.0 and report.curve(12)["precision"].tolist() == [1.0, 0.5]
+    assert report.mAP == 1.0 and report.compute_pr_curve(12)["precision"].tolist() == [1.0, 0.5]
     elsewhere = detected((track(range(902, 906)), 0.4), (track(range(902, 906), person=2, video="b"), 0.9))
     assert evaluate_tubes(gt, elsewhere, LABELS).mAP == 0.5
 
@@ -61,13 +61,13 @@ def test_people_are_followed_by_overlap():
     moving = pd.concat([track([902 + i], x=0.1 + 0.05 * i) for i in range(6)])
     other = track(range(902, 908), x=0.6, person=2)
     rows = pd.concat([moving, other, moving.assign(action_id=14)]).sample(frac=1, random_state=0).reset_index(drop=True)
-    ids = link_tubes(rows)
+    ids = link_people(rows)
     assert pd.Series(ids).groupby(rows["person_id"]).nunique().tolist() == [1, 1] and len(set(ids)) == 2
     found = rows.drop(columns="person_id").assign(score=0.9)
     assert evaluate_tubes(rows, found, LABELS).mAP == 1.0
     jump = pd.concat([track([902], x=0.1), track([903], x=0.7)], ignore_index=True)
-    assert len(set(link_tubes(jump))) == 2
-    assert len(set(link_tubes(track([902, 905])))) == 2
+    assert len(set(link_people(jump))) == 2
+    assert len(set(link_people(track([902, 905])))) == 2
 
 
 def test_excluded_seconds_and_nothing_found():

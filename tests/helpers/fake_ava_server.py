@@ -24,13 +24,13 @@ def publish(tiny, folder, version="v2.1"):
     year = {"v2.1": 2018, "v2.2": 2019}[version]
     with zipfile.ZipFile(folder / f"ava_{version}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for split in ("train", "val"):
-            archive.write(tiny.csv(split), like.csv(split).name)
-            archive.write(tiny.excluded(split), like.excluded(split).name)
-            shutil.copy(tiny.proposals(split), folder / like.proposals(split).name)
-        archive.write(tiny.label_map, like.label_map.name)
+            archive.write(tiny.get_csv_path(split), like.get_csv_path(split).name)
+            archive.write(tiny.get_exclusions_path(split), like.get_exclusions_path(split).name)
+            shutil.copy(tiny.get_proposals_path(split), folder / like.get_proposals_path(split).name)
+        archive.write(tiny.label_map_path, like.label_map_path.name)
         write_label_map(get_evaluated_actions(), folder / "map")
         archive.write(folder / "map", f"ava_action_list_{version}_for_activitynet_{year}.pbtxt")
-    shutil.copy(tiny.proposals("val"), folder / like.proposals("test").name)
+    shutil.copy(tiny.get_proposals_path("val"), folder / like.get_proposals_path("test").name)
     names = {path.stem: path.name for path in sorted(tiny.videos.iterdir())}
     for name in names.values():
         uncut(tiny.videos / name, folder / name)

@@ -224,7 +224,7 @@ def train(layout, folder):
     assert len(again) == len(log) and (folder / "run" / "best.pth").exists()
     model, recipe = load_trained_model(None, folder / "run" / "best.pth", "tiny")
     table, _ = detect_dataset(model, layout, "val", recipe, "cpu", "float32", progress=False)
-    report = evaluator.evaluate(layout.csv("val"), table, label_map=layout.evaluated_map)
+    report = evaluator.evaluate(layout.get_csv_path("val"), table, label_map=layout.evaluated_label_map_path)
     assert 0 <= report.mAP <= 1
 
 
@@ -236,7 +236,7 @@ def own_data(layout, folder):
     rows = "".join(f"{name},{t},0.1,0.1,0.6,0.9,walk,1\n" for t in (1, 2))
     (folder / "own.csv").write_text("video,time_s,x1,y1,x2,y2,action,person\n" + rows, encoding="utf-8")
     layout = avalib.import_data(folder / "own.csv", "csv", "own", videos=layout.videos, root=folder / "own")
-    assert layout.video_path(name).stat().st_size > 0 and not layout.video_path(name).is_symlink()
+    assert layout.find_video(name).stat().st_size > 0 and not layout.find_video(name).is_symlink()
 
 
 def download(layout, folder):

@@ -69,7 +69,12 @@ def test_a_run_logs_what_plot_scripts_know_and_keeps_best_and_last(unbroken, tin
     model, recipe = load_trained_model(None, folder / "final.pth", "tiny")
     assert recipe == RECIPE
     table, _ = detect_dataset(model, tiny, "val", recipe, "cpu", "float32", progress=False)
-    report = evaluate(tiny.csv("val"), table, label_map=tiny.evaluated_map, exclusions=tiny.excluded("val"))
+    report = evaluate(
+        tiny.get_csv_path("val"),
+        table,
+        label_map=tiny.evaluated_label_map_path,
+        exclusions=tiny.get_exclusions_path("val"),
+    )
     assert report.mAP == pytest.approx(lines[-1]["mAP@0.5IOU"], abs=1e-6)
 
 
@@ -223,7 +228,7 @@ def test_a_split_without_keyframes_is_named(tiny, tmp_path):
     for folder in ("annotations", "proposals", "videos"):
         shutil.copytree(tiny.root / folder, tmp_path / folder)
     layout = DatasetLayout(tmp_path, "mini")
-    layout.csv("train").write_text("", encoding="utf-8")
+    layout.get_csv_path("train").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="train.*csv: no keyframes with boxes, so there is nothing to train on"):
         train_model(setup_of(layout), tmp_path / "run", progress=False)
 

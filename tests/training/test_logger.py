@@ -88,7 +88,7 @@ def layout(tiny, tmp_path):
 
 def perfect(layout, shift=0):
     """Detections that are the annotations, with ids moved."""
-    truth = read_ava_csv(layout.csv("val"), "ground_truth").dropna(subset=["action_id"])
+    truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth").dropna(subset=["action_id"])
     columns = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id"]
     return truth[columns].assign(action_id=truth.action_id.astype(int) + shift, score=0.9)
 
@@ -112,7 +112,7 @@ def test_boxes_in_pixels_are_found(layout):
 
 
 def test_a_label_map_without_the_ids_is_found(layout):
-    layout.evaluated_map.write_text('item {\n  name: "nothing"\n  id: 80\n}\n', encoding="utf-8")
+    layout.evaluated_label_map_path.write_text('item {\n  name: "nothing"\n  id: 80\n}\n', encoding="utf-8")
     said = diagnose_zero_map(FALLING, 0.0, layout, perfect(layout))
     assert re.search(r"label map without the annotated ids: FOUND, \d\d+% of the val labels", said)
 

@@ -70,7 +70,7 @@ def test_packed_frames_to_come_are_estimated(tiny, tmp_path):
     estimate = _packed_bytes(setup, names)
     real = 0
     for name in names:
-        with Video(tiny.video_path(name)) as reader:
+        with Video(tiny.find_video(name)) as reader:
             real += write_frame_cache(reader, tmp_path / name, 48).stat().st_size
     assert estimate == pytest.approx(real, rel=0.3)
 
@@ -104,7 +104,7 @@ def test_epochs_are_fitted_to_minutes_and_a_begun_run_keeps_its_own(tiny, tmp_pa
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_split_without_keyframes_stops_the_plan_and_the_training(tiny, tmp_path, split):
     layout = DatasetLayout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
-    layout.csv(split).write_text("", encoding="utf-8")
+    layout.get_csv_path(split).write_text("", encoding="utf-8")
     made = setup_of(layout)
     for begin in (estimate_cost, lambda made: train_model(made, tmp_path / "train", progress=False)):
         with pytest.raises(ValueError, match=rf"ava_{split}_mini\.csv: no keyframes with boxes"):

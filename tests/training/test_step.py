@@ -8,12 +8,12 @@ from tiny_model import ENTRY, RECIPE
 
 from avalib import zoo
 from avalib.data.layout import DatasetLayout
-from avalib.evaluation import inference
 from avalib.training import step
 from avalib.training.optimizer import build_optimizer, build_scaler, compute_lr
 from avalib.training.planner import build_blank_state, build_noise_batch
 from avalib.training.session import configure_training
 from avalib.training.step import seed_everything, train_step, use_deterministic_algorithms
+from avalib.utils import device
 from avalib.utils.device import choose_precision
 
 LAYOUT = DatasetLayout("nowhere", "mini")  # of its files none is read here
@@ -138,7 +138,7 @@ def test_determinism_is_for_the_run_and_ends_with_it():
 
 
 def test_bfloat16_that_has_to_be_emulated_is_warned_of(monkeypatch):
-    monkeypatch.setattr(inference, "supports_bfloat16", lambda device: False)
+    monkeypatch.setattr(device, "supports_bfloat16", lambda device: False)
     with pytest.warns(UserWarning, match="400 times slower"):
         choose_precision("bfloat16", torch.device("cpu"))
     assert choose_precision("auto", torch.device("cpu")) == torch.float32

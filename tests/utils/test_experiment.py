@@ -1,10 +1,9 @@
 import json
 import subprocess
-import sys
 
 import pytest
 
-from avalib.utils import experiment
+from avalib.utils import experiment, notebook_run
 from avalib.utils.experiment import ExperimentRecord, get_git_state
 from avalib.utils.files import compute_sha256
 from avalib.utils.notebook_run import check_parameters, get_run_caption, parse_literals, start_run
@@ -78,7 +77,7 @@ def test_code_makes_a_state_dirty_and_records_do_not(tmp_path, monkeypatch):
 
 def test_the_line_in_a_figures_corner(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # outside of any repository
-    monkeypatch.setattr(experiment, "_current", None)
+    monkeypatch.setattr(notebook_run, "_current", None)
     assert get_run_caption() == ""
     declared = cells(
         'model = "slowonly_r50"  # which\ndataset = "mini"  # which\nseed = 0  # of chance\ntag = ""  # none'
@@ -108,14 +107,6 @@ def test_a_damaged_record_is_named_with_what_makes_it_again(content, tmp_path):
     path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(DamagedRecordError, match="train/run.json: .*train/ makes it again"):
         print_run_report(tmp_path)
-
-
-def test_report_on_a_damaged_record_is_a_line_on_the_command_line(tmp_path):
-    (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "run.json").write_text("{", encoding="utf-8")
-    words = [sys.executable, "-m", "avalib.utils.experiment", "report", str(tmp_path)]
-    ended = subprocess.run(words, capture_output=True, encoding="utf-8")
-    assert ended.returncode == 1 and "run.json: not json" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_a_record_is_whole_or_not_there(tmp_path):

@@ -414,14 +414,14 @@ def test_a_name_of_300_letters(server):
 
 # --- processes --------------------------------------------------------------------------------------------------------
 
-FETCH = (
-    "import sys\nfrom avalib import fetch\n"
-    "fetch.fetch(sys.argv[1], path=sys.argv[2], sha256=sys.argv[3], timeout_s=20, progress=False)\n"
+DOWNLOAD = (
+    "import sys\nfrom avalib.utils.download import download_file\n"
+    "download_file(sys.argv[1], path=sys.argv[2], sha256=sys.argv[3], timeout_s=20, progress=False)\n"
 )
 
 
 def start(server, path):
-    return subprocess.Popen([sys.executable, "-c", FETCH, server.root + "net.bin", str(path), DIGEST])
+    return subprocess.Popen([sys.executable, "-c", DOWNLOAD, server.root + "net.bin", str(path), DIGEST])
 
 
 def half_then_wait(sock, server):
@@ -453,7 +453,7 @@ def test_a_killed_download_is_resumed(server, tmp_path):
 def test_two_processes_do_not_spoil_a_download_where_locks_do_nothing(server, tmp_path, monkeypatch):
     """flock succeeds on some network disks without locking anything out."""
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path / "cache"))
-    path, code = tmp_path / "net.bin", "import fcntl\nfcntl.flock = lambda *given: None\n" + FETCH
+    path, code = tmp_path / "net.bin", "import fcntl\nfcntl.flock = lambda *given: None\n" + DOWNLOAD
     barrier = threading.Barrier(2)
 
     def both_at_once(sock, server):
@@ -476,7 +476,7 @@ def test_a_disk_that_fills_up_leaves_no_part(server, tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
     )
     server.answers = [whole()]
-    command = [sys.executable, "-c", limit + FETCH, server.root + "net.bin", str(tmp_path / "net.bin"), DIGEST]
+    command = [sys.executable, "-c", limit + DOWNLOAD, server.root + "net.bin", str(tmp_path / "net.bin"), DIGEST]
     ended = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert "DownloadDiskFullError" in ended.stderr and "MB are needed" in ended.stderr
     assert [p for p in tmp_path.iterdir() if p.is_file()] == []

@@ -45,12 +45,13 @@ def long_video(tmp_path_factory):
 def test_a_long_video_is_read_although_its_index_cannot_be_kept(long_video):
     layout, name = long_video
     code = (
-        "from avalib import annotations, frames\nimport pandas as pd\n"
-        "layout = annotations.Layout(sys.argv[1], 'mini')\n"
-        "with frames.open_video(layout, sys.argv[2]) as opened:\n"
+        "import pandas as pd\nfrom avalib.data.layout import DatasetLayout\n"
+        "from avalib.video.frame_source import FrameSource, find_lost_keyframes, open_video\n"
+        "layout = DatasetLayout(sys.argv[1], 'mini')\n"
+        "with open_video(layout, sys.argv[2]) as opened:\n"
         "    print(opened.n_ava_frames, opened.ava_frames([5000]).shape)\n"
         "rows = pd.DataFrame({'video_id': [sys.argv[2]] * 2, 'timestamp': [902.0, 1000.0]})\n"
-        "print(len(frames.lost_keyframes(frames.FrameSource(layout), rows)))\n"
+        "print(len(find_lost_keyframes(FrameSource(layout), rows)))\n"
     )
     with permissions.read_only(layout.root):
         assert permissions.run(code, layout.root, name) == "5100 (1, 32, 32, 3)\n0\n"
@@ -79,11 +80,13 @@ def test_a_cache_that_cannot_be_written_is_done_without(own_tiny):
     names = sorted(path.stem for path in own_tiny.videos.iterdir())
     build_frame_caches(own_tiny, names[:1], 48, workers=1, progress=False)
     code = (
-        "import dataclasses\nfrom avalib import annotations, dataset, zoo\n"
-        "layout = annotations.Layout(sys.argv[1], 'mini')\n"
-        "recipe = dataclasses.replace(zoo.recipe(zoo.get('slowonly_r50'), 'mini'), cache_short_side=48)\n"
-        "keyframes = [dataset.load_keyframes(layout, split) for split in ('train', 'val')]\n"
-        "source = dataset.open_frames(layout, recipe, keyframes, progress=False)\n"
+        "import dataclasses\nfrom avalib import zoo\nfrom avalib.data.dataset import load_keyframes\n"
+        "from avalib.data.layout import DatasetLayout\nfrom avalib.utils.console import show_log_messages\n"
+        "from avalib.video.frame_source import open_frames\nshow_log_messages()\n"
+        "layout = DatasetLayout(sys.argv[1], 'mini')\n"
+        "recipe = dataclasses.replace(zoo.get_recipe(zoo.get('slowonly_r50'), 'mini'), cache_short_side=48)\n"
+        "keyframes = [load_keyframes(layout, split) for split in ('train', 'val')]\n"
+        "source = open_frames(layout, recipe, keyframes, progress=False)\n"
         "print(len(source.lost), [source.path(v).suffix for v in sys.argv[2:]])\n"
         "print([source.reader(v).ava_frames([1]).shape[1] for v in sys.argv[2:]])\n"
     )
@@ -96,9 +99,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(own_tiny):
 @pytest.mark.slow
 def test_a_rendered_data_set_and_its_checkup(own_tiny):
     code = (
-        "from avalib import doctor, mini\n"
-        "layout = mini.render(sys.argv[1], 'tiny', 0, progress=False)\n"
-        "print(doctor.check(layout, progress=False).verdict)\n"
+        "from avalib.data.synthetic.generate import render_dataset\nfrom avalib.data.validation import check\n"
+        "layout = render_dataset(sys.argv[1], 'tiny', 0, progress=False)\n"
+        "print(check(layout, progress=False).verdict)\n"
     )
     with permissions.read_only(own_tiny.root):
         assert permissions.run(code, own_tiny.root).startswith("All right: 3 videos")
@@ -107,8 +110,8 @@ def test_a_rendered_data_set_and_its_checkup(own_tiny):
 def test_a_rendering_that_cannot_be_written_is_not_begun(own_tiny):
     next(own_tiny.videos.iterdir()).unlink()
     code = (
-        "from avalib import mini\n"
-        "try:\n    mini.render(sys.argv[1], 'tiny', 0, progress=False)\n"
+        "from avalib.data.synthetic.generate import render_dataset\n"
+        "try:\n    render_dataset(sys.argv[1], 'tiny', 0, progress=False)\n"
         "except PermissionError as error:\n    print(error)\n"
     )
     with permissions.read_only(own_tiny.root):
@@ -123,9 +126,11 @@ def test_a_data_set_of_ones_own(tiny, tmp_path):
     root = tmp_path / "stumbles"
     import_dataset(source, "ava", root, videos=tiny.videos, label_map={1: "fall"})
     code = (
-        "from avalib import annotations, frames, sources\nlayout = sources.prepare('stumbles', root=sys.argv[1])\n"
-        "table = annotations.read_csv(layout.csv('train'), 'ground_truth')\n"
-        "print(len(frames.lost_keyframes(frames.FrameSource(layout), table[['video_id', 'timestamp']])))\n"
+        "from avalib.data.ava_csv import read_ava_csv\nfrom avalib.data.catalog import prepare\n"
+        "from avalib.video.frame_source import FrameSource, find_lost_keyframes\n"
+        "layout = prepare('stumbles', root=sys.argv[1])\n"
+        "table = read_ava_csv(layout.get_csv_path('train'), 'ground_truth')\n"
+        "print(len(find_lost_keyframes(FrameSource(layout), table[['video_id', 'timestamp']])))\n"
     )
     with permissions.read_only(root):
         assert permissions.run(code, root).endswith("0\n")
@@ -137,9 +142,10 @@ def test_the_real_ava_that_is_complete(tiny, tmp_path):
     layout = DatasetLayout(tmp_path / "ava", "v2.1")
     download_ava(layout, dict.fromkeys(SERVERS, tmp_path / "servers"), **QUIET)
     code = (
-        "import json\nfrom avalib import annotations, ava, sources\n"
-        "sources.prepare('ava2.1', root=sys.argv[1], progress=False)\n"
-        "record = ava.prepare(annotations.Layout(sys.argv[1], 'v2.1'), progress=False)\n"
+        "from avalib.data.ava_download import download_ava\nfrom avalib.data.catalog import prepare\n"
+        "from avalib.data.layout import DatasetLayout\nfrom avalib.utils.console import show_log_messages\n"
+        "show_log_messages()\nprepare('ava2.1', root=sys.argv[1], progress=False)\n"
+        "record = download_ava(DatasetLayout(sys.argv[1], 'v2.1'), progress=False)\n"
         "print(record['videos'])\n"
     )
     with permissions.read_only(tmp_path / "ava"):
@@ -155,8 +161,8 @@ def test_a_cached_checkpoint_is_used(tmp_path, locks):
         name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
         write_bytes(cache / "locks" / name, b"")
     code = (
-        "from avalib import fetch\n"
-        "for digest in (None, sys.argv[1]):\n    print(fetch.fetch('http://server/models/net.pth', digest))\n"
+        "from avalib.utils.download import download_file\n"
+        "for digest in (None, sys.argv[1]):\n    print(download_file('http://server/models/net.pth', digest))\n"
     )
     with permissions.read_only(cache):
         out = permissions.run(code, hashlib.sha256(b"weights").hexdigest()[:8], AVALIB_CACHE=cache)
@@ -165,9 +171,9 @@ def test_a_cached_checkpoint_is_used(tmp_path, locks):
 
 def test_what_is_not_in_a_read_only_cache_is_an_error_that_says_what_to_do(tmp_path):
     code = (
-        "from avalib import fetch\n"
-        "try:\n    fetch.fetch('http://server/models/net.pth', progress=False)\n"
-        "except fetch.FetchError as error:\n    print(error)\n"
+        "from avalib.utils.download import FetchError, download_file\n"
+        "try:\n    download_file('http://server/models/net.pth', progress=False)\n"
+        "except FetchError as error:\n    print(error)\n"
     )
     with permissions.read_only(tmp_path):
         out = permissions.run(code, AVALIB_CACHE=tmp_path / "cache")

@@ -32,7 +32,7 @@ def names_of(layout):
 def test_no_id_makes_the_cache_write_outside_its_folder(layout, tmp_path, kind):
     outside = tmp_path / "outside"
     outside.mkdir()
-    shutil.copy(layout.video_path(names_of(layout)[0]), outside / "a.mp4")
+    shutil.copy(layout.find_video(names_of(layout)[0]), outside / "a.mp4")
     name = str(outside / "a") if kind == "absolute" else f"../../{outside.name}/a"
     before = sorted(tmp_path.rglob("*"))
     for call in (
@@ -45,15 +45,25 @@ def test_no_id_makes_the_cache_write_outside_its_folder(layout, tmp_path, kind):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def stall_after_first_frame(frames, pipe):
+    """Yield frames; after the first one tell the pipe's other end, and wait to be killed."""
+    yield frames[0]
+    os.write(pipe, b"p")
+    time.sleep(60)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed while it packs")
 def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
     first = names_of(layout)[0]
     path, (reading, writing) = get_cache_path(layout, first, 48), os.pipe()
     process = fork()
     if process == 0:
-        _encode = lambda *_: (os.write(writing, b"p"), time.sleep(60))
-        with open_video(layout, first) as opened:
-            write_frame_cache(opened, path, 48)
+        try:
+            with open_video(layout, first) as video:
+                video.iter_ava_frames = lambda: stall_after_first_frame(video.ava_frames([1]), writing)
+                write_frame_cache(video, path, 48)
+        finally:
+            os._exit(1)  # whatever happens, the copy must not go on with the other tests
     assert os.read(reading, 1) == b"p"
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)

@@ -49,15 +49,17 @@ def make_run(tiny, place, seed=0, share=1.0):
     row = {"mode": "val", "epoch": 1, "mAP@0.5IOU": 0.5}
     (folder / "train" / "log.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
     train = ExperimentRecord("03_train", told)
-    train.hash(tiny.csv("train"), folder / "train" / "best.pth")
+    train.hash(tiny.get_csv_path("train"), folder / "train" / "best.pth")
     train.finish(folder / "train" / "run.json", minutes=1, clips_per_s=2.0, processes=1, plan={"epochs": 1}, changed={})
-    truth = read_ava_csv(tiny.csv("val"), "ground_truth")
+    truth = read_ava_csv(tiny.get_csv_path("val"), "ground_truth")
     write_ava_csv(truth.assign(score=0.5).drop(columns="person_id"), folder / "evaluate" / "detections.csv")
-    rules = dict(label_map=tiny.evaluated_map, exclusions=tiny.excluded("val"), protocol="mmaction")
-    report = evaluator.evaluate(tiny.csv("val"), folder / "evaluate" / "detections.csv", **rules)
+    rules = dict(
+        label_map=tiny.evaluated_label_map_path, exclusions=tiny.get_exclusions_path("val"), protocol="mmaction"
+    )
+    report = evaluator.evaluate(tiny.get_csv_path("val"), folder / "evaluate" / "detections.csv", **rules)
     report.to_json(folder / "evaluate" / "report.json")
     evaluate = ExperimentRecord("04_evaluate", told)
-    evaluate.hash(tiny.csv("val"), folder / "evaluate" / "detections.csv")
+    evaluate.hash(tiny.get_csv_path("val"), folder / "evaluate" / "detections.csv")
     facts = dict(model="slowonly_r50", mAP=report.mAP, baseline_mAP=0.1, protocol="mmaction")
     evaluate.finish(folder / "evaluate" / "run.json", coverage={"keyframes": 9, "share": share}, **facts)
     (folder / "notebooks" / "04_evaluate.ipynb").write_text(

@@ -254,7 +254,7 @@ def test_the_demo_runs_once_and_again_only_for_what_has_changed(toys, tiny, monk
     assert main(words) == 0
     said = capsys.readouterr().out
     assert [line.split()[1] for line in said.splitlines() if " done" in line] == list(NOTEBOOKS)
-    for path in [*toys.iterdir(), tiny.csv("train")]:
+    for path in [*toys.iterdir(), tiny.get_csv_path("train")]:
         os.utime(path)
     assert main(words) == 0
     assert capsys.readouterr().out.count("done before") == 5

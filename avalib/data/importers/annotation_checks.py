@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from avalib.data.csv_rows import FRAME
 from avalib.data.importers.base import format_locations
 from avalib.data.lint import lint_csv
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 
 # Beginnings of the linter's problems with which a row can be neither trained nor tested on.
 STOPPING_PROBLEMS = (
@@ -125,7 +124,7 @@ def drop_faulty_rows(annotations, findings, skip_faulty):
         )
     table = table.assign(**table[BOX_COLUMNS].clip(0, 1))
 
-    is_repeated = table.duplicated([*FRAME, *BOX_COLUMNS, "action_id"])
+    is_repeated = table.duplicated([*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"])
     if is_repeated.any():
         notes.append(f"{is_repeated.sum()} rows occurred twice and count once")
     return table[~is_repeated].reset_index(drop=True), notes

@@ -70,12 +70,12 @@ def export_annotations(layout, format, folder, splits=("train", "val")):
         raise ValueError(f"format {format!r}: expected one of {', '.join(writers)}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    label_map = read_label_map(layout.label_map)
+    label_map = read_label_map(layout.label_map_path)
     tables = []
     for split in splits:
-        table = read_ava_csv(layout.csv(split), "ground_truth").assign(split=split)
+        table = read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split)
         table["action"] = table.action_id.map(label_map)
-        table["time_s"] = table.timestamp - layout.start
+        table["time_s"] = table.timestamp - layout.start_s
         tables.append(table)
     writers[format](_Export(layout, tables, label_map, folder))
     return folder
@@ -84,7 +84,7 @@ def export_annotations(layout, format, folder, splits=("train", "val")):
 def _iter_videos(layout, table):
     """The _VideoRows of each video of a split."""
     for video_id, rows in table.groupby("video_id", sort=False):
-        video = measure_video(layout.video_path(video_id), AVA_FPS)
+        video = measure_video(layout.find_video(video_id), AVA_FPS)
         # The native frame (N,) nearest to each row's time, and boxes (N,4) in pixels.
         distances_s = np.abs(video.times_s[None] - rows.time_s.to_numpy()[:, None])
         frames = distances_s.argmin(axis=1)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.data.ava_csv import write_ava_csv
-from avalib.data.csv_rows import FRAME
 from avalib.data.exclusions import write_exclusions
 from avalib.data.importers.annotation_checks import check_annotations, drop_faulty_rows
 from avalib.data.importers.base import ImportedAnnotations
@@ -22,7 +21,7 @@ from avalib.data.importers.source_videos import MANIFEST
 from avalib.data.label_map import write_label_map
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import write_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.utils.files import atomic_path, write_json
 from avalib.video.writer import write_mp4
 
@@ -107,7 +106,7 @@ def import_dataset(
     table, fault_notes = drop_faulty_rows(annotations, findings, skip_faulty)
     table, gap_notes = thin_keyframes(table, min_gap_s)
     splits, split_notes = assign_splits(table, val_share, seed)
-    table = table.assign(split=splits).sort_values(FRAME, kind="stable")
+    table = table.assign(split=splits).sort_values(KEYFRAME_COLUMNS, kind="stable")
     boxes = None
     proposal_notes = []
     if proposals != "annotated":
@@ -161,10 +160,10 @@ def _write_dataset(dataset, layout):
         _place_video(dataset.annotations.videos[video_id].path, layout.videos / video_id, dataset.fps)
     for split in ("train", "val"):
         rows = dataset.table[dataset.table.split == split]
-        write_ava_csv(rows, layout.csv(split))
-        write_exclusions(rows[FRAME].iloc[:0], layout.excluded(split))
-        write_proposals(_select_proposals(rows, dataset.proposals), layout.proposals(split))
-    with atomic_path(layout.label_map) as part:
+        write_ava_csv(rows, layout.get_csv_path(split))
+        write_exclusions(rows[KEYFRAME_COLUMNS].iloc[:0], layout.get_exclusions_path(split))
+        write_proposals(_select_proposals(rows, dataset.proposals), layout.get_proposals_path(split))
+    with atomic_path(layout.label_map_path) as part:
         write_label_map(dataset.annotations.label_map, part)
 
 
@@ -185,15 +184,15 @@ def _place_video(path, target, fps):
 def _select_proposals(rows, proposals):
     """Person boxes with scores at a split's keyframes: the annotated ones where `proposals` is None."""
     if proposals is None:
-        return rows.drop_duplicates([*FRAME, *BOX_COLUMNS]).assign(score=1.0)
-    return proposals.merge(rows[FRAME].drop_duplicates(), on=FRAME)
+        return rows.drop_duplicates([*KEYFRAME_COLUMNS, *BOX_COLUMNS]).assign(score=1.0)
+    return proposals.merge(rows[KEYFRAME_COLUMNS].drop_duplicates(), on=KEYFRAME_COLUMNS)
 
 
 def _remove_outdated_cache(old_layout, new_layout):
     """Remove the cached frames of videos that are other files in the new data set."""
     for path in sorted(old_layout.root.glob("cache/*/*")):
         try:
-            is_same = old_layout.video_path(path.stem).samefile(new_layout.video_path(path.stem))
+            is_same = old_layout.find_video(path.stem).samefile(new_layout.find_video(path.stem))
         except OSError:
             is_same = False
         if not is_same:
@@ -227,8 +226,8 @@ def _count(rows):
     """How much of everything a split has."""
     return {
         "videos": rows.video_id.nunique(),
-        "keyframes": len(rows.drop_duplicates(FRAME)),
-        "people": len(rows.drop_duplicates([*FRAME, *BOX_COLUMNS])),
+        "keyframes": len(rows.drop_duplicates(KEYFRAME_COLUMNS)),
+        "people": len(rows.drop_duplicates([*KEYFRAME_COLUMNS, *BOX_COLUMNS])),
         "labels": len(rows),
     }
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from avalib.data.csv_rows import FRAME
 from avalib.data.importers.base import format_locations
 from avalib.data.proposals import read_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 
 MAX_OUTSIDE = 0.5  # of the frame's side, by which a detector's box may reach beyond its edge
 MAX_FRACTION = 2  # a box with a number beyond it is in pixels
@@ -81,8 +80,8 @@ def _check_boxes(proposals, source, start):
 def _check_val_keyframes(proposals, table, source):
     """Raise ValueError if no keyframe of val has any boxes."""
     keyframes = _list_keyframes(table, "val")
-    frames = proposals[FRAME].drop_duplicates()
-    if not len(keyframes) or len(keyframes.merge(frames, on=FRAME)):
+    frames = proposals[KEYFRAME_COLUMNS].drop_duplicates()
+    if not len(keyframes) or len(keyframes.merge(frames, on=KEYFRAME_COLUMNS)):
         return
     first = "it has no boxes"
     if len(frames):
@@ -94,14 +93,14 @@ def _check_val_keyframes(proposals, table, source):
 def _note_missing_keyframes(proposals, table):
     """Notes on the splits with keyframes without boxes."""
     notes = []
-    frames = proposals[FRAME].drop_duplicates()
+    frames = proposals[KEYFRAME_COLUMNS].drop_duplicates()
     for split in ("val", "train"):
         keyframes = _list_keyframes(table, split)
-        n_missing = len(keyframes) - len(keyframes.merge(frames, on=FRAME))
+        n_missing = len(keyframes) - len(keyframes.merge(frames, on=KEYFRAME_COLUMNS))
         if n_missing:
             notes.append(f"proposals: {n_missing} of {len(keyframes)} keyframes of {split} have no boxes")
     return notes
 
 
 def _list_keyframes(table, split):
-    return table.loc[table.split == split, FRAME].drop_duplicates()
+    return table.loc[table.split == split, KEYFRAME_COLUMNS].drop_duplicates()

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from avalib.data.csv_rows import FRAME
+from avalib.data.row_checks import KEYFRAME_COLUMNS
 
 TIME_TOLERANCE_S = 1e-3  # keyframes that are this much too near still count
 
@@ -25,8 +25,8 @@ def thin_keyframes(table, min_gap_s):
             if time_s - last_time_s >= min_gap_s - TIME_TOLERANCE_S:
                 spaced_frames.add((video_id, time_s))
                 last_time_s = time_s
-    is_spaced = pd.MultiIndex.from_frame(table[FRAME]).isin(spaced_frames)
-    n_keyframes = len(table[FRAME].drop_duplicates())
+    is_spaced = pd.MultiIndex.from_frame(table[KEYFRAME_COLUMNS]).isin(spaced_frames)
+    n_keyframes = len(table[KEYFRAME_COLUMNS].drop_duplicates())
     note = f"{len(spaced_frames)} of {n_keyframes} keyframes kept, at least {min_gap_s:g} s apart"
     return table[is_spaced].reset_index(drop=True), [note]
 

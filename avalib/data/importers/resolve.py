@@ -80,7 +80,7 @@ def resolve_annotations(raw, label_map, context):
     table[BOX_COLUMNS] = boxes_norm
     table["action_id"] = raw.action.map(action_ids).astype(np.int64)
     table["person_id"] = assign_person_ids(raw)
-    table = check_rows(table, context.source, label_map, place=lambda row: f"{context.source}, {raw.location[row]}")
+    table = check_rows(table, context.source, label_map, locate=lambda row: f"{context.source}, {raw.location[row]}")
     table = table.assign(split=_normalize_splits(raw, context.source), location=raw.location)
     return ImportedAnnotations(context.source, table, label_map, videos, context.notes)
 

@@ -158,7 +158,7 @@ def render_dataset(root, size="mini", seed=0, workers=None, progress=True):
             f"{layout.root} can't be written, and {len(todo)} of {len(specs)} videos are not there yet. "
             "Choose another folder: root, or AVALIB_DATA."
         )
-    clear_abandoned_parts(layout.root, layout.videos, layout.annotations, layout.proposals("train").parent)
+    clear_abandoned_parts(layout.root, layout.videos, layout.annotations, layout.get_proposals_path("train").parent)
     n_frames = sum(spec.n_frames for spec in todo)
     bar = tqdm(total=n_frames, unit=" frames", desc=f"render {size}", disable=not progress)
     seconds = sum(float(spec.n_frames / spec.fps) for spec in todo)
@@ -221,7 +221,7 @@ def _named(spec, call):
 def _write_tables(layout, made):
     """Write csv's, exclusions, proposals and label maps from {spec: annotate(…)}."""
     layout.annotations.mkdir(parents=True, exist_ok=True)
-    layout.proposals("train").parent.mkdir(parents=True, exist_ok=True)
+    layout.get_proposals_path("train").parent.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         columns = {0: ["timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"], 1: ["timestamp"]}
         columns[2] = ["timestamp", "x1", "y1", "x2", "y2", "score"]
@@ -231,11 +231,11 @@ def _write_tables(layout, made):
             table = pd.DataFrame(rows, columns=["video_id", *columns[part]])
             whole = {c: np.int64 for c in ("action_id", "person_id") if c in table}
             tables.append(table.astype({"video_id": str, "timestamp": np.float64} | whole))
-        write_ava_csv(tables[0], layout.csv(split))
-        write_exclusions(tables[1], layout.excluded(split))
-        write_proposals(tables[2], layout.proposals(split))
-    write_label_map(get_action_names(), layout.label_map)
-    write_label_map({i: get_action_names()[i] for i in ACTIONS}, layout.evaluated_map)
+        write_ava_csv(tables[0], layout.get_csv_path(split))
+        write_exclusions(tables[1], layout.get_exclusions_path(split))
+        write_proposals(tables[2], layout.get_proposals_path(split))
+    write_label_map(get_action_names(), layout.label_map_path)
+    write_label_map({i: get_action_names()[i] for i in ACTIONS}, layout.evaluated_label_map_path)
 
 
 class _Manifest:
@@ -261,8 +261,12 @@ class _Manifest:
         return entry is not None and path.is_file() and path.stat().st_size == entry["bytes"]
 
     def _tables(self):
-        files = [f(s) for s in SPLITS for f in (self.layout.csv, self.layout.excluded, self.layout.proposals)]
-        return [*files, self.layout.label_map, self.layout.evaluated_map]
+        files = [
+            f(s)
+            for s in SPLITS
+            for f in (self.layout.get_csv_path, self.layout.get_exclusions_path, self.layout.get_proposals_path)
+        ]
+        return [*files, self.layout.label_map_path, self.layout.evaluated_label_map_path]
 
     def complete(self):
         """Whether the annotation files are there as they were written."""

@@ -1,0 +1,246 @@
+"""What the sub-commands do. Every function takes the options of its command and returns an exit status."""
+
+import logging
+import re
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+from avalib import zoo
+from avalib.utils.files import atomic_path
+from avalib.utils.run_folder import get_run_folder, print_run_report, resolve_checkpoint
+
+logger = logging.getLogger(__name__)
+
+
+def run_prepare(options):
+    """Prepare a data set and print where it is."""
+    from avalib.data.catalog import prepare, survey_videos
+    from avalib.video.frame_source import build_frame_caches
+
+    layout = prepare(
+        options.dataset,
+        options.data_seed,
+        workers=options.workers,
+        again=options.again,
+        mirrors=options.mirrors or None,
+        cut=options.cut,
+        max_videos=options.max_videos,
+    )
+    if options.cache_short_side:
+        videos = survey_videos(layout)
+        readable = videos.video_id[videos.problem == ""]
+        build_frame_caches(layout, readable, options.cache_short_side, workers=options.workers)
+    print(f"{options.dataset}: {layout.root}")
+    return 0
+
+
+def run_check(options):
+    """Check a data set; print the report."""
+    from avalib.data.validation import check
+
+    report = check(options.dataset, decode=options.decode, workers=options.workers)
+    print(report)
+    if options.json:
+        logger.info("written: %s", report.save(options.json))
+    return 0 if report.ok else 1
+
+
+def run_lint(options):
+    """Lint a csv; print the findings."""
+    from avalib.data.lint import lint_csv
+
+    findings = lint_csv(options.file, options.kind, options.ground_truth, options.label_map)
+    print(f"{options.file}: no findings" if findings.empty else findings.to_string(index=False))
+    return 0 if findings.empty else 1
+
+
+def run_train(options):
+    """Train a model, in this process or in as many as torchrun has started."""
+    from avalib.training.session import train_from_options
+
+    training = options.training
+    entry = zoo.get(training.model)
+    base = zoo.get_recipe(entry, training.dataset)
+    changes = {f.name: getattr(options.recipe, f.name) for f in fields(options.recipe)}
+    folder, log = train_from_options(training, entry, base, replace(base, **changes))
+    if log is not None:
+        _draw_curves(folder, log, entry)
+    return 0
+
+
+def _draw_curves(folder, log, entry):
+    from avalib import draw
+
+    figure = draw.plot_training_curves(log, title=f"{entry.alias}: loss falls, validation mAP rises")
+    with atomic_path(folder / "curves.png") as path:
+        figure.savefig(path)
+    print(f"  {folder / 'curves.png'}")
+
+
+def run_evaluate(options):
+    """Score a csv of detections, or a model on a data set; print the report and write it as json."""
+    from avalib.evaluation.evaluator import compare_protocols, evaluate
+
+    if (options.ground_truth is None) != (options.detections is None):
+        raise ValueError("expected two files, GROUND_TRUTH and DETECTIONS, or none to evaluate a model")
+    if options.ground_truth is None:
+        ground_truth, detections, rules = _detect_validation_split(options)
+    else:
+        ground_truth, detections = options.ground_truth, options.detections
+        rules = {"label_map": None, "exclusions": None, "protocol": "mmaction"}
+    for name in rules:
+        rules[name] = getattr(options, name) or rules[name]
+    report = evaluate(ground_truth, detections, iou=list(options.iou), ties=options.ties, **rules)
+    print(report.summary())
+    if options.compare_protocols:
+        print(compare_protocols(ground_truth, detections, rules["label_map"], rules["exclusions"]).to_string())
+    if options.bootstrap:
+        print(report.bootstrap(options.bootstrap))
+    stem = re.sub(r"(\.csv)?(\.gz)?$", "", str(detections))
+    path = options.json or f"{stem}.{rules['protocol']}.json"
+    report.to_json(path)
+    print(f"written: {path}")
+    return 0
+
+
+def _detect_validation_split(options):
+    """Run a model on the validation split. Returns the two csv files and the data set's evaluation options."""
+    folder, checkpoint = _find_run(options)
+    from avalib.data.ava_csv import write_ava_csv
+    from avalib.data.catalog import prepare
+    from avalib.evaluation.inference import detect_dataset, load_trained_model
+
+    layout = prepare(options.dataset, options.data_seed)
+    detector, recipe = load_trained_model(options.model, checkpoint, options.dataset)
+    table, _ = detect_dataset(
+        detector, layout, "val", recipe, options.device, options.precision, workers=options.workers
+    )
+    detections = folder / "evaluate" / "detections.csv"
+    write_ava_csv(table, detections)
+    rules = {
+        "label_map": layout.evaluated_label_map_path,
+        "exclusions": layout.get_exclusions_path("val"),
+        "protocol": layout.protocol,
+    }
+    return layout.get_csv_path("val"), detections, rules
+
+
+def _find_run(options):
+    """The folder of a model's run, and the checkpoint that the options name: best and final are files in it."""
+    folder = get_run_folder(options.output_dir, options.dataset, zoo.get(options.model).alias, options.tag)
+    checkpoint = resolve_checkpoint(folder, options.checkpoint)
+    if checkpoint not in ("published", "pretrained", "random") and not re.match(r"https?://", str(checkpoint)):
+        if not Path(checkpoint).is_file():
+            raise FileNotFoundError(
+                f"--checkpoint {checkpoint}: no such file; expected best, final, published, a path or a URL"
+            )
+    return folder, checkpoint
+
+
+def run_detect(options):
+    """Detect people and actions in a video; write the table and the annotated video."""
+    if not re.match(r"https?://", options.video) and not Path(options.video).is_file():
+        raise FileNotFoundError(f"{options.video}: no such video")
+    _, checkpoint = _find_run(options)
+    from avalib.detection.video_detector import detect, write_detections
+    from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
+
+    overlay = options.out and get_overlay_path(options.out)  # a wrong suffix is an error before the work begins
+    table = detect(
+        options.video,
+        options.model,
+        checkpoint,
+        options.boxes,
+        step=options.step,
+        start=options.start,
+        stop=options.stop,
+        detector=options.detector,
+        detector_weights=options.detector_weights,
+        person_score=options.person_score,
+        smooth=options.smooth,
+        score_threshold=options.score_threshold,
+        batch_size=options.batch_size,
+        device=options.device,
+        precision=options.precision,
+        boxes_start=options.boxes_start,
+    )
+    best = table.sort_values("score", ascending=False).drop_duplicates(["time_s", "person_id"]).sort_values("time_s")
+    print(best.head(20).to_string(index=False, float_format="%.2f"))
+    if options.csv:
+        write_detections(table, options.csv)
+        print(f"written: {options.csv}")
+    if overlay:
+        write_overlay_video(
+            overlay,
+            options.video,
+            table,
+            start=options.start,
+            stop=options.stop,
+            width=options.width,
+            score_threshold=options.draw_threshold,
+            top_k=options.top_k,
+        )
+        print(f"written: {overlay}")
+    return 0
+
+
+def run_zoo(options):
+    """Run the notebooks for the models: 03 to 06, or 01 to 05."""
+    from avalib.zoo_runner.headless import run_all_notebooks, run_zoo_notebook
+
+    logging.getLogger("papermill").addHandler(logging.StreamHandler(sys.stdout))
+    logging.getLogger("papermill").setLevel(logging.INFO)
+    shared = {
+        "models": [zoo.get(name).alias for name in options.models],
+        "dataset": options.dataset,
+        "data_seed": options.data_seed,
+        "minutes": options.minutes,
+        "existing": options.existing,
+        "device": options.device,
+        "tag": options.tag,
+        "output_dir": options.output_dir,
+    }
+    if options.first_notebook == "01_prepare_data":
+        run_all_notebooks(**shared, notebooks=options.notebooks)
+    else:
+        executed = run_zoo_notebook({**shared, "checkpoint": options.checkpoint}, options.notebooks)
+        print(f"all results are in {executed} and beside it")
+    return 0
+
+
+def run_verify(options):
+    """Verify records; print what was compared."""
+    for path in options.paths:
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; expected a run's folder, a run.json or results")
+    from avalib.zoo_runner.verification import verify_records
+
+    table = verify_records(options.paths)
+    print(table.to_string(index=False))
+    return 0 if not table.verdict.str.startswith("differs").any() else 1
+
+
+def run_export(options):
+    """Export a model."""
+    folder, checkpoint = _find_run(options)
+    from avalib.models.build import build_model
+    from avalib.models.checkpoint import get_default_preprocessing
+    from avalib.models.export import export_model
+
+    model = build_model(options.model, None if checkpoint == "random" else checkpoint)
+    label_map = model.meta.label_map if model.meta else None
+    preprocessing = (model.meta and model.meta.preprocessing) or get_default_preprocessing(model.entry)
+    export_model(model, options.path, options.size, label_map, preprocessing)
+    return 0
+
+
+def run_report(options):
+    """Print what runs gave and where their files are."""
+    folder = Path(options.folder)
+    runs = [folder] if list(folder.glob("*/run.json")) else sorted({p.parents[1] for p in folder.rglob("*/run.json")})
+    if not runs:
+        raise FileNotFoundError(f"{folder}: no run.json in it; train a model first (avalib train, or make demo)")
+    for run in runs:
+        print_run_report(run)
+    return 0
