@@ -16,8 +16,7 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.ava_download import download_ava, get_download_record_path, summarize_downloads
 from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
 from avalib.data.exclusions import read_exclusions
-from avalib.data.importers.build import import_dataset, open_imported_dataset
-from avalib.data.importers.source_videos import MANIFEST
+from avalib.data.importers import MANIFEST, import_dataset, open_imported_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.data.synthetic.generate import SIZES, render_dataset
 from avalib.video.dataset_frames import open_frames

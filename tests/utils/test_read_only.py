@@ -10,7 +10,7 @@ import permissions
 import pytest
 
 from avalib.data.ava_download import SERVERS, download_ava
-from avalib.data.importers.build import import_dataset
+from avalib.data.importers.dataset_import import import_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.utils.files import write_bytes, write_text
 from avalib.video.frame_cache_builder import build_frame_caches
