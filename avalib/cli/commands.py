@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def run_prepare(options):
     """Prepare a data set and print where it is."""
     from avalib.data.catalog import prepare, survey_videos
-    from avalib.video.frame_source import build_frame_caches
+    from avalib.video.frame_cache_builder import build_frame_caches
 
     layout = prepare(
         options.dataset,
@@ -226,11 +226,13 @@ def run_verify(options):
     for path in options.paths:
         if not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file or folder; expected a run's folder, a run.json or results")
-    from avalib.zoo_runner.verification import verify_records
+    from avalib.zoo_runner.verification import count_verdicts, verify_records
 
     table = verify_records(options.paths)
     print(table.to_string(index=False))
-    return 0 if not table.verdict.str.startswith("differs").any() else 1
+    counts = count_verdicts(table)
+    print(", ".join(f"{verdict}: {count}" for verdict, count in counts.items()))
+    return 1 if counts["differs"] or not counts["same"] else 0
 
 
 def run_export(options):
