@@ -38,7 +38,7 @@ class ClipDataset(Dataset):
     - targets: (n,81) float32, in training only.
     - flip: whether the clip is still to be mirrored, as its boxes already are (`transforms.flip_clips`), in training
       only.
-    - unreadable: (k, reason) if the video fails. In training another keyframe replaces it; in a test the sample holds
+    - missing: (k, reason) if the video fails. In training another keyframe replaces it; in a test the sample holds
       nothing else, see ClipLoader.
 
     Parameters
@@ -74,10 +74,10 @@ class ClipDataset(Dataset):
             return self._load_sample(epoch, k)
         except (VideoError, FileNotFoundError) as error:
             replacement = self._load_replacement(epoch, k) if self.training else {}
-            return {"unreadable": (k, str(error)), **replacement}
+            return {"missing": (k, str(error)), **replacement}
         except Exception as error:
             video_id, second = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
-            error.add_note(f"while reading {self.frames.path(video_id)} for keyframe {video_id},{second:04.0f}")
+            error.add_note(f"while reading {self.frames.get_path(video_id)} for keyframe {video_id},{second:04.0f}")
             raise
 
     def choose_frames(self, k: int, epoch: int, n_frames: int, rng: np.random.Generator | None = None) -> np.ndarray:
@@ -115,7 +115,7 @@ class ClipDataset(Dataset):
         return np.random.default_rng([self.recipe.seed, epoch, k])
 
     def _load_sample(self, epoch, k):
-        self.frames.check(self.keyframes.video_ids[k], self.keyframes.timestamps[k])
+        self.frames.check_available(self.keyframes.video_ids[k], self.keyframes.timestamps[k])
         sample = self._load_training_sample(epoch, k) if self.training else self._load_test_sample(k)
         sample["clip"] = torch.from_numpy(sample["clip"])
         return {"index": k, **sample}
@@ -135,8 +135,8 @@ class ClipDataset(Dataset):
     def _load_training_sample(self, epoch, k):
         """A random crop of the clip, with the boxes that train and their targets."""
         rng = self._build_rng(epoch, k)
-        reader = self.frames.reader(self.keyframes.video_ids[k])
-        clip = reader.ava_frames(self.choose_frames(k, epoch, reader.n_ava_frames, rng))
+        reader = self.frames.get_reader(self.keyframes.video_ids[k])
+        clip = reader.read_ava_frames(self.choose_frames(k, epoch, reader.n_ava_frames, rng))
         height, width = clip.shape[1:3]
         truth_norm, labels = self.keyframes.get_ground_truth(k)
         proposals_norm = self.keyframes.get_proposals(k)
@@ -157,7 +157,7 @@ class ClipDataset(Dataset):
 
     def _load_test_sample(self, k):
         """The whole frame at the recipe's short side, not mirrored, with the proposals."""
-        reader = self.frames.reader(self.keyframes.video_ids[k])
+        reader = self.frames.get_reader(self.keyframes.video_ids[k])
         if not self.sequential_reader.has_next(k):
             n_clips = self.keyframes.count_consecutive(k, DECODE_WINDOW)
             clips = [self.choose_frames(i, 0, reader.n_ava_frames) for i in range(k, k + n_clips)]

@@ -17,7 +17,8 @@ from avalib.data.layout import DatasetLayout
 from avalib.utils.boxes import build_rois, to_pixels
 from avalib.utils.interrupts import child_signals_kept, interrupts_deferred
 from avalib.utils.workers import init_worker
-from avalib.video.frame_source import MAX_UNREADABLE_SHARE, FrameSource, open_frames
+from avalib.video.dataset_frames import MAX_MISSING_SHARE, open_frames
+from avalib.video.frame_source import FrameSource
 from avalib.video.video_error import VideoError
 
 logger = logging.getLogger(__name__)
@@ -35,12 +36,12 @@ def collate_clips(samples):
     -------
     dict
         clips (B,T,H,W,3) uint8, rois (N,5) float32 [batch index, x1, y1, x2, y2 in pixels], index (B,); in training
-        also targets (N,81) and flips (B,) bool. "unreadable": [(k, reason)] of keyframes whose video failed, if there
+        also targets (N,81) and flips (B,) bool. "missing": [(k, reason)] of keyframes whose video failed, if there
         are any; if all failed, it is the only key.
     """
-    unreadable = [sample["unreadable"] for sample in samples if "unreadable" in sample]
+    missing = [sample["missing"] for sample in samples if "missing" in sample]
     samples = [sample for sample in samples if "clip" in sample]
-    batch = {"unreadable": unreadable} if unreadable else {}
+    batch = {"missing": missing} if missing else {}
     if samples:
         batch["clips"] = torch.stack([sample["clip"] for sample in samples])
         batch["rois"] = torch.from_numpy(build_rois([sample["boxes"] for sample in samples]))
@@ -54,18 +55,18 @@ def collate_clips(samples):
 class ClipLoader(DataLoader):
     """A DataLoader that counts keyframes whose frames can't be read.
 
-    Each reason is logged once. Raises VideoError when more than `max_unreadable` of all keyframes fail.
+    Each reason is logged once. Raises VideoError when more than `max_missing` of all keyframes fail.
 
-    unreadable: {k: reason} so far. clips_per_s: of the last pass over the loader, waiting for the network included.
+    missing: {k: reason} so far. clips_per_s: of the last pass over the loader, waiting for the network included.
     """
 
-    unreadable: dict[int, str]
-    max_unreadable = MAX_UNREADABLE_SHARE
+    missing: dict[int, str]
+    max_missing = MAX_MISSING_SHARE
     clips_per_s = 0.0
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
-        self.unreadable = {}
+        self.missing = {}
 
     def __iter__(self):
         n_clips = 0
@@ -73,7 +74,7 @@ class ClipLoader(DataLoader):
         with interrupts_deferred(), child_signals_kept():  # worker processes start here
             batches = super().__iter__()
         for batch in batches:
-            self._record_unreadable(batch.pop("unreadable", ()))
+            self._record_missing(batch.pop("missing", ()))
             if batch:
                 n_clips += len(batch["clips"])
                 self.clips_per_s = n_clips / (time.perf_counter() - started)
@@ -85,17 +86,17 @@ class ClipLoader(DataLoader):
             self._iterator._shutdown_workers()
             self._iterator = None
 
-    def _record_unreadable(self, keyframes):
+    def _record_missing(self, keyframes):
         """Count [(k, reason)]; log each new reason. Raises VideoError when they are too many."""
         for k, reason in keyframes:
-            if k not in self.unreadable and reason not in self.unreadable.values():
+            if k not in self.missing and reason not in self.missing.values():
                 logger.warning("left out: %s", reason)
-            self.unreadable[k] = reason
-        if len(self.unreadable) > self.max_unreadable * len(self.dataset):
-            reasons = "; ".join(list(dict.fromkeys(self.unreadable.values()))[:5])
+            self.missing[k] = reason
+        if len(self.missing) > self.max_missing * len(self.dataset):
+            reasons = "; ".join(list(dict.fromkeys(self.missing.values()))[:5])
             raise VideoError(
-                f"{len(self.unreadable)} of {len(self.dataset)} keyframes can't be read, more than the limit of "
-                f"{self.max_unreadable:.0%}: {reasons}. Run avalib.check to list damaged videos; get them again"
+                f"{len(self.missing)} of {len(self.dataset)} keyframes can't be read, more than the limit of "
+                f"{self.max_missing:.0%}: {reasons}. Run avalib.check to list damaged videos; get them again"
             )
 
 
@@ -172,11 +173,11 @@ def measure_loading_speed(
     entry = zoo.get(model)
     recipe = replace(zoo.get_recipe(entry, dataset), cache_short_side=cache_short_side)
     keyframes = load_keyframes(layout, "val", recipe.person_score)
-    frames = open_frames(layout, recipe, [keyframes], progress=False, max_lost=1.0)
+    frames = open_frames(layout, recipe, [keyframes], progress=False, max_missing=1.0)
     clips = ClipDataset(keyframes, entry, recipe, frames, training=True)
     order = np.random.default_rng(0).permutation(len(keyframes))[:n_clips].tolist()
     loader = build_loader(clips, [[k] for k in order], workers)
-    loader.max_unreadable = 1.0
+    loader.max_missing = 1.0
     started = time.perf_counter()
     n_read = sum(len(batch["clips"]) for batch in loader)
     seconds = time.perf_counter() - started

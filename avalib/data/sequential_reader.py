@@ -31,7 +31,7 @@ class SequentialReader:
 
     def start(self, video, k, frame_numbers):
         """Begin a pass through a video at keyframe k. frame_numbers (N,T): AVA numbers of the clips from k on."""
-        frames = iter_scaled(video.iter_chosen(frame_numbers), self.short_side)
+        frames = iter_scaled(video.iter_numbered_frames(frame_numbers), self.short_side)
         self.clips = iter_windows(frames, frame_numbers)
         self.next_keyframe = k
         self.n_left = len(frame_numbers)

@@ -29,7 +29,7 @@ from avalib.data.catalog import find_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.data.video_survey import inspect_videos
 from avalib.utils.files import write_json
-from avalib.video.frame_source import MAX_UNREADABLE_SHARE
+from avalib.video.dataset_frames import MAX_MISSING_SHARE
 
 
 @dataclass
@@ -149,13 +149,13 @@ def _check_videos(videos):
         n_lost = int(of_split.lost.sum())
         lost_share = n_lost / max(of_split.keyframes.sum(), 1)
         status = NOTE if n_lost else OK
-        if lost_share > MAX_UNREADABLE_SHARE:
+        if lost_share > MAX_MISSING_SHARE:
             status = WRONG
         yield CheckResult(
             check="keyframes without frames",
             split=split,
             value=f"{n_lost} ({lost_share:.2%})",
-            expected=f"at most {MAX_UNREADABLE_SHARE:.0%}",
+            expected=f"at most {MAX_MISSING_SHARE:.0%}",
             status=status,
         )
         yield CheckResult("size and rate", split, _describe_sizes(readable))

@@ -228,7 +228,7 @@ def _find_undecodable(video, decode):
 
 def _can_decode(video, number):
     try:
-        video.ava_frames([number])
+        video.read_ava_frames([number])
         return True
     except VideoError:
         return False
