@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from avalib.data.dataset import ClipDataset, collate_clips, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
+from avalib.data.loader import collate_clips
 from avalib.data.samplers import TrainBatchSampler
 from avalib.training.existing_run import lock_run
 from avalib.training.logger import TrainingLog, build_log_table

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avalib.data.dataset import ClipDataset, load_splits
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_splits
 from avalib.models.detector import Detector
 from avalib.training.checkpointing import TrainState, estimate_checkpoint_bytes
 from avalib.training.existing_run import RunExistsError, describe_run, format_refusal, has_begun, is_finished

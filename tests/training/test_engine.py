@@ -15,7 +15,7 @@ from forks import fork
 from tiny_model import ENTRY, RECIPE
 
 import avalib
-from avalib.data.dataset import load_keyframes
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.evaluation import inference
 from avalib.evaluation.evaluator import evaluate
