@@ -37,7 +37,7 @@ from avalib.training.step import (
 )
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.files import write_json
-from avalib.utils.process import peak_memory_bytes
+from avalib.utils.process import get_peak_memory_bytes
 from avalib.video.dataset_frames import open_frames
 
 
@@ -200,7 +200,7 @@ def _memory_MB(device):
     """The most memory so far: of this process's GPU, elsewhere of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    return (peak_memory_bytes() or 0) // 2**20
+    return (get_peak_memory_bytes() or 0) // 2**20
 
 
 def _with_keys(error, keyframes, now, saver):

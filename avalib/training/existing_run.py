@@ -12,7 +12,7 @@ from avalib.utils.device import PRECISIONS
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import remove_abandoned_parts, wait_for_writers
-from avalib.utils.locks import LockedError, find_refusal, hold
+from avalib.utils.locks import LockedError, describe_conflict, hold_lock
 from avalib.utils.pickled_arrays import PickleError
 from avalib.utils.run_folder import archive_folder, find_free_name
 from avalib.utils.torch_files import TensorRef, TorchFile
@@ -88,7 +88,7 @@ def get_lock_path(output_dir):
 
 def lock_run(output_dir):
     """The lock on a training's folder (utils.locks.hold)."""
-    return hold(get_lock_path(output_dir), "a training")
+    return hold_lock(get_lock_path(output_dir), "a training")
 
 
 def read_run_state(output_dir, setup, context=SINGLE_PROCESS, existing="stop"):
@@ -129,7 +129,7 @@ def resolve_existing_run(setup, output_dir, existing="stop", minutes=None, conte
     package made it.
     """
     check_choice(existing)
-    if refusal_of_lock := context.broadcast(find_refusal(get_lock_path(output_dir)) if context.main else None):
+    if refusal_of_lock := context.broadcast(describe_conflict(get_lock_path(output_dir)) if context.main else None):
         raise LockedError(refusal_of_lock)
     saved = context.broadcast(_head(output_dir) if context.main else None)
     if saved is None or existing == "new":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import disk_full_described, write_text
+from avalib.utils.files import describe_disk_full, write_text
 
 LOSS, MAP = "loss_action_cls", "mAP@0.5IOU"
 PLACE = ("epoch", "iter", "iteration")
@@ -35,7 +35,7 @@ class TrainingLog(list):
     def append(self, row):
         super().append(row)
         if self.path:
-            with disk_full_described(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
+            with describe_disk_full(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(_line(row))
         if self.writer:
             numbers = {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in PLACE}

@@ -19,8 +19,8 @@ from avalib.training.existing_run import RunExistsError, describe_run, format_re
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import apply_model_options, run_forward, train_step
 from avalib.utils.distributed import SINGLE_PROCESS
-from avalib.utils.files import free_bytes
-from avalib.utils.process import count_cores, total_memory_bytes
+from avalib.utils.files import get_free_bytes
+from avalib.utils.process import count_cores, get_total_memory_bytes
 from avalib.video.frame_source import FrameSource, get_cache_path
 from avalib.video.resize import resize_frames_and_boxes
 
@@ -240,7 +240,7 @@ def _available():
     if info.exists():
         lines = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
         return int(lines["MemAvailable"].split()[0]) * 1024
-    return total_memory_bytes() or UNKNOWN_MEMORY
+    return get_total_memory_bytes() or UNKNOWN_MEMORY
 
 
 def _container_limit():
@@ -262,7 +262,7 @@ def estimate_disk(setup, state, keyframes):
     return {
         "GB of checkpoints, at most": round(run / 1e9, 2),
         "GB of packed frames to come": round(_packed_bytes(setup, missing) / 1e9, 2) if missing else 0.0,
-        "GB free on the data's disk": round(free_bytes(setup.layout.root) / 1e9, 1),
+        "GB free on the data's disk": round(get_free_bytes(setup.layout.root) / 1e9, 1),
     }
 
 
