@@ -17,7 +17,7 @@ from avalib.data.layout import DatasetLayout
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.inference import score_keyframes
 from avalib.training.engine import initialize_state, train_model
-from avalib.training.session import configure_training
+from avalib.training.train_config import configure_training
 from avalib.training.step import run_forward, seed_everything
 from avalib.utils.distributed import cleanup_distributed, init_distributed, skip_gradient_sync
 from avalib.video.frame_source import FrameSource
