@@ -106,11 +106,11 @@ def run_evaluate(options):
 
 def _detect_validation_split(options):
     """Run a model on the validation split. Returns the two csv files and the data set's evaluation options."""
+    folder, checkpoint = _find_run(options)
     from avalib.data.ava_csv import write_ava_csv
     from avalib.data.catalog import prepare
     from avalib.evaluation.inference import detect_dataset, load_trained_model
 
-    folder, checkpoint = _find_run(options)
     layout = prepare(options.dataset, options.data_seed)
     detector, recipe = load_trained_model(options.model, checkpoint, options.dataset)
     table, _ = detect_dataset(
@@ -119,11 +119,11 @@ def _detect_validation_split(options):
     detections = folder / "evaluate" / "detections.csv"
     write_ava_csv(table, detections)
     rules = {
-        "label_map": layout.evaluated_map,
-        "exclusions": layout.excluded("val"),
+        "label_map": layout.evaluated_label_map_path,
+        "exclusions": layout.get_exclusions_path("val"),
         "protocol": layout.protocol,
     }
-    return layout.csv("val"), detections, rules
+    return layout.get_csv_path("val"), detections, rules
 
 
 def _find_run(options):
@@ -211,6 +211,9 @@ def run_zoo(options):
 
 def run_verify(options):
     """Verify records; print what was compared."""
+    for path in options.paths:
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; expected a run's folder, a run.json or results")
     from avalib.zoo_runner.verification import verify_records
 
     table = verify_records(options.paths)

@@ -24,7 +24,7 @@ from avalib.utils.boxes import build_rois, to_pixels
 from avalib.utils.interrupts import child_signals_kept, interrupts_deferred
 from avalib.utils.workers import init_worker
 from avalib.video.clip_stream import iter_scaled, iter_windows
-from avalib.video.frame_numbers import LAST_FRAME, START, compute_clip_frames
+from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME, compute_clip_frames
 from avalib.video.frame_source import FrameSource
 from avalib.video.resize import resize_boxes
 from avalib.video.video_error import VideoError
@@ -47,7 +47,7 @@ class KeyframeTable:
     proposals_norm: np.ndarray  # (P,4) float64
     proposal_scores: np.ndarray  # (P,) float32
     n_without_proposals: int  # keyframes that got one whole-frame box instead
-    start_s: float = START  # the second of the videos' first frames
+    start_s: float = AVA_START_S  # the second of the videos' first frames
     last_frame: float = LAST_FRAME  # the last frame number that a clip takes
 
     def __len__(self):
@@ -224,7 +224,7 @@ class ClipDataset(Dataset):
             last=min(reader.n_ava_frames - later, self.keyframes.last_frame),
             rng=jitter,
             first=1 - later,
-            start=self.keyframes.start_s,
+            start_s=self.keyframes.start_s,
         )
         numbers = numbers + later
         if self.recipe.shuffle_frames:

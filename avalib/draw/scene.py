@@ -10,6 +10,7 @@ from avalib.draw.annotate import scale_frame
 from avalib.draw.model_detections import align_person_ids
 from avalib.draw.people import group_by_time, interpolate_people, resolve_action_names
 from avalib.video.clip_stream import find_cuts
+from avalib.video.frame_numbers import to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video
 
@@ -82,7 +83,7 @@ def load_scene(layout, truth, detections=None, video="", start=None, seconds=8, 
         frames = _picked(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], widest)
     near = {name: table[table.video_id == video_id] for name, table in {"annotated": rows, **tables}.items()}
     near = {name: table[table.timestamp.between(start - 2, start + seconds + 2)] for name, table in near.items()}
-    times_s = layout.start_s + (numbers - 1) / 30
+    times_s = to_time_s(numbers, layout.start_s)
     return _assemble(video_id, frames, times_s, fps, near, label_map or layout.load_short_names())
 
 

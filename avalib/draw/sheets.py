@@ -13,6 +13,7 @@ from avalib.draw.label_layout import (
 )
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 
 MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
@@ -106,7 +107,7 @@ def draw_mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
 def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
     with open_video(layout, video_id) as reader:
-        number = min(max(1, round((timestamp - layout.start_s) * 30) + 1), reader.n_ava_frames)
+        number = min(max(1, to_frame_number(timestamp, layout.start_s)), reader.n_ava_frames)
         return scale_frame(reader.ava_frames([number])[0], width)
 
 

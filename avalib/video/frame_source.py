@@ -26,6 +26,7 @@ from avalib.utils.files import (
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_cache import FrameCache, JpegFolder, estimate_cache_size, write_frame_cache
+from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.packet_index import PacketIndex
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
@@ -153,8 +154,8 @@ def find_lost_keyframes(frames, every, broken=None):
         if not reason:
             try:
                 last = frames.reader(video_id).n_ava_frames
-                gone = np.round((rows.timestamp.to_numpy() - frames.layout.start_s) * 30) + 1 > last
-                reason = f"{video_id}: ends at frame {last} ({last / 30:.1f} s)"
+                gone = to_frame_number(rows.timestamp.to_numpy(), frames.layout.start_s) > last
+                reason = f"{video_id}: ends at frame {last} ({last / AVA_FPS:.1f} s)"
             except OSError as error:
                 reason = str(error)
         if gone.any():
@@ -253,7 +254,7 @@ def plan_frame_caches(layout, video_ids, short_side, workers=1, sample=30):
         except OSError:
             continue
         rate = count / (time.perf_counter() - started)
-        frames = round(seconds * 30)
+        frames = round(seconds * AVA_FPS)
         size = size / count * frames / 1e9
         minutes = frames / rate / workers / 60
         return {"videos": len(video_ids), "frames": frames, "GB": size, "frames_per_s": rate, "minutes": minutes}
@@ -263,7 +264,7 @@ def plan_frame_caches(layout, video_ids, short_side, workers=1, sample=30):
 def _seconds(layout, video_id):
     path = layout.find_video(video_id)
     if path.is_dir():
-        return len(os.listdir(path)) / 30
+        return len(os.listdir(path)) / AVA_FPS
     cut = layout.get_cut_range(path)
     whole = read_duration_s(path)
     return whole if cut is None else min(max(whole - cut[0], 0), cut[1])

@@ -85,10 +85,15 @@ class Video(FrameDecoder):
                         f"{self.path}: is {self.duration_s:.1f} s long and has nothing from second {self.cut[0]} on; "
                         "expected an uncut video (a cut belongs into the folder of the cuts)"
                     )
-            fps, alone = float(stream.guessed_rate or self.fps), len(self._container.streams) == 1
             try:
                 self._ava_index = (part.start or 0) + compute_ava_numbering(
-                    self._ticks[part], durations[part], stream.time_base, fps, start_s, alone, self.since_ffmpeg_6_1
+                    self._ticks[part],
+                    durations[part],
+                    tick_s=stream.time_base,
+                    fps=float(stream.guessed_rate or self.fps),
+                    start_s=start_s,
+                    is_only_stream=len(self._container.streams) == 1,
+                    since_ffmpeg_6_1=self.since_ffmpeg_6_1,
                 )
             except ValueError as error:
                 raise VideoError(f"{self.path}: {error}; is it damaged?") from error

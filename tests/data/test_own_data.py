@@ -12,10 +12,9 @@ from PIL import Image
 import avalib
 from avalib.data.ava_csv import read_ava_csv, write_ava_csv
 from avalib.data.catalog import find_dataset, prepare
-from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.importers.source_videos import SourceVideos
 from avalib.data.proposals import read_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.detection import person_detector
 from avalib.detection.given_boxes import read_given_boxes
 from avalib.utils import markup

@@ -92,7 +92,7 @@ def resolve_annotations(raw, source, videos, label_map=None, fps=25.0, notes=(),
     table = pd.DataFrame({"video_id": raw.video_id, "timestamp": seconds})
     table[BOX_COLUMNS] = _fractions(raw, source, clips, notes).round(3)  # as AVA's csv writes them
     table = table.assign(action_id=raw.action.map(ids).astype(np.int64), person_id=_person_ids(raw))
-    table = check_rows(table, source, label_map, place=lambda row: f"{source}, {raw['where'][row]}")
+    table = check_rows(table, source, label_map, locate=lambda row: f"{source}, {raw['where'][row]}")
     return ImportedAnnotations(
         source, table.assign(split=_splits(raw, source), where=raw["where"]), label_map, clips, notes
     )

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import write_ava_csv
-from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.exclusions import write_exclusions
 from avalib.data.importers.base import list_locations, resolve_annotations
 from avalib.data.importers.coco import read_coco
@@ -24,7 +23,7 @@ from avalib.data.label_map import write_label_map
 from avalib.data.layout import DatasetLayout
 from avalib.data.lint import lint_csv
 from avalib.data.proposals import write_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.utils.files import atomic_path, write_json
 from avalib.video.writer import write_mp4
 

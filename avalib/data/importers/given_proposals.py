@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.importers.base import list_locations
 from avalib.data.proposals import read_proposals
-from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 
 MAX_OUTSIDE = 0.5  # of the frame's side, that a detector's box may reach beyond its edge
 
