@@ -33,7 +33,7 @@ from avalib.models.summary import count_backbone_flops
 from avalib.training.profiling import build_noise_batch, build_untrained_state
 from avalib.training.step import train_step
 from avalib.training.train_config import TrainConfig
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 SPEED_AIM, MEMORY_AIM, LATENCY_AIM, WAITING_AIM = 4, 2, 3, 5
 CACHE_SIDE = 320

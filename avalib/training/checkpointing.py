@@ -240,16 +240,18 @@ class CheckpointSaver:
         if not hasattr(os, "fork") or self.config.device.type != "cpu" or self.context.size > 1:
             self.save()
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads; the copy runs none
-            child = os.fork()
-        if child == 0:
-            self._save_as_child()
+        child = None
         try:
+            child = fork_quietly()
+            if child == 0:
+                self._save_as_child()
             is_saved = wait_for_child(child, SAVE_TIMEOUT_S)
         except BaseException:  # a second Ctrl-C
-            kill_child(child)
-            remove_abandoned_parts(self.output_dir)
+            if child == 0:
+                os._exit(1)
+            if child is not None:
+                kill_child(child)
+                remove_abandoned_parts(self.output_dir)
             raise
         if is_saved:
             self._mark_as_saved()
@@ -267,6 +269,13 @@ class CheckpointSaver:
             status = 0
         finally:
             os._exit(status)
+
+
+def fork_quietly():
+    """os.fork without the warning about threads: the copy runs none. Returns 0 in the copy, else its process id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def wait_for_child(child, timeout_s):

@@ -28,7 +28,7 @@ from avalib.training.sanity_checks import diagnose_zero_map
 from avalib.training.step import NonFiniteError, train_step, write_bad_batch
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.process import peak_memory_bytes
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
 

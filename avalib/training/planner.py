@@ -20,7 +20,7 @@ from avalib.training.profiling import (
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.files import free_bytes
 from avalib.utils.process import count_cores
-from avalib.video.frame_source import plan_frame_caches
+from avalib.video.frame_cache_builder import estimate_frame_caches
 
 logger = logging.getLogger(__name__)
 
@@ -237,10 +237,10 @@ def estimate_disk(config, state, keyframes):
     sizes = estimate_checkpoint_sizes(config, state.model)
     run_bytes = 2 * sizes.last + 3 * sizes.weights  # last.pth old and new; best, final and one while it is replaced
     missing = find_missing_caches(config, keyframes.values())
-    caches = plan_frame_caches(config.layout, missing, config.recipe.cache_short_side) if missing else {}
+    caches = estimate_frame_caches(config.layout, missing, config.recipe.cache_short_side) if missing else None
     return DiskEstimate(
         checkpoints_gb=round(run_bytes / 1e9, 2),
-        new_caches_gb=round(caches.get("GB", 0.0), 2),
+        new_caches_gb=round(caches.size_GB, 2) if caches else 0.0,
         free_gb=round(free_bytes(config.layout.root) / 1e9, 1),
     )
 

@@ -14,7 +14,8 @@ from avalib.training.model_options import apply_model_options
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import run_forward, train_step
 from avalib.utils.process import total_memory_bytes
-from avalib.video.frame_source import FrameSource, get_cache_path
+from avalib.video.frame_cache_builder import find_outdated_caches
+from avalib.video.frame_source import FrameSource
 
 TIME_LIMIT_S = 30  # that timing a step may take, about
 DEFAULT_MEMORY = 8 << 30  # bytes, for a system that does not say how much it has
@@ -90,12 +91,12 @@ def time_clip_reading(config, keyframes, split, count=4):
 
 
 def find_missing_caches(config, keyframes):
-    """The videos of these keyframes (a list of Keyframes) whose frame cache the recipe uses and that have none."""
+    """The videos of these keyframes (a list of Keyframes) whose frame cache the recipe uses and that is to be built."""
     short_side = config.recipe.cache_short_side
     if not short_side:
         return []
-    video_ids = dict.fromkeys(video_id for split in keyframes for video_id in split.video_ids)
-    return [video_id for video_id in video_ids if not get_cache_path(config.layout, video_id, short_side).exists()]
+    video_ids = [video_id for split in keyframes for video_id in split.video_ids]
+    return list(find_outdated_caches(config.layout, video_ids, short_side))
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

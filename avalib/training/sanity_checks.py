@@ -22,7 +22,7 @@ from avalib.training.profiling import build_untrained_state
 from avalib.training.reproducibility import seed_everything
 from avalib.training.step import train_step
 from avalib.utils.errors import AvalibError
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
 

@@ -8,14 +8,16 @@ import pytest
 from saved_runs import leave_run
 from tiny_model import RECIPE, make_config
 
+from avalib.data.dataset import load_splits
 from avalib.data.layout import DatasetLayout
 from avalib.training import planner
 from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
 from avalib.training.engine import train_model
 from avalib.training.existing_run import RunExistsError
 from avalib.training.planner import advise_batch_size, estimate_cost, estimate_disk, estimate_memory, limit_epochs
-from avalib.training.profiling import build_untrained_state, measure_activation_bytes
+from avalib.training.profiling import build_untrained_state, find_missing_caches, measure_activation_bytes
 from avalib.utils.distributed import DistributedContext
+from avalib.video.frame_cache_builder import build_frame_caches
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +80,24 @@ def test_not_even_one_clip_fits(tiny):
     assert "not even one clip" in advise_batch_size(make_config(tiny), max_clips=0)
 
 
-def test_frame_caches_that_are_still_to_be_built_are_estimated(tiny, monkeypatch):
-    config = make_config(tiny, cache_short_side=48)
-    asked = []
-    monkeypatch.setattr(planner, "plan_frame_caches", lambda layout, videos, side: asked.append(videos) or {"GB": 1.5})
-    state = build_untrained_state(config)
-    keyframes = planner.load_splits(tiny, config.recipe)
-    assert estimate_disk(config, state, keyframes).new_caches_gb == 1.5
-    assert sorted(asked[0]) == sorted(path.stem for path in tiny.videos.iterdir())
+@pytest.fixture
+def cached(tiny, tmp_path):
+    """A config whose recipe reads from the frame cache, which does not exist yet."""
+    layout = DatasetLayout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
+    return make_config(layout, cache_short_side=256)
+
+
+def test_frame_caches_that_are_still_to_be_built_are_estimated(cached):
+    keyframes = load_splits(cached.layout, cached.recipe)
+    assert estimate_disk(cached, build_untrained_state(cached), keyframes).new_caches_gb > 0
+
+
+def test_frame_caches_that_exist_are_not_missing(cached):
+    keyframes = load_splits(cached.layout, cached.recipe).values()
+    videos = find_missing_caches(cached, keyframes)
+    assert sorted(videos) == sorted(path.stem for path in cached.layout.videos.iterdir())
+    build_frame_caches(cached.layout, videos[:1], 256, workers=1, progress=False)
+    assert find_missing_caches(cached, keyframes) == videos[1:]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
