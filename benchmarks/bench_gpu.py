@@ -24,7 +24,9 @@ from common import compare, parser, record
 
 from avalib import zoo
 from avalib.data.catalog import prepare
-from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
+from avalib.data.loader import build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.data.transforms import normalize_clips
 from avalib.models.fused import FusedDetector

@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from avalib.data.dataset import ClipDataset, build_loader, load_splits
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_splits
+from avalib.data.loader import build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import build_detections_table, score_keyframes

@@ -6,7 +6,7 @@ Short measurements where they are quick (a few real steps, a few real clips), co
 import logging
 from dataclasses import dataclass, replace
 
-from avalib.data.dataset import load_splits
+from avalib.data.keyframe_table import load_splits
 from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
 from avalib.training.existing_run import RunExistsError, format_refusal, load_run_of_same_settings
 from avalib.training.profiling import (

@@ -12,8 +12,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.dataset import ClipDataset, collate_clips, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.label_map import read_label_map
+from avalib.data.loader import collate_clips
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.evaluator import evaluate
 from avalib.training.existing_run import lock_run

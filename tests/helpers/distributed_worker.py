@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from tiny_model import make_config
 
-from avalib.data.dataset import ClipDataset, collate_clips, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.loader import collate_clips
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.inference import score_keyframes
 from avalib.training.engine import train_model

@@ -15,7 +15,7 @@ from forks import fork
 from saved_runs import leave_run
 from tiny_model import RECIPE, make_config
 
-from avalib.data.dataset import load_keyframes
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import detect_dataset, load_trained_model

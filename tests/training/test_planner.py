@@ -8,7 +8,7 @@ import pytest
 from saved_runs import leave_run
 from tiny_model import RECIPE, make_config
 
-from avalib.data.dataset import load_splits
+from avalib.data.keyframe_table import load_splits
 from avalib.data.layout import DatasetLayout
 from avalib.training import planner
 from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes

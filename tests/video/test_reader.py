@@ -12,8 +12,8 @@ from numbered_videos import NTSC, NTSC_FILM, VARIABLE_TIMES_S, draw_number, read
 from PIL import Image
 
 from avalib.video.frame_cache import FrameCache, write_frame_cache
-from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.frame_numbers import compute_ava_numbering
+from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
 from avalib.video.writer import write_gif, write_mp4
