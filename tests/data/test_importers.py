@@ -27,8 +27,8 @@ from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.data.video_survey import survey_videos
 from avalib.evaluation.evaluator import compare_protocols, evaluate
 from avalib.models.checkpoint import check_classes, save_checkpoint
-from avalib.training.engine import build_initial_model, compute_prior_bias
-from avalib.training.session import configure_training
+from avalib.training.initial_state import build_initial_model, compute_prior_bias
+from avalib.training.train_config import configure_training
 from avalib.video.frame_source import FrameSource
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
