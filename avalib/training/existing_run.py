@@ -47,7 +47,7 @@ def get_lock_path(output_dir):
 
 
 def lock_run(output_dir):
-    """The lock on a training's folder (utils.locks.hold)."""
+    """The lock on a training's folder (utils.locks.hold_lock)."""
     return hold_lock(get_lock_path(output_dir), "a training")
 
 
