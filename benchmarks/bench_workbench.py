@@ -19,6 +19,7 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare
 from avalib.draw.annotate import scale_frame
 from avalib.draw.render import render_scene
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.reader import Video
 
 STEPS = 30
@@ -56,8 +57,8 @@ def main():
         bench.time.value = i
 
     def plain(i):
-        number = round((scene.times_s[i] - layout.start_s) * 30) + 1
-        picture = render_scene(scene, i, scale_frame(reader.ava_frames([number])[0], width))
+        number = to_frame_number(scene.times_s[i], layout.start_s)
+        picture = render_scene(scene, i, scale_frame(reader.read_ava_frames([number])[0], width))
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 
     steps = np.linspace(0, len(scene.frames) - 1, STEPS).astype(int).tolist()

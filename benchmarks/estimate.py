@@ -1,4 +1,4 @@
-"""What large jobs would cost, on paper: README's table, from what was measured and, where it wasn't, what is assumed.
+"""What large jobs would cost, on paper: the table in docs/benchmarks.md, from measured and assumed numbers.
 
     python benchmarks/estimate.py
 
@@ -32,10 +32,10 @@ JOBS = {  # name: (clips trained on, clips scored, hours of video to decode)
 
 
 def main():
-    text, readme = markdown(), ROOT / "README.md"
-    page = readme.read_text(encoding="utf-8")
-    write_text(readme, MARKS.sub(lambda marks: marks[1] + text + marks[2], page))
-    print(text)
+    table, path = markdown(), ROOT / "docs" / "benchmarks.md"
+    page = path.read_text(encoding="utf-8")
+    write_text(path, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
+    print(table)
 
 
 def inputs():

@@ -3,9 +3,9 @@
     python benchmarks/prove_frames.py [--only mkv_25]        needs ffmpeg on the PATH; about three minutes
 
 Each file's frames carry their number as black and white blocks. ffmpeg makes it, cuts it (-ss 3 -t 6 -r 30 to mp4) and
-extracts the cut's jpgs; then the same numbers are read straight from the uncut file. tests/video/test_reader.py holds a small
-table of such results, so that the suite needs no ffmpeg. The published table's FFmpeg was one before 6.1; from then on
-ffmpeg numbers differently (video.Video's since_ffmpeg_6_1).
+extracts the cut's jpgs; then the same numbers are read straight from the uncut file. tests/video/test_frame_numbers.py
+holds a small table of such results, so that the suite needs no ffmpeg. The published table's FFmpeg was one before
+6.1; from then on ffmpeg numbers differently (video.Video's since_ffmpeg_6_1).
 """
 
 import argparse
@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from test_reader import number, numbered
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
+from numbered_videos import draw_number, read_number
 
 from avalib.video.reader import Video
 
@@ -46,7 +46,7 @@ def ffmpeg(*words):
 def make(folder, name, suffix, rate, sound, options):
     """A file of SECONDS seconds whose n-th frame shows n."""
     raw, path = folder / "raw.rgb", folder / f"{name}.{suffix}"
-    raw.write_bytes(b"".join(numbered(n).tobytes() for n in range(int(Fraction(rate) * SECONDS))))
+    raw.write_bytes(b"".join(draw_number(n).tobytes() for n in range(int(Fraction(rate) * SECONDS))))
     codec = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
     if suffix == "webm":
         codec = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"]
@@ -87,7 +87,7 @@ def extracted(folder, path):
         old.unlink()
     ffmpeg("-ss", START, "-t", LENGTH, "-i", path, "-r", 30, cut)
     ffmpeg("-i", cut, "-r", 30, "-q:v", 1, jpgs / "img_%05d.jpg")
-    return [number(np.asarray(Image.open(jpg))) for jpg in sorted(jpgs.iterdir())]
+    return [read_number(np.asarray(Image.open(jpg))) for jpg in sorted(jpgs.iterdir())]
 
 
 def main():
@@ -104,7 +104,7 @@ def main():
                 continue
             expected = extracted(Path(folder), path)
             with Video(path, cut=(START, LENGTH), since_ffmpeg_6_1=(major, minor) >= (6, 1)) as opened:
-                found = [number(frame) for frame in opened.iter_ava_frames()]
+                found = [read_number(frame) for frame in opened.iter_ava_frames()]
             same = sum(a == b for a, b in zip(found, expected, strict=False))
             count, different = count + 1, different + (found != expected)
             print(f"{path.name}: {len(expected)} jpgs, {same} the same frame, {len(found)} of ours")

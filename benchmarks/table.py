@@ -1,4 +1,4 @@
-"""README's table of measurements, made of outputs/benchmarks/bench_*.json: printed, and put between README's marks.
+"""The table of measurements, made of outputs/benchmarks/bench_*.json: printed, and written into docs/benchmarks.md.
 
 python benchmarks/table.py
 """
@@ -15,9 +15,9 @@ ORDER = ("models", "video", "eval", "data", "workbench", "writing", "start", "gr
 
 
 def main():
-    table, readme = markdown(), ROOT / "README.md"
-    page = readme.read_text(encoding="utf-8")
-    write_text(readme, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
+    table, path = markdown(), ROOT / "docs" / "benchmarks.md"
+    page = path.read_text(encoding="utf-8")
+    write_text(path, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
     print(table)
 
 

@@ -3,6 +3,6 @@
 `python -m avalib` is the same, and `torchrun … -m avalib train …` trains in several processes.
 """
 
-from avalib.cli.main import main
+from avalib.cli.app import main
 
 __all__ = ["main"]

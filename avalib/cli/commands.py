@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def run_prepare(options):
     """Prepare a data set and print where it is."""
     from avalib.data.catalog import prepare, survey_videos
-    from avalib.video.frame_source import build_frame_caches
+    from avalib.video.frame_cache_builder import build_frame_caches
 
     layout = prepare(
         options.dataset,
@@ -106,11 +106,11 @@ def run_evaluate(options):
 
 def _detect_validation_split(options):
     """Run a model on the validation split. Returns the two csv files and the data set's evaluation options."""
+    folder, checkpoint = _find_run(options)
     from avalib.data.ava_csv import write_ava_csv
     from avalib.data.catalog import prepare
     from avalib.evaluation.inference import detect_dataset, load_trained_model
 
-    folder, checkpoint = _find_run(options)
     layout = prepare(options.dataset, options.data_seed)
     detector, recipe = load_trained_model(options.model, checkpoint, options.dataset)
     table, _ = detect_dataset(
@@ -119,11 +119,11 @@ def _detect_validation_split(options):
     detections = folder / "evaluate" / "detections.csv"
     write_ava_csv(table, detections)
     rules = {
-        "label_map": layout.evaluated_map,
-        "exclusions": layout.excluded("val"),
+        "label_map": layout.evaluated_label_map_path,
+        "exclusions": layout.get_exclusions_path("val"),
         "protocol": layout.protocol,
     }
-    return layout.csv("val"), detections, rules
+    return layout.get_csv_path("val"), detections, rules
 
 
 def _find_run(options):
@@ -211,11 +211,16 @@ def run_zoo(options):
 
 def run_verify(options):
     """Verify records; print what was compared."""
-    from avalib.zoo_runner.verification import verify_records
+    for path in options.paths:
+        if not Path(path).exists():
+            raise FileNotFoundError(f"{path}: no such file or folder; expected a run's folder, a run.json or results")
+    from avalib.zoo_runner.verification import count_verdicts, verify_records
 
     table = verify_records(options.paths)
     print(table.to_string(index=False))
-    return 0 if not table.verdict.str.startswith("differs").any() else 1
+    counts = count_verdicts(table)
+    print(", ".join(f"{verdict}: {count}" for verdict, count in counts.items()))
+    return 1 if counts["differs"] or not counts["same"] else 0
 
 
 def run_export(options):

@@ -11,7 +11,7 @@ from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.proposals import PROPOSAL_SUFFIXES
 from avalib.data.row_checks import check_video_ids
-from avalib.video.frame_numbers import LAST_FRAME, START
+from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 
@@ -36,7 +36,7 @@ class DatasetLayout:
     @property
     def start_s(self):
         """The second at which a video's first frame stands."""
-        return 0 if self.version == "own" else START
+        return 0 if self.version == "own" else AVA_START_S
 
     @property
     def last_frame(self):

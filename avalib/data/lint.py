@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import convert_frame, parse_ava_csv, read_ava_csv  # fmt: skip
+from avalib.data.ava_csv import convert_frame, parse_ava_csv, read_ava_csv
 from avalib.data.csv_rows import KEYFRAME_COLUMNS, LAST_COLUMN, build_table, iter_lines, parse_fields
 from avalib.data.label_map import load_label_map
 from avalib.data.labels import get_action_names

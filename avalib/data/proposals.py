@@ -1,4 +1,4 @@
-"""Person boxes of a data set: AVA's pickles, csv or parquet files, read and written."""
+"""Read and write person boxes (proposals) of a data set: AVA's pickles, csv or parquet files."""
 
 import pickle
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import format_timestamp, read_parquet
-from avalib.data.csv_rows import KEYFRAME_COLUMNS, check_quotes, describe_encoding_fault
-from avalib.data.proposal_pickles import check_fractions, read_frames
+from avalib.data.ava_csv import format_timestamp
+from avalib.data.csv_rows import build_encoding_error, check_quotes
+from avalib.data.parquet_table import read_parquet
+from avalib.data.proposal_pickles import PROPOSAL_COLUMNS, check_fractions, read_proposal_pickle
 from avalib.data.row_checks import BOX_COLUMNS, check_rows
 from avalib.utils.files import atomic_write, write_table
 from avalib.utils.text import open_binary
@@ -16,12 +17,23 @@ from avalib.utils.text import open_binary
 PROPOSAL_SUFFIXES = (".pkl", ".parquet", ".csv")
 
 
-def read_proposals(path):
-    """Table `video_id, timestamp, x1, y1, x2, y2, score` of person boxes: a pickle {"video_id,0902": array (n,5)}, or a
-    .csv or .parquet with these columns (what `write_proposals` writes under such a name).
+def read_proposals(path: str | Path) -> pd.DataFrame:
+    """Read person boxes. No code in a pickle is run.
 
-    No code in a pickle is run. A frame without boxes gives no rows.
-    Raises ValueError naming file, key (or column) and what was found.
+    Parameters
+    ----------
+    path : str or Path
+        A pickle {"video_id,0902": array (n,5)}, or a .csv (with a header) or .parquet with the columns below.
+
+    Returns
+    -------
+    DataFrame
+        video_id, timestamp (seconds), x1, y1, x2, y2 (0..1), score. A frame without boxes has no rows.
+
+    Raises
+    ------
+    ValueError
+        Naming file, key (or column) and value.
     """
     table = load_proposals(path)
     return table.assign(video_id=table["video_id"].astype(str))
@@ -30,49 +42,65 @@ def read_proposals(path):
 def load_proposals(path):
     """`read_proposals` with video_id as a categorical."""
     suffix = Path(path).suffix
-    table = _read_table(path) if suffix in (".csv", ".parquet") else read_frames(path)
+    if suffix == ".parquet":
+        table = _read_proposal_parquet(path)
+    elif suffix == ".csv":
+        table = _read_proposal_csv(path)
+    else:
+        table = read_proposal_pickle(path)
     return table.astype({"video_id": "category"})
 
 
-def write_proposals(table, path):
-    """Write proposals as the published pickle, {"video_id,0902": float64 array (n,5)}, frames in the table's order; or,
-    by the path's suffix, as .csv or .parquet, the safe alternatives.
+def write_proposals(table: pd.DataFrame, path: str | Path) -> None:
+    """Write person boxes.
+
+    Parameters
+    ----------
+    table : DataFrame
+        video_id, timestamp (seconds), x1, y1, x2, y2 (0..1), score.
+    path : str or Path
+        With the suffix .csv or .parquet, a table; with any other, the pickle as AVA's proposals are published:
+        {"video_id,0902": float64 array (n,5)}, frames in the table's order.
     """
-    table, suffix = table[[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "score"]], Path(path).suffix
-    if suffix in (".csv", ".parquet"):
+    table = table[PROPOSAL_COLUMNS]
+    if Path(path).suffix in (".csv", ".parquet"):
         write_table(table, path)
         return
-    frames = {}
+    rows_of_frame = {}
+    for row, (video_id, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
+        rows_of_frame.setdefault(f"{video_id},{format_timestamp(seconds)}", []).append(row)
     values = table[[*BOX_COLUMNS, "score"]].to_numpy(np.float64)
-    for row, (video, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
-        frames.setdefault(f"{video},{format_timestamp(seconds)}", []).append(row)
     with atomic_write(path) as file:
-        pickle.dump({key: values[rows] for key, rows in frames.items()}, file, protocol=4)
+        pickle.dump({key: values[rows] for key, rows in rows_of_frame.items()}, file, protocol=4)
 
 
-def _read_table(path):
-    columns = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "score"]
-    if Path(path).suffix == ".parquet":
-        table = check_rows(read_parquet(path, columns)[columns], path)
-        return check_fractions(table, lambda row: f"{path}, row {row}")
+def _read_proposal_parquet(path):
+    table = read_parquet(path, PROPOSAL_COLUMNS)[PROPOSAL_COLUMNS]
+
+    def locate(row):
+        return f"{path}, row {row}"
+
+    return check_fractions(check_rows(table, path, locate=locate), locate)
+
+
+def _read_proposal_csv(path):
+    expected = ",".join(PROPOSAL_COLUMNS)
     name, file = open_binary(path)
     with file:
         check_quotes(file, name)
         try:
             table = pd.read_csv(file, dtype=str, na_filter=False)
         except UnicodeDecodeError:
-            raise describe_encoding_fault(file, name) from None
+            raise build_encoding_error(file, name) from None
         except ValueError as error:  # pandas' errors are ValueErrors
-            raise ValueError(f"{name}: not a table ({error}); expected columns {','.join(columns)}") from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what the header doesn't name for an index
-        raise ValueError(f"{name}: rows with more columns than its header, {', '.join(map(str, list(table)[:20]))}")
-    if missing := [column for column in columns if column not in table]:
-        has = ", ".join(map(str, list(table)[:20]))
-        raise ValueError(
-            f"{name}: no column {', '.join(missing)}; it has {has}; expected person boxes, {','.join(columns)}"
-        )
+            raise ValueError(f"{name}: not a table ({error}); expected columns {expected}") from None
+    header = ", ".join(map(str, list(table)[:20]))
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes columns that the header doesn't name for an index
+        raise ValueError(f"{name}: rows with more columns than its header, {header}")
+    if missing := [column for column in PROPOSAL_COLUMNS if column not in table]:
+        raise ValueError(f"{name}: no column {', '.join(missing)}; it has {header}; expected person boxes, {expected}")
 
-    def place(row):
+    def locate(row):
         return f"{name}, line {row + 2}"
 
-    return check_fractions(check_rows(table[columns], name, place=place), place)
+    return check_fractions(check_rows(table[PROPOSAL_COLUMNS], name, locate=locate), locate)

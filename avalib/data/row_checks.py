@@ -1,30 +1,41 @@
-"""The one check of rows where they enter: video ids, times, boxes, action ids, person ids, scores.
+"""The check of rows where they enter: video ids, times, boxes, action ids, person ids, scores.
 
-Every reader (AVA's csv, parquet, tables in memory, person boxes, the importers of other formats) ends with
-`check_rows`, so that a value which one of them refuses is refused by all of them.
+Every reader (AVA's csv, parquet, tables in memory, person boxes, other formats) passes its table through `check_rows`,
+so that all of them reject the same values.
 """
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from avalib.utils.limits import MAX_ACTION_ID, MAX_VIDEO_ID_BYTES
 
+KEYFRAME_COLUMNS = ["video_id", "timestamp"]
 BOX_COLUMNS = ["x1", "y1", "x2", "y2"]
+LAST_COLUMN = {"ground_truth": "person_id", "detections": "score"}  # the 8th column of AVA's csv files
 NO_ACTION = 0  # action_id of a row of two columns: an annotated frame without boxes (NaN)
-_WHOLE = ("action_id", "person_id")
-_LARGEST_ID = 1 << 53  # whole numbers up to here are exact as float64
+NO_PERSON = -1  # person_id of a ground truth file with 7 columns
+LARGEST_EXACT_INT = 1 << 53  # whole numbers up to here are exact as float64
+_WHOLE_COLUMNS = ("action_id", "person_id")
+_NUMBER_COLUMNS = ("timestamp", *BOX_COLUMNS, *_WHOLE_COLUMNS, "score")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-def check_rows(table, source, label_map=None, place=None):
-    """A table whose values can be used, with its types set, or a ValueError that names place, column and value.
+def check_rows(
+    table: pd.DataFrame,
+    source: str | Path,
+    label_map: dict[int, str] | None = None,
+    locate: Callable[[int], str] | None = None,
+) -> pd.DataFrame:
+    """Check the values of a table and set the types of its columns.
 
-    Call it on what a reader has read, before anything is computed from it:
+    Every reader calls this on what it has read, before anything is computed from it:
 
-        table = check_rows(table, path, label_map, place=lambda row: f"{path}, line {row + 2}")
+        table = check_rows(table, path, label_map, locate=lambda row: f"{path}, line {row + 2}")
 
     Parameters
     ----------
@@ -35,9 +46,9 @@ def check_rows(table, source, label_map=None, place=None):
     source : str or Path
         The file, for messages.
     label_map : dict, optional
-        {action_id: name}. Where given, an action_id that it lacks is an error.
-    place : callable, optional
-        Row number from 0 -> the place in words. The default is "SOURCE, row N".
+        {action_id: name}. If present, an action_id that it lacks is an error.
+    locate : callable, optional
+        Maps a row number from 0 to its place for messages. The default gives "SOURCE, row N".
 
     Returns
     -------
@@ -47,35 +58,49 @@ def check_rows(table, source, label_map=None, place=None):
     Raises
     ------
     ValueError
-        For the first column, and in it the first row, with a value that can't be used.
+        For the first column, and in it the first row, with an invalid value. Names place, column and value.
     """
-    place = place or (lambda row: f"{source}, row {row}")
+    if locate is None:
+
+        def locate(row):
+            return f"{source}, row {row}"
+
     if "video_id" in table:
-        _check_video_column(table["video_id"], place)
-    columns = {
-        name: _numbers(table, name, place) for name in ("timestamp", *BOX_COLUMNS, *_WHOLE, "score") if name in table
-    }
-    if "action_id" in columns:
-        _check_actions(columns, label_map, place)
-    changed = {name: values for name, values in columns.items() if values.dtype != table[name].dtype}
+        _check_video_column(table["video_id"], locate)
+    numbers = {name: _check_numbers(table, name, locate) for name in _NUMBER_COLUMNS if name in table}
+    if "action_id" in numbers:
+        _check_actions(numbers, label_map, locate)
+    changed = {name: values for name, values in numbers.items() if values.dtype != table[name].dtype}
     return table.assign(**changed) if changed else table
 
 
-def check_video_ids(names, source, place=None):
-    """Raise a ValueError for a video id that can't be the name of a file or folder on every system.
+def check_video_ids(names: Iterable[str], source: str | Path, locate: Callable[[int], str] | None = None) -> None:
+    """Check that each video id can be the name of a file or folder on every system.
 
-    An id becomes a part of paths (videos, frame cache, figures), so that a folder in it would lead elsewhere.
+    An id becomes a part of paths (videos, frame cache, figures), so a folder in it would lead elsewhere.
 
-    names: any number of ids; source: the file they come from; place: index of a name -> the place in words.
+    Parameters
+    ----------
+    names : iterable of str
+        The video ids.
+    source : str or Path
+        The file that they come from, for messages.
+    locate : callable, optional
+        Maps the index of a name to its place for messages. The default gives `source`.
+
+    Raises
+    ------
+    ValueError
+        For the first invalid id.
     """
     for index, name in enumerate(names):
         if fault := describe_name_fault(name):
-            where = place(index) if place else source
-            raise ValueError(f"{where}, video_id {_short(name)}: {fault}")
+            place = source if locate is None else locate(index)
+            raise ValueError(f"{place}, video_id {_shorten(name)}: {fault}")
 
 
 def describe_name_fault(name):
-    """What keeps a video id from being a file's name, or None."""
+    """What is wrong with a video id as a file's name, as text for messages; None if nothing is."""
     if not isinstance(name, str):
         return "expected text, a video's name without folder and suffix"
     if not name.strip() or name in (".", ".."):
@@ -91,58 +116,73 @@ def describe_name_fault(name):
     return None
 
 
-def _check_video_column(videos, place):
-    """`check_video_ids` of a column, each name once."""
+def _check_video_column(videos, locate):
+    """Check each name of a column of video ids once."""
     if isinstance(videos.dtype, pd.CategoricalDtype):
-        codes, names = videos.cat.codes.to_numpy(), videos.cat.categories
+        codes, names = videos.cat.codes.to_numpy(), list(videos.cat.categories)
     else:
         codes, names = pd.factorize(videos)
     if (codes < 0).any():
-        raise ValueError(f"{place(int((codes < 0).argmax()))}: no video_id; expected a video's name")
-    names = list(names)
+        raise ValueError(f"{locate(int((codes < 0).argmax()))}: no video_id; expected a video's name")
     faulty = [index for index, name in enumerate(names) if describe_name_fault(name)]
-    rows = np.flatnonzero(np.isin(codes, faulty)) if faulty else []  # a category may have no row
+    if not faulty:
+        return
+    rows = np.flatnonzero(np.isin(codes, faulty))  # can be empty: a category may have no row
     if len(rows):
-        check_video_ids([names[codes[rows[0]]]], "", lambda _: place(int(rows[0])))
+        first = int(rows[0])
+        check_video_ids([names[codes[first]]], source="", locate=lambda _: locate(first))
 
 
-def _numbers(table, name, place):
-    """One column as float64 or int64 (N,); a ValueError for the first value that isn't a (whole) number."""
-    column, whole = table[name], name in _WHOLE
-    expected = "a whole number" if whole else "a finite number"
-    plain = isinstance(column.dtype, np.dtype)  # the nullable types of pandas and pyarrow go the slow way
-    if plain and column.dtype.kind == "f":
-        values = column.to_numpy(np.float64)
-    elif plain and column.dtype.kind in "iu":
-        values = column.to_numpy() if whole else column.to_numpy(np.float64)
-    else:
-        values = np.array([_number(value, whole) for value in column.tolist()], np.float64)
+def _check_numbers(table, name, locate):
+    """One column as float64 or int64 (N,). Raises ValueError for the first value that isn't a (whole) number."""
+    column = table[name]
+    is_whole_column = name in _WHOLE_COLUMNS
+    expected = "a whole number" if is_whole_column else "a finite number"
+    values = _to_numbers(column, is_whole_column)
     if values.dtype.kind == "f":
-        bad = ~np.isfinite(values) | ((values != np.floor(values)) if whole else False)
-        if (
-            name in BOX_COLUMNS and bad.any() and "action_id" in table
-        ):  # a frame without boxes has none of the four numbers
-            without = pd.to_numeric(table["action_id"], errors="coerce").to_numpy() == NO_ACTION
-            bad &= ~(without & table[BOX_COLUMNS].isna().all(axis=1).to_numpy())
-        if bad.any():
-            row = int(bad.argmax())
-            raise ValueError(f"{place(row)}, column {name}, value {_short(column.iloc[row])}: expected {expected}")
-    if whole:
-        limit = MAX_ACTION_ID if name == "action_id" else _LARGEST_ID
-        low = values < (0 if name == "action_id" else -_LARGEST_ID)
-        if (bad := low | (values > limit)).any():
-            row = int(bad.argmax())
-            named = "1 to MAX_ACTION_ID =" if name == "action_id" else "up to"
-            value = _short(column.iloc[row])
-            raise ValueError(f"{place(row)}, column {name}, value {value}: expected {expected}, {named} {limit:,}")
-        return values.astype(np.int64, copy=False)
-    return values
+        invalid = ~np.isfinite(values)
+        if is_whole_column:
+            invalid |= values != np.floor(values)
+        if name in BOX_COLUMNS and invalid.any() and "action_id" in table:
+            invalid &= ~_is_without_box(table)
+        if invalid.any():
+            row = int(invalid.argmax())
+            value = _shorten(column.iloc[row])
+            raise ValueError(f"{locate(row)}, column {name}, value {value}: expected {expected}")
+    if not is_whole_column:
+        return values
+    is_action = name == "action_id"
+    lowest, highest = (0, MAX_ACTION_ID) if is_action else (-LARGEST_EXACT_INT, LARGEST_EXACT_INT)
+    outside = (values < lowest) | (values > highest)
+    if outside.any():
+        row = int(outside.argmax())
+        value = _shorten(column.iloc[row])
+        limit = f"1 to MAX_ACTION_ID = {highest:,}" if is_action else f"up to {highest:,}"
+        raise ValueError(f"{locate(row)}, column {name}, value {value}: expected {expected}, {limit}")
+    return values.astype(np.int64, copy=False)
 
 
-def _number(value, whole):
-    """The number that one value of a column of mixed types stands for; NaN where it stands for none."""
+def _to_numbers(column, is_whole_column):
+    """The values of a column as an array (N,): float64, or as they are where both are integers; NaN for no number."""
+    # pandas' and pyarrow's nullable types go the slow way
+    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else None
+    if kind == "f" or (kind in ("i", "u") and not is_whole_column):
+        return column.to_numpy(np.float64)
+    if kind in ("i", "u"):
+        return column.to_numpy()
+    return np.array([_to_number(value, is_whole_column) for value in column.tolist()], np.float64)
+
+
+def _is_without_box(table):
+    """Which rows stand for a frame without boxes: action_id 0 and none of the four coordinates. (N,) bool."""
+    has_no_action = pd.to_numeric(table["action_id"], errors="coerce").to_numpy() == NO_ACTION
+    return has_no_action & table[BOX_COLUMNS].isna().all(axis=1).to_numpy()
+
+
+def _to_number(value, must_be_whole):
+    """One value of a column of mixed types as a number; NaN if it isn't one."""
     if isinstance(value, str):
-        return parse_number(value, whole, default=np.nan)
+        return parse_number(value, must_be_whole, default=np.nan)
     if isinstance(value, (bool, np.bool_)) or value is None or value is pd.NA:
         return np.nan
     try:
@@ -152,15 +192,16 @@ def _number(value, whole):
 
 
 def is_whole(text):
-    """Whether a text spells a whole number with digits alone, a sign and spaces around it allowed."""
+    """Whether a text is a whole number of digits alone; a sign and spaces around it are allowed."""
     text = text.strip()
     return text[text[:1] in ("+", "-") :].isdecimal()
 
 
 def parse_number(text, whole=False, default=None):
-    """The number a field spells; ValueError (or `default`) if it isn't a finite one.
+    """The finite number that a text spells: an int if `whole`, else a float.
 
-    float() alone would take 1_0 and nan.
+    Stricter than float() and int(), which accept 1_0 and nan. Raises ValueError for other texts, unless there is a
+    `default` to return.
     """
     try:
         if "_" in text or "\n" in text or "\r" in text or (whole and not is_whole(text)):
@@ -175,23 +216,26 @@ def parse_number(text, whole=False, default=None):
     return value
 
 
-def _check_actions(columns, label_map, place):
-    """Action ids are from 1, in the label map where one is given; 0 only where there is no box."""
-    ids = columns["action_id"]
-    empty = np.isnan(columns["x1"]) if "x1" in columns else np.zeros(len(ids), bool)
-    if (zero := (ids == NO_ACTION) & ~empty).any():
-        raise ValueError(f"{place(int(zero.argmax()))}: action_id 0; are ids counted from 0? AVA's begin at 1")
-    if label_map is not None and (unknown := ~np.isin(ids, list(label_map)) & ~empty).any():
-        row = int(unknown.argmax())
-        known = ", ".join(map(str, list(label_map)[:10])) + (" …" if len(label_map) > 10 else "")
+def _check_actions(numbers, label_map, locate):
+    """Check that action ids start at 1 (0 only without a box) and are in the label map, if there is one."""
+    action_ids = numbers["action_id"]
+    is_empty = np.isnan(numbers["x1"]) if "x1" in numbers else np.zeros(len(action_ids), bool)
+    is_zero = (action_ids == NO_ACTION) & ~is_empty
+    if is_zero.any():
+        row = int(is_zero.argmax())
+        raise ValueError(f"{locate(row)}: action_id 0; are ids counted from 0? AVA's begin at 1")
+    if label_map is None:
+        return
+    is_unknown = ~np.isin(action_ids, list(label_map)) & ~is_empty
+    if is_unknown.any():
+        row = int(is_unknown.argmax())
+        listed = ", ".join(map(str, list(label_map)[:10])) + (" …" if len(label_map) > 10 else "")
         raise ValueError(
-            f"{place(row)}: action_id {ids[row]} isn't in the label map of {len(label_map)} actions ({known})"
+            f"{locate(row)}: action_id {action_ids[row]} isn't in the label map of {len(label_map)} actions ({listed})"
         )
 
 
-def _short(value):
+def _shorten(value):
+    """A value for messages, in at most 80 letters."""
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-BOX_COLUMNS = ["x1", "y1", "x2", "y2"]

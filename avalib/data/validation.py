@@ -22,6 +22,7 @@ from avalib.data.lint import lint_csv
 from avalib.data.proposals import read_proposals
 from avalib.utils.files import write_json
 from avalib.utils.workers import run_parallel
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 from avalib.video.video_error import VideoError
 
@@ -147,7 +148,7 @@ def inspect_video(layout, video_id, split, timestamps, decode="some"):
             row |= {"fps": round(getattr(opened, "fps", 30.0), 3)}
             row |= {"seconds": round(getattr(opened, "duration_s", n / 30), 2)}
             bad = _undecodable(opened, decode)
-            late = np.round((timestamps - layout.start_s) * 30) + 1
+            late = to_frame_number(timestamps, layout.start_s)
             row |= {"lost": int(((late > n) | np.isin(late, bad)).sum()), "decode_errors": len(bad)}
             row["misnumbered"] = layout.version in REAL and opened.path.is_dir() and abs(n - FRAMES) > 30
             row["problem"] = _problem(layout, opened, bad)
@@ -191,7 +192,7 @@ def _undecodable(opened, decode):
 
 def _fails(opened, n):
     try:
-        opened.ava_frames([n])
+        opened.read_ava_frames([n])
         return False
     except VideoError:
         return True

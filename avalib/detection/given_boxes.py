@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import read_ava_csv, read_parquet
+from avalib.data.ava_csv import read_ava_csv
 from avalib.data.layout import DatasetLayout
+from avalib.data.parquet_table import read_parquet
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.text import read_text
-from avalib.video.frame_numbers import START
+from avalib.video.frame_numbers import AVA_START_S
 
 PERSON_SCORE = 0.7
 TIMES = ("time_s", "timestamp", "frame")
@@ -57,15 +58,15 @@ def find_start_time(timestamps, duration_s, name, start=None):
     if start is not None:
         return start
     seconds = np.asarray(timestamps, float)
-    possible = [s for s in (0, START) if ((seconds >= s) & (seconds <= s + duration_s)).all()]
+    possible = [s for s in (0, AVA_START_S) if ((seconds >= s) & (seconds <= s + duration_s)).all()]
     if len(possible) == 2 and len(seconds):
         raise ValueError(
-            f"{name}: timestamps {seconds.min():g} to {seconds.max():g} may count from 0 or from {START}, as AVA's do; "
-            f"give boxes_start=0 or boxes_start={START}"
+            f"{name}: timestamps {seconds.min():g} to {seconds.max():g} may count from 0 or from {AVA_START_S}, as AVA's do; "
+            f"give boxes_start=0 or boxes_start={AVA_START_S}"
         )
     if possible:
         return possible[-1]
-    return 0 if len(seconds) and seconds.min() < START else START
+    return 0 if len(seconds) and seconds.min() < AVA_START_S else AVA_START_S
 
 
 def read_start_time(source):

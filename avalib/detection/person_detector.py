@@ -21,7 +21,7 @@ from avalib.utils.boxes import to_norm
 from avalib.utils.download import download_file
 from avalib.utils.files import clear_abandoned_parts, path_inside, write_json, write_table
 from avalib.utils.http_transfer import FetchError
-from avalib.video.frame_numbers import CLIP_FPS
+from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.reader import Video
 
 # name here -> torchvision's name; box AP on COCO 46.7, 41.5 and 21.3, and each several times as fast as the one before
@@ -170,14 +170,14 @@ def _parts(path, settings):
 def _people_of(reader, seconds, finder, batch_size, start):
     """Table timestamp, x1, y1, x2, y2, score of one video, decoded once in order."""
     last, name = reader.n_ava_frames, str(reader.path)
-    length = (last - 1) / CLIP_FPS
+    length = (last - 1) / AVA_FPS
     begin = find_start_time([] if seconds is None else seconds, length, name, start)
     wanted = begin + np.arange(int(length) + 1.0) if seconds is None else np.unique(np.asarray(seconds, float))
-    at = np.round(CLIP_FPS * (wanted - begin)) + 1
+    at = to_frame_number(wanted, begin)
     if len(outside := wanted[~((at >= 1) & (at <= last))]):
         raise ValueError(f"{name}: keyframe {outside[0]:g} is outside the video, {begin}..{begin + length:g}")
     numbers = {}
-    for number, second in zip(at.astype(int).tolist(), wanted.tolist(), strict=True):
+    for number, second in zip(at.tolist(), wanted.tolist(), strict=True):
         numbers.setdefault(number, []).append(second)
     rows, batch = [], []
     for number, picture in enumerate(reader.iter_ava_frames(stop=max(numbers, default=0) + 1), 1):

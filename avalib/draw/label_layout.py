@@ -1,4 +1,4 @@
-"""Where labels go: stacks of tags inside the frame that do not cover each other. All boxes are x1, y1, x2, y2 pixels."""
+"""Where labels go: stacks of tags inside the frame that do not cover each other. All boxes are x1, y1, x2, y2."""
 
 from dataclasses import dataclass, replace
 

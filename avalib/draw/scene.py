@@ -10,7 +10,7 @@ from avalib.draw.annotate import scale_frame
 from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.predictions import align_person_ids
 from avalib.video.clip_stream import find_cuts
-from avalib.video.frame_numbers import AVA_FPS
+from avalib.video.frame_numbers import AVA_FPS, to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video
 
@@ -129,7 +129,7 @@ def load_scene(
     for name, table in {ANNOTATED: truth, **predictions}.items():
         table = table[table.video_id == video_id]
         tables[name] = table[table.timestamp.between(start - MARGIN_S, start + seconds + MARGIN_S)]
-    times_s = layout.start_s + (numbers - 1) / AVA_FPS
+    times_s = to_time_s(numbers, layout.start_s)
     return _build_scene(video_id, frames, times_s, fps, tables, label_map or layout.load_short_names())
 
 

@@ -8,7 +8,7 @@ from avalib.draw.box_styles import BLACK, BLUE, GREEN
 from avalib.draw.label_tags import load_font, measure_text_width
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
-from avalib.video.frame_numbers import AVA_FPS
+from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 
 MISTAKES_CAPTION = (
@@ -152,10 +152,10 @@ def format_seconds(seconds):
 
 def _load_keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
-    number = round((timestamp - layout.start_s) * AVA_FPS) + 1
+    number = to_frame_number(timestamp, layout.start_s)
     with open_video(layout, video_id) as reader:
         number = min(max(1, number), reader.n_ava_frames)
-        return scale_frame(reader.ava_frames([number])[0], width)
+        return scale_frame(reader.read_ava_frames([number])[0], width)
 
 
 def _select_varied_keyframes(table, count):

@@ -73,7 +73,8 @@ def _iter_frames_at_rate(reader, start, stop, fps):
     numbers = np.clip(np.searchsorted(reader.times_s, times + 0.25 / fps, side="right") - 1, 0, None)
     if not len(numbers):
         raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
-    decoded = zip(itertools.count(numbers[0]), reader.iter_frames(numbers[0], numbers[-1] + 1, lost=True), strict=False)
+    frames = reader.iter_frames(numbers[0], numbers[-1] + 1, allow_missing=True)
+    decoded = zip(itertools.count(numbers[0]), frames, strict=False)
     n, frame = next(decoded)
     for time_s, number in zip(times, numbers, strict=True):
         while n < number:

@@ -10,7 +10,7 @@ from avalib.data.dataset import ClipDataset, load_keyframes
 from avalib.data.labels import N_ACTIONS
 from avalib.data.transforms import normalize_clips
 from avalib.utils.boxes import build_rois, compute_iou_matrix
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,10 @@ def explain_detection(detector, recipe, layout, split, video_id, timestamp, box_
     """
     keyframes = load_keyframes(layout, split, recipe.person_score)
     matches = np.flatnonzero((keyframes.video_ids == video_id) & (keyframes.timestamps == timestamp))
-    if not len(matches) or not len(keyframes.proposals(matches[0])):
+    if not len(matches) or not len(keyframes.get_proposals(matches[0])):
         raise ValueError(f"{video_id} {timestamp:g}: no keyframe with person boxes in {split}")
     keyframe = int(matches[0])
-    iou = compute_iou_matrix(np.asarray(box_norm)[None], keyframes.proposals(keyframe))[0]
+    iou = compute_iou_matrix(np.asarray(box_norm)[None], keyframes.get_proposals(keyframe))[0]
     frames = open_frames(layout, recipe, [keyframes], progress=False)
     sample = ClipDataset(keyframes, detector.entry, recipe, frames, training=False)[keyframe]
     return explain_score(

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.csv_rows import KEYFRAME_COLUMNS, NO_PERSON
 from avalib.data.exclusions import read_exclusions
-from avalib.data.row_checks import BOX_COLUMNS, check_rows
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, check_rows
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import compute_iou_pairs, expand_pairs, find_first_claims
 from avalib.evaluation.report import Ranking, Report

@@ -24,7 +24,7 @@ from avalib.models.checkpoint_meta import check_n_classes, check_preprocessing, 
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import SlowFast
 from avalib.utils.download import download_file
-from avalib.video.frame_numbers import CLIP_FPS
+from avalib.video.frame_numbers import AVA_FPS
 
 HEAD, RECOGNISER_HEAD = "roi_head.", "cls_head."
 _WITHIN_A_PART = r"(\.\d+\..*|\.(conv|bn)\..*|\.\w+)$"  # what a key has after its stage's name
@@ -164,7 +164,7 @@ def get_default_preprocessing(entry, recipe=None):
     """How clips are made for this model, as plain values."""
     side = (recipe or {}).get("test_short_side", zoo.build_published_recipe(entry).test_short_side)
     return {
-        "fps": CLIP_FPS,
+        "fps": AVA_FPS,
         "clip_len": entry.clip_len,
         "frame_interval": entry.frame_interval,
         "short_side": side,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from avalib.video.frame_numbers import START, compute_clip_frames
+from avalib.video.frame_numbers import AVA_START_S, compute_clip_frames
 from avalib.video.resize import resize_frames_and_boxes
 
 ROUNDED_S = 6e-4  # that a given time may lie before its frame's: tables have milliseconds
@@ -84,7 +84,7 @@ class ClipStream:
     def __init__(self, reader, times_s, clip_len, interval, short_side, tick=None):
         self.reader, self.times_s, self.short_side, self.tick = reader, times_s, short_side, tick or (lambda: None)
         last = reader.n_ava_frames
-        at = [compute_clip_frames(START + t, clip_len, interval, last, first=1) for t in times_s]
+        at = [compute_clip_frames(AVA_START_S + t, clip_len, interval, last, first=1) for t in times_s]
         numbers = np.array(at, np.int64).reshape(-1, clip_len)
         self.clip_frames = reader.ava_index[numbers - 1]  # (M,T) native
         self.centres = find_shown_frames(reader.times_s, times_s)  # (M,) native
@@ -116,7 +116,9 @@ class ClipStream:
     def _frames(self):
         """(native frame, its picture or None), each once; cuts between those that can be decoded are noted."""
         before = None
-        for n, frame in zip(self.read.tolist(), self.reader.iter_numbers(self.read, lost=True), strict=True):
+        for n, frame in zip(
+            self.read.tolist(), self.reader.iter_native_frames(self.read, allow_missing=True), strict=True
+        ):
             now = None if frame is None else make_thumbnail(frame)
             if before is not None and now is not None and is_cut(before, now):
                 self.cuts_s.append(float(self.reader.times_s[n]))

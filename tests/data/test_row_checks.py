@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib.data import ava_csv
+from avalib.data import ava_csv, csv_rows, parquet_table
 from avalib.data.ava_csv import read_ava_csv, write_ava_csv
 from avalib.data.exclusions import read_exclusions, write_exclusions
 from avalib.data.layout import DatasetLayout
@@ -26,13 +26,11 @@ def row_text(**values):
     return ",".join(str(value) for value in (ROW | values).values()) + "\n"
 
 
-@pytest.fixture(params=["pyarrow", "pandas", "row by row"])
+@pytest.fixture(params=["typed", "row by row"])
 def csv_reader(request, monkeypatch):
-    """Each of the three ways in which a csv is read."""
-    if request.param == "pandas":
-        monkeypatch.setattr(ava_csv, "find_spec", lambda name: None)
+    """Both ways in which a csv is read."""
     if request.param == "row by row":
-        monkeypatch.setattr(ava_csv, "_parse_typed", lambda *args: None)
+        monkeypatch.setattr(ava_csv, "parse_typed_csv", lambda *args: None)
     return request.param
 
 
@@ -173,7 +171,7 @@ def test_an_open_quote_is_refused_by_its_line(csv_reader, line):
 
 
 def test_an_open_quote_far_behind_is_found(csv_reader, monkeypatch):
-    monkeypatch.setattr("avalib.data.csv_rows._CHUNK", 64)
+    monkeypatch.setattr(csv_rows, "CHUNK_BYTES", 64)
     with pytest.raises(ValueError, match="csv, line 31: a quote"):
         read_ava_csv(io.StringIO(row_text(video_id='"a"') * 30 + row_text(video_id='"a')), "detections")
 
@@ -197,8 +195,8 @@ def test_another_encoding_is_named_by_its_line(csv_reader):
 
 
 def test_an_endless_line_stops_at_the_limit(csv_reader, monkeypatch):
-    for module in ("avalib.utils.limits.MAX_LINE_BYTES", "avalib.utils.limits.MAX_LINE_BYTES"):
-        monkeypatch.setattr(module, 1000)
+    monkeypatch.setattr(ava_csv, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_LINE_BYTES", 1000)
     with pytest.raises(ValueError, match="csv, line 1: longer than 1,000 letters, the limit MAX_LINE_BYTES"):
         read_ava_csv(io.StringIO("a" * 5000), "detections")
 
@@ -223,7 +221,7 @@ def test_a_parquet_column_that_pandas_would_take_for_an_index_is_read(tmp_path):
 
 @pytest.mark.slow
 def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(ava_csv, "available_memory_bytes", lambda: 1 << 24)
+    monkeypatch.setattr(parquet_table, "available_memory_bytes", lambda: 1 << 24)
     pd.concat([frame()] * 200_000).to_parquet(tmp_path / "t.parquet", index=False)
     assert (tmp_path / "t.parquet").stat().st_size < 100_000
     with pytest.raises(ValueError, match=r"t\.parquet.*400,000 rows need .*MAX_FILE_BYTES.*is 8,388,608"):
@@ -239,7 +237,7 @@ def test_what_is_no_parquet_is_named(tmp_path):
 def test_the_check_names_the_place_that_a_reader_gives():
     table = pd.DataFrame({"video_id": ["a", "a"], "action_id": ["1", "-3"]})
     with pytest.raises(ValueError, match="a.xml, track 2, column action_id, value '-3'"):
-        check_rows(table, "a.xml", place=lambda row: f"a.xml, track {row + 1}")
+        check_rows(table, "a.xml", locate=lambda row: f"a.xml, track {row + 1}")
 
 
 def test_the_check_holds_ids_to_a_label_map():
@@ -251,7 +249,7 @@ def test_the_check_holds_ids_to_a_label_map():
 
 def test_columns_that_are_there_twice_are_refused():
     twice = pd.concat([frame(), frame()[["x1"]]], axis=1)
-    with pytest.raises(ValueError, match="detections table: a column is there twice"):
+    with pytest.raises(ValueError, match="detections table: a column occurs twice"):
         read_ava_csv(twice, "detections")
 
 

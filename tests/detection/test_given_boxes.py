@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_reader import made
+from numbered_videos import write_numbered_video
 
 import avalib
 from avalib import draw
@@ -21,7 +21,7 @@ ROW = "0.1,0.1,0.5,0.9"
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("v"), "clip.mp4", 25, n=75)
+    return write_numbered_video(tmp_path_factory.mktemp("v"), "clip.mp4", 25, n=75)
 
 
 @pytest.fixture

@@ -1,58 +1,26 @@
 """Person boxes: torchvision's detectors and their weights, proposals for a data set, boxes that are given."""
 
-import functools
-import http.server
-import threading
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_reader import made, numbered
+from numbered_videos import draw_number, write_numbered_video
 
 from avalib.data.ava_csv import write_ava_csv
 from avalib.data.proposals import read_proposals, write_proposals
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import person_detector
 from avalib.detection.given_boxes import read_given_boxes
-from avalib.detection.person_detector import DETECTORS, PERSON, PersonDetector, build_person_detector, make_proposals
+from avalib.detection.person_detector import DETECTORS, PersonDetector, build_person_detector, make_proposals
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name
 from avalib.utils.http_transfer import FetchError
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """The state_dict file of a small detector with random weights that takes much for a person."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "ssdlite.pth"
-    state = build_person_detector("ssdlite", weights=None).state_dict()
-    for name, value in state.items():
-        if "classification_head" in name and name.endswith("1.bias"):
-            value[PERSON::91] += 3
-    torch.save(state, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def server(weights):
-    """A web server with that file; -> its address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    handler = functools.partial(Quiet, directory=weights.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.fixture
 def reader(tmp_path):
-    with Video(made(tmp_path, "clip.mp4", 25, n=75)) as opened:
+    with Video(write_numbered_video(tmp_path, "clip.mp4", 25, n=75)) as opened:
         yield opened
 
 
@@ -60,7 +28,7 @@ def test_weights_come_by_url_and_find_what_torchvision_finds(weights, server, tm
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path / "cache"))
     finder = PersonDetector("ssdlite", f"{server}/ssdlite.pth", person_score=0.18, progress=False)
     model = build_person_detector("ssdlite320_mobilenet_v3_large", weights)
-    pictures = [numbered(5), numbered(77)[:, :100]]
+    pictures = [draw_number(5), draw_number(77)[:, :100]]
     found = finder(pictures)
     for picture, (boxes, scores) in zip(pictures, found, strict=True):
         with torch.inference_mode():
@@ -91,7 +59,7 @@ def test_every_detector_has_a_published_file(name):
 
 
 def test_proposals_are_made_and_an_interrupted_call_goes_on(tmp_path, weights, capsys):
-    paths = [made(tmp_path, f"video_{i}.mp4", 25, n=60) for i in range(2)]
+    paths = [write_numbered_video(tmp_path, f"video_{i}.mp4", 25, n=60) for i in range(2)]
     whole = paths[1].read_bytes()
     paths[1].write_bytes(whole[:1000])
     out = tmp_path / "proposals.pkl"
@@ -114,14 +82,14 @@ def test_proposals_are_made_and_an_interrupted_call_goes_on(tmp_path, weights, c
     read = read_proposals(out)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
     with Video(paths[1]) as reader:
-        batch = list(reader.ava_frames([1, 31]))  # the same as there: random weights' scores are near ties
+        batch = list(reader.read_ava_frames([1, 31]))  # the same as there: random weights' scores are near ties
         _, (boxes, _) = PersonDetector("ssdlite", weights, 0.18)(batch)
     second = read[(read.video_id == "video_1") & (read.timestamp == 901)]
     assert np.allclose(second[BOX_COLUMNS], boxes, atol=1e-4)
 
 
 def test_keyframes_outside_the_video_are_named(tmp_path, weights):
-    path = made(tmp_path, "v.mp4", 25, n=60)
+    path = write_numbered_video(tmp_path, "v.mp4", 25, n=60)
     with pytest.raises(ValueError, match=r"v\.mp4: keyframe 950 is outside the video, 900\.\.902"):
         make_proposals([path], tmp_path / "p.pkl", {"v": [901, 950]}, "ssdlite", weights, progress=False)
 

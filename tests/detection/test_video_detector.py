@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_clip_stream import shot
-from test_person_detector import server, weights  # noqa: F401  (fixtures)
-from test_reader import VARIABLE, made
+from numbered_videos import VARIABLE_TIMES_S, make_shot, write_numbered_video
 
 import avalib
 from avalib import draw, zoo
@@ -105,7 +103,7 @@ def test_a_network_whose_scores_are_no_numbers_is_refused(tmp_path, network):
 
 @pytest.mark.slow
 def test_time_is_a_parameter(tmp_path, network, weights):  # noqa: F811
-    path = made(tmp_path, "v.mp4", 25, n=100)
+    path = write_numbered_video(tmp_path, "v.mp4", 25, n=100)
     given = two_people(*np.arange(0, 4, 0.25))
     assert sorted(set(watch(path, network, given, step=1).time_s)) == [0, 1, 2, 3]
     assert sorted(set(watch(path, network, given, step=0.4, start=1, stop=2.5).time_s)) == [1, 1.5, 2, 2.5]
@@ -123,14 +121,14 @@ def test_scores_are_smoothed_along_a_track():
 
 
 def test_people_are_others_after_a_cut(tmp_path, network):
-    path = write_mp4(tmp_path / "v.mp4", shot(40, 75) + shot(150, 75), 30)
+    path = write_mp4(tmp_path / "v.mp4", make_shot(40, 75) + make_shot(150, 75), 30)
     table = watch(path, network, two_people(1, 2, 3, 4))
     ids = table.groupby("time_s").person_id.unique().map(list).tolist()
     assert ids == [[0, 1], [0, 1], [2, 3], [2, 3]] and table.attrs["cuts_s"] == pytest.approx([2.5])
 
 
 def test_an_interrupted_call_keeps_what_it_has(tmp_path, network, monkeypatch):
-    path, calls, score_batch = made(tmp_path, "v.mp4", 25, n=150), [], inference.score_batch
+    path, calls, score_batch = write_numbered_video(tmp_path, "v.mp4", 25, n=150), [], inference.score_batch
 
     def interrupted_at_the_second(*arguments):
         calls.append(1)
@@ -150,17 +148,19 @@ def test_an_interrupted_call_keeps_what_it_has(tmp_path, network, monkeypatch):
 
 @pytest.mark.parametrize("fps", [10, 23.976, 50, 60], ids=str)
 def test_odd_rates(tmp_path, network, fps):
-    path = made(tmp_path, "v.mp4", fps, n=round(3 * fps))
+    path = write_numbered_video(tmp_path, "v.mp4", fps, n=round(3 * fps))
     table = watch(path, network, two_people(0, 1, 2))
     assert np.abs(table.frame - table.time_s * fps).max() <= 0.1 * fps and len(table) == 18
 
 
 @pytest.mark.slow
 def test_a_variable_rate_a_short_video_and_one_on_its_side(tmp_path, network):
-    variable = watch(made(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE), network, two_people(0, 1, 2))
-    assert np.abs(VARIABLE[variable.frame] - variable.time_s).max() <= 0.5  # the longest frame
-    assert len(watch(made(tmp_path, "short.mp4", 25, n=2), network, two_people(0))) == 6
-    source = made(tmp_path, "flat.mp4", 25, n=30)
+    variable = watch(
+        write_numbered_video(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE_TIMES_S), network, two_people(0, 1, 2)
+    )
+    assert np.abs(VARIABLE_TIMES_S[variable.frame] - variable.time_s).max() <= 0.5  # the longest frame
+    assert len(watch(write_numbered_video(tmp_path, "short.mp4", 25, n=2), network, two_people(0))) == 6
+    source = write_numbered_video(tmp_path, "flat.mp4", 25, n=30)
     with av.open(str(source)) as old, av.open(str(tmp_path / "turned.mp4"), "w") as new:
         track = new.add_stream_from_template(old.streams.video[0])
         track.set_display_rotation(90)
@@ -176,7 +176,7 @@ def test_a_variable_rate_a_short_video_and_one_on_its_side(tmp_path, network):
 
 @pytest.mark.slow
 def test_truncated_and_damaged_files_are_watched_as_far_as_they_go(tmp_path, network):
-    whole = made(tmp_path, "v.mp4", 30, n=150, gop=30, bframes=0)
+    whole = write_numbered_video(tmp_path, "v.mp4", 30, n=150, gop=30, bframes=0)
     with Video(whole) as reader:
         at = reader.index.pos.tolist()
     data = bytearray(whole.read_bytes())
@@ -209,7 +209,7 @@ def test_what_is_no_video_is_refused(tmp_path, network):
 @pytest.mark.slow
 def test_a_video_by_its_address_with_a_detector_by_its_address(weights, server, network, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path / "cache"))
-    made(weights.parent, "remote.mp4", 25, n=50)
+    write_numbered_video(weights.parent, "remote.mp4", 25, n=50)
     options = dict(detector="ssdlite", detector_weights=f"{server}/ssdlite.pth", person_score=0.18)
     table = watch(f"{server}/remote.mp4", network, None, **options)
     assert table.attrs["video"] == "remote.mp4" and sorted(set(table.time_s)) == [0, 1] and len(table) % 3 == 0

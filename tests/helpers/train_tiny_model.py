@@ -1,4 +1,4 @@
-"""`python -m avalib.training` with the small network of tiny_model.py in the place of a row of the zoo, for processes of tests.
+"""`avalib train` with the small network of tiny_model.py in the place of a model of the zoo, for processes of tests.
 
 python tests/helpers/train_tiny_model.py --dataset tiny --short-side 32 --batch-size 2 --workers 2
 """
@@ -9,11 +9,11 @@ import tiny_model
 import torch
 
 from avalib import zoo
-from avalib.training.session import main
+from avalib.cli import main
 
-WORDS = "--dataset tiny --device cpu --precision float32 --short-side 32 --batch-size 2 --cache-short-side none".split()
+OPTIONS = "--dataset tiny --device cpu --precision float32 --short-side 32 --batch-size 2 --cache-short-side None".split()
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     zoo.get = lambda name: tiny_model.ENTRY
-    sys.exit(main([*WORDS, *sys.argv[1:]]))
+    sys.exit(main(["train", *OPTIONS, *sys.argv[1:]]))

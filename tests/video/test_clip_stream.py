@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_reader import NTSC_FILM, VARIABLE, made, number, numbered
+from numbered_videos import NTSC_FILM, VARIABLE_TIMES_S, draw_number, make_shot, read_number, write_numbered_video
 
 from avalib.video.clip_stream import ROUNDED_S, ClipStream, find_cuts, find_shown_frames
 from avalib.video.frame_numbers import compute_clip_frames
@@ -12,59 +12,54 @@ from avalib.video.video_error import VideoError
 from avalib.video.writer import write_mp4
 
 
-def shot(level, n):
-    rng = np.random.default_rng(level)
-    return [(level + rng.integers(0, 8, (64, 128, 3))).astype(np.uint8) for _ in range(n)]
-
-
 @pytest.mark.parametrize("fps", [12, NTSC_FILM, 25, 60], ids=str)
 def test_clips_are_those_of_random_access_and_each_frame_is_read_once(tmp_path, fps):
-    with Video(made(tmp_path, "v.mp4", fps, n=int(5 * fps))) as reader:
+    with Video(write_numbered_video(tmp_path, "v.mp4", fps, n=int(5 * fps))) as reader:
         times, ticks = np.arange(0, 5, 0.5), []
         clips = ClipStream(reader, times, 4, 16, 32, lambda: ticks.append(1))
         found = list(clips)
         assert [m.time_s for m in found] == times.tolist() and len(ticks) == clips.n_read == clips.n_frames
         for moment in found:
             numbers = compute_clip_frames(900 + moment.time_s, 4, 16, reader.n_ava_frames, first=1)
-            expected = resize_frames_and_boxes(reader.ava_frames(numbers), np.zeros((0, 4)), 32)[0]
+            expected = resize_frames_and_boxes(reader.read_ava_frames(numbers), np.zeros((0, 4)), 32)[0]
             assert np.array_equal(moment.clip, expected) and moment.clip.shape == (4, 32, 64, 3)
             begun = np.flatnonzero(reader.times_s <= moment.time_s + ROUNDED_S)
-            assert number(moment.picture) == moment.frame == begun[-1]
+            assert read_number(moment.picture) == moment.frame == begun[-1]
 
 
 def test_a_variable_rate_and_a_video_shorter_than_the_clip(tmp_path):
-    with Video(made(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE)) as reader:
+    with Video(write_numbered_video(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE_TIMES_S)) as reader:
         moments = list(ClipStream(reader, [0, 1, 2], 4, 16, 64))
         assert [m.frame for m in moments] == [np.flatnonzero(reader.times_s <= t + ROUNDED_S)[-1] for t in (0, 1, 2)]
-        assert [number(m.picture) for m in moments] == [m.frame for m in moments]
-    with Video(made(tmp_path, "short.mp4", 25, n=3)) as reader:
+        assert [read_number(m.picture) for m in moments] == [m.frame for m in moments]
+    with Video(write_numbered_video(tmp_path, "short.mp4", 25, n=3)) as reader:
         (moment,) = ClipStream(reader, [0], 32, 1, 64)
-        assert {number(frame) for frame in moment.clip} == {0, 1, 2}
+        assert {read_number(frame) for frame in moment.clip} == {0, 1, 2}
         assert list(ClipStream(reader, [], 4, 16, 64)) == []
 
 
 @pytest.mark.parametrize("fps", [25, 60, 120, 240])
 @pytest.mark.parametrize("decimals", [3, 6])
 def test_a_time_means_the_frame_that_is_shown_then(tmp_path, fps, decimals):
-    with Video(made(tmp_path, "v.mp4", fps, n=2 * fps)) as reader:
+    with Video(write_numbered_video(tmp_path, "v.mp4", fps, n=2 * fps)) as reader:
         frames = [fps, fps + 1, fps + 2, fps + 3, 2 * fps - 1]
         times = reader.times_s[frames].round(decimals)
         moments = list(ClipStream(reader, times, 4, 2, 32))
         assert [m.frame for m in moments] == frames
-        assert [number(m.picture) for m in moments] == frames
+        assert [read_number(m.picture) for m in moments] == frames
         between = find_shown_frames(reader.times_s, times + 0.4 / fps)
         assert between.tolist() == frames
 
 
 def test_memory_is_bounded_by_one_clips_span(tmp_path):
-    with Video(made(tmp_path, "v.mp4", 30, n=600)) as reader:
+    with Video(write_numbered_video(tmp_path, "v.mp4", 30, n=600)) as reader:
         clips = iter(ClipStream(reader, np.arange(0, 20, 0.25), 8, 8, 32))
         held = [(len(clips.gi_frame.f_locals["scaled"]), len(clips.gi_frame.f_locals["pictures"])) for _ in clips]
     assert max(n for n, _ in held) <= 64 and max(n for _, n in held) <= 1 + 64 // 7
 
 
 def test_cuts(tmp_path):
-    frames = shot(40, 45) + shot(150, 45) + shot(90, 30)
+    frames = make_shot(40, 45) + make_shot(150, 45) + make_shot(90, 30)
     times = np.arange(len(frames)) / 30
     assert find_cuts(frames, times) == pytest.approx([1.5, 3.0])
     with Video(write_mp4(tmp_path / "v.mp4", frames, 30)) as reader:
@@ -73,12 +68,12 @@ def test_cuts(tmp_path):
 
 
 def test_moving_things_are_no_cut():
-    frames = [np.roll(numbered(0), 6 * n, axis=1) for n in range(20)]
+    frames = [np.roll(draw_number(0), 6 * n, axis=1) for n in range(20)]
     assert not len(find_cuts(frames, np.arange(20)))
 
 
 def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
-    path = made(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
+    path = write_numbered_video(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
     with Video(path) as v:
         spoil = [(int(p), int(q) - int(p)) for p, q in zip(v.index.pos[90:100], v.index.pos[91:101], strict=True)]
     data = bytearray(path.read_bytes())
@@ -86,9 +81,9 @@ def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
         data[position : position + length] = bytes(length)
     path.write_bytes(data)
     with Video(path) as reader:
-        frames = list(reader.iter_frames(lost=True))
+        frames = list(reader.iter_frames(allow_missing=True))
         assert len(frames) == 120 and any(frame is None for frame in frames[90:])
-        assert [number(f) for f in frames[:90]] == list(range(90))
+        assert [read_number(f) for f in frames[:90]] == list(range(90))
         moments = list(ClipStream(reader, [0, 1, 2, 3, 3.9], 4, 8, 32))
         assert [m.clip is None for m in moments] == [False, False, False, True, True]
         with pytest.raises(VideoError, match="frame 90 of 120 could not be decoded"):

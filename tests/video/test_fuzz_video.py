@@ -3,7 +3,7 @@
 import av
 import fuzzing
 import pytest
-from test_reader import numbered
+from numbered_videos import draw_number
 
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
@@ -25,7 +25,7 @@ def small(folder, suffix, codec, options):
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.thread_count = 64, 32, "yuv420p", 1
         container.metadata["title"] = "a seed"
         for n in range(20):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(n)[::2, ::2].copy(), format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(draw_number(n)[::2, ::2].copy(), format="rgb24")))
         container.mux(stream.encode(None))
     return path.read_bytes()
 
@@ -35,11 +35,11 @@ def read(path):
     with Video(path) as opened:
         for n in {0, opened.n_frames // 2, opened.n_frames - 1}:
             try:
-                opened.frames([n])
+                opened.read_frames([n])
             except VideoError as error:
                 assert path.name in str(error)  # that one frame is damaged; the others are read all the same
         assert len(opened.ava_index) == opened.n_ava_frames
-        assert sum(1 for _ in opened.iter_frames(lost=True)) == opened.n_frames
+        assert sum(1 for _ in opened.iter_frames(allow_missing=True)) == opened.n_frames
 
 
 @pytest.mark.slow

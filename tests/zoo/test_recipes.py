@@ -66,3 +66,16 @@ def test_a_number_that_no_training_can_have_is_named(name, value):
     recipe = zoo.get_recipe(zoo.get("slowonly_r50"), "mini")
     with pytest.raises(ValueError, match=f"{name}="):
         replace(recipe, **{name: value})
+
+
+def test_overrides_by_name_are_held_to_their_kind():
+    base = zoo.build_published_recipe(zoo.get("slowonly_r50"))
+    changed = zoo.override_recipe(
+        base, {"lr": 1, "milestones": [8, 11], "cache_short_side": None, "zero_init_residual": False}
+    )
+    assert (changed.lr, changed.milestones, changed.zero_init_residual) == (1.0, (8, 11), False)
+    with pytest.raises(TypeError, match="no 'weight_deacy'. Did you mean 'weight_decay'"):
+        zoo.override_recipe(base, {"weight_deacy": 1})
+    for name, value in {"epochs": 1.5, "lr": "high", "milestones": 10, "train_short_side": [256], "flip": None}.items():
+        with pytest.raises(TypeError, match=f"{name}=.*expected"):
+            zoo.override_recipe(base, {name: value})

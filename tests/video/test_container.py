@@ -8,8 +8,8 @@ import struct
 import av
 import numpy as np
 import pytest
+from numbered_videos import draw_number, read_number, write_numbered_video
 from PIL import Image
-from test_reader import made, number, numbered
 
 from avalib.video import packet_index
 from avalib.video.container import _check_declared_frames
@@ -20,7 +20,7 @@ from avalib.video.video_error import VideoError
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """An mp4 of 30 frames, its index in front."""
-    return made(tmp_path_factory.mktemp("whole"), "whole.mp4", 25, n=30)
+    return write_numbered_video(tmp_path_factory.mktemp("whole"), "whole.mp4", 25, n=30)
 
 
 NAMES = "file:a.mp4 a:b.mp4 %03d.mp4 clip%d.mp4 -y.mp4 concat:a|b.mp4 ü日本.mp4 nosuffix pipe:0".split()
@@ -34,7 +34,7 @@ def test_a_name_is_a_name_whatever_is_in_it(tmp_path, monkeypatch, whole, name):
     monkeypatch.chdir(tmp_path)
     for path in (name, tmp_path / name):
         with Video(path) as v:
-            assert v.n_frames == 30 and number(v.frames([7])[0]) == 7
+            assert v.n_frames == 30 and read_number(v.read_frames([7])[0]) == 7
 
 
 TEXTS = {
@@ -60,8 +60,8 @@ def test_a_text_opens_no_other_file(tmp_path, whole, text, suffix):
 
 
 def test_other_kinds_of_files_are_named(tmp_path, whole):
-    Image.fromarray(numbered(1)).save(tmp_path / "jpeg.mp4", "jpeg")
-    Image.fromarray(numbered(1)).save(tmp_path / "png.mp4", "png")
+    Image.fromarray(draw_number(1)).save(tmp_path / "jpeg.mp4", "jpeg")
+    Image.fromarray(draw_number(1)).save(tmp_path / "png.mp4", "png")
     (tmp_path / "gzip.mp4").write_bytes(gzip.compress(whole.read_bytes()))
     (tmp_path / "zip.mp4").write_bytes(b"PK\x03\x04" + bytes(100))
     (tmp_path / "zeros.mp4").write_bytes(bytes(5000))
@@ -99,7 +99,7 @@ def test_sound_with_a_cover_has_no_video(tmp_path):
         cover.disposition = av.stream.Disposition.attached_pic
         silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
         silence.rate = 8000
-        new.mux(cover.encode(av.VideoFrame.from_ndarray(numbered(1)[::2, ::2].copy(), format="rgb24")))
+        new.mux(cover.encode(av.VideoFrame.from_ndarray(draw_number(1)[::2, ::2].copy(), format="rgb24")))
         for encoder, frame in ((cover, None), (sound, silence), (sound, None)):
             new.mux(encoder.encode(frame))
     with pytest.raises(VideoError, match=r"cover\.m4a: has no video in it, only audio and a still picture"):
@@ -110,7 +110,7 @@ def test_metadata_that_is_no_utf_8_is_no_obstacle(tmp_path):
     with av.open(str(tmp_path / "v.mkv"), "w") as new:
         new.metadata["title"] = "abcdefgh"
         stream = new.add_stream("mpeg4", rate=25, width=128, height=64)
-        new.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(3), format="rgb24")))
+        new.mux(stream.encode(av.VideoFrame.from_ndarray(draw_number(3), format="rgb24")))
         new.mux(stream.encode(None))
     data = (tmp_path / "v.mkv").read_bytes()
     assert b"abcdefgh" in data
@@ -126,7 +126,7 @@ def test_whole_is_whole_though_the_sound_is_longer(tmp_path, suffix):
         pictures = new.add_stream("mpeg4", rate=25, width=128, height=64, options={"qscale": "2"})
         sound = new.add_stream("mp2" if suffix == "avi" else "aac", rate=44100)
         for n in range(25):
-            new.mux(pictures.encode(av.VideoFrame.from_ndarray(numbered(n), format="rgb24")))
+            new.mux(pictures.encode(av.VideoFrame.from_ndarray(draw_number(n), format="rgb24")))
         kind = "s16p" if suffix == "avi" else "fltp"
         quiet = np.zeros((2, 44100 * 4), np.int16 if suffix == "avi" else np.float32)
         silence = av.AudioFrame.from_ndarray(quiet, format=kind, layout="stereo")
@@ -136,18 +136,18 @@ def test_whole_is_whole_though_the_sound_is_longer(tmp_path, suffix):
     with Video(path) as v:
         assert (v.n_frames, v.missing_frames) == (25, 0)
         with pytest.raises(IndexError, match=r"frame 25 .* 0\.\.24"):
-            v.frames([25])
+            v.read_frames([25])
 
 
 def test_a_cut_off_mkv_is_truncated(tmp_path):
-    path = made(tmp_path, "v.mkv", 25)
+    path = write_numbered_video(tmp_path, "v.mkv", 25)
     data = path.read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) * 2 // 3])
     with Video(path) as v, Video(tmp_path / "cut.mkv") as cut:
         assert v.missing_frames == 0
         assert 0 < cut.n_frames < 40 and cut.n_frames + cut.missing_frames == pytest.approx(40, abs=2)
         with pytest.raises(VideoError, match=r"cut\.mkv: truncated"):
-            cut.frames([39])
+            cut.read_frames([39])
 
 
 # --- headers that ask for too much ------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_pictures_have_a_largest_size(tmp_path, side):
     path = tmp_path / "v.avi"
     with av.open(str(path), "w") as new:
         stream = new.add_stream("rawvideo", rate=25, width=128, height=64, pix_fmt="bgr24")
-        new.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(3), format="rgb24").reformat(format="bgr24")))
+        new.mux(stream.encode(av.VideoFrame.from_ndarray(draw_number(3), format="rgb24").reformat(format="bgr24")))
         new.mux(stream.encode(None))
     data = bytearray(path.read_bytes())
     start = data.index(b"strf") + 8 + 4
@@ -202,14 +202,14 @@ def test_pictures_have_a_largest_size(tmp_path, side):
 def test_the_limit_on_frames_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(packet_index, "MAX_FRAMES", 10)
     with pytest.raises(VideoError, match=r"v\.mkv: over 10 frames \(MAX_FRAMES\)"):
-        Video(made(tmp_path, "v.mkv", 25))
+        Video(write_numbered_video(tmp_path, "v.mkv", 25))
 
 
 # --- a kept index -----------------------------------------------------------------------------------------------------
 
 
 def test_an_index_that_does_not_fit_is_made_anew(tmp_path):
-    path = made(tmp_path, "v.mp4", 25)
+    path = write_numbered_video(tmp_path, "v.mp4", 25)
     with Video(path) as v:
         good = v.index
     assert good.is_consistent()
@@ -222,4 +222,4 @@ def test_an_index_that_does_not_fit_is_made_anew(tmp_path):
         bad = good._replace(**{field: value})
         assert not bad.is_consistent()
         with Video(path, index=bad) as v:
-            assert [number(f) for f in v.frames([3, 30])] == [3, 30]
+            assert [read_number(f) for f in v.read_frames([3, 30])] == [3, 30]

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from test_reader import NTSC_FILM, made, number, numbered
+from numbered_videos import NTSC_FILM, draw_number, read_number, write_numbered_video
 
 from avalib.video.packet_index import find_jumps
 from avalib.video.reader import Video
@@ -25,7 +25,7 @@ def coded(path, coding, numbers, fps=30, size=(128, 64)):
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt, stream.codec_context.thread_count = *size, "yuv420p", 1
         for n in numbers:
-            frame = av.VideoFrame.from_ndarray(numbered(n), format="rgb24").reformat(*size, "yuv420p")
+            frame = av.VideoFrame.from_ndarray(draw_number(n), format="rgb24").reformat(*size, "yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -46,12 +46,12 @@ def assert_exact(path, expected):
     with Video(path) as v:
         assert v.n_frames == len(expected)
         order = np.random.default_rng(0).permutation(len(expected))
-        assert [number(v.frames([n])[0]) for n in order] == [expected[n] for n in order]
-        assert [number(f) for f in v.iter_frames()] == expected
+        assert [read_number(v.read_frames([n])[0]) for n in order] == [expected[n] for n in order]
+        assert [read_number(f) for f in v.iter_frames()] == expected
         for start in (5, len(expected) // 2, len(expected) - 7):
-            assert [number(f) for f in v.iter_frames(start)] == expected[start:]
+            assert [read_number(f) for f in v.iter_frames(start)] == expected[start:]
         numbers = np.arange(1, v.n_ava_frames + 1)
-        assert [number(f) for _, f in v.iter_chosen(numbers)] == [expected[n] for n in v.ava_index]
+        assert [read_number(f) for _, f in v.iter_numbered_frames(numbers)] == [expected[n] for n in v.ava_index]
 
 
 # --- groups of pictures -----------------------------------------------------------------------------------------------
@@ -88,30 +88,30 @@ def test_hevc_with_open_gops_is_exact(tmp_path):
 def test_a_stream_that_begins_within_a_group_gives_what_can_be_decoded(tmp_path):
     path = coded(tmp_path / "v.ts", MPEG2, range(48))
     with Video(path) as whole:
-        keys = whole._keys
+        keys = whole.key_packets
         first = int(whole.index.pos[keys[1]])
     path.write_bytes(path.read_bytes()[first // 188 * 188 :])
     with Video(path) as v:
-        shown = [number(f) for f in v.iter_frames()]
+        shown = [read_number(f) for f in v.iter_frames()]
         # the two B-frames before the second keyframe need the first group: no player shows them
         assert shown == list(range(48 - v.n_frames, 48)) and 47 - 12 * 3 <= v.n_frames <= 36
-        assert [number(v.frames([n])[0]) for n in (0, 1, 20)] == [shown[n] for n in (0, 1, 20)]
+        assert [read_number(v.read_frames([n])[0]) for n in (0, 1, 20)] == [shown[n] for n in (0, 1, 20)]
 
 
 def test_damage_costs_its_group_and_no_more(tmp_path):
-    path = made(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
+    path = write_numbered_video(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
     with Video(path) as v:
         hurt = int(v.index.pos[40])
-        group_end = int(v._keys[v._keys > 40][0])
+        group_end = int(v.key_packets[v.key_packets > 40][0])
     data = bytearray(path.read_bytes())
     data[hurt : hurt + 40] = bytes(40)
     path.write_bytes(data)
     with Video(path) as v:
-        found = [None if f is None else number(f) for f in v.iter_frames(lost=True)]
+        found = [None if f is None else read_number(f) for f in v.iter_frames(allow_missing=True)]
         assert found[:40] == list(range(40)) and found[group_end:] == list(range(group_end, 120)) and group_end < 70
         assert found[40:group_end] == [None] * (group_end - 40)
         with pytest.raises(VideoError, match=r"v\.mp4: frame 45 of 120"):
-            v.frames([45])
+            v.read_frames([45])
 
 
 # --- times ------------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def remuxed(source, path, time_of):
 
 @pytest.mark.parametrize("time_of", [lambda n: n // 2 * 66, lambda n: max(0, n - 9) * 33], ids=["pairs", "start"])
 def test_frames_of_one_time_are_all_there(tmp_path, time_of):
-    source = made(tmp_path, "source.mkv", 30, n=30, bframes=0)
+    source = write_numbered_video(tmp_path, "source.mkv", 30, n=30, bframes=0)
     assert_exact(remuxed(source, tmp_path / "v.mkv", time_of), list(range(30)))
 
 
@@ -152,14 +152,14 @@ def test_jumps_are_those_that_ffmpeg_takes_out():
 
 
 def test_times_that_go_on_for_years_are_bounded(tmp_path):
-    source = made(tmp_path, "source.mkv", 30, n=30, bframes=0)
+    source = write_numbered_video(tmp_path, "source.mkv", 30, n=30, bframes=0)
     with Video(remuxed(source, tmp_path / "one.mkv", lambda n: n * 33 + 10**9 * (n == 29))) as v:
         assert v.n_ava_frames < 40  # ffmpeg skips such a frame
     with (
         Video(remuxed(source, tmp_path / "all.mkv", lambda n: n * 10**8)) as v,
         pytest.raises(VideoError, match=r"all\.mkv: its times go on for over 155 hours, from frame \d+"),
     ):
-        v.ava_frames([1])
+        v.read_ava_frames([1])
 
 
 # --- avi --------------------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_avi_is_numbered_as_ffmpeg_numbers_it(tmp_path, codec, bframes, fps):
     path = coded(tmp_path / "v.avi", coding, range(30), fps)
     assert_exact(path, list(range(30)))
     with Video(path) as v:
-        assert [number(f) for f in v.iter_ava_frames()] == unpacked(FFMPEG_AVI[codec, bframes, fps])
+        assert [read_number(f) for f in v.iter_ava_frames()] == unpacked(FFMPEG_AVI[codec, bframes, fps])
 
 
 def unpacked(runs):
@@ -205,11 +205,11 @@ def unpacked(runs):
 def test_xvid_with_two_frames_a_packet():
     path = DATA / "packed_xvid.avi"
     with Video(path) as v:
-        native = [number(f) for f in v.iter_frames()]
+        native = [read_number(f) for f in v.iter_frames()]
     assert native == NATIVE_XVID
     assert_exact(path, native)
     with Video(path) as v:
-        assert [number(f) for f in v.iter_ava_frames()] == unpacked(FFMPEG_XVID)
+        assert [read_number(f) for f in v.iter_ava_frames()] == unpacked(FFMPEG_XVID)
 
 
 def test_a_torn_avi_ends_before_the_half_packet(tmp_path):
@@ -220,16 +220,16 @@ def test_a_torn_avi_ends_before_the_half_packet(tmp_path):
         cut_at = int(v.index.pos[30]) + 20
     (tmp_path / "torn.avi").write_bytes(whole.read_bytes()[:cut_at])
     with Video(tmp_path / "torn.avi") as torn:
-        assert [number(f) for f in torn.iter_frames()] == in_whole_packets and torn.missing_frames > 0
+        assert [read_number(f) for f in torn.iter_frames()] == in_whole_packets and torn.missing_frames > 0
         with pytest.raises(VideoError, match=r"torn\.avi: truncated"):
-            torn.frames([39])
+            torn.read_frames([39])
 
 
 def test_variable_rate_mp4_with_b_frames_and_no_rate_in_the_video(tmp_path):
     times = np.array([(n * n / 40 + n) / 60 for n in range(40)])
-    path = made(tmp_path, "v.mp4", 30, n=40, times_s=times)
+    path = write_numbered_video(tmp_path, "v.mp4", 30, n=40, times_s=times)
     with Video(path) as v:
-        assert [number(f) for f in v.iter_ava_frames()] == unpacked(FFMPEG_GROWING)
+        assert [read_number(f) for f in v.iter_ava_frames()] == unpacked(FFMPEG_GROWING)
 
 
 # --- which stream, and how it is turned -------------------------------------------------------------------------------
@@ -248,13 +248,13 @@ def test_of_two_streams_the_one_with_more_pixels_is_read(tmp_path, suffix, first
             streams[name].pix_fmt = "yuv420p"
         for n, (name, stream) in itertools.product(range(20), streams.items()):
             shown = n if name == "large" else 4000
-            picture = av.VideoFrame.from_ndarray(numbered(shown), format="rgb24").reformat(*sizes[name], "yuv420p")
+            picture = av.VideoFrame.from_ndarray(draw_number(shown), format="rgb24").reformat(*sizes[name], "yuv420p")
             container.mux(stream.encode(picture))
         for stream in streams.values():
             container.mux(stream.encode(None))
     with Video(tmp_path / f"v.{suffix}") as v:
         assert (v.width, v.height) == (128, 64)
-        assert [number(f) for f in v.iter_frames()] == list(range(20))
+        assert [read_number(f) for f in v.iter_frames()] == list(range(20))
 
 
 MATRICES = {  # a display matrix's (a, b, c, d), and what ffmpeg 5.1.9 shows
@@ -272,17 +272,17 @@ MATRICES = {  # a display matrix's (a, b, c, d), and what ffmpeg 5.1.9 shows
 @pytest.mark.parametrize("how", MATRICES)
 def test_all_eight_display_matrices(tmp_path, how):
     (a, b, c, d), turn = MATRICES[how]
-    flat = made(tmp_path, "flat.mp4", 25, n=5)
+    flat = write_numbered_video(tmp_path, "flat.mp4", 25, n=5)
     data = bytearray(flat.read_bytes())
     start = data.index(b"tkhd") + 4 + 40
     data[start : start + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data)
     with Video(flat) as v, Video(tmp_path / "turned.mp4") as turned:
-        assert np.array_equal(turned.frames([3])[0], turn(v.frames([3])[0]))
-        assert (turned.height, turned.width) == turned.frames([3])[0].shape[:2]
+        assert np.array_equal(turned.read_frames([3])[0], turn(v.read_frames([3])[0]))
+        assert (turned.height, turned.width) == turned.read_frames([3])[0].shape[:2]
 
 
 def test_a_mirrored_phone_video_is_upright():
     with Video(DATA / "mirrored.mp4") as v:
-        frame = v.frames([0])[0].astype(float).mean(axis=2)
+        frame = v.read_frames([0])[0].astype(float).mean(axis=2)
         assert frame[:4].mean() > frame[-4:].mean() + 50  # the bright stripe is at the top

@@ -1,0 +1,63 @@
+"""Read parquet files as tables, within the memory there is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from avalib.utils.limits import MAX_FILE_BYTES
+from avalib.utils.process import available_memory_bytes
+from avalib.utils.text import open_binary
+
+
+def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a parquet file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    columns : sequence of str, optional
+        The columns to read; all of them by default.
+
+    Returns
+    -------
+    DataFrame
+        Texts of video_id as categories.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, if it isn't parquet, lacks a column, or would fill the memory: a few bytes of parquet can
+        stand for billions of rows.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    name, file = open_binary(path)
+    with file:
+        try:
+            names = list(parquet.read_schema(file).names)
+            file.seek(0)
+            source = parquet.ParquetFile(file, read_dictionary=[name for name in names if name == "video_id"])
+            if missing := [column for column in columns or () if column not in names]:
+                raise ValueError(f"no column {', '.join(missing)}; it has {', '.join(names[:20])}")
+            selected = names if columns is None else columns
+            _check_memory(source.metadata, len(selected))
+            # without the metadata of pandas, which may be damaged too
+            return source.read(columns=selected).to_pandas(ignore_metadata=True)
+        except (pa.ArrowException, ValueError, OSError, TypeError, KeyError) as error:
+            raise ValueError(f"{name}: not a parquet table that can be read ({error})") from None
+
+
+def _check_memory(metadata, n_columns):
+    """Raise a ValueError for a parquet file that needs more memory than there is."""
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    needed_bytes = max(metadata.num_rows * n_columns * 8, sum(group.total_byte_size for group in groups))
+    free_bytes = available_memory_bytes()
+    limit_bytes = MAX_FILE_BYTES if free_bytes is None else min(MAX_FILE_BYTES, free_bytes // 2)
+    if needed_bytes > limit_bytes or metadata.num_rows < 0:
+        raise ValueError(
+            f"{metadata.num_rows:,} rows need {needed_bytes:,} bytes, the limit (MAX_FILE_BYTES, or half of the free "
+            f"memory) is {limit_bytes:,}"
+        )
