@@ -188,7 +188,7 @@ def save_gif(path, frames, fps, width=None, colors=256):
 
     width: in pixels, None: as they are; colors: of the palette, up to 256. See video.writer.write_gif.
     """
-    return write_gif(path, frames, fps, width=width, keep_colours=list_gif_colors(), colours=colors)
+    return write_gif(path, frames, fps, width=width, keep_colors=list_gif_colors(), n_colors=colors)
 
 
 def save_mp4(path, frames, fps, crf=20):

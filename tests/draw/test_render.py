@@ -109,7 +109,7 @@ def test_a_gif_of_fewer_colors_is_smaller(frames, tmp_path):
 
 
 def test_a_gif_of_too_few_colors_is_an_error(frames, tmp_path):
-    with pytest.raises(ValueError, match="b.gif: expected .* to 256 colou?rs, got 12"):
+    with pytest.raises(ValueError, match="b.gif: expected .* to 256 colors, got 12"):
         draw.save_gif(tmp_path / "b.gif", frames, 10, colors=12)
 
 
