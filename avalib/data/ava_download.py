@@ -24,18 +24,18 @@ from avalib.data.layout import VIDEO_SUFFIXES
 from avalib.data.proposals import read_proposals
 from avalib.utils.download import download_file, get_download_size, is_url
 from avalib.utils.files import (
-    clear_abandoned_parts,
     compute_sha256,
     copy_file,
     is_writable,
+    join_inside,
     link_or_copy,
-    path_inside,
     write_bytes,
     write_json,
     write_table,
 )
 from avalib.utils.http_transfer import FetchError
 from avalib.utils.limits import MAX_TEXT_BYTES
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_source import open_video
@@ -268,7 +268,7 @@ def cut_videos(layout, video_ids, workers=None, progress=True):
 
 def cut_video(layout, video_id, crf=18):
     """One cut: the AVA-numbered frames of the uncut video, in order, as 30 a second. -> its path."""
-    path = path_inside(layout.cuts, f"{video_id}.mp4")
+    path = join_inside(layout.cuts, f"{video_id}.mp4")
     with open_video(layout, video_id) as opened:
         return write_mp4(path, opened.iter_ava_frames(), 30, crf=crf, gop=30, threads=1)
 
