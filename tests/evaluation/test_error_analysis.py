@@ -38,21 +38,21 @@ def test_each_kind_of_loss_alone():
     truth = gt((902, HERE, [12]), (903, HERE, [12]))
     good = [(902, HERE, {12: 0.5, 14: 0.1}), (903, HERE, {12: 0.5, 14: 0.1})]
     assert shares(truth, det(*good)) == {"AP": 1.0}
-    assert shares(truth, det(good[0])) == {"AP": 0.5, "missed_people": 0.5}
+    assert shares(truth, det(good[0])) == {"AP": 0.5, "missed": 0.5}
     far, off = moved(HERE, 0.6), moved(HERE, 0.1)
-    assert shares(truth, det(good[0], (903, off, {12: 0.1}))) == {"AP": 0.5, "wrong_box": 0.5}
-    assert shares(truth, det(good[0], (903, HERE, {14: 0.9}))) == {"AP": 0.5, "wrong_action": 0.5}  # never scored
+    assert shares(truth, det(good[0], (903, off, {12: 0.1}))) == {"AP": 0.5, "localization": 0.5}
+    assert shares(truth, det(good[0], (903, HERE, {14: 0.9}))) == {"AP": 0.5, "classification": 0.5}  # never scored
     assert shares(truth, det(*good, (902, far, {12: 0.9}))) == pytest.approx({"AP": 2 / 3, "background": 1 / 3})
     assert shares(truth, det(*good, (904, HERE, {12: 0.9}))) == pytest.approx({"AP": 2 / 3, "background": 1 / 3})
-    assert shares(truth, det(*good, (902, off, {12: 0.9}))) == pytest.approx({"AP": 2 / 3, "wrong_box": 1 / 3})
+    assert shares(truth, det(*good, (902, off, {12: 0.9}))) == pytest.approx({"AP": 2 / 3, "localization": 1 / 3})
     twice = (902, moved(HERE, 0.01), {12: 0.9}), (902, HERE, {12: 0.6})  # the second finds nobody free
-    assert shares(truth, det(*twice, good[1])) == pytest.approx({"AP": 5 / 6, "wrong_box": 1 / 6})
+    assert shares(truth, det(*twice, good[1])) == pytest.approx({"AP": 5 / 6, "localization": 1 / 6})
 
 
-def test_wrong_action_and_ranking_on_a_right_box():
+def test_classification_and_ranking_on_a_right_box():
     truth = gt((902, HERE, [12]), (902, THERE, [14]))
     right = (902, HERE, {12: 0.5})
-    assert shares(truth, det(right, (902, THERE, {12: 0.9, 14: 0.8}))) == {"AP": 0.5, "wrong_action": 0.5}
+    assert shares(truth, det(right, (902, THERE, {12: 0.9, 14: 0.8}))) == {"AP": 0.5, "classification": 0.5}
     assert shares(truth, det(right, (902, THERE, {12: 0.7, 14: 0.8}))) == {"AP": 0.5, "ranking": 0.5}
 
 
@@ -126,7 +126,7 @@ def test_worst_mistakes_come_ready_to_draw():
         (903, moved(HERE, 0.1), {12: 0.7}),
     )
     table = analyze_errors(truth, found, LABELS).find_top_mistakes(3)
-    assert table["kind"].tolist() == ["background", "wrong_action", "wrong_box"]
+    assert table["kind"].tolist() == ["background", "classification", "localization"]
     assert table["score"].tolist() == [0.95, 0.9, 0.7] and table["action"].tolist() == ["stand", "walk", "stand"]
     assert table["does"].tolist() == ["", "stand, watch", "stand"]
     assert table["gt_x1"].isna().tolist() == [True, False, False]
@@ -153,6 +153,6 @@ def test_against_training():
 def test_nothing_found_is_all_missed():
     truth, found = made_up()
     analysis = analyze_errors(truth, found[:0], LABELS)
-    assert analysis.compute_loss_breakdown()["missed_people"].tolist() == [1, 1, 1]
+    assert analysis.compute_loss_breakdown()["missed"].tolist() == [1, 1, 1]
     assert analysis.compute_oracle_map().attrs["perfect_actions"] == 0
     assert analysis.find_confusions().empty and analysis.find_top_mistakes().empty
