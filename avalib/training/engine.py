@@ -29,7 +29,7 @@ from avalib.training.reproducibility import use_deterministic_algorithms
 from avalib.training.sanity_checks import diagnose_zero_map
 from avalib.training.step import NonFiniteError, train_step, write_bad_batch
 from avalib.utils.distributed import SINGLE_PROCESS
-from avalib.utils.process import peak_memory_bytes
+from avalib.utils.process import get_peak_memory_bytes
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -242,7 +242,7 @@ def measure_peak_memory_mb(device):
     """The peak memory so far, in MiB: of this process's GPU, or else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
-    return (peak_memory_bytes() or 0) // 2**20
+    return (get_peak_memory_bytes() or 0) // 2**20
 
 
 # --- a validation -----------------------------------------------------------------------------------------------------

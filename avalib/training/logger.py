@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import disk_full_described, write_text
+from avalib.utils.files import describe_disk_full, write_text
 
 LOSS = "loss_action_cls"
 MAP = "mAP@0.5IOU"
@@ -54,7 +54,7 @@ class TrainingLog:
         """Add an entry, here and in the files."""
         self.rows.append(row)
         if self.path:
-            with disk_full_described(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
+            with describe_disk_full(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(_format_line(row))
         if self.writer:
             for key, value in row.items():

@@ -224,7 +224,7 @@ def test_a_disk_that_gets_full_leaves_the_old_checkpoint(tiny, tmp_path):
 
 
 def test_a_training_whose_checkpoints_do_not_fit_does_not_begin(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "free_bytes", lambda path: 20_000_000)
+    monkeypatch.setattr(files, "get_free_bytes", lambda path: 20_000_000)
     with pytest.raises(DiskFullError, match=r"two checkpoints of .* MB are needed|MB are needed .*two checkpoints"):
         train_model(make_config(tiny), tmp_path / "run", progress=False)
 
