@@ -112,6 +112,7 @@ def test_the_shares_add_up_and_the_ap_is_the_evaluators(protocol):
     assert losses["AP"].tolist() == pytest.approx(report.per_class["AP"].tolist(), abs=1e-12)
     assert losses[["AP", *MISTAKES]].sum(axis=1).tolist() == pytest.approx([1, 1, 1])
     assert (losses[list(MISTAKES)] >= 0).all(axis=None)
+    assert (losses[list(MISTAKES)] > 0).any(axis=None)
 
 
 def test_without_detections_everything_is_missed():

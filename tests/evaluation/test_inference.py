@@ -38,9 +38,7 @@ def repeat_people(keyframes, times):
 
 def score(model, keyframes, layout, **options):
     """Scores and boxes of all keyframes, on the CPU in float32."""
-    return score_keyframes(
-        model, keyframes, RECIPE, FrameSource(layout), "cpu", "float32", progress=False, **options
-    )
+    return score_keyframes(model, keyframes, RECIPE, FrameSource(layout), "cpu", "float32", progress=False, **options)
 
 
 @pytest.mark.slow
