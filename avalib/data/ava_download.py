@@ -28,9 +28,10 @@ from avalib.data.download_record import (
 )
 from avalib.data.layout import VIDEO_SUFFIXES, DatasetLayout
 from avalib.data.proposals import read_proposals
-from avalib.utils.files import clear_abandoned_parts, is_writable, path_inside, write_bytes, write_json, write_table
+from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
 from avalib.utils.http_transfer import FetchError
 from avalib.utils.limits import MAX_TEXT_BYTES
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_numbers import AVA_FPS
@@ -276,6 +277,6 @@ def cut_videos(
 
 def cut_video(layout: DatasetLayout, video_id: str, crf: int = 18) -> Path:
     """Write one cut: the AVA-numbered frames of the uncut video, in order, at 30 a second. Returns its path."""
-    path = path_inside(layout.cuts, f"{video_id}.mp4")
+    path = join_inside(layout.cuts, f"{video_id}.mp4")
     with open_video(layout, video_id) as video:
         return write_mp4(path, video.iter_ava_frames(), AVA_FPS, crf=crf, gop=AVA_FPS, threads=1)

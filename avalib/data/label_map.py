@@ -15,7 +15,7 @@ from avalib.data.label_map_files import read_label_pairs, to_whole_number
 from avalib.data.row_checks import shorten_value
 from avalib.utils.files import write_text
 from avalib.utils.limits import MAX_ACTION_ID
-from avalib.utils.prototext import quote
+from avalib.utils.prototext import quote_text
 
 ID_COLUMNS = ("action_id", "id", "label_id")  # of tables, the first that exists
 NAME_COLUMNS = ("action", "name", "label")
@@ -67,7 +67,7 @@ def read_label_map(path: str | Path) -> dict[int, str]:
 def write_label_map(label_map: Mapping[int, str], path: str | Path) -> None:
     """Write {action_id: name} as a pbtxt in the v2.1 spelling; `read_label_map` reads back any Unicode text."""
     label_map = check_label_map(label_map.items(), "label map")
-    items = [f"item {{\n  name: {quote(name)}\n  id: {action_id}\n}}\n" for action_id, name in label_map.items()]
+    items = [f"item {{\n  name: {quote_text(name)}\n  id: {action_id}\n}}\n" for action_id, name in label_map.items()]
     write_text(path, "".join(items))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from avalib.data.row_checks import shorten_value
 from avalib.utils.limits import MAX_LABEL_MAP_BYTES
-from avalib.utils.prototext import Field, Name, Number, String, parse
+from avalib.utils.prototext import Field, Name, Number, String, parse_prototext
 from avalib.utils.text import read_text
 
 PBTXT_SUFFIXES = (".pbtxt", ".pbtext", ".prototxt", ".textproto")
@@ -64,7 +64,7 @@ def to_whole_number(value):
 def _parse_pbtxt(text, path):
     """Of `item { name: "…" id: 1 }` (v2.1) and `label { name: "…" label_id: 1 label_type: … }` (v2.2)."""
     pairs = []
-    for item in parse(text, path):
+    for item in parse_prototext(text, path):
         place = f"{path}, line {item.line}"
         if item.name not in ("item", "label") or not isinstance(item.value, list):
             raise ValueError(f"{place}: field {item.name!r}; expected `item {{ name: … id: … }}`")
