@@ -16,7 +16,7 @@ from avalib.data.exclusions import write_exclusions
 from avalib.data.label_map import write_label_map
 from avalib.data.proposals import write_proposals
 from avalib.data.validation import DatasetReport
-from avalib.draw.plots import create_figure
+from avalib.draw.figure_style import create_figure
 from avalib.models.checkpoint_file import write_checkpoint_file
 from avalib.utils.files import atomic_path, copy_file, write_text
 from avalib.video.frame_cache import write_frame_cache
