@@ -33,7 +33,7 @@ def network():
     """A SlowOnly R50 with random weights, for pictures of 32 pixels and three actions with names of their own."""
     torch.manual_seed(0)
     model = build_model("slowonly_r50")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(model.entry), short_side=32)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=32)
     model.meta = CheckpointMeta(model.entry, recipe, NAMES)
     return model
 
