@@ -134,7 +134,7 @@ def test_a_command_prints_letters_that_the_console_lacks_as_escapes(scored):
     assert "gehen\\u2026" in child.stdout
 
 
-COMMANDS = ["avalib.evaluation", "avalib.detection.video_detector", "avalib.training"]
+COMMANDS = ["avalib.evaluation", "avalib.training"]
 
 
 @pytest.mark.slow
