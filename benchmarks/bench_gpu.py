@@ -33,7 +33,7 @@ from avalib.models.summary import count_backbone_flops
 from avalib.training.checkpointing import TrainConfig
 from avalib.training.planner import build_blank_state, build_noise_batch
 from avalib.training.step import train_step
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 SPEED_AIM, MEMORY_AIM, LATENCY_AIM, WAITING_AIM = 4, 2, 3, 5
 CACHE_SIDE = 320

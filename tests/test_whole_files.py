@@ -59,7 +59,7 @@ WRITERS = {
     "savez_compressed", "savetxt", "tofile", "save_file", "dump", "copyfile", "copy2", "copytree", "move", "symlink_to",
     "symlink", "hardlink_to", "urlretrieve", "imwrite",
 }  # fmt: skip
-OWN = {"files", "draw", "weights", "checkup", "record", "saver"}  # what these write is atomic inside
+OWN = {"files", "draw", "weights", "checkup", "record", "report", "saver"}  # what these write is atomic inside
 
 
 def code_of(path):

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 def run_prepare(options):
     """Prepare a data set and print where it is."""
     from avalib.data.catalog import prepare, survey_videos
-    from avalib.video.frame_source import build_frame_caches
+    from avalib.video.frame_cache_builder import build_frame_caches
 
     layout = prepare(
         options.dataset,
@@ -93,14 +93,26 @@ def run_evaluate(options):
         rules[name] = getattr(options, name) or rules[name]
     report = evaluate(ground_truth, detections, iou=list(options.iou), ties=options.ties, **rules)
     print(report.summary())
-    if options.compare_protocols:
-        print(compare_protocols(ground_truth, detections, rules["label_map"], rules["exclusions"]).to_string())
-    if options.bootstrap:
-        print(report.bootstrap(options.bootstrap))
     stem = re.sub(r"(\.csv)?(\.gz)?$", "", str(detections))
     path = options.json or f"{stem}.{rules['protocol']}.json"
     report.to_json(path)
     print(f"written: {path}")
+    # after the report is written: these two are not possible with every input
+    if options.bootstrap:
+        interval = report.bootstrap(options.bootstrap)
+        print(f"{interval['level']:.0%} interval over videos: {interval['low']:.4f} to {interval['high']:.4f}")
+    if options.compare_protocols:
+        comparison = compare_protocols(
+            ground_truth,
+            detections,
+            label_map=rules["label_map"],
+            exclusions=rules["exclusions"],
+            iou=list(options.iou),
+            ties=options.ties,
+            base=rules["protocol"],
+        )
+        for row in comparison.itertuples():
+            print(f"{row.protocol:12} {row.mAP:.4f} {row.difference:+.4f}  {row.reason}")
     return 0
 
 

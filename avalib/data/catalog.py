@@ -19,7 +19,8 @@ from avalib.data.exclusions import read_exclusions
 from avalib.data.importers import MANIFEST, import_dataset, open_imported_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.data.synthetic.generate import SIZES, render_dataset
-from avalib.video.frame_source import open_frames, open_video
+from avalib.video.dataset_frames import open_frames
+from avalib.video.frame_source import open_video
 
 AVA = {"ava2.1": "v2.1", "ava2.2": "v2.2"}
 DATASETS = (*SIZES, *AVA)
@@ -159,7 +160,7 @@ def measure_loading_speed(layout, name, model="slowonly_r50", cache_short_side=N
     entry = zoo.get(model)
     recipe = replace(zoo.get_recipe(entry, name), cache_short_side=cache_short_side)
     keyframes = load_keyframes(layout, "val", recipe.person_score)
-    source = open_frames(layout, recipe, [keyframes], progress=False, max_lost=1.0)
+    source = open_frames(layout, recipe, [keyframes], progress=False, max_missing=1.0)
     order = np.random.default_rng(0).permutation(len(keyframes))[:count].tolist()
     training = ClipDataset(keyframes, entry, recipe, source, training=True)
     loader = build_loader(training, [[k] for k in order], workers)

@@ -190,14 +190,14 @@ class ClipDataset(Dataset):
             return {"lost": (k, str(error))} | (self._stand_in(epoch, k) if self.training else {})
         except Exception as error:
             video_id, second = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
-            error.add_note(f"while reading {self.frames.path(video_id)} for keyframe {video_id},{second:04.0f}")
+            error.add_note(f"while reading {self.frames.get_path(video_id)} for keyframe {video_id},{second:04.0f}")
             raise
 
     def __getstate__(self):
         return {**self.__dict__, "_pass": None}  # open files do not travel to workers
 
     def _sample(self, epoch, k):
-        self.frames.check(self.keyframes.video_ids[k], self.keyframes.timestamps[k])
+        self.frames.check_available(self.keyframes.video_ids[k], self.keyframes.timestamps[k])
         sample = self._training(k, self._rng(epoch, k)) if self.training else self._test(k)
         return {"index": k, **sample, "clip": torch.from_numpy(sample["clip"])}
 
@@ -240,7 +240,7 @@ class ClipDataset(Dataset):
             later = np.diff(self.keyframes.timestamps[k : k + DECODE_WINDOW]) > 0
             count = 1 + int(np.argmin(np.append(same[1:] & later, False)))  # up to the next video, or a step back
             numbers = np.stack([self._numbers(reader, i, self._rng(0, i)) for i in range(k, k + count)])
-            frames = iter_scaled(reader.iter_chosen(numbers), self.recipe.test_short_side)
+            frames = iter_scaled(reader.iter_numbered_frames(numbers), self.recipe.test_short_side)
             clips = zip(range(count, 0, -1), iter_windows(frames, numbers), strict=True)
         left, clip = next(clips)
         if left > 1:
@@ -251,8 +251,8 @@ class ClipDataset(Dataset):
         return np.stack(clip)
 
     def _training(self, k, rng):
-        reader = self.frames.reader(self.keyframes.video_ids[k])
-        clip = reader.ava_frames(self._numbers(reader, k, rng))
+        reader = self.frames.get_reader(self.keyframes.video_ids[k])
+        clip = reader.read_ava_frames(self._numbers(reader, k, rng))
         height, width = clip.shape[1:3]
         truth, labels = self.keyframes.get_ground_truth(k)
         every = to_pixels(np.concatenate([truth, self.keyframes.get_proposals(k)]), width, height)
@@ -270,7 +270,7 @@ class ClipDataset(Dataset):
 
     def _test(self, k):
         """The whole frame at the recipe's short side, no flip; boxes are not clipped."""
-        reader = self.frames.reader(self.keyframes.video_ids[k])
+        reader = self.frames.get_reader(self.keyframes.video_ids[k])
         clip = self._in_order(reader, k)
         proposals = to_pixels(self.keyframes.get_proposals(k), reader.width, reader.height)
         return {

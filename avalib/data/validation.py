@@ -192,7 +192,7 @@ def _undecodable(opened, decode):
 
 def _fails(opened, n):
     try:
-        opened.ava_frames([n])
+        opened.read_ava_frames([n])
         return False
     except VideoError:
         return True

@@ -10,7 +10,7 @@ from avalib.data.dataset import ClipDataset, load_keyframes
 from avalib.data.labels import N_ACTIONS
 from avalib.data.transforms import normalize_clips
 from avalib.utils.boxes import build_rois, compute_iou_matrix
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 
 @dataclass(frozen=True)

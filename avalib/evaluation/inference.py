@@ -19,7 +19,7 @@ from avalib.utils.device import choose_device, choose_precision
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
 from avalib.utils.workers import disable_malloc_trim
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 
 class NotFiniteError(AvalibError, FloatingPointError, ValueError):

@@ -36,7 +36,7 @@ from avalib.training.step import (
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.files import write_json
 from avalib.utils.process import peak_memory_bytes
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 
 def build_initial_model(setup, label_prior=None):

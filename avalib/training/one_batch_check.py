@@ -12,7 +12,7 @@ from avalib.training.existing_run import lock_run
 from avalib.training.logger import TrainingLog, build_log_table
 from avalib.training.planner import build_blank_state
 from avalib.training.step import seed_everything, train_step
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 EXPECTED = {"loss_action_cls": 0.05, "recall@thr=0.5": 0.95, "prec@thr=0.5": 0.95}  # loss below, the others above
 PROMISE = (

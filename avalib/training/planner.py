@@ -279,8 +279,8 @@ def _packed_bytes(setup, names, looked_at=5):
 
     source, sizes = FrameSource(setup.layout), []
     for name in names[:: max(1, len(names) // looked_at)]:
-        reader = source.reader(name)
-        frame = reader.ava_frames([reader.n_ava_frames // 2 + 1])
+        reader = source.get_reader(name)
+        frame = reader.read_ava_frames([reader.n_ava_frames // 2 + 1])
         small, _ = resize_frames_and_boxes(frame, np.zeros((0, 4), np.float32), setup.recipe.cache_short_side)
         jpeg = encode_jpeg(torch.from_numpy(small[0]).permute(2, 0, 1).contiguous(), 90)
         sizes.append(len(jpeg) * reader.n_ava_frames)

@@ -116,7 +116,9 @@ class ClipStream:
     def _frames(self):
         """(native frame, its picture or None), each once; cuts between those that can be decoded are noted."""
         before = None
-        for n, frame in zip(self.read.tolist(), self.reader.iter_numbers(self.read, lost=True), strict=True):
+        for n, frame in zip(
+            self.read.tolist(), self.reader.iter_native_frames(self.read, allow_missing=True), strict=True
+        ):
             now = None if frame is None else make_thumbnail(frame)
             if before is not None and now is not None and is_cut(before, now):
                 self.cuts_s.append(float(self.reader.times_s[n]))

@@ -230,7 +230,7 @@ def test_pictures_become_a_video(tmp_path):
     layout = import_dataset(tmp_path, "jhmdb", tmp_path / "own", fps=25)
     with Video(layout.find_video("clip1")) as made:
         assert made.n_frames == 30 and made.fps == pytest.approx(25)
-        assert np.abs(made.frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
+        assert np.abs(made.read_frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
 
 
 @pytest.mark.parametrize(

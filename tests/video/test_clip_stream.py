@@ -21,7 +21,7 @@ def test_clips_are_those_of_random_access_and_each_frame_is_read_once(tmp_path, 
         assert [m.time_s for m in found] == times.tolist() and len(ticks) == clips.n_read == clips.n_frames
         for moment in found:
             numbers = compute_clip_frames(900 + moment.time_s, 4, 16, reader.n_ava_frames, first=1)
-            expected = resize_frames_and_boxes(reader.ava_frames(numbers), np.zeros((0, 4)), 32)[0]
+            expected = resize_frames_and_boxes(reader.read_ava_frames(numbers), np.zeros((0, 4)), 32)[0]
             assert np.array_equal(moment.clip, expected) and moment.clip.shape == (4, 32, 64, 3)
             begun = np.flatnonzero(reader.times_s <= moment.time_s + ROUNDED_S)
             assert read_number(moment.picture) == moment.frame == begun[-1]
@@ -81,7 +81,7 @@ def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
         data[position : position + length] = bytes(length)
     path.write_bytes(data)
     with Video(path) as reader:
-        frames = list(reader.iter_frames(lost=True))
+        frames = list(reader.iter_frames(allow_missing=True))
         assert len(frames) == 120 and any(frame is None for frame in frames[90:])
         assert [read_number(f) for f in frames[:90]] == list(range(90))
         moments = list(ClipStream(reader, [0, 1, 2, 3, 3.9], 4, 8, 32))

@@ -12,7 +12,8 @@ from forks import fork
 
 from avalib.data.layout import DatasetLayout
 from avalib.video.frame_cache import FrameCache, write_frame_cache
-from avalib.video.frame_source import build_frame_caches, get_cache_path, open_video
+from avalib.video.frame_cache_builder import build_frame_caches
+from avalib.video.frame_source import get_cache_path, open_video
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
     if process == 0:
         try:
             with open_video(layout, first) as video:
-                video.iter_ava_frames = lambda: stall_after_first_frame(video.ava_frames([1]), writing)
+                video.iter_ava_frames = lambda: stall_after_first_frame(video.read_ava_frames([1]), writing)
                 write_frame_cache(video, path, 48)
         finally:
             os._exit(1)  # whatever happens, the copy must not go on with the other tests
@@ -79,12 +80,14 @@ def test_frames_are_read_where_there_is_no_pread(layout, monkeypatch):
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
     numbers = np.arange(1, 61)
     with FrameCache(get_cache_path(layout, first, 48)) as reader:
-        expected = reader.ava_frames(numbers)
+        expected = reader.read_ava_frames(numbers)
     monkeypatch.delattr(os, "pread")
     monkeypatch.setattr(os, "O_BINARY", 0, raising=False)
     found = {}
     with FrameCache(get_cache_path(layout, first, 48)) as reader:
-        threads = [threading.Thread(target=lambda n=n: found.update({n: reader.ava_frames(numbers)})) for n in range(4)]
+        threads = [
+            threading.Thread(target=lambda n=n: found.update({n: reader.read_ava_frames(numbers)})) for n in range(4)
+        ]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
     assert all(np.array_equal(found[n], expected) for n in range(4))

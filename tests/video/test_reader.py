@@ -11,7 +11,8 @@ import pytest
 from numbered_videos import NTSC, NTSC_FILM, VARIABLE_TIMES_S, draw_number, read_number, write_numbered_video
 from PIL import Image
 
-from avalib.video.frame_cache import FrameCache, JpegFolder, write_frame_cache
+from avalib.video.frame_cache import FrameCache, write_frame_cache
+from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.frame_numbers import compute_ava_numbering
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
@@ -82,7 +83,7 @@ def test_ava_numbers_are_ffmpegs(tmp_path, suffix, fps, later):
     with Video(write_numbered_video(tmp_path, f"v.{suffix}", fps), since_ffmpeg_6_1=later) as v:
         expected = [int(n) for n in FFMPEG[suffix, fps][later].split()]
         assert [read_number(f) for f in v.iter_ava_frames()][: len(expected)] == expected
-        assert [read_number(f) for f in v.ava_frames([1, 20, 2, 20, 11])] == [
+        assert [read_number(f) for f in v.read_ava_frames([1, 20, 2, 20, 11])] == [
             expected[i - 1] for i in (1, 20, 2, 20, 11)
         ]
         assert abs(v.fps / float(fps) - 1) < 0.005 and v.n_frames == 40
@@ -124,7 +125,7 @@ def test_an_uncut_video_gives_the_documented_cuts_frames(tmp_path, suffix, fps):
         runs = [run.split("x") for run in FFMPEG_CUT[suffix, fps].split()]
         expected = [int(n) for n, *times in runs for _ in range(int(*times or [1]))]
         assert [read_number(f) for f in v.iter_ava_frames()] == expected
-        assert [read_number(f) for f in v.ava_frames([3, 1, 9])] == [expected[i - 1] for i in (3, 1, 9)]
+        assert [read_number(f) for f in v.read_ava_frames([3, 1, 9])] == [expected[i - 1] for i in (3, 1, 9)]
 
 
 def test_sound_that_starts_before_zero_moves_the_cut(tmp_path):
@@ -160,9 +161,9 @@ def test_video_that_starts_after_the_sound_is_padded_in_front():
 def test_frames_in_any_order(tmp_path, options):
     with Video(write_numbered_video(tmp_path, "v.mp4", 25, n=60, **options)) as v:
         order = np.random.default_rng(0).integers(0, 60, 40)
-        assert [read_number(f) for f in v.frames(order)] == order.tolist()
+        assert [read_number(f) for f in v.read_frames(order)] == order.tolist()
         assert [read_number(f) for f in v.iter_frames(17, 31)] == list(range(17, 31))
-        assert v.frames([]).shape == (0, 64, 128, 3)
+        assert v.read_frames([]).shape == (0, 64, 128, 3)
 
 
 def test_an_edit_list_hides_frames(tmp_path):
@@ -171,7 +172,7 @@ def test_an_edit_list_hides_frames(tmp_path):
     )
     with Video(path) as v:
         assert v.n_frames == 30 and v.missing_frames == 0
-        assert [read_number(f) for f in v.frames([29, 0, 7])] == [59, 30, 37]
+        assert [read_number(f) for f in v.read_frames([29, 0, 7])] == [59, 30, 37]
         assert [read_number(f) for f in v.iter_frames()] == list(range(30, 60))
 
 
@@ -182,7 +183,7 @@ def test_avi_has_an_order_only(tmp_path):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(draw_number(n), format="rgb24")))
         container.mux(stream.encode(None))
     with Video(tmp_path / "v.avi") as v:
-        assert [read_number(f) for f in v.frames([12, 3, 12, 29])] == [12, 3, 12, 29]
+        assert [read_number(f) for f in v.read_frames([12, 3, 12, 29])] == [12, 3, 12, 29]
 
 
 def test_rotation_is_applied(tmp_path):
@@ -196,21 +197,21 @@ def test_rotation_is_applied(tmp_path):
                 new.mux(packet)
     with Video(source) as flat, Video(tmp_path / "turned.mp4") as turned:
         assert (turned.width, turned.height, turned.rotation % 360) == (64, 128, 90)
-        assert np.array_equal(turned.frames([3])[0], np.rot90(flat.frames([3])[0]))
+        assert np.array_equal(turned.read_frames([3])[0], np.rot90(flat.read_frames([3])[0]))
 
 
 def test_an_index_saves_reading_the_file(tmp_path):
     path = write_numbered_video(tmp_path, "v.mkv", 25)
     with Video(path) as first, Video(path, index=pickle.loads(pickle.dumps(first.index))) as again:
-        assert np.array_equal(again.frames([30, 4]), first.frames([30, 4]))
+        assert np.array_equal(again.read_frames([30, 4]), first.read_frames([30, 4]))
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 def test_no_packet_is_read_for_nothing(tmp_path, name):
     with Video(write_numbered_video(tmp_path, name, 25)) as reader:
-        assert len(reader._keys) == 4
-        for key in reader._keys.tolist()[::-1]:
-            assert next(reader._packets_from(key))[0] == key
+        assert len(reader.key_packets) == 4
+        for key in reader.key_packets.tolist()[::-1]:
+            assert next(reader.iter_packets(key))[0] == key
 
 
 def test_errors_name_the_file(tmp_path):
@@ -222,14 +223,14 @@ def test_errors_name_the_file(tmp_path):
             Video(tmp_path / name)
     with Video(tmp_path / "torn.mp4") as torn:
         assert 0 < torn.n_frames < 40 and torn.missing_frames > 0
-        assert [read_number(f) for f in torn.frames([3])] == [3]
+        assert [read_number(f) for f in torn.read_frames([3])] == [3]
         with pytest.raises(VideoError, match=r"torn\.mp4: truncated"):
-            torn.frames([39])
+            torn.read_frames([39])
     with Video(whole) as v:
         with pytest.raises(IndexError, match=r"whole\.mp4: AVA frame number 0 .* 1\.\.48"):
-            v.ava_frames([5, 0])
+            v.read_ava_frames([5, 0])
         with pytest.raises(IndexError, match=r"frame 40 .* 0\.\.39"):
-            v.frames([40])
+            v.read_frames([40])
     error = pickle.loads(pickle.dumps(VideoError("a.mp4: torn")))  # as it comes back from a worker
     assert str(error) == "a.mp4: torn"
 
@@ -253,9 +254,9 @@ def test_damage_is_an_error_not_another_frame(tmp_path):
     data[hurt : hurt + 40] = bytes(40)
     path.write_bytes(data)
     with Video(path) as v:
-        assert read_number(v.frames([2])[0]) == 2
+        assert read_number(v.read_frames([2])[0]) == 2
         with pytest.raises(VideoError, match=r"v\.mp4: frame \d+ of 40 could not be decoded"):
-            v.frames(range(40))
+            v.read_frames(range(40))
         with pytest.raises(VideoError, match=r"v\.mp4: frame \d+ of 40 could not be decoded"):
             list(v.iter_frames())
 
@@ -268,7 +269,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path):
     assert not list(tmp_path.iterdir())
     with Video(write_mp4(tmp_path / "odd.mp4", [np.full((33, 41, 3), 90, np.uint8)] * 2, 29.97)) as v:
         assert (v.height, v.width) == (34, 42) and abs(v.fps - 29.97) < 0.001
-        assert np.abs(v.frames([1]).astype(int) - 90).max() <= 2
+        assert np.abs(v.read_frames([1]).astype(int) - 90).max() <= 2
 
 
 def test_gif_has_one_palette_and_keeps_time_and_colours(tmp_path):
@@ -300,12 +301,14 @@ def test_packed_frames_are_the_videos(tmp_path):
         assert (packed.n_ava_frames, packed.width, packed.height) == (v.n_ava_frames, 96, 48)
         assert packed.original_size == (128, 64)
         for i in (48, 1, 17, 17):
-            big = np.kron(packed.ava_frames([i])[0][::3, ::3], np.ones((4, 4, 1)))  # any scale that keeps the blocks
-            assert read_number(big) == read_number(v.ava_frames([i])[0])
-        assert np.array_equal(packed.ava_frames([5]), packed.ava_frames([4]))  # 25 fps repeats one in six,
+            big = np.kron(
+                packed.read_ava_frames([i])[0][::3, ::3], np.ones((4, 4, 1))
+            )  # any scale that keeps the blocks
+            assert read_number(big) == read_number(v.read_ava_frames([i])[0])
+        assert np.array_equal(packed.read_ava_frames([5]), packed.read_ava_frames([4]))  # 25 fps repeats one in six,
         assert packed._starts[4] == packed._starts[3]  # stored once
         with pytest.raises(IndexError, match=r"v\.frames: AVA frame number 49 .* 1\.\.48"):
-            packed.ava_frames([49])
+            packed.read_ava_frames([49])
     for damage in (cache.read_bytes()[:-9], b"", b"x" * 100):
         cache.write_bytes(damage)
         with pytest.raises(VideoError, match=r"v\.frames: not a whole file"):
@@ -329,7 +332,7 @@ def test_the_number_in_a_pictures_name_counts(tmp_path, pattern, first):
     with JpegFolder(folder) as opened:
         assert (opened.n_ava_frames, opened.width, opened.height) == (23 - first, 128, 64)
         assert [read_number(f) for f in opened.iter_ava_frames()] == list(range(first, 23))
-        assert [read_number(f) for f in opened.ava_frames([12, 3])] == [first + 11, first + 2]
+        assert [read_number(f) for f in opened.read_ava_frames([12, 3])] == [first + 11, first + 2]
 
 
 def test_folders_may_mix_suffixes_and_hold_optical_flow(tmp_path):
