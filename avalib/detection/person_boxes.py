@@ -264,7 +264,10 @@ def _check_boxes(source, table, reader):
         ((x2 <= x1) | (y2 <= y1), "expected x1 < x2 and y1 < y2"),
         ((np.abs(boxes) > MAX_BOX_COORDINATE).any(axis=1), pixels_hint),
         ((x1 >= 1) | (y1 >= 1) | (x2 <= 0) | (y2 <= 0), "outside the frame, all of it; expected 0 to 1"),
-        (~((times >= 0) & (times <= reader.duration_s)), f"expected a time inside the video's {reader.duration_s:.2f} s"),
+        (
+            ~((times >= 0) & (times <= reader.duration_s)),
+            f"expected a time inside the video's {reader.duration_s:.2f} s",
+        ),
     ]
     for is_wrong, problem in checks:
         if is_wrong.any():

@@ -148,9 +148,7 @@ def _list_keyframes(reader, seconds, start):
     numbers = to_frame_number(seconds, start)
     outside = seconds[(numbers < 1) | (numbers > last)]
     if len(outside):
-        raise ValueError(
-            f"{name}: keyframe {outside[0]:g} is outside the video, {start}..{start + duration_s:g}"
-        )
+        raise ValueError(f"{name}: keyframe {outside[0]:g} is outside the video, {start}..{start + duration_s:g}")
     keyframes = {}
     for number, second in zip(numbers.tolist(), seconds.tolist(), strict=True):
         keyframes.setdefault(number, []).append(second)

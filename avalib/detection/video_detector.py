@@ -353,9 +353,7 @@ class VideoDetector:
         if self.skipped_s:
             times = ", ".join(f"{time_s:g}" for time_s in self.skipped_s[:MAX_SHOWN_TIMES])
             times += " …" if len(self.skipped_s) > MAX_SHOWN_TIMES else ""
-            self.notes.append(
-                f"{len(self.skipped_s)} times left out, frames around them can't be decoded: {times} s"
-            )
+            self.notes.append(f"{len(self.skipped_s)} times left out, frames around them can't be decoded: {times} s")
         for note in self.notes:
             warnings.warn(f"{reader.path.name}: {note}", stacklevel=4)  # where `detect` is called
 

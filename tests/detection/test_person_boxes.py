@@ -117,7 +117,10 @@ def test_the_files_of_a_data_set_tell_by_their_names(version, start, reader, tmp
         (f"frame,x1,y1,x2,y2\n1.5,{BOX}\n", "line 2, column frame, value '1.5'"),
         (f"time_s,x1,y1,x2,y2,score\n1,{BOX},high\n", "line 2, column score, value 'high': expected a finite number"),
         (f"time_s,x1,y1,x2,y2,person_id\n1,{BOX},Anna\n", "line 2, column person_id, value 'Anna'"),
-        (f"time_s,x1,y1,x2,y2,person_id\n1,{BOX},1\n1,{BOX},\n", "line 3, column person_id, value '': expected a whole"),
+        (
+            f"time_s,x1,y1,x2,y2,person_id\n1,{BOX},1\n1,{BOX},\n",
+            "line 3, column person_id, value '': expected a whole",
+        ),
         (f"time_s,x1,y1,x2,y2\n1,{BOX}\n\n1,0.1,nan,0.5,0.9\n", "line 4, column y1"),
         (f"time_s,x1,y1,x2,y2\n1,{BOX}\n1,{BOX},7\n", "line 3"),
         (f"time_s,x1,y1,x2,y2,x1\n1,{BOX},7\n", "column x1 is there twice"),
@@ -138,7 +141,10 @@ def test_a_fault_in_a_csv_is_named(text, message, reader, tmp_path):
     [
         (make_table(), "no column time_s, timestamp or frame"),
         (make_table(time_s=1.0).drop(columns="y2"), "no column y2"),
-        (make_table(time_s=[1, 3.5]), r"row 1: box 0\.5, 0\.2, 0\.9, 0\.8 at 3\.5 s: expected a time inside .* 3\.00 s"),
+        (
+            make_table(time_s=[1, 3.5]),
+            r"row 1: box 0\.5, 0\.2, 0\.9, 0\.8 at 3\.5 s: expected a time inside .* 3\.00 s",
+        ),
         (make_table(timestamp=[1, 49]), "row 1: .*at 49 s: expected a time inside the video's 3.00 s"),
         (make_table(time_s=1.0, x2=[0.3, 0.4]), "row 1: .*expected x1 < x2"),
         (make_table(time_s=1.0, x2=[0.3, np.nan]), "row 1, column x2, value 'nan': expected a finite number"),

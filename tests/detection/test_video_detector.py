@@ -41,9 +41,7 @@ def calm_video(tmp_path_factory):
 def test_scores_are_those_of_the_data_sets_own_path(tiny, network):
     recipe = replace(network.meta.recipe, cache_short_side=None)
     keyframes = load_keyframes(tiny, "val", recipe.person_score)
-    scores, boxes = score_keyframes(
-        network, keyframes, recipe, FrameSource(tiny), "cpu", "float32", progress=False
-    )
+    scores, boxes = score_keyframes(network, keyframes, recipe, FrameSource(tiny), "cpu", "float32", progress=False)
     path = tiny.find_video(keyframes.video_ids[0])
     boxes_path = tiny.get_proposals_path("val")
     table = detect(path, network, boxes_path, person_score=recipe.person_score, batch_size=2)
@@ -144,9 +142,7 @@ def test_times_of_the_boxes_are_taken_at_least_a_step_apart(options, times, calm
 
 @pytest.mark.slow
 def test_people_are_detected_at_every_step(calm_video, network, weights):
-    table = detect(
-        calm_video, network, None, step=1.5, detector="ssdlite", detector_weights=weights, person_score=0.18
-    )
+    table = detect(calm_video, network, None, step=1.5, detector="ssdlite", detector_weights=weights, person_score=0.18)
     assert sorted(set(table.time_s)) == [0, 1.5, 3]
 
 
