@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 def run_prepare(options):
     """Prepare a data set and print where it is."""
-    from avalib.data.catalog import prepare, survey_videos
+    from avalib.data.catalog import prepare
+    from avalib.data.video_survey import survey_videos
     from avalib.video.frame_cache_builder import build_frame_caches
 
     layout = prepare(

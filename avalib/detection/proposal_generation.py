@@ -12,7 +12,7 @@ from avalib.data.proposals import write_proposals
 from avalib.data.row_checks import BOX_COLUMNS, check_video_ids
 from avalib.detection.person_boxes import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.detection.person_detector import PersonDetector
-from avalib.utils.files import clear_abandoned_parts, path_inside, write_json, write_table
+from avalib.utils.files import clear_abandoned_parts, join_inside, write_json, write_table
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.reader import Video
 
@@ -77,7 +77,7 @@ def make_proposals(
         "start": start,
     }
     parts = _open_parts_folder(Path(path), settings)
-    files = {video_id: path_inside(parts, f"{video_id}.csv") for video_id in videos}
+    files = {video_id: join_inside(parts, f"{video_id}.csv") for video_id in videos}
     remaining = [video_id for video_id, file in files.items() if not file.exists()]
     if remaining:
         person_detector = PersonDetector(detector, weights, person_score, device, mirror=mirror, progress=progress)

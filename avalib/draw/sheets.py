@@ -4,13 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from avalib.draw.annotate import annotate_frame, scale_frame
-from avalib.draw.label_layout import (
-    BLACK,
-    BLUE,
-    GREEN,
-    load_font,
-    measure_length,
-)
+from avalib.draw.label_layout import BLACK, BLUE, GREEN, load_font, measure_length
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
 from avalib.video.frame_numbers import to_frame_number

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import load_ava_table
-from avalib.data.csv_rows import KEYFRAME_COLUMNS
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.box_recall import check_missing, compute_box_recall
 from avalib.evaluation.frame_index import (
     build_frame_index,

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 
 from avalib import zoo
-from avalib.utils.files import atomic_path, part_name, write_json
+from avalib.utils.files import atomic_path, make_part_path, write_json
 from avalib.utils.run_folder import archive_folder, read_record
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def copy_training(zoo_run, original):
     if not original.has_outputs("03_train"):
         return f"{original.name}, whose training it shares, has not been trained"
     train = zoo_run.folder / "train"
-    copy = part_name(train)
+    copy = make_part_path(train)
     try:
         resume_files = shutil.ignore_patterns("last.pth", "final.pth", ".*")
         shutil.copytree(original.folder / "train", copy, ignore=resume_files)

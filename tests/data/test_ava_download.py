@@ -22,9 +22,10 @@ from avalib.data.ava_download import (
     list_required_videos,
     plan_downloads,
 )
-from avalib.data.catalog import survey_videos
-from avalib.data.dataset import ClipDataset, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.video_survey import survey_videos
 from avalib.utils.http_transfer import FetchError
 from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource, open_video
@@ -84,7 +85,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
     recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=True)
-    assert clips[0]["clip"].shape == (4, 32, 32, 3) and "lost" not in clips[0]
+    assert clips[0]["clip"].shape == (4, 32, 32, 3) and "missing" not in clips[0]
 
 
 def test_v22_shares_the_videos(servers, tiny, tmp_path):

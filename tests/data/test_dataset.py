@@ -1,7 +1,6 @@
 import pickle
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,9 +9,11 @@ import torch
 
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.dataset import ClipDataset
 from avalib.data.exclusions import write_exclusions
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.loader import build_loader
 from avalib.data.proposals import write_proposals
 from avalib.data.samplers import PerVideoBatchSampler, TrainBatchSampler, order_in_stretches
 from avalib.evaluation.inference import build_detections_table
@@ -152,7 +153,7 @@ def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeyp
     for k in (0, count - 1, count):
         alone = clips_of(tiny, "train", False, recipe)
         reader = alone.frames.get_reader(alone.keyframes.video_ids[k])
-        whole = reader.read_ava_frames(alone._numbers(reader, k, alone._rng(0, k)))
+        whole = reader.read_ava_frames(alone.choose_frames(k, 0, reader.n_ava_frames))
         boxes_px = to_pixels(alone.keyframes.get_proposals(k), reader.width, reader.height)
         clip, expected = resize_frames_and_boxes(whole, boxes_px, recipe.test_short_side)
         assert np.array_equal(in_order[k]["clip"], clip) and np.array_equal(in_order[k]["boxes"], expected)
@@ -208,14 +209,14 @@ def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, t
     layout.find_video(gone).unlink()
     clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout), training=True)
     sample = clips[(1, 0)]
-    assert sample["lost"][0] == 0 and gone in sample["lost"][1]
+    assert sample["missing"][0] == 0 and gone in sample["missing"][1]
     assert keyframes.video_ids[sample["index"]] != gone and sample["clip"].shape[1] == 48
     loader = build_loader(clips, TrainBatchSampler(len(clips), 4, seed=0))
-    with pytest.raises(VideoError, match=f"keyframes are lost, more than the 1% that may be: .*{gone}"):
+    with pytest.raises(VideoError, match=f"keyframes can't be read, more than the limit of 1%: .*{gone}"):
         list(loader)
-    loader.lost, loader.max_lost = None, 0.6
+    loader.missing, loader.max_missing = {}, 0.6
     sizes = [len(batch["clips"]) for batch in loader]
-    assert sum(sizes) == len(clips) and set(loader.lost) == set(np.flatnonzero(keyframes.video_ids == gone).tolist())
+    assert sum(sizes) == len(clips) and set(loader.missing) == set(np.flatnonzero(keyframes.video_ids == gone).tolist())
     assert capsys.readouterr().out.count("left out: ") == 2 and loader.clips_per_s > 0
 
 
@@ -245,9 +246,9 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
     lost = pd.DataFrame({"video_id": keyframes.video_ids[:2], "timestamp": keyframes.timestamps[:2], "reason": "torn"})
     clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout, missing_keyframes=lost), training=False)
     loader = build_loader(clips, PerVideoBatchSampler(keyframes.video_ids, 2))
-    loader.max_lost = 0.5
+    loader.max_missing = 0.5
     seen = [k for batch in loader for k in batch["index"].tolist()]
-    assert seen == list(range(2, len(keyframes))) and set(loader.lost) == {0, 1}
+    assert seen == list(range(2, len(keyframes))) and set(loader.missing) == {0, 1}
     scores = np.full((keyframes.proposal_start[-1], 81), 0.5, np.float32)
     scores[: keyframes.proposal_start[2]] = np.nan
     table = build_detections_table(keyframes, scores, keyframes.proposals_norm)
@@ -258,11 +259,10 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
 
 
 def test_later_versions_read_the_frame_after_each(tiny):
-    reader = SimpleNamespace(n_ava_frames=26000)
     first, later = (
         clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
     )
-    assert (later._numbers(reader, 1, None) - first._numbers(reader, 1, None) == 1).all()
+    assert (later.choose_frames(1, 0, 26000) - first.choose_frames(1, 0, 26000) == 1).all()
     with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
         clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))
 

@@ -12,7 +12,7 @@ from detection_inputs import LABEL_MAP, build_network, detect, two_people, write
 from numbered_videos import VARIABLE_TIMES_S, make_shot, write_numbered_video
 
 from avalib import draw
-from avalib.data.dataset import load_keyframes
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import video_detector
 from avalib.detection.detections_table import COLUMNS

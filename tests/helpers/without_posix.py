@@ -25,7 +25,7 @@ import traceback
 import types
 from pathlib import Path
 
-from avalib.training.session import configure_training
+from avalib.training.train_config import configure_training
 
 MODULES = {"resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "syslog", "posix", "curses", "readline", "crypt"}
 GONE = {

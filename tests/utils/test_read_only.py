@@ -81,7 +81,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(own_tiny):
     names = sorted(path.stem for path in own_tiny.videos.iterdir())
     build_frame_caches(own_tiny, names[:1], 48, workers=1, progress=False)
     code = (
-        "import dataclasses\nfrom avalib import zoo\nfrom avalib.data.dataset import load_keyframes\n"
+        "import dataclasses\nfrom avalib import zoo\nfrom avalib.data.keyframe_table import load_keyframes\n"
         "from avalib.data.layout import DatasetLayout\nfrom avalib.utils.console import show_log_messages\n"
         "from avalib.video.dataset_frames import open_frames\nshow_log_messages()\n"
         "layout = DatasetLayout(sys.argv[1], 'mini')\n"

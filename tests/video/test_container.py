@@ -223,3 +223,14 @@ def test_an_index_that_does_not_fit_is_made_anew(tmp_path):
         assert not bad.is_consistent()
         with Video(path, index=bad) as v:
             assert [read_number(f) for f in v.read_frames([3, 30])] == [3, 30]
+
+
+def test_sound_alone_is_refused(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        silence.rate = 8000
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match=r"sound\.mp4: has no video in it, only audio"):
+        Video(tmp_path / "sound.mp4")
