@@ -12,7 +12,8 @@ from avalib.data.proposals import write_proposals
 from avalib.data.row_checks import BOX_COLUMNS, check_video_ids
 from avalib.detection.person_boxes import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.detection.person_detector import PersonDetector
-from avalib.utils.files import clear_abandoned_parts, join_inside, write_json, write_table
+from avalib.utils.files import join_inside, write_json, write_table
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.reader import Video
 
