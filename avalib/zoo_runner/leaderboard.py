@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib import zoo
-from avalib.data.synthetic.motions import TIME_ACTIONS
+from avalib.data.synthetic.action_ids import TIME_ACTIONS
 from avalib.training.logger import MAP, read_log
 from avalib.utils.run_folder import read_record, require_file
 

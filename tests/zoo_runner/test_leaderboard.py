@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avalib import draw, zoo
-from avalib.data.synthetic.motions import TIME_ACTIONS
+from avalib.data.synthetic.action_ids import TIME_ACTIONS
 from avalib.zoo_runner.leaderboard import (
     build_leaderboard,
     check_result,
