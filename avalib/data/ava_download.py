@@ -28,8 +28,8 @@ from avalib.utils.files import (
     compute_sha256,
     copy_file,
     is_writable,
+    join_inside,
     link_or_copy,
-    path_inside,
     write_bytes,
     write_json,
     write_table,
@@ -268,7 +268,7 @@ def cut_videos(layout, video_ids, workers=None, progress=True):
 
 def cut_video(layout, video_id, crf=18):
     """One cut: the AVA-numbered frames of the uncut video, in order, as 30 a second. -> its path."""
-    path = path_inside(layout.cuts, f"{video_id}.mp4")
+    path = join_inside(layout.cuts, f"{video_id}.mp4")
     with open_video(layout, video_id) as opened:
         return write_mp4(path, opened.iter_ava_frames(), 30, crf=crf, gop=30, threads=1)
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from avalib.utils.files import write_text
 from avalib.utils.limits import MAX_ACTION_ID, MAX_LABEL_MAP_BYTES
-from avalib.utils.prototext import Field, Name, Number, String, parse, quote
+from avalib.utils.prototext import Field, Name, Number, String, parse_prototext, quote_text
 from avalib.utils.text import read_text
 
 _NUMBER_FIRST = re.compile(r"([+-]?[0-9]+)\s*[:;,\t]\s*(.*\S)")
@@ -98,7 +98,7 @@ def check_label_map(pairs, source, unique_names=False):
 def write_label_map(label_map, path):
     """Write {action_id: name} as a pbtxt in the v2.1 spelling; `read_label_map` reads back any Unicode text."""
     label_map = check_label_map(label_map.items(), "label map")
-    items = [f"item {{\n  name: {quote(name)}\n  id: {i}\n}}\n" for i, name in label_map.items()]
+    items = [f"item {{\n  name: {quote_text(name)}\n  id: {i}\n}}\n" for i, name in label_map.items()]
     write_text(path, "".join(items))
 
 
@@ -136,7 +136,7 @@ def _read_file(path):
 def _pbtxt_pairs(text, path):
     """Of `item { name: "…" id: 1 }` (v2.1) and `label { name: "…" label_id: 1 label_type: … }` (v2.2)."""
     pairs = []
-    for item in parse(text, path):
+    for item in parse_prototext(text, path):
         place = f"{path}, line {item.line}"
         if item.name not in ("item", "label") or not isinstance(item.value, list):
             raise ValueError(f"{place}: field {item.name!r}; expected `item {{ name: … id: … }}`")

@@ -19,7 +19,7 @@ from avalib.detection.given_boxes import PERSON_SCORE, find_start_time, read_giv
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name, read_checkpoint_file
 from avalib.utils.boxes import to_norm
 from avalib.utils.download import download_file
-from avalib.utils.files import clear_abandoned_parts, path_inside, write_json, write_table
+from avalib.utils.files import clear_abandoned_parts, join_inside, write_json, write_table
 from avalib.utils.http_transfer import FetchError
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.reader import Video
@@ -115,7 +115,7 @@ def make_proposals(
     known = read_start_time(path) if start is None else start
     settings = {"detector": detector, "weights": Path(str(weights)).name, "person_score": person_score}
     parts = _parts(Path(path), settings | {"seconds": _digest(seconds), "start": known})
-    done = {v: path_inside(parts, f"{v}.csv") for v in videos}
+    done = {v: join_inside(parts, f"{v}.csv") for v in videos}
     todo = [v for v in videos if not done[v].exists()]
     finder = PersonDetector(detector, weights, person_score, device, mirror=mirror, progress=progress) if todo else None
     for video_id in tqdm(todo, desc="finding people", unit="video", disable=not progress):

@@ -4,13 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from avalib.draw.annotate import annotate_frame, scale_frame
-from avalib.draw.label_layout import (
-    BLACK,
-    BLUE,
-    GREEN,
-    load_font,
-    measure_length,
-)
+from avalib.draw.label_layout import BLACK, BLUE, GREEN, load_font, measure_length
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
 from avalib.video.frame_numbers import to_frame_number
@@ -108,7 +102,7 @@ def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
     with open_video(layout, video_id) as reader:
         number = min(max(1, to_frame_number(timestamp, layout.start_s)), reader.n_ava_frames)
-        return scale_frame(reader.ava_frames([number])[0], width)
+        return scale_frame(reader.read_ava_frames([number])[0], width)
 
 
 def _varied(table, count):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from avalib.utils.files import clear_abandoned_parts, compute_sha256, write_json
-from avalib.utils.process import count_cores, peak_memory_bytes, total_memory_bytes
+from avalib.utils.process import count_cores, get_peak_memory_bytes, get_total_memory_bytes
 
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
 
@@ -57,7 +57,7 @@ class ExperimentRecord:
             "versions": get_versions(),
             "hardware": describe_machine(),
             "wall_s": round(time.time() - self.started, 1),
-            "peak_memory_GB": round(peak / 1e9, 2) if (peak := peak_memory_bytes()) else None,
+            "peak_memory_GB": round(peak / 1e9, 2) if (peak := get_peak_memory_bytes()) else None,
         }
 
 
@@ -106,7 +106,7 @@ def get_versions():
 
 def describe_machine():
     """Processor, cores, memory, and the GPUs that a loaded torch sees."""
-    memory = total_memory_bytes()
+    memory = get_total_memory_bytes()
     found = {"system": platform.system(), "processor": get_processor_name(), "cores": count_cores()}
     found["memory_GB"] = memory and round(memory / 1e9)
     torch = sys.modules.get("torch")

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from avalib.utils.errors import AvalibError
-from avalib.utils.process import host_name, is_running
+from avalib.utils.process import get_host_name, is_running
 
 _NUMBERS = itertools.count()
 _PART = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.(?P<kind>part|download)(\.[^.]*)?$", re.S)
@@ -43,14 +43,14 @@ class DiskFullError(AvalibError, OSError):
     errno = errno.ENOSPC
 
 
-def part_name(path, kind="part"):
+def make_part_path(path, kind="part"):
     """The temporary name of a file that is being written: hidden, beside it, unique on every machine with this disk.
 
     It keeps the suffix, which np.savez, PIL and others go by. kind: "download" for what another process may resume.
     """
     path = Path(path)
     stem = path.stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
-    return path.with_name(f".{stem}.{host_name()}-{os.getpid()}-{next(_NUMBERS)}.{kind}{path.suffix[:20]}")
+    return path.with_name(f".{stem}.{get_host_name()}-{os.getpid()}-{next(_NUMBERS)}.{kind}{path.suffix[:20]}")
 
 
 @contextlib.contextmanager
@@ -77,7 +77,7 @@ def atomic_path(path, needed_bytes=None):
     target.parent.mkdir(parents=True, exist_ok=True)
     if needed_bytes is not None:
         check_free_space(path, needed_bytes)
-    part = part_name(target)
+    part = make_part_path(target)
     try:
         yield part
         flush_to_disk(part)
@@ -115,7 +115,7 @@ def atomic_write(path, mode="wb", needed_bytes=None):
 
 
 @contextlib.contextmanager
-def disk_full_described(path, needed_bytes=0):
+def describe_disk_full(path, needed_bytes=0):
     """A full disk inside raises DiskFullError for `path`: where a file is appended to or written by other means."""
     try:
         yield
@@ -172,7 +172,7 @@ def link_or_copy(source, path):
     source, path = Path(source).resolve(), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for link in (getattr(os, "symlink", None), getattr(os, "link", None)):
-        part = part_name(path)
+        part = make_part_path(path)
         try:
             if link is not None:
                 link(source, part)
@@ -203,7 +203,7 @@ def flush_to_disk(path):
 
 def check_free_space(path, needed_bytes, purpose=""):
     """Raise DiskFullError where the disk of `path` (which need not exist yet) has too little space."""
-    if needed_bytes > free_bytes(path):
+    if needed_bytes > get_free_bytes(path):
         raise _disk_full(Path(path), needed_bytes, purpose)
 
 
@@ -211,7 +211,7 @@ def is_writable(folder):
     """Whether files can be made in a folder, which need not exist: tried, as rights don't tell (NFS, root)."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        probe = part_name(Path(folder) / "probe")
+        probe = make_part_path(Path(folder) / "probe")
         with open(probe, "xb"):
             pass
         probe.unlink()
@@ -220,7 +220,7 @@ def is_writable(folder):
     return True
 
 
-def path_inside(folder, name):
+def join_inside(folder, name):
     """folder / name, for a name from someone's data. Raises ValueError where that would leave the folder."""
     path = Path(os.path.normpath(Path(folder) / name))
     if "\0" in str(name) or Path(os.path.normpath(folder)) not in path.parents:
@@ -228,12 +228,12 @@ def path_inside(folder, name):
     return path
 
 
-def free_bytes(path):
+def get_free_bytes(path):
     """Free bytes on the disk of a path, which need not exist yet."""
-    return shutil.disk_usage(nearest_folder(path)).free
+    return shutil.disk_usage(find_existing_folder(path)).free
 
 
-def nearest_folder(path):
+def find_existing_folder(path):
     """The nearest existing folder at or above a path."""
     path = Path(path).absolute()
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
@@ -251,14 +251,14 @@ def is_disk_full(error):
 
 def _disk_full(path, needed_bytes, purpose=""):
     purpose = f" ({purpose})" if purpose else ""
-    needed, free = to_megabytes(needed_bytes), to_megabytes(free_bytes(path))
+    needed, free = format_megabytes(needed_bytes), format_megabytes(get_free_bytes(path))
     return DiskFullError(
         f"{path}: {needed} are needed{purpose}, {free} are free on its disk. "
         "Make room (or raise the quota) and run it again."
     )
 
 
-def to_megabytes(size):
+def format_megabytes(size):
     """A number of bytes in words: "1,234.5 MB", "0.016 MB"."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e6:.3f} MB"
 
@@ -278,7 +278,7 @@ def wait_for_writers(folder, seconds=300, pause=0.1):
 
 def _is_being_written(path):
     owner = _PART.match(path.name)
-    if owner is None or owner["host"] != host_name() or int(owner["pid"]) == os.getpid():
+    if owner is None or owner["host"] != get_host_name() or int(owner["pid"]) == os.getpid():
         return False
     return is_running(int(owner["pid"]))
 
@@ -288,12 +288,12 @@ def _owner_of(name):
     if match := _PART.match(name):
         return match.groupdict()
     if match := _OLDER_PART.match(name):
-        return {"host": host_name(), "pid": match["pid"], "kind": "part"}
+        return {"host": get_host_name(), "pid": match["pid"], "kind": "part"}
     return None
 
 
 def find_abandoned_parts(folder, kind="part"):
-    """The temporary files of one kind (see part_name) that processes which no longer run left in a folder.
+    """The temporary files of one kind (see make_part_path) that processes which no longer run left in a folder.
 
     A file of another machine, whose processes can't be asked after, counts once it is a day old.
     """
@@ -303,7 +303,7 @@ def find_abandoned_parts(folder, kind="part"):
         if owner is None or owner["kind"] != kind:
             continue
         with contextlib.suppress(OSError):  # another process has removed it
-            if owner["host"] == host_name():
+            if owner["host"] == get_host_name():
                 abandoned = not is_running(int(owner["pid"]))
             else:
                 abandoned = time.time() - path.stat().st_mtime > _DAY_S

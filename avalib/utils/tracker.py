@@ -8,8 +8,8 @@ from scipy.optimize import linear_sum_assignment
 
 from avalib.utils.boxes import compute_giou_matrix
 
-LOWEST_GIOU = 0.1, -0.6  # boxes that overlap less are two people: at once, and when they are a second or more apart
-LONGEST_GAP = 1.5  # seconds after which nobody is known to be the same
+MIN_GIOU = 0.1, -0.6  # boxes that overlap less are two people: at once, and when they are a second or more apart
+MAX_GAP_S = 1.5  # seconds after which nobody is known to be the same
 MAX_PEOPLE = 5_000  # at one time: matching takes time and memory by the square of their number
 
 
@@ -22,7 +22,7 @@ class Tracker:
     much that their boxes no longer touch.
     """
 
-    def __init__(self, longest_gap=LONGEST_GAP, lowest=LOWEST_GIOU, overlap=compute_giou_matrix):
+    def __init__(self, longest_gap=MAX_GAP_S, lowest=MIN_GIOU, overlap=compute_giou_matrix):
         self.longest_gap, self.lowest, self.overlap = longest_gap, lowest, overlap
         self.count = 0  # people so far, and the next one's id
         self.reset()

@@ -13,18 +13,22 @@ from PIL import Image
 import avalib
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.catalog import prepare, survey_videos
-from avalib.data.dataset import ClipDataset, load_keyframes
-from avalib.data.importers import check_annotations, import_dataset, read_annotations
+from avalib.data.catalog import prepare
+from avalib.data.dataset import ClipDataset
+from avalib.data.importers.annotation_checks import check_annotations
 from avalib.data.importers.annotation_export import export_annotations
+from avalib.data.importers.dataset_import import import_dataset
+from avalib.data.importers.formats import read_annotations
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
+from avalib.data.video_survey import survey_videos
 from avalib.evaluation.evaluator import compare_protocols, evaluate
 from avalib.models.checkpoint import check_classes, save_checkpoint
-from avalib.training.engine import build_initial_model, compute_prior_bias
-from avalib.training.session import configure_training
+from avalib.training.initial_state import build_initial_model, compute_prior_bias
+from avalib.training.train_config import configure_training
 from avalib.video.frame_source import FrameSource
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
@@ -230,7 +234,7 @@ def test_pictures_become_a_video(tmp_path):
     layout = import_dataset(tmp_path, "jhmdb", tmp_path / "own", fps=25)
     with Video(layout.find_video("clip1")) as made:
         assert made.n_frames == 30 and made.fps == pytest.approx(25)
-        assert np.abs(made.frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
+        assert np.abs(made.read_frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
 
 
 @pytest.mark.parametrize(

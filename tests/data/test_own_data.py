@@ -236,7 +236,7 @@ def levels(layout, video_id):
     with Video(layout.find_video(video_id)) as opened:
         times = table.timestamp[table.video_id == video_id].to_numpy()
         frames = np.searchsorted(opened.times_s, times + 1e-3) - 1
-        return opened.frames(frames).mean(axis=(1, 2, 3)).round().tolist()
+        return opened.read_frames(frames).mean(axis=(1, 2, 3)).round().tolist()
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from avalib.utils.files import (
     atomic_write,
     clear_abandoned_parts,
     find_abandoned_parts,
+    join_inside,
     link_or_copy,
-    path_inside,
     remove_abandoned_parts,
     write_bytes,
     write_json,
@@ -175,12 +175,12 @@ def test_a_gz_holds_text_or_bytes_once_packed(tmp_path):
 @pytest.mark.parametrize("name", ["../a", "/etc/a", "a/../../b", "..", ".", "", "a\0b"])
 def test_a_name_from_data_does_not_lead_outside(tmp_path, name):
     with pytest.raises(ValueError, match="plain name"):
-        path_inside(tmp_path / "cache", name)
+        join_inside(tmp_path / "cache", name)
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a/b.npz", "...", "a..b", "é", "a/../b"])
 def test_a_name_from_data_may_lead_inside(tmp_path, name):
-    assert tmp_path / "cache" in path_inside(tmp_path / "cache", name).parents
+    assert tmp_path / "cache" in join_inside(tmp_path / "cache", name).parents
 
 
 def test_what_was_removed_is_said_in_one_line(tmp_path, capsys):
