@@ -135,7 +135,7 @@ MEASURES = {"clips": clips, "people": people, "seconds of video": length, "class
 def plot(found, path):
     """Four panels: seconds and peak memory over the size; dashed: linear from the first point."""
     from avalib import draw
-    from avalib.draw.plots import create_figure
+    from avalib.draw.figure_style import create_figure
 
     fig, axes = create_figure(4, (13, 3.2))
     for ax, (what, points) in zip(axes, found.items(), strict=True):

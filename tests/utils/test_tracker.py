@@ -52,3 +52,8 @@ def test_follow_gives_rows_of_one_box_one_id():
 @pytest.mark.parametrize(("other", "expected"), [(LEFT, 1.0), (LEFT + [0.2, 0, 0.2, 0], 0.0), (RIGHT, -0.3 / 0.7)])
 def test_generalised_iou(other, expected):
     assert compute_giou_matrix(LEFT[None], other[None])[0, 0] == pytest.approx(expected)
+
+
+def test_more_people_than_can_be_tracked_are_an_error():
+    with pytest.raises(ValueError, match=r"5,001 people at 2 s; at most 5,000 \(MAX_PEOPLE\)"):
+        Tracker().update(2.0, np.zeros((5001, 4)))

@@ -24,7 +24,9 @@ from avalib.data.synthetic.ground_truth import PlacedTake, build_annotations
 from avalib.data.synthetic.render_manifest import SPLITS, RenderManifest
 from avalib.data.synthetic.render_pool import RenderPool
 from avalib.data.synthetic.scenes import deal_shot_kinds, plan_video
-from avalib.utils.files import check_free_space, clear_abandoned_parts, is_writable
+from avalib.utils.disk_space import check_free_space
+from avalib.utils.files import is_writable
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.video.writer import write_mp4
 
 CRF = 24

@@ -3,8 +3,9 @@
 import os
 from concurrent.futures import as_completed
 
-from avalib.utils.files import DiskFullError, remove_abandoned_parts
+from avalib.utils.disk_space import DiskFullError
 from avalib.utils.interrupts import WorkerPool
+from avalib.utils.temporary_files import remove_abandoned_parts
 
 MIN_PARALLEL_FRAMES = 1500  # less work than this is done in the calling process
 
