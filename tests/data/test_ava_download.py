@@ -79,7 +79,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
             before = len(fake_ava_server.BEFORE)
             assert (uncut.ava_index - before).tolist() == cut.ava_index.tolist()
             assert np.abs(uncut.read_ava_frames([100])[0].astype(int) - cut.read_ava_frames([100])[0]).mean() < 4
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=True)
     assert clips[0]["clip"].shape == (4, 32, 32, 3) and "missing" not in clips[0]
@@ -110,7 +110,7 @@ def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_pat
     assert row["classes"] == truth.action_id.nunique() and len(row["classes_lost"].split(", ")) == row["classes"]
     assert f"missing: {gone}" in capsys.readouterr().out
     assert pd.read_csv(layout.root / "missing_videos_v2.1.csv").video_id.tolist() == [gone]
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     with pytest.raises(VideoError, match=rf"1 of 1 videos are missing.*more than the 1% that may be.*{gone}"):
         open_frames(layout, recipe, [load_keyframes(layout, "val")])
     layout, record = prepare(tmp_path, folder)  # from elsewhere
@@ -157,7 +157,7 @@ def test_folders_of_jpgs_are_found_and_give_the_same_clips(servers, tiny, tmp_pa
         for number, frame in enumerate(cut.iter_ava_frames(), 1):
             Image.fromarray(frame).save(folder / spelling.format(number, name=name), quality=95)
             Image.fromarray(frame[:8, :8]).save(folder / f"flow_x_{number:05d}.jpg")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     (a, b) = (
         ClipDataset(keyframes, ENTRY, recipe, FrameSource(place), training=True)[(3, 1)]["clip"].int()
