@@ -89,7 +89,7 @@ def watching(path, times):
     from avalib.models.checkpoint import CheckpointMeta
 
     model = avalib.build_model("slowonly_r50")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
     model.meta = CheckpointMeta(model.entry, recipe, zoo_names())
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.6, 0.9] for t in times], columns=["time_s", "x1", "y1", "x2", "y2"])
     return lambda: avalib.detect(path, model, boxes=boxes, device="cpu", precision="float32", progress=False)
@@ -135,7 +135,7 @@ MEASURES = {"clips": clips, "people": people, "seconds of video": length, "class
 def plot(found, path):
     """Four panels: seconds and peak memory over the size; dashed: linear from the first point."""
     from avalib import draw
-    from avalib.draw.plots import create_figure
+    from avalib.draw.figure_style import create_figure
 
     fig, axes = create_figure(4, (13, 3.2))
     for ax, (what, points) in zip(axes, found.items(), strict=True):
