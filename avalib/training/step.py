@@ -11,14 +11,12 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from avalib.data.transforms import flip_clips, normalize_clips
-from avalib.models.cpu.winograd import WinogradConv, is_supported
+from avalib.models.cpu.accelerate import use_fast_forms, use_fast_training_forms
 from avalib.models.losses import compute_action_loss, compute_batch_metrics
-from avalib.models.resnet3d import Bottleneck, Conv, pointwise_conv
+from avalib.models.resnet3d import Bottleneck
 from avalib.utils.device import enable_autocast
 from avalib.utils.distributed import SINGLE_PROCESS, skip_gradient_sync
 from avalib.utils.workers import disable_malloc_trim
-
-WIDE_PRODUCT = 128  # channels from which on oneDNN is behind the matrix product, above all in the weights' gradient
 
 
 class NonFiniteError(FloatingPointError):
@@ -36,9 +34,9 @@ def apply_model_options(model, setup):
     algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or matrix products (1x1x1: a twentieth).
     """
     disable_malloc_trim()
+    use_fast_forms(model)
     if setup.device.type == "cpu" and setup.dtype == torch.float32 and not setup.compile:
-        for conv in (m for m in model.modules() if isinstance(m, Conv)):
-            conv.in_training = _faster_form(conv)
+        use_fast_training_forms(model)
     if setup.channels_last or setup.device.type == "cpu":
         model.to(memory_format=torch.channels_last_3d)
     if setup.device.type == "cpu" and not setup.compile:
@@ -56,14 +54,6 @@ def _let_signals_in(block, inputs, output):
     """Have backward pass through Python behind each block, where a signal is noticed; it is one call else."""
     if output.requires_grad:
         output.register_hook(lambda gradient: None)
-
-
-def _faster_form(conv):
-    """What `Conv.in_training` is in float32 on a CPU."""
-    if is_supported(conv.weight, conv.stride):
-        return WinogradConv.apply
-    alone = conv.kernel_size == conv.stride == (1, 1, 1)
-    return pointwise_conv if alone and min(conv.weight.shape[:2]) >= WIDE_PRODUCT else None
 
 
 def _recomputed(block, forward, x):

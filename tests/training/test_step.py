@@ -69,20 +69,21 @@ def test_recomputing_and_channels_last_change_nothing_but_memory():
 
 
 @pytest.mark.slow
-def test_other_forms_of_convolutions_change_nothing_but_the_time(monkeypatch):
-    def others(state):
-        return {m.kernel_size for m in state.model.modules() if getattr(m, "in_training", None)}
-
+def test_fast_training_forms_change_nothing_but_the_time(monkeypatch):
     rows, state = stepped(setup_of(), 1)  # in a second step rounding may turn a ReLU, as it does between threads
-    assert others(state) == {(3, 1, 1), (1, 3, 3), (1, 1, 1)}
-    assert not others(stepped(setup_of(compile=True), 0)[1])
-    monkeypatch.setattr(step, "_faster_form", lambda conv: None)
+    monkeypatch.setattr(step, "use_fast_training_forms", lambda model: model)
     plain, other = stepped(setup_of(), 1)
-    assert not others(other)
     for a, b in zip(plain, rows, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
     for one, same in zip(state.model.parameters(), other.model.parameters(), strict=True):
         assert (one.grad - same.grad).abs().max() < 5e-5 * same.grad.abs().max()
+
+
+def test_a_compiled_model_has_no_fast_training_forms(monkeypatch):
+    swapped = []
+    monkeypatch.setattr(step, "use_fast_training_forms", swapped.append)
+    build_blank_state(replace(setup_of(), compile=True))
+    assert not swapped
 
 
 def test_accumulated_shares_have_the_mean_of_their_gradients():
