@@ -45,7 +45,7 @@ zoo: $(BIN)/.installed  ## every model: trained MINUTES (7), evaluated, drawn, c
 	$(BIN)/avalib zoo --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING) \
 	  $(if $(MODELS),--models $(MODELS)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
-grid: $(BIN)/.installed  ## the same ten seconds by every row that has been evaluated on DATASET, as one GIF
+grid: $(BIN)/.installed  ## the same ten seconds by every model that has been evaluated on DATASET, as one GIF
 	$(BIN)/python tools/draw_zoo_gif.py --dataset $(DATASET)
 
 $(BIN)/.tested: pyproject.toml | $(BIN)/.installed

@@ -121,7 +121,7 @@ def timed(work):
 
 def step_index(root):
     """csv, exclusions and person boxes read and indexed by keyframe, ready for training."""
-    from avalib.data.dataset import load_keyframes
+    from avalib.data.keyframe_table import load_keyframes
     from avalib.data.layout import DatasetLayout
 
     layout = DatasetLayout(root, "v2.1")
@@ -148,7 +148,7 @@ def step_boxes(root):
 
 def step_workers(root):
     """What two loader processes (spawn) hold of their own, beside what they hold without the data, in GB each."""
-    from avalib.data.dataset import load_keyframes
+    from avalib.data.keyframe_table import load_keyframes
     from avalib.data.layout import DatasetLayout
 
     keyframes = load_keyframes(DatasetLayout(root, "v2.1"), "train", training=True)

@@ -24,17 +24,19 @@ from common import compare, parser, record
 
 from avalib import zoo
 from avalib.data.catalog import prepare
-from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
+from avalib.data.loader import build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.data.transforms import normalize_clips
 from avalib.models.detector import Detector
 from avalib.models.fused import FusedDetector
 from avalib.models.losses import compute_action_loss
 from avalib.models.summary import count_backbone_flops
-from avalib.training.checkpointing import TrainConfig
-from avalib.training.planner import build_blank_state, build_noise_batch
+from avalib.training.profiling import build_noise_batch, build_untrained_state
 from avalib.training.step import train_step
-from avalib.video.frame_source import open_frames
+from avalib.training.train_config import TrainConfig
+from avalib.video.dataset_frames import open_frames
 
 SPEED_AIM, MEMORY_AIM, LATENCY_AIM, WAITING_AIM = 4, 2, 3, 5
 CACHE_SIDE = 320
@@ -93,12 +95,12 @@ def training(name, device, rate, given, profiles):
     entry = zoo.get(name)
     recipe = replace(zoo.build_published_recipe(entry), videos_per_gpu=given.batch)
     setup = TrainConfig(
-        entry, recipe, types.SimpleNamespace(n_columns=81), device, torch.bfloat16, 0, None, channels_last=True,
+        entry, recipe, types.SimpleNamespace(n_columns=81), device, torch.bfloat16, workers=0, channels_last=True,
         compile=given.compile,
     )  # fmt: skip
     batch = {
         key: value.to(device)
-        for key, value in build_noise_batch(setup, build_blank_state(setup).model, given.batch).items()
+        for key, value in build_noise_batch(setup, build_untrained_state(setup).model, given.batch).items()
     }
     makers = {"ours": lambda: ours_step(setup), "plain": lambda: plain_step(entry, recipe, device)}
     memory = {kind: peak_per_clip(make(), batch, given.batch) for kind, make in makers.items()}
@@ -126,7 +128,7 @@ def training(name, device, rate, given, profiles):
 
 
 def ours_step(setup):
-    state = build_blank_state(setup)
+    state = build_untrained_state(setup)
     return lambda batch: train_step(state, [batch], setup, lr=0.0)
 
 
@@ -160,7 +162,7 @@ def peak_per_clip(do, batch, clips):
 
 def largest(setup, given):
     """(the largest batch that fits, in steps of 16; its clips a second)."""
-    do, model = ours_step(setup), build_blank_state(setup).model
+    do, model = ours_step(setup), build_untrained_state(setup).model
     fits, rate = given.batch, 0.0
     for size in range(given.batch, 4096, max(16, given.batch)):
         try:
@@ -200,8 +202,8 @@ def waiting(name, device, given, epochs=4):
     frames = open_frames(layout, recipe, [keyframes])
     order = TrainBatchSampler(len(keyframes), given.batch, seed=0)
     loader = build_loader(ClipDataset(keyframes, entry, recipe, frames, training=True), order, workers)
-    setup = TrainConfig(entry, recipe, layout, device, torch.bfloat16, workers, None, channels_last=True)
-    state, waited, took = build_blank_state(setup), 0.0, 0.0
+    setup = TrainConfig(entry, recipe, layout, device, torch.bfloat16, workers=workers, channels_last=True)
+    state, waited, took = build_untrained_state(setup), 0.0, 0.0
     for order.epoch in range(epochs):
         ended = time.perf_counter()
         for batch in loader:

@@ -23,9 +23,9 @@ from avalib.models.detector import Detector
 from avalib.models.fused import FusedDetector
 from avalib.models.losses import compute_action_loss
 from avalib.models.summary import count_backbone_flops
-from avalib.training.checkpointing import TrainConfig
-from avalib.training.planner import build_blank_state, build_noise_batch
+from avalib.training.profiling import build_noise_batch, build_untrained_state
 from avalib.training.step import train_step
+from avalib.training.train_config import TrainConfig
 from avalib.utils.device import supports_bfloat16
 from avalib.utils.workers import disable_malloc_trim
 
@@ -132,8 +132,8 @@ def training(name, dtypes, given):
     entry = zoo.get(name)
     recipe = zoo.get_recipe(entry, "mini")
     layout = types.SimpleNamespace(n_columns=81)  # all that a step asks of it
-    setups = {name_of(dtype): TrainConfig(entry, recipe, layout, CPU, dtype, 0, None) for dtype in dtypes}
-    states = {kind: build_blank_state(setup) for kind, setup in setups.items()}
+    setups = {name_of(dtype): TrainConfig(entry, recipe, layout, CPU, dtype, workers=0) for dtype in dtypes}
+    states = {kind: build_untrained_state(setup) for kind, setup in setups.items()}
     clips = recipe.videos_per_gpu
     batch = build_noise_batch(setups["float32"], states["float32"].model, clips)
     model = Detector(entry, dropout=recipe.dropout).train()

@@ -53,7 +53,7 @@ def main():
         path = film.write(folder / f"film_{given.seconds}.mp4", given.seconds)
         readers, missing = peers(path)
         with Video(path) as ours:
-            readers = {"avalib": lambda n: ours.frames(n - 1)} | readers
+            readers = {"avalib": lambda n: ours.read_frames(n - 1)} | readers
             rows = from_mp4(readers, given)
             rows += apart(init_worker, in_order, path, given)
             rows += from_jpgs(ours, folder, given)
@@ -173,12 +173,12 @@ def kind_in_order(ours, kind, given):
     some = chosen[np.random.default_rng(0).permutation(len(chosen))[: given.count]]
 
     def ordered():
-        frames = iter_scaled(ours.iter_chosen(chosen), TEST_SIDE)
+        frames = iter_scaled(ours.iter_numbered_frames(chosen), TEST_SIDE)
         return (np.stack(window) for window in iter_windows(frames, chosen))
 
-    if not np.array_equal(next(ordered()), scaled(ours.ava_frames(chosen[0]))):
+    if not np.array_equal(next(ordered()), scaled(ours.read_ava_frames(chosen[0]))):
         raise SystemExit(f"{kind}: a pass in order gives other frames than random access")
-    work = {"ordered": lambda: all(map(len, ordered())), "random": partial(read_all, ours.ava_frames, some)}
+    work = {"ordered": lambda: all(map(len, ordered())), "random": partial(read_all, ours.read_ava_frames, some)}
     took = alternate(work, given.repeats, clock=time.process_time)
     a, b = len(chosen) / took["ordered"], len(some) / took["random"]
     return compare(f"clips {kind} from mp4 in order, random access", a, b, "clips/s", IN_ORDER_AIM, more=True)
@@ -198,7 +198,7 @@ def from_jpgs(ours, folder, given):
         for kind in WINDOWS:
             chosen = windows(kind, given.count, given.seconds)
             work = {
-                "cache": partial(read_all, kept.ava_frames, chosen, TRAIN_SIDE),
+                "cache": partial(read_all, kept.read_ava_frames, chosen, TRAIN_SIDE),
                 "jpgs": partial(read_all, read, chosen, TRAIN_SIDE),
             }
             rates = per_core_second(work, len(chosen), given.repeats)
@@ -225,7 +225,7 @@ def overlapping(path, given):
             for t in times:
                 numbers = compute_clip_frames(900 + t, 4, 16, reader.n_ava_frames, first=1)
                 clip, box = resize_frames_and_boxes(
-                    reader.ava_frames(numbers),
+                    reader.read_ava_frames(numbers),
                     np.float32([[0.2, 0.2, 0.5, 0.9]]) * np.float32([reader.width, reader.height] * 2),
                     recipe.test_short_side,
                 )

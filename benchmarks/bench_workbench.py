@@ -58,7 +58,7 @@ def main():
 
     def plain(i):
         number = to_frame_number(scene.times_s[i], layout.start_s)
-        picture = render_scene(scene, i, scale_frame(reader.ava_frames([number])[0], width))
+        picture = render_scene(scene, i, scale_frame(reader.read_ava_frames([number])[0], width))
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 
     steps = np.linspace(0, len(scene.frames) - 1, STEPS).astype(int).tolist()

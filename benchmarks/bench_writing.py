@@ -76,7 +76,7 @@ def described(path, frames):
             first = np.asarray(opened.convert("RGB"))
     else:
         with Video(path) as opened:
-            first = opened.frames([0])[0]
+            first = opened.read_frames([0])[0]
     error = np.mean((first.astype(float) - frames[0]) ** 2)
     return f"{path.stat().st_size / 1e6:.2f} MB, {10 * np.log10(255**2 / max(error, 1e-9)):.1f} dB"
 

@@ -15,8 +15,9 @@ logger = logging.getLogger(__name__)
 
 def run_prepare(options):
     """Prepare a data set and print where it is."""
-    from avalib.data.catalog import prepare, survey_videos
-    from avalib.video.frame_source import build_frame_caches
+    from avalib.data.catalog import prepare
+    from avalib.data.video_survey import survey_videos
+    from avalib.video.frame_cache_builder import build_frame_caches
 
     layout = prepare(
         options.dataset,
@@ -93,14 +94,26 @@ def run_evaluate(options):
         rules[name] = getattr(options, name) or rules[name]
     report = evaluate(ground_truth, detections, iou=list(options.iou), ties=options.ties, **rules)
     print(report.summary())
-    if options.compare_protocols:
-        print(compare_protocols(ground_truth, detections, rules["label_map"], rules["exclusions"]).to_string())
-    if options.bootstrap:
-        print(report.bootstrap(options.bootstrap))
     stem = re.sub(r"(\.csv)?(\.gz)?$", "", str(detections))
     path = options.json or f"{stem}.{rules['protocol']}.json"
     report.to_json(path)
     print(f"written: {path}")
+    # after the report is written: these two are not possible with every input
+    if options.bootstrap:
+        interval = report.bootstrap(options.bootstrap)
+        print(f"{interval['level']:.0%} interval over videos: {interval['low']:.4f} to {interval['high']:.4f}")
+    if options.compare_protocols:
+        comparison = compare_protocols(
+            ground_truth,
+            detections,
+            label_map=rules["label_map"],
+            exclusions=rules["exclusions"],
+            iou=list(options.iou),
+            ties=options.ties,
+            base=rules["protocol"],
+        )
+        for row in comparison.itertuples():
+            print(f"{row.protocol:12} {row.mAP:.4f} {row.difference:+.4f}  {row.reason}")
     return 0
 
 
@@ -214,11 +227,13 @@ def run_verify(options):
     for path in options.paths:
         if not Path(path).exists():
             raise FileNotFoundError(f"{path}: no such file or folder; expected a run's folder, a run.json or results")
-    from avalib.zoo_runner.verification import verify_records
+    from avalib.zoo_runner.verification import count_verdicts, verify_records
 
     table = verify_records(options.paths)
     print(table.to_string(index=False))
-    return 0 if not table.verdict.str.startswith("differs").any() else 1
+    counts = count_verdicts(table)
+    print(", ".join(f"{verdict}: {count}" for verdict, count in counts.items()))
+    return 1 if counts["differs"] or not counts["same"] else 0
 
 
 def run_export(options):

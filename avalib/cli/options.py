@@ -36,7 +36,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class Check:
-    """Check a whole data set: videos, annotations, person boxes, official counts. Exit status 1 if something is wrong."""
+    """Check a whole data set: videos, annotations, person boxes, official counts. Exit status 1 if it is wrong."""
 
     dataset: Positional[str] = "mini"  # name of the data set
     decode: Literal["some", "all"] = "some"  # decode five frames of each video, or every frame

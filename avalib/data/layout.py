@@ -1,8 +1,4 @@
-"""AVA's files: ground truth and detections (csv), excluded seconds, person boxes (pickle), and where they lie on disk.
-
-Every reader gives one table of columns, `video_id, timestamp, x1, y1, x2, y2, action_id` and `person_id` (ground truth)
-or `score` (detections): timestamps in seconds, boxes in fractions of the frame (0..1), action ids AVA's 1..80.
-"""
+"""Where the files of a data set lie: annotations, label maps, person boxes, videos."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +10,64 @@ from avalib.data.row_checks import check_video_ids
 from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+CUT_LENGTH_S = 901  # of the real AVA's cuts
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """What differs between the versions of a data set. File names are those of the files in annotations/."""
+
+    label_map: str  # all actions
+    evaluated_label_map: str  # the actions that the metric counts
+    proposals: str  # with {split}
+    is_real_ava: bool = False
+    start_s: float = AVA_START_S  # the second at which a video's first frame is
+    last_frame: float = LAST_FRAME  # the last frame number (30 a second, from 1) that a clip may contain
+    protocol: str = "mmaction"  # the rules of its mAP, see evaluation.protocols
+
+
+VERSIONS = {
+    "mini": DatasetVersion(
+        label_map="ava_action_list_mini.pbtxt",
+        evaluated_label_map="ava_action_list_mini_evaluated.pbtxt",
+        proposals="ava_dense_proposals_{split}.mini",
+    ),
+    "v2.1": DatasetVersion(
+        label_map="ava_action_list_v2.1.pbtxt",
+        evaluated_label_map="ava_action_list_v2.1_for_activitynet_2018.pbtxt",
+        proposals="ava_dense_proposals_{split}.FAIR.recall_93.9",
+        is_real_ava=True,
+    ),
+    "v2.2": DatasetVersion(
+        label_map="ava_action_list_v2.2.pbtxt",
+        evaluated_label_map="ava_action_list_v2.2_for_activitynet_2019.pbtxt",
+        proposals="ava_dense_proposals_{split}.FAIR.recall_93.9",
+        is_real_ava=True,
+    ),
+    "own": DatasetVersion(
+        label_map="ava_action_list_own.pbtxt",
+        evaluated_label_map="ava_action_list_own.pbtxt",
+        proposals="ava_dense_proposals_{split}.own",
+        start_s=0,
+        last_frame=float("inf"),
+        protocol="frame",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class DatasetLayout:
-    """Where a data set in AVA's shape lies: `root` and a `version`, "mini", "v2.1", "v2.2" or "own".
+    """The files of a data set in AVA's shape.
 
-    "own" is anybody's data set (formats.import_data): other classes, any length, times from the video's beginning.
-    Of the real AVA, the folders are MMAction2's, so that one made for it is found as it is: annotations/ (there the
-    proposals may lie too), videos/ (uncut), videos_15min/ (cuts), rawframes/ (jpgs).
+    Folders are MMAction2's, so a data set prepared for it works unchanged: annotations/ (which may hold the proposals
+    too), proposals/, videos/ (uncut), videos_15min/ (cuts), rawframes/ or frames/ (jpgs).
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder.
+    version : {"mini", "v2.1", "v2.2", "own"}
+        "own" is a user's data set (`import_data`): other classes, any length, times from the video's beginning.
     """
 
     root: Path
@@ -30,87 +75,104 @@ class DatasetLayout:
 
     def __post_init__(self):
         object.__setattr__(self, "root", Path(self.root))
-        if self.version not in ("mini", "v2.1", "v2.2", "own"):
+        if self.version not in VERSIONS:
             raise ValueError(f'version {self.version!r}: expected "mini", "v2.1", "v2.2" or "own"')
 
     @property
-    def start_s(self):
-        """The second at which a video's first frame stands."""
-        return 0 if self.version == "own" else AVA_START_S
+    def _version(self):
+        return VERSIONS[self.version]
 
     @property
-    def last_frame(self):
-        """The last frame number (30 a second, from 1) that a clip takes; the originals stop there."""
-        return float("inf") if self.version == "own" else LAST_FRAME
+    def is_own(self) -> bool:
+        """Whether it is a user's data set."""
+        return self.version == "own"
 
     @property
-    def protocol(self):
-        """The rules its mAP is measured by: see protocols."""
-        return "frame" if self.version == "own" else "mmaction"
-
-    def load_label_map(self):
-        """{action_id: name} of all there are: AVA's 80, or one's own."""
-        return read_label_map(self.label_map_path) if self.version == "own" else get_action_names()
-
-    def load_short_names(self):
-        """{action_id: name} for labels on pictures, without brackets."""
-        return {i: strip_brackets(name) for i, name in self.load_label_map().items()}
+    def is_real_ava(self) -> bool:
+        """Whether it is AVA itself."""
+        return self._version.is_real_ava
 
     @property
-    def n_columns(self):
+    def start_s(self) -> float:
+        """The second at which a video's first frame is."""
+        return self._version.start_s
+
+    @property
+    def last_frame(self) -> float:
+        """The last frame number (30 a second, from 1) that a clip may contain, as in the original."""
+        return self._version.last_frame
+
+    @property
+    def protocol(self) -> str:
+        """The rules of its mAP, see evaluation.protocols."""
+        return self._version.protocol
+
+    @property
+    def n_columns(self) -> int:
         """Columns of labels and logits: the highest action_id and, before it, the reserved column 0."""
         return max(self.load_label_map()) + 1
 
+    def load_label_map(self) -> dict[int, str]:
+        """{action_id: name} of all actions: AVA's 80, or those of a user's data set."""
+        return read_label_map(self.label_map_path) if self.is_own else get_action_names()
+
+    def load_short_names(self) -> dict[int, str]:
+        """{action_id: name} for labels on pictures, without brackets."""
+        return {action_id: strip_brackets(name) for action_id, name in self.load_label_map().items()}
+
+    # --- annotations --------------------------------------------------------------------------------------------------
+
     @property
-    def annotations(self):
+    def annotations(self) -> Path:
+        """Folder of the csv files and label maps."""
         return self.root / "annotations"
 
-    @property
-    def videos(self):
-        """Folder of <video_id>.mp4|mkv|webm…: AVA's as they were downloaded, others from second `start` on."""
-        return self.root / "videos"
-
-    @property
-    def cuts(self):
-        """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second `start`."""
-        return self.root / "videos_15min"
-
-    def get_cut_range(self, path):
-        """(start, length) in seconds of the part of this video file that counts; None: all of it."""
-        uncut = self.version in ("v2.1", "v2.2") and Path(path).parent == self.videos
-        return (self.start_s, 901) if uncut else None
-
-    def get_csv_path(self, split):
+    def get_csv_path(self, split: str) -> Path:
+        """The ground truth of a split ("train" or "val")."""
         return self.annotations / f"ava_{split}_{self.version}.csv"
 
-    def get_exclusions_path(self, split):
+    def get_exclusions_path(self, split: str) -> Path:
+        """The keyframes of a split that are not scored."""
         return self.annotations / f"ava_{split}_excluded_timestamps_{self.version}.csv"
 
     @property
-    def label_map_path(self):
-        """All actions: AVA's 80, or one's own."""
-        return self.annotations / f"ava_action_list_{self.version}.pbtxt"
+    def label_map_path(self) -> Path:
+        """The label map of all actions."""
+        return self.annotations / self._version.label_map
 
     @property
-    def evaluated_label_map_path(self):
-        """The actions that the metric counts."""
-        if self.version == "own":
-            return self.label_map_path
-        ending = {"mini": "_mini_evaluated", "v2.1": "_for_activitynet_2018", "v2.2": "_for_activitynet_2019"}
-        stem = "ava_action_list" if self.version == "mini" else f"ava_action_list_{self.version}"
-        return self.annotations / f"{stem}{ending[self.version]}.pbtxt"
+    def evaluated_label_map_path(self) -> Path:
+        """The label map of the actions that the metric counts."""
+        return self.annotations / self._version.evaluated_label_map
 
-    def get_proposals_path(self, split):
-        """The person boxes: the published pickle, or beside it the same table as .parquet or .csv."""
-        maker = self.version if self.version in ("mini", "own") else "FAIR.recall_93.9"
-        stem = f"ava_dense_proposals_{split}.{maker}"
-        places = [f / f"{stem}{s}" for f in (self.root / "proposals", self.annotations) for s in PROPOSAL_SUFFIXES]
-        return next((place for place in places if place.is_file()), places[0])
+    def get_proposals_path(self, split: str) -> Path:
+        """The person boxes of a split: the published pickle, or the same table as .parquet or .csv."""
+        stem = self._version.proposals.format(split=split)
+        folders = (self.root / "proposals", self.annotations)
+        paths = [folder / f"{stem}{suffix}" for folder in folders for suffix in PROPOSAL_SUFFIXES]
+        return next((path for path in paths if path.is_file()), paths[0])
 
-    def find_video(self, video_id):
-        """Where a video's frames come from: the folder of its jpgs, the file of its cut, or of the whole of it.
+    # --- videos -------------------------------------------------------------------------------------------------------
 
-        Raises FileNotFoundError that names what was looked for, ValueError for a name that leads out of the folder.
+    @property
+    def videos(self) -> Path:
+        """Folder of <video_id>.mp4|mkv|webm…: of the real AVA uncut, of others from second `start_s` on."""
+        return self.root / "videos"
+
+    @property
+    def cuts(self) -> Path:
+        """Folder of <video_id>.mp4|mkv|webm, each a cut that begins at second `start_s`."""
+        return self.root / "videos_15min"
+
+    def find_video(self, video_id: str) -> Path:
+        """Find the frames of a video: the folder of its jpgs, else the file of its cut, else the uncut file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            For an id that would lead out of the folder.
         """
         check_video_ids([video_id], self.root)
         for folder in ("rawframes", "frames"):
@@ -124,8 +186,7 @@ class DatasetLayout:
             f"{self.videos / video_id}{{{','.join(VIDEO_SUFFIXES)}}}: no such video; prepare the data"
         )
 
-
-# --- csv: writing -----------------------------------------------------------------------------------------------------
-
-
-# --- excluded seconds and person boxes --------------------------------------------------------------------------------
+    def get_cut_range(self, path: str | Path) -> tuple[float, float] | None:
+        """(start, length) in seconds of the annotated part of a video's file; None if that is all of it."""
+        is_uncut = self.is_real_ava and Path(path).parent == self.videos
+        return (self.start_s, CUT_LENGTH_S) if is_uncut else None

@@ -1,185 +1,302 @@
-"""What is wrong or odd in an AVA csv: every row looked at, nothing raised."""
+"""List what is wrong or odd in an AVA csv: every row is checked, nothing is raised."""
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import convert_frame, parse_ava_csv, read_ava_csv
-from avalib.data.csv_rows import KEYFRAME_COLUMNS, LAST_COLUMN, build_table, iter_lines, parse_fields
+from avalib.data.csv_rows import build_table, get_csv_columns, iter_lines, parse_fields
 from avalib.data.label_map import load_label_map
 from avalib.data.labels import get_action_names
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, describe_name_fault, is_whole
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, LAST_COLUMN, NO_ACTION, describe_name_fault, is_whole
 from avalib.utils.boxes import compute_iou_matrix
 from avalib.utils.text import open_binary
 
 
-@np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
-def lint_csv(source, kind="detections", ground_truth=None, label_map=None, seconds=(900, 1800)):
-    """What is wrong or odd in an AVA csv: DataFrame problem, rows (how many), lines (list), example, looks_like.
+@dataclass(frozen=True)
+class Finding:
+    """One kind of problem in a csv."""
 
-    source, kind: as `read_csv`'s, but rows that can't be read are listed instead of raised; a DataFrame's lines are its
-    row numbers. ground_truth: the annotations of the same videos, if there, show swapped x and y box by box. label_map
-    {action_id: name}, default AVA's 80, and seconds (from, to): what is expected of a data set. An empty result is a
-    clean file.
+    problem: str
+    lines: list[int]  # where; row numbers for a DataFrame
+    example: str  # the first of these rows
+    looks_like: str  # what it may mean, what evaluators do with it
+
+
+@dataclass(frozen=True)
+class LenientTable:
+    """The rows of a csv that can be read, and findings about the others."""
+
+    table: pd.DataFrame
+    lines: np.ndarray  # (N,) line, or row, of each row of the table
+    findings: list[Finding]
+
+
+@dataclass(frozen=True)
+class RowProblem:
+    """A check of every row of a table."""
+
+    problem: str
+    rows: np.ndarray  # (N,) bool: the rows that have it
+    looks_like: str
+
+
+@np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
+def lint_csv(
+    source: str | Path | IO | pd.DataFrame,
+    kind: str = "detections",
+    ground_truth: str | Path | pd.DataFrame | None = None,
+    label_map: dict[int, str] | str | Path | None = None,
+    seconds: tuple[float, float] = (900, 1800),
+) -> pd.DataFrame:
+    """List what is wrong or odd in an AVA csv.
+
+    Parameters
+    ----------
+    source, kind
+        As for `read_ava_csv`, but rows that can't be read are listed instead of raised.
+    ground_truth : str, Path or DataFrame, optional
+        Annotations of the same videos: they show swapped x and y box by box.
+    label_map : dict or file, optional
+        {action_id: name} of the data set. The default is AVA's 80.
+    seconds : (float, float)
+        The first and last timestamp that are expected.
+
+    Returns
+    -------
+    DataFrame
+        One row a kind of problem: problem, rows (how many), lines (list; row numbers for a DataFrame), example,
+        looks_like. Empty for a clean file.
     """
     if kind not in LAST_COLUMN:
         raise ValueError(f'kind {kind!r}: expected "ground_truth" or "detections"')
     label_map = get_action_names() if label_map is None else load_label_map(label_map)
-    table, line, findings = _read_leniently(source, kind)
-    boxes = table[BOX_COLUMNS].to_numpy()
-    with_box = ~np.isnan(boxes).any(axis=1)
-    for problem, mask, looks_like in _checks(table, boxes, kind, label_map, seconds):
-        rows = np.flatnonzero(mask & with_box)
-        if len(rows):
-            findings.append(_finding(problem, line[rows], _example(table, rows[0], kind), looks_like))
-    if table.attrs["decimal"]:
-        at, text = table.attrs["decimal"]
-        like = "whole seconds as decimals, which only the protocol activitynet reads; or frames between keyframes"
-        findings.append(_finding("timestamp isn't spelt as a whole number", [line[at]], f"timestamp {text}", like))
-    swapped = _swapped(table, boxes, ground_truth)
+    lenient = _read_leniently(source, kind)
+    findings = [*lenient.findings, *_find_row_problems(lenient, kind, label_map, seconds)]
+    if lenient.table.attrs["decimal"]:
+        findings.append(_find_decimal_timestamp(lenient))
+    swapped = _find_swapped(lenient.table, ground_truth)
     if len(swapped):
-        like = "y1,x1,y2,x2 (or height and width) where x1,y1,x2,y2 is expected"
-        findings.append(_finding("x and y look swapped", line[swapped], _example(table, swapped[0], kind), like))
-    return pd.DataFrame(findings, columns=["problem", "rows", "lines", "example", "looks_like"])
+        findings.append(
+            Finding(
+                problem="x and y look swapped",
+                lines=lenient.lines[swapped].tolist(),
+                example=_format_row(lenient.table, swapped[0], kind),
+                looks_like="y1,x1,y2,x2 (or height and width) where x1,y1,x2,y2 is expected",
+            )
+        )
+    rows = [(f.problem, len(f.lines), f.lines, f.example, f.looks_like) for f in findings]
+    return pd.DataFrame(rows, columns=["problem", "rows", "lines", "example", "looks_like"])
 
 
-def _finding(problem, at, example, looks_like):
-    return problem, len(at), [int(n) for n in at], example, looks_like
+def _format_row(table, row, kind):
+    return ", ".join(f"{column} {table[column].iloc[row]}" for column in get_csv_columns(kind))
 
 
-def _example(table, row, kind):
-    values = [
-        f"{column} {table[column].iloc[row]}"
-        for column in [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", LAST_COLUMN[kind]]
-    ]
-    return ", ".join(values)
+# --- reading without raising ------------------------------------------------------------------------------------------
 
 
 def _read_leniently(source, kind):
-    """(table of the rows that can be read, their lines, findings about the others)."""
+    """Read a csv or a DataFrame; rows that can't be read become findings."""
     if isinstance(source, pd.DataFrame):
-        return _frame_leniently(source, kind)
+        return _read_frame_leniently(source, kind)
     name, file = open_binary(source)
     with file:
         try:
             table = parse_ava_csv(file, name, kind)
-            return table, np.arange(1, len(table) + 1), []
+            return LenientTable(table, np.arange(1, len(table) + 1), [])
         except ValueError:
             file.seek(0)
-        return _rows_leniently(iter_lines(file, name), name, kind)
+        return _parse_leniently(iter_lines(file, name), name, kind)
 
 
-def _frame_leniently(frame, kind):
-    """The same of a DataFrame, whose lines are its row numbers."""
+def _read_frame_leniently(frame, kind):
+    """The same for a DataFrame, whose lines are its row numbers. Raises ValueError for missing columns."""
     try:
-        return (table := convert_frame(frame, kind)), np.arange(len(table)), []
+        table = convert_frame(frame, kind)
+        return LenientTable(table, np.arange(len(table)), [])
     except ValueError:
-        columns = [
-            *KEYFRAME_COLUMNS,
-            *BOX_COLUMNS,
-            "action_id",
-            *([LAST_COLUMN[kind]] if LAST_COLUMN[kind] in frame else []),
-        ]
+        columns = get_csv_columns(kind)
+        if LAST_COLUMN[kind] not in frame:
+            columns = columns[:-1]
         if not set(columns) <= set(frame) or frame.columns.duplicated().any():
             raise
-    without = pd.to_numeric(frame["action_id"], errors="coerce").eq(NO_ACTION) & frame[BOX_COLUMNS].isna().all(axis=1)
-    values = zip(*(frame[column].tolist() for column in columns), strict=True)
-    rows = [(row, [_spelt(value) for value in fields]) for row, fields in enumerate(values)]
-    rows = [(row, fields[:2] if without.iloc[row] else fields) for row, fields in rows]
-    return _rows_leniently(rows, f"{kind} table", kind)
+    # spell each row as fields of a csv; only two for a frame without boxes
+    has_no_action = pd.to_numeric(frame["action_id"], errors="coerce").eq(NO_ACTION)
+    without_boxes = (has_no_action & frame[BOX_COLUMNS].isna().all(axis=1)).tolist()
+    rows = []
+    for row, values in enumerate(zip(*(frame[column].tolist() for column in columns), strict=True)):
+        fields = [_to_field(value) for value in values]
+        rows.append((row, fields[:2] if without_boxes[row] else fields))
+    return _parse_leniently(rows, f"{kind} table", kind)
 
 
-def _spelt(value):
+def _to_field(value):
     """A value of a table as a csv has it; whole numbers that pandas holds as float64 without a point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _rows_leniently(rows, name, kind):
-    """The same of (line, fields), up to a place from which on the file can't be read."""
-    good, at, faults, decimal = [], [], {}, None
+def _parse_leniently(rows, name, kind):
+    """Parse (line, fields) one by one, up to a place from which on the file can't be read."""
+    parsed = []
+    lines = []
+    faults = {}  # what can't be read -> [(line, message)]
+    first_decimal = None  # (row, text) of the first timestamp that isn't spelled as a whole number
     try:
         for line, fields in rows:
             values, fault = parse_fields(fields, kind)
-            if fault is None:
-                if decimal is None and not is_whole(fields[1]):
-                    decimal = (len(good), fields[1])
-                good.append(values)
-                at.append(line)
-            else:
-                what = fault.split(", value")[0] if ", value" in fault else "columns"
-                faults.setdefault(what, []).append((line, fault))
+            if fault is not None:
+                subject = fault.split(", value")[0] if ", value" in fault else "columns"
+                faults.setdefault(subject, []).append((line, fault))
+                continue
+            if first_decimal is None and not is_whole(fields[1]):
+                first_decimal = (len(parsed), fields[1])
+            parsed.append(values)
+            lines.append(line)
     except ValueError as error:
         place = re.search(r", line (\d+)", str(error).removeprefix(name))
         faults["the rest of the file"] = [(int(place[1]) if place else 0, str(error))]
     findings = [
-        _finding(f"can't be read: {what}", [line for line, _ in found], found[0][1], "a header, or damaged rows")
-        for what, found in faults.items()
+        Finding(
+            problem=f"can't be read: {subject}",
+            lines=[line for line, _ in occurrences],
+            example=occurrences[0][1],
+            looks_like="a header, or damaged rows",
+        )
+        for subject, occurrences in faults.items()
     ]
-    table = build_table(good, kind)
-    table.attrs["decimal"] = decimal
-    return table, np.array(at, int), findings
+    table = build_table(parsed, kind)
+    table.attrs["decimal"] = first_decimal
+    return LenientTable(table, np.array(lines, int), findings)
 
 
-def _checks(table, boxes, kind, label_map, seconds):
-    """(problem, mask, what it looks like) of everything that can be told row by row."""
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _find_row_problems(lenient, kind, label_map, seconds):
+    """A Finding for each check that some row with a box fails."""
+    table = lenient.table
+    boxes = table[BOX_COLUMNS].to_numpy()
+    with_box = ~np.isnan(boxes).any(axis=1)
+    problems = [*_check_boxes(boxes), *_check_values(table, kind, label_map, seconds)]
+    for check in problems:
+        rows = np.flatnonzero(check.rows & with_box)
+        if len(rows):
+            example = _format_row(table, rows[0], kind)
+            yield Finding(check.problem, lenient.lines[rows].tolist(), example, check.looks_like)
+
+
+def _check_boxes(boxes):
+    """Checks of the boxes (N,4), expected in fractions of the frame."""
     x1, y1, x2, y2 = boxes.T
-    pixels = (np.abs(boxes) > 2).any(axis=1)
-    yield "box in numbers far above 1", pixels, "pixels; divide x by the frame's width and y by its height"
-    outside = ((boxes < 0) | (boxes > 1)).any(axis=1) & ~pixels
-    yield "box reaches outside the frame (0..1)", outside, "a box that wasn't clipped; legal, evaluators don't clip"
+    in_pixels = (np.abs(boxes) > 2).any(axis=1)
+    outside = ((boxes < 0) | (boxes > 1)).any(axis=1) & ~in_pixels
     inverted = (x2 < x1) | (y2 < y1)
-    sizes = inverted.mean() > 0.05 and ((x1 + x2 <= 1.01) & (y1 + y2 <= 1.01)).mean() > 0.9 if len(boxes) else False
-    like = (
-        "x,y,width,height where corners are expected"
-        if sizes
-        else "corners in the wrong order; evaluators drop or refuse"
-    )
-    yield "x2 < x1 or y2 < y1", inverted, like
-    yield "box without area", ((x2 == x1) | (y2 == y1)) & ~inverted, "a collapsed box; most evaluators drop it"
-    names = table["video_id"].astype("category")
-    faulty = [code for code, name in enumerate(names.cat.categories) if describe_name_fault(name)]
-    yield (
-        "video_id isn't a video's name",
-        np.isin(names.cat.codes, faulty),
-        "a path, an empty name or control characters; expected the file's name without folder and suffix",
-    )
-    known = "AVA's 1..80" if label_map == get_action_names() else f"the label map's {len(label_map)}"
-    unknown = ~np.isin(table["action_id"].to_numpy(), list(label_map))
-    yield f"action_id isn't one of {known}", unknown, "ids counted from 0, or another label map"
-    low, high = seconds
-    yield (
-        f"timestamp outside {low:g}..{high:g}",
-        ~table["timestamp"].between(low, high).to_numpy(),
-        "seconds counted from the cut, frame numbers or milliseconds; or videos of your own",
-    )
-    yield (
-        "the same frame, box and action again",
-        table.duplicated([*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"]).to_numpy(),
-        ("a row written twice; it stays in the ground truth's count, or is a false positive"),
-    )
+    # many inverted boxes, and nearly all fit into the frame when read as x, y, width, height
+    are_sizes = len(boxes) > 0 and inverted.mean() > 0.05 and ((x1 + x2 <= 1.01) & (y1 + y2 <= 1.01)).mean() > 0.9
+    inverted_like = "corners in the wrong order; evaluators drop or refuse"
+    if are_sizes:
+        inverted_like = "x,y,width,height where corners are expected"
+    return [
+        RowProblem(
+            "box in numbers far above 1", in_pixels, "pixels; divide x by the frame's width and y by its height"
+        ),
+        RowProblem(
+            "box reaches outside the frame (0..1)",
+            outside,
+            "a box that wasn't clipped; legal, evaluators don't clip",
+        ),
+        RowProblem("x2 < x1 or y2 < y1", inverted, inverted_like),
+        RowProblem(
+            "box without area",
+            ((x2 == x1) | (y2 == y1)) & ~inverted,
+            "a collapsed box; most evaluators drop it",
+        ),
+    ]
+
+
+def _check_values(table, kind, label_map, seconds):
+    """Checks of names, actions, times, repeated rows and scores."""
+    names = table["video_id"].astype("category").cat
+    faulty_names = [code for code, name in enumerate(names.categories) if describe_name_fault(name)]
+    expected_ids = "AVA's 1..80" if label_map == get_action_names() else f"the label map's {len(label_map)}"
+    first, last = seconds
+    problems = [
+        RowProblem(
+            "video_id isn't a video's name",
+            np.isin(names.codes, faulty_names),
+            "a path, an empty name or control characters; expected the file's name without folder and suffix",
+        ),
+        RowProblem(
+            f"action_id isn't one of {expected_ids}",
+            ~np.isin(table["action_id"].to_numpy(), list(label_map)),
+            "ids counted from 0, or another label map",
+        ),
+        RowProblem(
+            f"timestamp outside {first:g}..{last:g}",
+            ~table["timestamp"].between(first, last).to_numpy(),
+            "seconds counted from the cut, frame numbers or milliseconds; or videos of your own",
+        ),
+        RowProblem(
+            "the same frame, box and action again",
+            table.duplicated([*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"]).to_numpy(),
+            "a row written twice; it stays in the ground truth's count, or is a false positive",
+        ),
+    ]
     if kind == "detections":
-        score = table["score"].to_numpy()
-        yield "score outside 0..1", (score < 0) | (score > 1), "logits or percentages; legal, only the order counts"
+        scores = table["score"].to_numpy()
+        problems.append(
+            RowProblem(
+                "score outside 0..1",
+                (scores < 0) | (scores > 1),
+                "logits or percentages; legal, only the order counts",
+            )
+        )
+    return problems
 
 
-def _swapped(table, boxes, ground_truth):
-    """Rows whose box fits the ground truth (or, without one, a standing person's shape) once x and y change places."""
-    flipped = boxes[:, [1, 0, 3, 2]]
+def _find_decimal_timestamp(lenient):
+    row, text = lenient.table.attrs["decimal"]
+    return Finding(
+        problem="timestamp isn't spelt as a whole number",
+        lines=[int(lenient.lines[row])],
+        example=f"timestamp {text}",
+        looks_like=(
+            "whole seconds as decimals, which only the protocol activitynet reads; or frames between keyframes"
+        ),
+    )
+
+
+def _find_swapped(table, ground_truth):
+    """Rows whose box fits the ground truth (or, without one, a standing person) once x and y change places."""
+    boxes = table[BOX_COLUMNS].to_numpy()
     if ground_truth is None:
-        width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-        wide = width > height
-        return np.flatnonzero(wide) if len(boxes) >= 20 and np.median(height / np.maximum(width, 1e-9)) < 0.7 else []
+        return _find_lying_boxes(boxes)
     truth = read_ava_csv(ground_truth, "ground_truth").groupby(KEYFRAME_COLUMNS)[BOX_COLUMNS]
-    truth = {frame: rows.to_numpy() for frame, rows in truth}
-    box = table.groupby([*KEYFRAME_COLUMNS, *BOX_COLUMNS], sort=False, observed=True, dropna=False).ngroup().to_numpy()
-    first = np.unique(box, return_index=True)[1]  # a box comes with many actions: look at it once
+    truth_boxes = {keyframe: rows.to_numpy() for keyframe, rows in truth}
+    # A box has one row for each of its actions: check its first row only.
+    box_columns = [*KEYFRAME_COLUMNS, *BOX_COLUMNS]
+    box_index = table.groupby(box_columns, sort=False, observed=True, dropna=False).ngroup().to_numpy()
+    first_rows = np.unique(box_index, return_index=True)[1]
+    keyframes = zip(*(table[column].iloc[first_rows].tolist() for column in KEYFRAME_COLUMNS), strict=True)
     swapped = []
-    for row, frame in zip(
-        first, zip(*(table[c].iloc[first].tolist() for c in KEYFRAME_COLUMNS), strict=True), strict=True
-    ):
-        if frame in truth:
-            as_is, turned = compute_iou_matrix(np.stack([boxes[row], flipped[row]]), truth[frame]).max(axis=1)
-            if turned >= 0.5 > as_is:
-                swapped.append(box[row])
-    return np.flatnonzero(np.isin(box, swapped))
+    for row, keyframe in zip(first_rows, keyframes, strict=True):
+        if keyframe not in truth_boxes:
+            continue
+        both_ways = np.stack([boxes[row], boxes[row, [1, 0, 3, 2]]])
+        iou_as_is, iou_swapped = compute_iou_matrix(both_ways, truth_boxes[keyframe]).max(axis=1)
+        if iou_swapped >= 0.5 > iou_as_is:
+            swapped.append(box_index[row])
+    return np.flatnonzero(np.isin(box_index, swapped))
+
+
+def _find_lying_boxes(boxes):
+    """Rows of boxes (N,4) wider than high, if most boxes are: people stand."""
+    width = boxes[:, 2] - boxes[:, 0]
+    height = boxes[:, 3] - boxes[:, 1]
+    mostly_lying = len(boxes) >= 20 and np.median(height / np.maximum(width, 1e-9)) < 0.7
+    return np.flatnonzero(width > height) if mostly_lying else np.zeros(0, int)

@@ -108,7 +108,7 @@ def _keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
     with open_video(layout, video_id) as reader:
         number = min(max(1, to_frame_number(timestamp, layout.start_s)), reader.n_ava_frames)
-        return scale_frame(reader.ava_frames([number])[0], width)
+        return scale_frame(reader.read_ava_frames([number])[0], width)
 
 
 def _varied(table, count):

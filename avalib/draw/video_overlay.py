@@ -44,7 +44,9 @@ def _pictures(reader, start, stop, fps):
     wanted = np.clip(np.searchsorted(reader.times_s, times + 0.25 / fps, side="right") - 1, 0, None)
     if not len(wanted):
         raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
-    frames = zip(itertools.count(wanted[0]), reader.iter_frames(wanted[0], wanted[-1] + 1, lost=True), strict=False)
+    frames = zip(
+        itertools.count(wanted[0]), reader.iter_frames(wanted[0], wanted[-1] + 1, allow_missing=True), strict=False
+    )
     n, frame = next(frames)
     for time_s, index in zip(times, wanted, strict=True):
         while n < index:

@@ -1,14 +1,11 @@
-"""The AVA metric: evaluator (the mAP, by every protocol), protocols (their rules), report (what it says), keyframes and
-matching (its array code), recall (of boxes), tubes (video mAP). Loads neither torch nor scipy, but for tubes.
+"""The AVA metric and what stands around it.
+
+evaluator, protocols, report: the mAP by each protocol. ranking, matching, frame_index, average_precision: its array
+code. box_recall, video_map, error_analysis: other measures. inference: a model's detections on a data set. explanation,
+frame_jitter: studies of a model's scores. Importing this package loads neither torch nor scipy.
 """
 
-from avalib.evaluation.evaluator import compare_protocols, compute_frequency_baseline, evaluate, score_main
+from avalib.evaluation.evaluator import compare_protocols, compute_frequency_baseline, evaluate
 from avalib.evaluation.report import Report
 
-__all__ = [
-    "Report",
-    "compare_protocols",
-    "compute_frequency_baseline",
-    "evaluate",
-    "score_main",
-]
+__all__ = ["Report", "compare_protocols", "compute_frequency_baseline", "evaluate"]

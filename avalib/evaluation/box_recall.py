@@ -1,119 +1,186 @@
 """Recall of the boxes, actions ignored: Recall@0.5@100 and AR@100, as MMAction2 v0.10.0 measures its proposals.
 
-Every ground-truth row (a box with one label) needs a detection row of its own; the 100 best rows of a frame compete;
+Every ground-truth row (a box with one label) needs a detection row of its own. The 100 best rows of a frame compete;
 the largest IoU in the frame is matched first. Source: MMAction2 v0.10.0, core/evaluation/recall.py.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from avalib.evaluation.matching import expand_pairs, find_kth_largest, select_heap_order, sort_by_frame
-from avalib.utils.boxes import compute_areas, compute_iou_matrix
+from avalib.evaluation.frame_index import NOT_EVALUATED
+from avalib.evaluation.matching import (
+    find_kth_largest,
+    group_rows_by_frame,
+    iter_pair_blocks,
+    number_boxes,
+    rank_within_run,
+    select_heap_order,
+)
+from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 
-TOP = 100
+MAX_PER_FRAME = 100
 THRESHOLDS = np.arange(0.5, 0.96, 0.05).astype(np.float32)
 WHOLE_FRAME = np.array([[0.0, 0.0, 1.0, 1.0]])
+_UNION_FLOOR = 1e-6
 
 
-@np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
-def compute_box_recall(gt, det, n_frames, missing="whole_frame"):
-    """{"Recall@0.5@100": …, "AR@100": …}, 0..1.
+@dataclass(frozen=True)
+class RecallBoxes:
+    """The rows of one table that take part; arrays (N,), boxes (N,4)."""
 
-    gt, det: dicts of arrays: frame (N,) numbers below n_frames, boxes (N,4), score (N,) (the ground truth's is what the
-    original sorts it by: the person id, or 1), action (N,); detections only of frames with ground truth. missing: for a
-    ground-truth frame without detections a "whole_frame" box stands in, as the original meant (there it crashes), or
-    it is a "miss".
-    """
-    check_missing(missing)
-    found, hard = _easy_frames(gt, det, n_frames)
-    overlaps = [found, *_hard_frames(gt, det, n_frames, hard)]
-    if missing == "whole_frame":
-        empty = np.bincount(det["frame"], minlength=n_frames) == 0
-        rows = np.flatnonzero(empty[gt["frame"]])
-        iou = compute_iou_matrix(gt["boxes"][rows], WHOLE_FRAME)[:, 0]
-        overlaps.append(pd.Series(iou).groupby(gt["frame"][rows]).max().to_numpy())  # one box finds one ground truth
-    overlaps = np.concatenate(overlaps).astype(np.float32)
-    n_gt = len(gt["frame"])
-    recalls = [(overlaps >= t).sum() / n_gt if n_gt else float("nan") for t in THRESHOLDS]
-    return {"Recall@0.5@100": float(recalls[0]), "AR@100": float(np.mean(recalls))}
+    frame: np.ndarray
+    boxes: np.ndarray
+    score: np.ndarray
+    action: np.ndarray
+
+    def to_tuples(self, rows):
+        """(score, action, y1, x1, y2, x2) of some rows, as the original holds them."""
+        x1, y1, x2, y2 = self.boxes[rows].T.tolist()
+        return list(zip(self.score[rows].tolist(), self.action[rows].tolist(), y1, x1, y2, x2, strict=True))
 
 
 def check_missing(missing):
+    """Raise ValueError for another value than those of `compute_box_recall`."""
     if missing not in ("whole_frame", "miss"):
         raise ValueError(f'missing {missing!r}: expected "whole_frame" or "miss"')
 
 
-def _easy_frames(gt, det, n_frames):
-    """(IoUs of the matches in all frames where order can't matter, the frames where it can).
+@np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
+def compute_box_recall(index, missing="whole_frame", exclude=False):
+    """Recall of the boxes in the frames that have ground truth of evaluated actions.
 
-    A frame is easy where no ground truth overlaps two different boxes, and where every box surely has as many rows
-    among the best 100 as ground truths want it: then the best ground truths of a box get its rows, whatever the order.
+    Parameters
+    ----------
+    index : FrameIndex
+    missing : str
+        What a frame without detections counts as: "whole_frame", one box that covers the frame (as the original
+        intended; there it crashes), or "miss".
+    exclude : bool
+        Whether excluded seconds are left out. The original does not leave them out.
+
+    Returns
+    -------
+    dict
+        {"Recall@0.5@100": …, "AR@100": …}, 0..1; NaN without ground truth.
     """
-    box, first = _distinct(det["frame"], det["boxes"])
-    order, start, count = sort_by_frame(det["frame"], n_frames)
-    limit = find_kth_largest(det["score"], order, start, count, TOP)
-    above = np.bincount(box[det["score"] > limit[det["frame"]]], minlength=len(first))
-    spare = np.bincount(box) - np.maximum(count - TOP, 0)[det["frame"][first]]  # if all rows cut were this box's
-    sure = np.maximum(above, spare)
+    check_missing(missing)
+    is_evaluated = index.find_evaluated_frames(index.gt.class_index != NOT_EVALUATED)
+    if exclude:
+        is_evaluated &= ~index.excluded
+    gt = select_boxes(index.gt, is_evaluated)
+    det = select_boxes(index.det, is_evaluated)
 
-    first = first[np.argsort(det["frame"][first], kind="stable")]
-    parts = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
-    for _, i, j, _ in expand_pairs(gt["frame"], det["frame"][first]):
-        iou = _iou(gt["boxes"][i], det["boxes"][first[j]])
-        near = iou.astype(np.float32) >= THRESHOLDS[0]
-        parts.append((i[near], box[first[j[near]]], iou[near]))
-    i, j, iou = map(np.concatenate, zip(*parts, strict=True))
+    # IoU of each matched ground-truth box
+    easy_ious, hard_frames = match_easy_frames(gt, det, index.n_frames)
+    ious = [easy_ious, *match_hard_frames(gt, det, index.n_frames, hard_frames)]
+    if missing == "whole_frame":
+        ious.append(match_whole_frames(gt, det, index.n_frames))
+    ious = np.concatenate(ious).astype(np.float32)
 
-    wanted = np.bincount(j, minlength=len(sure))
-    crowded = np.bincount(i, minlength=len(gt["frame"]))[i] > 1
-    short = crowded | ((wanted > sure)[j] & np.isfinite(limit)[gt["frame"][i]])
-    hard = np.unique(gt["frame"][i[short]])
-    easy = ~np.isin(gt["frame"][i], hard)
-    i, j, iou = i[easy], j[easy], iou[easy]
-    rank = np.lexsort((-iou, j))
-    place = np.arange(len(rank)) - np.searchsorted(j[rank], j[rank])
-    return iou[rank][place < sure[j[rank]]], hard
+    n_gt = len(gt.frame)
+    recalls = [(ious >= threshold).sum() / n_gt if n_gt else float("nan") for threshold in THRESHOLDS]
+    return {"Recall@0.5@100": float(recalls[0]), "AR@100": float(np.mean(recalls))}
 
 
-def _iou(a, b):
-    """IoU (N,) of a[i] and b[i] with the union floored at 1e-6, as boxes.iou_matrix has it."""
-    sides = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None)
-    inter = sides[:, 0] * sides[:, 1]
-    return inter / np.maximum(compute_areas(a) + compute_areas(b) - inter, 1e-6)
+def select_boxes(indexed, is_evaluated):
+    """The `RecallBoxes` of evaluated actions in evaluated frames (mask (n_frames,))."""
+    rows = np.flatnonzero((indexed.class_index != NOT_EVALUATED) & is_evaluated[indexed.frame])
+    return RecallBoxes(
+        frame=indexed.frame[rows],
+        boxes=indexed.get_boxes(rows),
+        score=indexed.score[rows],
+        action=indexed.table["action_id"].to_numpy()[rows],
+    )
 
 
-def _distinct(frame, values):
-    """(number of the distinct box of every row (N,), first row of every distinct box); a box is one of its frame."""
-    mixed = frame.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    for column in values.T:  # a 64-bit mixture of the bits; boxes that really differ are told apart below
-        bits = np.ascontiguousarray(column).view(np.uint64)
-        mixed = (mixed ^ bits) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed ^= mixed >> np.uint64(29)
-    number, seen = pd.factorize(mixed)
-    first = np.empty(len(seen), int)
-    first[number[::-1]] = np.arange(len(frame))[::-1]  # the last to be written is the first row
-    if len(frame) and not (values[first[number]] == values).all():
-        number, first = np.arange(len(frame)), np.arange(len(frame))  # two boxes with one mixture: count rows singly
-    return number, first
+def match_whole_frames(gt, det, n_frames):
+    """IoUs (n,) of one whole-frame box in each frame without detections; it matches one ground-truth box."""
+    is_empty = np.bincount(det.frame, minlength=n_frames) == 0
+    rows = np.flatnonzero(is_empty[gt.frame])
+    iou = compute_iou_matrix(gt.boxes[rows], WHOLE_FRAME)[:, 0]
+    return pd.Series(iou).groupby(gt.frame[rows]).max().to_numpy()
 
 
-def _hard_frames(gt, det, n_frames, frames):
-    """The original, frame by frame: IoUs of the matches made in `frames`."""
-    gt_order, gt_start, gt_count = sort_by_frame(gt["frame"], n_frames)
-    order, start, count = sort_by_frame(det["frame"], n_frames)
-    for f in frames:
-        gt_list = select_heap_order(_tuples(gt, gt_order[gt_start[f] : gt_start[f] + gt_count[f]]))
-        det_list = select_heap_order(_tuples(det, order[start[f] : start[f] + count[f]]))
-        best = np.argsort([row[0] for row in det_list], kind="stable")[::-1][:TOP]
-        iou = compute_iou_matrix(np.array([row[2:] for row in gt_list]), np.array([det_list[k][2:] for k in best]))
+def match_easy_frames(gt, det, n_frames):
+    """Match all frames in which the order of the detections cannot change the result.
+
+    A frame is easy if no ground-truth box overlaps two distinct detected boxes, and if each detected box certainly has
+    as many rows among the frame's best 100 as there are ground-truth boxes that overlap it. Then the ground-truth boxes
+    with the largest IoU get the detected box's rows.
+
+    Returns
+    -------
+    (n,) float
+        IoUs of the matches.
+    array of int
+        The other frames.
+    """
+    # detections of one frame usually repeat a box, once for each action: B distinct boxes
+    box_of_row, first_row = number_boxes(det.frame, det.boxes)
+    box_frame = det.frame[first_row]
+
+    # (B,) a lower bound on the rows of each box among its frame's best 100: the rows above the frame's 100th score,
+    # and the rows that would be left if all rows beyond 100 were this box's
+    rows_by_frame = group_rows_by_frame(det.frame, n_frames)
+    limit = find_kth_largest(det.score, rows_by_frame, MAX_PER_FRAME)
+    n_above = np.bincount(box_of_row[det.score > limit[det.frame]], minlength=len(first_row))
+    n_beyond = np.maximum(rows_by_frame.count - MAX_PER_FRAME, 0)
+    n_certain = np.maximum(n_above, np.bincount(box_of_row) - n_beyond[box_frame])
+
+    pair_gt, pair_box, iou = find_overlaps(gt, det, first_row)
+
+    # hard frames: a ground-truth box with two pairs, or a box with more pairs than certain rows in a crowded frame
+    n_wanted = np.bincount(pair_box, minlength=len(first_row))
+    has_choice = np.bincount(pair_gt, minlength=len(gt.frame))[pair_gt] > 1
+    is_crowded = np.isfinite(limit)[gt.frame[pair_gt]]
+    is_hard = has_choice | ((n_wanted > n_certain)[pair_box] & is_crowded)
+    hard_frames = np.unique(gt.frame[pair_gt[is_hard]])
+
+    # in the easy ones the pairs of each box by falling IoU, as many as it has rows
+    is_easy = ~np.isin(gt.frame[pair_gt], hard_frames)
+    pair_box = pair_box[is_easy]
+    iou = iou[is_easy]
+    order = np.lexsort((-iou, pair_box))
+    is_matched = rank_within_run(pair_box[order]) < n_certain[pair_box[order]]
+    return iou[order][is_matched], hard_frames
+
+
+def find_overlaps(gt, det, box_rows):
+    """Pairs of one frame with an IoU of at least 0.5: ground-truth row (P,), index into box_rows (P,), IoU (P,)."""
+    by_frame = np.argsort(det.frame[box_rows], kind="stable")
+    sorted_rows = box_rows[by_frame]
+    pair_gt = [np.zeros(0, int)]
+    pair_box = [np.zeros(0, int)]
+    ious = [np.zeros(0)]
+    for block in iter_pair_blocks(gt.frame, det.frame[sorted_rows]):
+        iou = compute_iou_pairs(gt.boxes[block.left], det.boxes[sorted_rows[block.right]], _UNION_FLOOR)
+        is_hit = iou.astype(np.float32) >= THRESHOLDS[0]
+        pair_gt.append(block.left[is_hit])
+        pair_box.append(by_frame[block.right[is_hit]])
+        ious.append(iou[is_hit])
+    return np.concatenate(pair_gt), np.concatenate(pair_box), np.concatenate(ious)
+
+
+def match_hard_frames(gt, det, n_frames, frames):
+    """Yield the IoUs of the matches in each of some frames: the original's algorithm, frame by frame."""
+    gt_by_frame = group_rows_by_frame(gt.frame, n_frames)
+    det_by_frame = group_rows_by_frame(det.frame, n_frames)
+    for frame in frames:
+        gt_list = select_heap_order(gt.to_tuples(gt_by_frame.get_rows(frame)))
+        det_list = select_heap_order(det.to_tuples(det_by_frame.get_rows(frame)))
+        # the best detections by score, equal scores from the end of the list
+        best = np.argsort([score for score, *_ in det_list], kind="stable")[::-1][:MAX_PER_FRAME]
+        gt_boxes = np.array([box for _, _, *box in gt_list])
+        det_boxes = np.array([det_list[k][2:] for k in best])
+        iou = compute_iou_matrix(gt_boxes, det_boxes, _UNION_FLOOR)  # of boxes y1, x1, y2, x2
+
+        # match the largest IoU, remove its row and column, repeat
         matched = np.zeros(len(iou))
         for n in range(min(iou.shape)):
             i, j = np.unravel_index(iou.argmax(), iou.shape)
             matched[n] = iou[i, j]
-            iou[i, :] = iou[:, j] = -1
+            iou[i, :] = -1
+            iou[:, j] = -1
         yield matched
-
-
-def _tuples(rows, index):
-    x1, y1, x2, y2 = rows["boxes"][index].T.tolist()
-    return list(zip(rows["score"][index].tolist(), rows["action"][index].tolist(), y1, x1, y2, x2, strict=True))

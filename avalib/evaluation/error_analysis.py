@@ -17,11 +17,13 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
+from avalib.evaluation.average_precision import compute_average_precision
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
-from avalib.evaluation.matching import compute_iou_pairs, expand_pairs
+from avalib.evaluation.matching import iter_pair_blocks
 from avalib.evaluation.protocols import get_protocol
-from avalib.evaluation.report import Report, compute_average_precision
+from avalib.evaluation.report import Report
+from avalib.utils.boxes import compute_iou_pairs
 from avalib.utils.process import check_memory
 
 NEAR = 0.1  # below this IoU a box has nothing to do with a person
@@ -77,8 +79,8 @@ def _meet(gt, det, keys):
         det[BOX_COLUMNS].to_numpy(),
         gt[BOX_COLUMNS].to_numpy(),
     )
-    for _, b, p, _ in expand_pairs(frame[first], gt_frame[people[order]]):
-        p = order[p]
+    for block in iter_pair_blocks(frame[first], gt_frame[people[order]]):
+        b, p = block.left, order[block.right]
         iou = compute_iou_pairs(boxes[first[b]], gt_boxes[people[p]])
         parts.append((b[iou > 0], p[iou > 0], iou[iou > 0]))
     return box, first, *map(np.concatenate, zip(*parts, strict=True))

@@ -1,49 +1,34 @@
-"""The AVA metric: mAP at an IoU, under each of the four protocols in use, equal to their evaluators to the last tie.
+"""The AVA metric: mAP at an IoU, by each of the four protocols in use, equal to their evaluators down to the last tie.
 
     avalib.evaluate("gt.csv", "detections.csv", "actions.pbtxt", "excluded.csv", protocol="mmaction")
-    python -m avalib.evaluation gt.csv detections.csv --label-map actions.pbtxt --exclude excluded.csv --protocol mmaction
 
-Equal scores: the originals sort by numpy's default argsort, reversed, whose order inside ties depends on numpy and on
-the processor. ties="stable" (the default) is the machine-independent `np.argsort(scores, kind="stable")[::-1]` over
-each action's list: of equals the last listed comes first, frames listed by their first row, rows of a frame as the
-original lists them. ties="grouped" lets all detections of one score enter together: no order is left to choose.
-Needs numpy and pandas alone; pyarrow, where installed, reads faster.
+Equal scores: the original evaluators sort by numpy's default argsort, reversed, whose order of equal scores depends on
+numpy and on the processor. ties="stable" (the default) is the machine-independent `np.argsort(scores,
+kind="stable")[::-1]` over each action's list: of equals the last listed one comes first. Frames are listed by their
+first row, rows of a frame as in the original. ties="grouped" lets all detections of one score enter together, so that
+no order has to be chosen. Needs only numpy and pandas; reads faster with pyarrow.
 """
 
-import argparse
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from avalib.data.ava_csv import format_location, load_ava_table
+from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.box_recall import check_missing, compute_box_recall
 from avalib.evaluation.frame_index import (
-    FrameIndex,
+    build_frame_index,
     check_thresholds,
-    get_boxes,
     note_unknown_labels,
     resolve_label_map,
 )
-from avalib.evaluation.matching import (
-    find_best_match,
-    find_first_claims,
-    keep_top_per_frame,
-    number_frames,
-    rank_within_run,
-    restore_original_order,
-    select_heap_order,
-)
-from avalib.evaluation.protocols import EXTRA_PROTOCOLS, FP, PROTOCOLS, RULE_DESCRIPTIONS, get_protocol
-from avalib.evaluation.report import Ranking, Report
-
-_LARGEST_TABLE = 1 << 28  # bytes
+from avalib.evaluation.protocols import PROTOCOLS, RULE_DESCRIPTIONS, get_protocol
+from avalib.evaluation.ranking import rank_detections
+from avalib.evaluation.report import Report
 
 
 def evaluate(
@@ -55,302 +40,198 @@ def evaluate(
     iou=0.5,
     ties="stable",
     missing="whole_frame",
-):
-    """Score detections against ground truth: a `Report` with mAP, per-class AP, recall, curves, intervals.
+) -> Report:
+    """Evaluate detections against ground truth.
 
-    ground_truth, detections: path of an AVA csv (plain or gzip) or parquet table, open file, or DataFrame. label_map:
-    the actions that count, as `labels.load_label_map` takes them (a file, {action_id: name}, …); None: AVA's 60. Rows
-    of others are left out and counted in the notes. exclusions: path or DataFrame of excluded seconds.
-    protocol: "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time.
-    iou: a threshold in 0..1, or several, of which the mAP is the mean. ties: "stable" or "grouped". missing: see
-    `recall.box_recall`.
+    Parameters
+    ----------
+    ground_truth, detections : path, open file or DataFrame
+        AVA csv (plain or gzip) or parquet table. Columns of a DataFrame: video_id, timestamp, x1, y1, x2, y2 (0..1),
+        action_id, and person_id or score.
+    label_map : path, dict or DataFrame, optional
+        The evaluated actions, as `label_map.load_label_map` reads them ({action_id: name}, a pbtxt, …); None: AVA's 60.
+        Rows of other actions are left out and counted in the report's notes.
+    exclusions : path, open file or DataFrame, optional
+        Excluded seconds.
+    protocol : str or Protocol
+        "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time.
+    iou : float or sequence of float
+        IoU threshold in 0..1; of several, the mAP is the mean.
+    ties : str
+        "stable" or "grouped": the order of equal scores, see above.
+    missing : str
+        "whole_frame" or "miss", see `box_recall.compute_box_recall`.
 
-    Raises ValueError for what the protocol's evaluator refuses, for numbers that aren't finite (file, line, column,
-    value), and for files that share no keyframe.
+    Returns
+    -------
+    Report
+        mAP, per-class AP, recall, curves, intervals.
+
+    Raises
+    ------
+    ValueError
+        For input that the protocol's evaluator refuses, for values that are not finite numbers (with file, line,
+        column, value), and for tables without a common keyframe.
     """
-    tables = _load(ground_truth, detections, label_map, exclusions)
-    return _score(*tables, protocol, iou, ties, missing)
+    data = load_evaluation_data(ground_truth, detections, label_map, exclusions)
+    return evaluate_tables(data, protocol, iou, ties, missing)
 
 
-def _load(ground_truth, detections, label_map, exclusions):
+@dataclass(frozen=True)
+class EvaluationData:
+    """The input of an evaluation, loaded and checked."""
+
+    gt: pd.DataFrame
+    det: pd.DataFrame
+    label_map: dict  # {action_id: name} of the evaluated actions
+    exclusions: pd.DataFrame | None
+
+
+def load_evaluation_data(ground_truth, detections, label_map, exclusions):
+    """The `EvaluationData` of `evaluate`'s first four arguments."""
     label_map = resolve_label_map(label_map)
     exclusions = None if exclusions is None else read_exclusions(exclusions)
-    return load_ava_table(ground_truth, "ground_truth"), load_ava_table(detections, "detections"), label_map, exclusions
+    return EvaluationData(
+        gt=load_ava_table(ground_truth, "ground_truth"),
+        det=load_ava_table(detections, "detections"),
+        label_map=label_map,
+        exclusions=exclusions,
+    )
 
 
-def _score(gt, det, label_map, exclusions, protocol, iou, ties, missing="whole_frame"):
+def evaluate_tables(data, protocol, iou, ties, missing="whole_frame"):
+    """Evaluate loaded tables; arguments as `evaluate`'s -> Report."""
     name, rules = get_protocol(protocol)
     thresholds = check_thresholds(iou)
     if ties not in ("stable", "grouped"):
         raise ValueError(f'ties {ties!r}: expected "stable" or "grouped"')
     check_missing(missing)
-    notes = note_unknown_labels(label_map, gt, det)
-    rows = FrameIndex(gt, det, exclusions, label_map, name, rules)
-    rankings = dict(zip(label_map, _rank(rows, rules, thresholds, notes), strict=True))
-    counts = {"ground_truth": len(gt), "detections": len(det), **rows.coverage()}
-    measure = partial(_recall, rows, missing=missing)
-    return Report(name, label_map, rankings, thresholds, rows.det_video, ties, rules.undetected, notes, counts, measure)
+    notes = note_unknown_labels(data.label_map, data.gt, data.det)
+    index = build_frame_index(
+        data.gt,
+        data.det,
+        exclusions=data.exclusions,
+        label_map=data.label_map,
+        protocol_name=name,
+        rules=rules,
+    )
+    rankings = rank_detections(index, rules, thresholds, notes)
+    return Report(
+        protocol=name,
+        label_map=data.label_map,
+        rankings=dict(zip(data.label_map, rankings, strict=True)),
+        thresholds=thresholds,
+        video=index.det.video,
+        ties=ties,
+        undetected=rules.undetected,
+        notes=notes,
+        counts={"ground_truth": len(data.gt), "detections": len(data.det), **index.count_coverage()},
+        measure_recall=partial(compute_box_recall, index, missing=missing),
+    )
 
 
 def compare_protocols(
-    ground_truth, detections, label_map=None, exclusions=None, iou=0.5, ties="stable", base="mmaction"
-):
-    """The same detections under every protocol: DataFrame protocol, evaluator, mAP, difference (from the base's), pose,
-    object, person, reason. Arguments as `evaluate`'s.
+    ground_truth,
+    detections,
+    label_map=None,
+    exclusions=None,
+    iou=0.5,
+    ties="stable",
+    base="mmaction",
+) -> pd.DataFrame:
+    """Evaluate the same detections by every protocol, and explain the differences.
 
-    The reason turns the base protocol into the other one rule by rule, in the order of `protocols.RULE_DESCRIPTIONS`, and gives
-    the mAP that each changes; they add up to the difference. A protocol that refuses the input says why.
+    Parameters
+    ----------
+    ground_truth, detections, label_map, exclusions, iou, ties
+        See `evaluate`.
+    base : str
+        The protocol that the others are compared with.
+
+    Returns
+    -------
+    DataFrame
+        protocol, evaluator, mAP, difference (from the base's mAP), pose, object, person, reason. The reason turns the
+        base protocol into the other one rule by rule, in the order of `protocols.RULE_DESCRIPTIONS`, and gives the
+        change of the mAP by each; the changes add up to the difference. For a protocol that refuses the input, the
+        reason is its error.
     """
-    tables = _load(ground_truth, detections, label_map, exclusions)
-    start = _score(*tables, base, iou, ties).mAP
-    lines = []
-    for name, rules in (PROTOCOLS | {base: get_protocol(base)[1]}).items():
-        line = {"protocol": name, "evaluator": rules.evaluator}
+    data = load_evaluation_data(ground_truth, detections, label_map, exclusions)
+    base_mAP = evaluate_tables(data, base, iou, ties).mAP
+    protocols = PROTOCOLS | {base: get_protocol(base)[1]}
+    rows = []
+    for name, rules in protocols.items():
+        row = {"protocol": name, "evaluator": rules.evaluator}
         try:
-            report = _score(*tables, name, iou, ties)
+            report = evaluate_tables(data, name, iou, ties)
         except ValueError as error:
-            lines.append(line | {"mAP": np.nan, "difference": np.nan, "reason": f"refused: {error}"})
+            rows.append(row | {"mAP": np.nan, "difference": np.nan, "reason": f"refused: {error}"})
             continue
-        steps = _steps(tables, base, name, start, iou, ties)
-        reason = "; ".join(f"{text} {change:+.4f}" for text, change in steps if abs(change) >= 5e-5)
-        same = "the base" if name == base else "no rule changes anything here" if report.mAP == start else "ties alone"
-        lines.append(
-            line
-            | {"mAP": report.mAP, "difference": report.mAP - start, **report.mAP_by_group, "reason": reason or same}
-        )
+        row |= {"mAP": report.mAP, "difference": report.mAP - base_mAP, **report.mAP_by_group}
+        changes = measure_rule_changes(data, base, name, iou, ties, base_mAP)
+        rows.append(row | {"reason": format_reason(changes, name == base, row["difference"])})
     columns = ["protocol", "evaluator", "mAP", "difference", *GROUPS, "reason"]
-    return pd.DataFrame(lines).reindex(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _steps(tables, base, name, start, iou, ties):
-    """(rule in words, change of the mAP) on the way from one protocol to another."""
-    rules, goal, steps = get_protocol(base)[1], get_protocol(name)[1], []
-    for field, text in RULE_DESCRIPTIONS.items():
-        value = getattr(goal, field)
-        if value == getattr(rules, field) or (field == "undetected" and rules.undetected is goal.undetected):
+def measure_rule_changes(data, base, other, iou, ties, base_mAP):
+    """{rule in words: change of the mAP} on the way from one protocol to another."""
+    rules = get_protocol(base)[1]
+    goal = get_protocol(other)[1]
+    mAP = base_mAP
+    changes = {}
+    for rule, description in RULE_DESCRIPTIONS.items():
+        value = getattr(goal, rule)
+        both_nan = value != value and getattr(rules, rule) != getattr(rules, rule)
+        if value == getattr(rules, rule) or both_nan:
             continue
-        rules = replace(rules, **{field: value})
-        score = _score(*tables, rules, iou, ties).mAP
-        steps.append((text.format(getattr(value, "__name__", value)), score - start))
-        start = score
-    return steps
+        rules = replace(rules, **{rule: value})
+        previous = mAP
+        mAP = evaluate_tables(data, rules, iou, ties).mAP
+        changes[description.format(getattr(value, "__name__", value))] = mAP - previous
+    return changes
 
 
-def compute_frequency_baseline(train, proposals):
-    """The strongest trivial detector: every proposal with every action, scored by the action's frequency in training.
+def format_reason(changes, is_base, difference):
+    """The rules that change the mAP by 0.0001 or more, as text."""
+    visible = [f"{rule} {change:+.4f}" for rule, change in changes.items() if abs(change) >= 5e-5]
+    if visible:
+        return "; ".join(visible)
+    if is_base:
+        return "the base"
+    return "no rule changes anything here" if difference == 0 else "ties alone"
 
-    train: ground-truth table (or csv); the score is the share of its boxes that have the action. proposals: table
-    `video_id, timestamp, x1, y1, x2, y2, …`. Returns a detections table, frame by frame, then action, then proposal.
+
+def compute_frequency_baseline(train, proposals) -> pd.DataFrame:
+    """Detections of the strongest trivial detector: each proposal gets each action, scored by its training frequency.
+
+    Parameters
+    ----------
+    train : path or DataFrame
+        Ground truth of the training split. An action's score is the share of its boxes that have the action.
+    proposals : DataFrame
+        video_id, timestamp, x1, y1, x2, y2, …
+
+    Returns
+    -------
+    DataFrame
+        Detections: the proposals' columns with action_id and score; frame by frame, then by action and proposal.
     """
-    if missing := [column for column in (*KEYFRAME_COLUMNS, *BOX_COLUMNS) if column not in proposals]:
-        raise ValueError(
-            f"proposals table: no column {missing}; expected {[*KEYFRAME_COLUMNS, *BOX_COLUMNS]}, got {list(proposals)}"
-        )
+    columns = [*KEYFRAME_COLUMNS, *BOX_COLUMNS]
+    missing = [column for column in columns if column not in proposals]
+    if missing:
+        raise ValueError(f"proposals table: no column {missing}; expected {columns}, got {list(proposals)}")
     train = load_ava_table(train, "ground_truth")
     train = train[train["action_id"] != NO_ACTION]
-    n_boxes = len(train[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].drop_duplicates())
+    n_boxes = len(train[columns].drop_duplicates())
     if not n_boxes:
         raise ValueError("the training table has no boxes; expected AVA ground truth")
     frequency = (train["action_id"].value_counts() / n_boxes).sort_index()
-    repeated = proposals[[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True).merge(
-        pd.DataFrame({"action_id": frequency.index.astype(np.int64), "score": frequency.to_numpy()}), how="cross"
-    )  # fmt: skip
-    frame = np.repeat(proposals.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy(), len(frequency))
-    proposal = np.repeat(np.arange(len(proposals)), len(frequency))
-    order = np.lexsort((proposal, repeated["action_id"], frame))
-    return repeated.iloc[order].reset_index(drop=True)
 
-
-def _kept_rows(rows, rules, notes):
-    """(row numbers of the ground truth that counts, of the detections that enter the lists)."""
-    g, d = rows.gt_class >= 0, rows.det_class >= 0
-    if rows.excluded.any():
-        out_gt, out_det = rows.excluded[rows.gt_frame] & g, rows.excluded[rows.det_frame] & d
-        d &= ~out_det
-        if rules.excluded == "both":
-            g &= ~out_gt
-        kept = "left out" if rules.excluded == "both" else "still counted"
-        notes.append(
-            f"excluded seconds: {out_det.sum():,} detections left out, {out_gt.sum():,} ground-truth rows {kept}"
-        )
-    evaluated = np.zeros(rows.n_frames, bool)
-    evaluated[rows.gt_frame[g]] = True
-    for frames, rule, what in (
-        (~rows.listed, rules.unlisted, "in frames without ground truth"),
-        (rows.listed & ~evaluated, rules.unevaluated, "in frames without ground truth of the counted actions"),
-    ):
-        there = frames[rows.det_frame] & d
-        if there.any():
-            notes.append(f"{there.sum():,} detections {what}: {rule}" + ("s" if rule == FP else ""))
-        if rule == "ignored":
-            d &= ~there
-    return np.flatnonzero(g), np.flatnonzero(d)
-
-
-def _valid(rows, d, rules, notes):
-    """Mask of the listed detections whose box the protocol takes."""
-    x1, y1, x2, y2 = (rows.det[column].to_numpy() for column in BOX_COLUMNS)
-    inverted = ((x2 < x1) | (y2 < y1))[d]
-    flat = ((x2 == x1) | (y2 == y1))[d] & ~inverted
-    if inverted.any() and rules.inverted == "refused":
-        row = int(d[inverted.argmax()])
-        raise ValueError(
-            f"{format_location(rows.det, row)}, box {get_boxes(rows.det, [row])[0].tolist()}: x2 < x1 or "
-            f"y2 < y1, which {rules.evaluator} refuses; avalib.lint_csv lists such rows"
-        )
-    dropped = (inverted & (rules.inverted == "dropped")) | (flat & (rules.flat == "dropped"))
-    if dropped.any():
-        notes.append(f"{dropped.sum():,} detections with an empty or inverted box dropped; avalib.lint_csv lists them")
-    return ~dropped
-
-
-def _rank(rows, rules, thresholds, notes):
-    """One `Ranking` per action of the label map: who meets which ground truth, and in which order it is told."""
-    g, d = _kept_rows(rows, rules, notes)
-    gt_frame, frame, n_frames = _frame_order(rows, g, d, rules)
-    score = rows.det["score"].to_numpy()[d]
-    keep = np.ones(len(d), bool)
-    if rules.cap:
-        tie_keys = [rows.det[c].to_numpy()[d] for c in ("action_id", "y1", "x1", "y2", "x2")]
-        keep = keep_top_per_frame(frame, n_frames, score, tie_keys, rules.cap)
-        notes.append(f"{(~keep).sum():,} detections beyond the best {rules.cap} of their frame left out")
-    keep &= _valid(rows, d, rules, notes)
-
-    # detections of a frame and action that have ground truth: few; the others are false positives whatever they are
-    group = frame.astype(np.int64) * rows.n_classes + rows.det_class[d]
-    gt_group = gt_frame.astype(np.int64) * rows.n_classes + rows.gt_class[g]
-    near = np.flatnonzero(_is_in(group, gt_group, n_frames * rows.n_classes) & keep)
-    position = np.arange(len(d))  # a row's place in its list; only its order inside a frame is ever changed
-    target, overlap = _targets(rows, rules, d[near], group[near], g, gt_group, gt_frame, n_frames, thresholds)
-    hit = overlap >= min(thresholds)
-    if rules.matched == "score":
-        equals = _with_equals(group[near], score[near].astype(rules.dtype), hit)
-        make = partial(select_heap_order, cap=rules.cap) if rules.order == "heap" else _by_score
-        restore_original_order(position, frame[near[equals]], frame, n_frames, lambda r: rows.det_tuples(d[r]), make)
-    order = (-score[near], position[near]) if rules.matched == "score" else (position[near],)
-    true = np.zeros((len(thresholds), len(d)), bool)
-    for t, threshold in enumerate(thresholds):
-        true[t, near] = find_first_claims(target, overlap >= threshold, order)
-    return _rankings(rows, g, d, frame, position, keep, score.astype(rules.dtype), true)
-
-
-def _is_in(values, others, size):
-    """Mask (N,) of the values, numbers below size, that are among the others; by a table where that fits in memory."""
-    if size > _LARGEST_TABLE:
-        return np.isin(values, others)
-    table = np.zeros(size, bool)
-    table[others] = True
-    return table[values]
-
-
-def _frame_order(rows, g, d, rules):
-    """(frames of the ground truth rows g, of the detection rows d, how many), numbered in the order they are listed."""
-    gt_frame, det_frame = rows.gt_frame[g], rows.det_frame[d]
-    if rules.frames == "detections":
-        (det_frame, gt_frame), n_frames = number_frames(det_frame, gt_frame)
-    else:
-        (gt_frame, det_frame), n_frames = number_frames(gt_frame, det_frame)
-    return gt_frame, det_frame, n_frames
-
-
-@np.errstate(over="ignore")  # boxes of 1e308 in float32
-def _targets(rows, rules, d, group, g, gt_group, gt_frame, n_frames, thresholds):
-    """The ground truth (index into g) that each detection looks at, the protocol's first of equals, and its IoU."""
-    boxes, gt_boxes = get_boxes(rows.det, d).astype(rules.dtype), get_boxes(rows.gt, g).astype(rules.dtype)
-    place = np.arange(len(g))
-    if rules.gt_order != "file":
-        place[np.argsort(-rows.gt_score[g], kind="stable")] = np.arange(len(g))
-    target, overlap, tied = find_best_match(group, boxes, gt_group, gt_boxes, place)
-    tied &= overlap >= min(thresholds)
-    if tied.any() and rules.gt_order == "heap":
-        restore_original_order(
-            place, gt_frame[target[tied]], gt_frame, n_frames, lambda r: rows.gt_tuples(g[r]), select_heap_order
-        )
-        target, overlap, _ = find_best_match(group, boxes, gt_group, gt_boxes, place)
-    return target, overlap
-
-
-def _with_equals(group, score, hit):
-    """Mask of the detections with an equal in their frame and action, where a true positive is at stake."""
-    order = np.lexsort((score, group))
-    first = rank_within_run(group[order]) == 0
-    first[1:] |= score[order][1:] != score[order][:-1]
-    run = np.cumsum(first) - 1
-    stake = (np.bincount(run) > 1) & (np.bincount(run, hit[order]) > 0)
-    mask = np.zeros(len(group), bool)
-    mask[order] = stake[run]
-    return mask
-
-
-def _by_score(tuples):
-    return sorted(tuples, key=lambda row: -row[0])
-
-
-def _rankings(rows, g, d, frame, position, keep, score, true):
-    """Each action's list (frames in order, positions inside), stably sorted by score and reversed."""
-    ordered = (frame[1:] >= frame[:-1]).all()
-    listing = np.argsort(position, kind="stable") if ordered else np.lexsort((position, frame))
-    if not keep.all():
-        listing = listing[keep[listing]]
-    cls = rows.det_class[d[listing]]
-    listing = listing[np.argsort(cls, kind="stable")]
-    members = np.split(listing, np.cumsum(np.bincount(cls, minlength=rows.n_classes))[:-1])
-    gt_class, gt_video = rows.gt_class[g], rows.gt_video[g]
-
-    def rank(k):
-        best_first = members[k][np.argsort(score[members[k]], kind="stable")[::-1]]
-        n_gt = np.bincount(gt_video[gt_class == k], minlength=len(rows.videos))
-        return Ranking(d[best_first], score[best_first], true[:, best_first], n_gt)
-
-    with ThreadPoolExecutor() as threads:  # numpy sorts without holding the interpreter
-        return list(threads.map(rank, range(rows.n_classes)))
-
-
-def _recall(rows, missing, exclude=False):
-    """Box recall; excluded seconds are left out on request only, as in the original."""
-    evaluated = np.zeros(rows.n_frames, bool)
-    evaluated[rows.gt_frame[rows.gt_class >= 0]] = True
-    if exclude:
-        evaluated &= ~rows.excluded
-    sides = []
-    for table, frame, cls, score in (
-        (rows.gt, rows.gt_frame, rows.gt_class, rows.gt_score),
-        (rows.det, rows.det_frame, rows.det_class, rows.det["score"].to_numpy()),
-    ):
-        kept = np.flatnonzero((cls >= 0) & evaluated[frame])
-        action = table["action_id"].to_numpy()[kept]
-        sides.append({"frame": frame[kept], "boxes": get_boxes(table, kept), "score": score[kept], "action": action})
-    return compute_box_recall(*sides, rows.n_frames, missing)
-
-
-def score_main(arguments=None):
-    """The command: print the report, write it as JSON. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m avalib.evaluation", description="Score AVA detections (csv).")
-    parser.add_argument("ground_truth", help="AVA csv, plain or gzip")
-    parser.add_argument("detections", help="csv of detections, plain or gzip")
-    parser.add_argument("--label-map", help="pbtxt of the actions that count (default: AVA's 60)")
-    parser.add_argument("--exclude", help="csv of excluded seconds")
-    parser.add_argument("--protocol", default="mmaction", choices=(*PROTOCOLS, *EXTRA_PROTOCOLS))
-    parser.add_argument("--iou", type=float, nargs="+", default=[0.5], help="thresholds; the mAP is the mean over them")
-    parser.add_argument("--ties", default="stable", choices=("stable", "grouped"))
-    parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="resample the videos N times")
-    parser.add_argument("--ledger", action="store_true", help="also under the other protocols, with the reasons")
-    parser.add_argument("--json", help="where the report goes (default: beside the detections)")
-    args = parser.parse_args(arguments)
-    files = (args.ground_truth, args.detections, args.label_map, args.exclude)
-    path = args.json or f"{args.detections.removesuffix('.gz').removesuffix('.csv')}.{args.protocol}.json"
-    try:
-        report = evaluate(*files, args.protocol, args.iou, args.ties)
-        print(report.summary())
-        report.to_json(path)
-        print(f"written: {path}")  # before what may not be possible with these files
-        if args.bootstrap:
-            interval = report.bootstrap(args.bootstrap)
-            print("{level:.0%} interval over videos: {low:.4f} to {high:.4f}".format(**interval))
-        if args.ledger:
-            for line in compare_protocols(*files, args.iou, args.ties, base=args.protocol).itertuples():
-                print(f"{line.protocol:12} {line.mAP:.4f} {line.difference:+.4f}  {line.reason}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    # each proposal once for each action, then sorted by frame, action, proposal
+    actions = pd.DataFrame({"action_id": frequency.index.astype(np.int64), "score": frequency.to_numpy()})
+    detections = proposals[columns].reset_index(drop=True).merge(actions, how="cross")
+    frame = np.repeat(proposals.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy(), len(actions))
+    proposal = np.repeat(np.arange(len(proposals)), len(actions))
+    order = np.lexsort((proposal, detections["action_id"], frame))
+    return detections.iloc[order].reset_index(drop=True)

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from avalib.data.dataset import ClipDataset, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.labels import N_ACTIONS
 from avalib.data.transforms import normalize_clips
 from avalib.utils.boxes import build_rois, compute_iou_matrix
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 
 @dataclass(frozen=True)

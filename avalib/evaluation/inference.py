@@ -8,7 +8,9 @@ import torch
 from tqdm.auto import tqdm
 
 from avalib import zoo
-from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
+from avalib.data.loader import build_loader
 from avalib.data.samplers import PerVideoBatchSampler, order_in_stretches
 from avalib.data.transforms import normalize_clips
 from avalib.models.build import build_model
@@ -19,7 +21,7 @@ from avalib.utils.device import choose_device, choose_precision
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
 from avalib.utils.workers import disable_malloc_trim
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
 
 
 class NotFiniteError(AvalibError, FloatingPointError, ValueError):

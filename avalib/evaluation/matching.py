@@ -1,90 +1,162 @@
-"""Array code under the evaluators: which rows of a frame count, in which order, and which ground truth each one meets.
+"""Array code of the evaluators: which rows of a frame enter, in which order, and which ground truth each one matches.
 
-Rows are addressed by number; `frame` (N,) numbers frames, rows of one frame need not be neighbours.
+Rows are addressed by number. `frame` (N,) holds each row's frame number; rows of one frame need not be neighbors.
 """
 
 import heapq
 from collections import defaultdict
+from dataclasses import dataclass
 from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 
+from avalib.utils.boxes import compute_iou_pairs
 from avalib.utils.limits import MAX_PAIRS
 
-PAIRS_AT_ONCE = 1 << 20  # pairs of boxes, some 150 bytes each while they are compared
+PAIRS_PER_BLOCK = 1 << 20  # pairs of boxes compared at once, about 150 bytes each
 
 
-def number_frames(*keys):
-    """Dense frame numbers for several arrays of int64 keys, numbered by first appearance over all of them in turn."""
-    starts = [find_run_starts(key) for key in keys]  # a frame's rows usually stand together: look every run up once
-    codes = pd.factorize(np.concatenate([key[start] for key, start in zip(keys, starts, strict=True)]))[0]
-    parts = np.split(codes.astype(np.int32), np.cumsum([len(start) for start in starts])[:-1])
-    counts = [np.diff(np.r_[start, len(key)]) for key, start in zip(keys, starts, strict=True)]
-    return list(map(np.repeat, parts, counts)), int(codes.max(initial=-1)) + 1
+# --- runs and groups of rows ------------------------------------------------------------------------------------------
 
 
 def find_run_starts(*columns):
-    """Where in the rows of some columns (N,) a run of equal neighbours begins: rising indices, 0 first."""
-    new = np.ones(len(columns[0]), bool)
-    if len(new):
-        new[1:] = columns[0][1:] != columns[0][:-1]
+    """The first row of each run of equal neighbors in some columns (N,): rising indices, beginning with 0."""
+    is_start = np.ones(len(columns[0]), bool)
+    if len(is_start):
+        is_start[1:] = columns[0][1:] != columns[0][:-1]
         for column in columns[1:]:
-            new[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(new)
+            is_start[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(is_start)
 
 
 def rank_within_run(values):
-    """0, 1, 2 … inside every run of equal neighbours."""
+    """0, 1, 2, … inside each run of equal neighbors (N,)."""
     start = find_run_starts(values)
-    return np.arange(len(values)) - np.repeat(start, np.diff(np.r_[start, len(values)]))
+    length = np.diff(np.r_[start, len(values)])
+    return np.arange(len(values)) - np.repeat(start, length)
 
 
-def sort_by_frame(frame, n_frames):
-    """(order, start, count): rows sorted by frame, file order inside; a frame's rows are order[start:start+count]."""
+def number_frames(*keys):
+    """Dense frame numbers for several arrays of int64 keys, in the order of first appearance over all arrays.
+
+    Returns a list of int32 arrays, one for each array of keys, and the number of frames.
+    """
+    # a frame's rows usually stand together, so each run of equal keys is looked up once
+    starts = [find_run_starts(key) for key in keys]
+    run_keys = [key[start] for key, start in zip(keys, starts, strict=True)]
+    run_numbers = pd.factorize(np.concatenate(run_keys))[0].astype(np.int32)
+    n_frames = int(run_numbers.max(initial=-1)) + 1
+
+    # split the numbers by array, then repeat each for the rows of its run
+    ends = np.cumsum([len(start) for start in starts])
+    parts = np.split(run_numbers, ends[:-1])
+    lengths = [np.diff(np.r_[start, len(key)]) for key, start in zip(keys, starts, strict=True)]
+    numbers = [np.repeat(part, length) for part, length in zip(parts, lengths, strict=True)]
+    return numbers, n_frames
+
+
+@dataclass(frozen=True)
+class RowsByFrame:
+    """Rows grouped by frame, in file order inside a frame."""
+
+    order: np.ndarray  # (N,) row numbers, frame by frame
+    start: np.ndarray  # (n_frames,) where a frame's rows begin in `order`
+    count: np.ndarray  # (n_frames,) rows of a frame
+
+    def get_rows(self, frame):
+        """The row numbers of one frame."""
+        return self.order[self.start[frame] : self.start[frame] + self.count[frame]]
+
+
+def group_rows_by_frame(frame, n_frames):
+    """The `RowsByFrame` of some rows' frame numbers (N,)."""
     count = np.bincount(frame, minlength=n_frames)
-    ordered = len(frame) < 2 or (frame[1:] >= frame[:-1]).all()
-    order = np.arange(len(frame)) if ordered else np.argsort(frame, kind="stable")
-    return order, np.cumsum(count) - count, count
+    is_sorted = len(frame) < 2 or (frame[1:] >= frame[:-1]).all()
+    order = np.arange(len(frame)) if is_sorted else np.argsort(frame, kind="stable")
+    return RowsByFrame(order=order, start=np.cumsum(count) - count, count=count)
 
 
-def find_kth_largest(values, order, start, count, k):
-    """The k-th largest value of every frame that has more than k rows, -inf for the others: (n_frames,)."""
+def number_boxes(frame, boxes):
+    """Number the distinct boxes of all frames.
+
+    Parameters
+    ----------
+    frame : (N,) int
+    boxes : (N,4) float
+
+    Returns
+    -------
+    (N,) int
+        The number of each row's box, by first appearance. Equal boxes of two frames are two.
+    (B,) int
+        The first row of each distinct box.
+    """
+    x1, y1, x2, y2 = boxes.T
+    keys = [pd.Series(key) for key in (frame, x1, y1, x2, y2)]
+    number = pd.concat(keys, axis=1).groupby(list(range(5)), sort=False).ngroup().to_numpy()
+    # writing from the last row to the first leaves each box's first row
+    first_row = np.empty(number.max(initial=-1) + 1, int)
+    first_row[number[::-1]] = np.arange(len(number))[::-1]
+    return number, first_row
+
+
+# --- the best rows of a frame, and their order ------------------------------------------------------------------------
+
+
+def find_kth_largest(values, rows_by_frame, k):
+    """The k-th largest value of each frame with more than k rows, -inf for the others: (n_frames,)."""
+    count = rows_by_frame.count
     kth = np.full(len(count), -np.inf)
-    for size in np.unique(count[count > k]):  # frames of one size make one matrix
+    # the frames of one size make a matrix (frames, size)
+    for size in np.unique(count[count > k]):
         frames = np.flatnonzero(count == size)
-        matrix = values[order[start[frames, None] + np.arange(size)]]
+        matrix = values[rows_by_frame.order[rows_by_frame.start[frames, None] + np.arange(size)]]
         kth[frames] = np.partition(matrix, size - k, axis=1)[:, size - k]
     return kth
 
 
 def keep_top_per_frame(frame, n_frames, score, tie_keys, cap):
-    """Mask of the rows that survive a cap per frame kept by a min-heap on (score, *tie_keys).
+    """Mask (N,) of the rows that remain in a heap of `cap` rows per frame, ordered by (score, *tie_keys).
 
-    Closed form: t is the frame's cap-th largest score; of the first `cap` rows in file order with score >= t those
-    equal to t leave, smallest tie keys first, until with all rows above t `cap` remain. Source: the official evaluator.
+    Source: the official evaluator, which replaces the smallest row of a full heap by a row with a higher score. The
+    same in closed form: t is the frame's cap-th largest score. Rows above t stay. Of the first `cap` rows with a score
+    of at least t, those equal to t fill the remaining places, largest tie keys first.
     """
-    order, start, count = sort_by_frame(frame, n_frames)
-    kth = find_kth_largest(score, order, start, count, cap)
-    rows = order[np.isfinite(kth)[frame[order]]]  # those in crowded frames, frame by frame
+    rows_by_frame = group_rows_by_frame(frame, n_frames)
+    threshold = find_kth_largest(score, rows_by_frame, cap)
     keep = np.ones(len(frame), bool)
+
+    # rows of the frames with more than `cap` rows, frame by frame
+    rows = rows_by_frame.order
+    rows = rows[np.isfinite(threshold)[frame[rows]]]
     keep[rows] = False
-    rows = rows[score[rows] >= kth[frame[rows]]]
-    above = score[rows] > kth[frame[rows]]
-    keep[rows[above]] = True
-    first = rows[(rank_within_run(frame[rows]) < cap) & ~above]
-    room = cap - np.bincount(frame[rows[above]], minlength=n_frames)
-    enough = np.bincount(frame[first], minlength=n_frames) <= room
-    keep[first[enough[frame[first]]]] = True
-    first = first[~enough[frame[first]]]
-    first = first[np.lexsort([-key[first] for key in tie_keys[::-1]] + [frame[first]])]
-    keep[first[rank_within_run(frame[first]) < room[frame[first]]]] = True
+
+    # rows above the threshold stay
+    rows = rows[score[rows] >= threshold[frame[rows]]]
+    is_above = score[rows] > threshold[frame[rows]]
+    keep[rows[is_above]] = True
+
+    # rows equal to the threshold that enter the heap before it is full; they stay where all of them fit
+    equal = rows[(rank_within_run(frame[rows]) < cap) & ~is_above]
+    n_free = cap - np.bincount(frame[rows[is_above]], minlength=n_frames)
+    all_fit = np.bincount(frame[equal], minlength=n_frames) <= n_free
+    keep[equal[all_fit[frame[equal]]]] = True
+
+    # in the other frames those with the largest tie keys stay
+    equal = equal[~all_fit[frame[equal]]]
+    falling_keys = [-key[equal] for key in reversed(tie_keys)]
+    equal = equal[np.lexsort([*falling_keys, frame[equal]])]
+    keep[equal[rank_within_run(frame[equal]) < n_free[frame[equal]]]] = True
     return keep
 
 
 def select_heap_order(rows, cap=0):
-    """A frame's tuples (score, action, y1, x1, y2, x2) as the original evaluators hold them: pushed on a heap in file
-    order (the smallest replaced once `cap` are held), then the heap's array stably sorted by falling score."""
+    """A frame's tuples (score, action, y1, x1, y2, x2) in the order in which the original evaluators list them.
+
+    The originals push the rows on a heap in file order (replacing the smallest when `cap` rows are in it), then sort
+    the heap's array stably by falling score.
+    """
     heap = []
     for row in rows:
         if not cap or len(heap) < cap:
@@ -94,86 +166,145 @@ def select_heap_order(rows, cap=0):
     return sorted(heap, key=itemgetter(0), reverse=True)
 
 
-def restore_original_order(position, frames, frame, n_frames, tuples_of, make_list):
-    """Put the rows of some frames in the order an original evaluator's list has, by rewriting `position` (N,) in place.
+def select_score_order(rows):
+    """A frame's tuples (score, …) by falling score; equal scores stay in file order."""
+    return sorted(rows, key=itemgetter(0), reverse=True)
 
-    Only frames where the order of equals can change a result are worth it. tuples_of: row numbers -> their tuples
-    (score, action, y1, x1, y2, x2); make_list: a frame's tuples in file order -> in list order (some may be gone).
+
+def restore_original_order(position, frames, rows_by_frame, to_tuples, select_order):
+    """Put the rows of some frames in an original evaluator's order, by changing `position` (N,) in place.
+
+    This is slow, and meant for the frames in which the order of equal rows can change a result.
+
+    Parameters
+    ----------
+    position : (N,) int
+        The place of each row in the list of all rows.
+    frames : array of int
+        The frames to reorder; repetitions are allowed.
+    rows_by_frame : RowsByFrame
+    to_tuples : callable
+        Row numbers -> list of tuples (score, action, y1, x1, y2, x2).
+    select_order : callable
+        A frame's tuples in file order -> the tuples in list order; it may leave some out.
     """
-    order, start, count = sort_by_frame(frame, n_frames)
-    for f in np.unique(frames):
-        rows = order[start[f] : start[f] + count[f]]
-        tuples = tuples_of(rows)
-        waiting = defaultdict(list)  # equal tuples are interchangeable
-        for row, item in zip(rows.tolist()[::-1], tuples[::-1], strict=True):
-            waiting[item].append(row)
-        listed = [waiting[item].pop() for item in make_list(tuples)]
-        position[listed] = np.sort(position[rows])[: len(listed)]
+    for frame in np.unique(frames):
+        rows = rows_by_frame.get_rows(frame)
+        tuples = to_tuples(rows)
+        # the rows of each distinct tuple, the last one first; equal tuples are interchangeable
+        rows_of_tuple = defaultdict(list)
+        for row, item in zip(reversed(rows.tolist()), reversed(tuples), strict=True):
+            rows_of_tuple[item].append(row)
+        ordered_rows = [rows_of_tuple[item].pop() for item in select_order(tuples)]
+        position[ordered_rows] = np.sort(position[rows])[: len(ordered_rows)]
 
 
-@np.errstate(invalid="ignore", divide="ignore", over="ignore")
-def compute_iou_pairs(a, b):
-    """IoU (N,) of boxes a[i] and b[i], (N,4) each, in the originals' arithmetic: differences and areas in the arrays'
-    own precision, intersection and quotient in float64, no +1, no clipping; 0 where both areas are 0, or too large for
-    a number (boxes of 1e308)."""
-    side_x = np.maximum(np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0]), 0)
-    side_y = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0)
-    inter = side_x.astype(np.float64) * side_y
-    areas = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    return np.nan_to_num(inter / (areas - inter), nan=0.0, posinf=0.0, neginf=0.0)
+# --- matching boxes ---------------------------------------------------------------------------------------------------
 
 
-def expand_pairs(left, right, part=PAIRS_AT_ONCE):
-    """All pairs (i, j) with left[i] == right[j], right sorted, a part at a time, so that memory stays bounded.
+@dataclass(frozen=True)
+class PairBlock:
+    """Some of the pairs with equal keys on the left and on the right."""
 
-    Yields (rows, i, j, number): rows, the slice of `left` that a part is about; i (N,) ascending, j (N,) ascending for
-    each i; number, the pairs of each row. Rows without a pair may be left out.
+    rows: slice  # the left elements of this block
+    left: np.ndarray  # (P,) index on the left, rising
+    right: np.ndarray  # (P,) index on the right, rising for each left element
+    count: np.ndarray  # pairs of each left element of `rows`
 
-    Raises ValueError for more than limits.MAX_PAIRS pairs.
+
+def iter_pair_blocks(left_keys, right_keys, block_size=PAIRS_PER_BLOCK):
+    """Yield all pairs (i, j) with left_keys[i] == right_keys[j] in blocks of bounded size.
+
+    right_keys is sorted. Left elements without a pair may be left out. Raises ValueError for more pairs than
+    limits.MAX_PAIRS.
     """
-    first = np.searchsorted(right, left, "left")
-    number = np.searchsorted(right, left, "right") - first
-    ends = np.cumsum(number)
+    first = np.searchsorted(right_keys, left_keys, "left")
+    count = np.searchsorted(right_keys, left_keys, "right") - first
+    ends = np.cumsum(count)
     total = int(ends[-1]) if len(ends) else 0
     if total > MAX_PAIRS:
         raise ValueError(
             f"{total:,} pairs of boxes to compare, the limit (MAX_PAIRS) is {MAX_PAIRS:,}: up to "
-            f"{number.max():,} boxes in one frame. Are the rows of many frames in one?"
+            f"{count.max():,} boxes in one frame. Are the rows of many frames in one?"
         )
-    edges = [0, *(np.searchsorted(ends, np.arange(part, total, part)) + 1), len(left)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    # edges between blocks: a block ends with the left element that fills it
+    full = np.searchsorted(ends, np.arange(block_size, total, block_size)) + 1
+    edges = [0, *full, len(left_keys)]
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
         if stop > start:
-            counts = number[start:stop]
-            i = np.repeat(np.arange(start, stop), counts)
-            j = np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first[start:stop], counts)
-            yield slice(start, stop), i, j, counts
+            counts = count[start:stop]
+            left = np.repeat(np.arange(start, stop), counts)
+            # 0, 1, 2, … for each left element, added to its first partner
+            rank = np.arange(len(left)) - np.repeat(np.cumsum(counts) - counts, counts)
+            right = np.repeat(first[start:stop], counts) + rank
+            yield PairBlock(rows=slice(start, stop), left=left, right=right, count=counts)
 
 
-def find_best_match(group, boxes, gt_group, gt_boxes, gt_position):
-    """For every detection the ground truth of its group (frame and action) that it overlaps most, the first of equals.
+@dataclass(frozen=True)
+class BestMatches:
+    """For each detection the ground truth that it overlaps most; arrays (N,)."""
 
-    group (N,), boxes (N,4), gt_group (M,), gt_boxes (M,4), gt_position (M,): the order of the ground truths.
-    Every detection's group must have a ground truth. Returns (index of the ground truth (N,), IoU (N,), mask (N,) of
-    detections that overlap two different boxes equally).
+    target: np.ndarray  # index of the ground truth
+    iou: np.ndarray
+    is_tied: np.ndarray  # whether it overlaps two different boxes equally
+
+
+def find_best_matches(group, boxes, gt_group, gt_boxes, gt_position):
+    """For each detection the ground truth of its group (frame and action) with the highest IoU, the first of equals.
+
+    Parameters
+    ----------
+    group : (N,) int
+        The detections' groups; each has at least one ground truth.
+    boxes : (N,4) float
+    gt_group : (M,) int
+    gt_boxes : (M,4) float
+    gt_position : (M,) int
+        The order of the ground truths; of equal IoUs the first one wins.
+
+    Returns
+    -------
+    BestMatches
     """
-    order = np.lexsort((gt_position, gt_group))
-    target, best, tied = np.zeros(len(group), int), np.zeros(len(group)), np.zeros(len(group), bool)
-    for rows, i, j, number in expand_pairs(group, gt_group[order]):
-        overlap = compute_iou_pairs(boxes[i], gt_boxes[order[j]])
-        start = np.cumsum(number) - number
-        best[rows] = np.maximum.reduceat(overlap, start)
-        equal = overlap == best[i]
-        first = np.minimum.reduceat(np.where(equal, np.arange(len(i)), len(i)), start)
-        other = equal & (gt_boxes[order[j]] != np.repeat(gt_boxes[order[j[first]]], number, axis=0)).any(axis=1)
-        target[rows], tied[rows] = order[j[first]], np.logical_or.reduceat(other, start)
-    return target, best, tied
+    gt_order = np.lexsort((gt_position, gt_group))
+    target = np.zeros(len(group), int)
+    best_iou = np.zeros(len(group))
+    is_tied = np.zeros(len(group), bool)
+    for block in iter_pair_blocks(group, gt_group[gt_order]):
+        pair_gt = gt_order[block.right]
+        iou = compute_iou_pairs(boxes[block.left], gt_boxes[pair_gt])
+
+        # the highest IoU of each detection; its pairs are neighbors
+        first_pair = np.cumsum(block.count) - block.count
+        best_iou[block.rows] = np.maximum.reduceat(iou, first_pair)
+
+        # the first pair that has it
+        is_best = iou == best_iou[block.left]
+        pair_number = np.where(is_best, np.arange(len(iou)), len(iou))
+        best_gt = pair_gt[np.minimum.reduceat(pair_number, first_pair)]
+        target[block.rows] = best_gt
+
+        # whether another, different box has it too
+        differs = (gt_boxes[pair_gt] != np.repeat(gt_boxes[best_gt], block.count, axis=0)).any(axis=1)
+        is_tied[block.rows] = np.logical_or.reduceat(is_best & differs, first_pair)
+    return BestMatches(target=target, iou=best_iou, is_tied=is_tied)
 
 
-def find_first_claims(gt, hit, rank_keys):
-    """Mask (N,) of true positives: of the detections with `hit` the first one of each ground truth, in the order of
-    rank_keys (most significant first)."""
-    rows = np.flatnonzero(hit)
-    rows = rows[np.lexsort([key[rows] for key in rank_keys[::-1]] + [gt[rows]])]
-    true = np.zeros(len(gt), bool)
-    true[rows[rank_within_run(gt[rows]) == 0]] = True
-    return true
+def mark_true_positives(target, is_hit, rank_keys):
+    """Mask (N,) of true positives: the first detection of each ground truth.
+
+    Parameters
+    ----------
+    target : (N,) int
+        The ground truth of each detection.
+    is_hit : (N,) bool
+        Whether the detection overlaps it enough.
+    rank_keys : sequence of (N,) arrays
+        The order of the detections, most significant key first.
+    """
+    rows = np.flatnonzero(is_hit)
+    keys = [key[rows] for key in reversed(rank_keys)]
+    rows = rows[np.lexsort([*keys, target[rows]])]
+    is_true = np.zeros(len(target), bool)
+    is_true[rows[rank_within_run(target[rows]) == 0]] = True
+    return is_true

@@ -11,10 +11,11 @@ import pandas as pd
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import read_exclusions
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, check_rows
+from avalib.evaluation.average_precision import Ranking
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
-from avalib.evaluation.matching import compute_iou_pairs, expand_pairs, find_first_claims
-from avalib.evaluation.report import Ranking, Report
-from avalib.utils.boxes import compute_iou_matrix
+from avalib.evaluation.matching import iter_pair_blocks, mark_true_positives
+from avalib.evaluation.report import Report
+from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 from avalib.utils.tracker import link_boxes
 
 MAX_PEOPLE = 2_000  # in one frame, to be followed; the time grows with the third power
@@ -50,7 +51,7 @@ def evaluate_tubes(
     target, overlap = _best(gt, gt_tube, gts, det, det_tube, dets)
 
     score = dets["score"].to_numpy()
-    true = np.stack([find_first_claims(target, overlap >= t, (-score, np.arange(len(dets)))) for t in thresholds])
+    true = np.stack([mark_true_positives(target, overlap >= t, (-score, np.arange(len(dets)))) for t in thresholds])
     videos = pd.Index(pd.unique(pd.concat([gts["video_id"], dets["video_id"]])))
     gt_video, det_video = videos.get_indexer(gts["video_id"]), videos.get_indexer(dets["video_id"])
     rankings = {}
@@ -94,8 +95,8 @@ def _best(gt, gt_tube, gts, det, det_tube, dets):
     gt_group, det_group = group[: len(gt)], group[len(gt) :]
     order = np.argsort(gt_group, kind="stable")
     boxes, gt_boxes, parts = det[BOX_COLUMNS].to_numpy(), gt[BOX_COLUMNS].to_numpy(), []
-    for _, i, j, _ in expand_pairs(det_group, gt_group[order]):
-        j = order[j]
+    for block in iter_pair_blocks(det_group, gt_group[order]):
+        i, j = block.left, order[block.right]
         pair, where = np.unique(det_tube[i] * len(gts) + gt_tube[j], return_inverse=True)
         parts.append((pair, np.bincount(where), np.bincount(where, compute_iou_pairs(boxes[i], gt_boxes[j]))))
     pairs, counts, sums = map(np.concatenate, zip(*parts, strict=True))

@@ -1,1 +1,1 @@
-"""Training: `session` goes from settings to a finished run; `engine` has the loop, `step` one step of it."""
+"""Training: `session` plans, trains and records a run; `engine` has the loop, `step` one step of it."""

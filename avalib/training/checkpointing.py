@@ -1,15 +1,12 @@
-"""What lies between the steps of a training run and the disk: settings that tell runs apart, state to go on from.
+"""The state of a training run between its steps, and last.pth, from which it resumes.
 
-`last.pth` holds all that an unbroken run would have had; `existing.py` reads it. Random numbers are functions of where
-a run stands, not of how it came there: a sample is drawn from (seed, epoch, keyframe), the order from (seed, epoch),
-and all global generators are set from (seed, iteration, share) before every forward pass, so seed and position are all
-random states. Files are written beside their place and then moved there: a run killed at any instant leaves the old
-file or the new one, whole.
+`last.pth` holds everything that an uninterrupted run would have had; `existing_run.py` reads it. Random numbers depend
+on where a run stands, not on how it came there: a sample is drawn from (seed, epoch, keyframe), the order from (seed,
+epoch), and all global generators are seeded from (seed, iteration, micro-batch) before every forward pass. So the seed
+and the position are all the random state there is.
 """
 
-import dataclasses
-import hashlib
-import json
+import logging
 import os
 import signal
 import threading
@@ -21,231 +18,248 @@ from pathlib import Path
 
 import torch
 
-from avalib import zoo
-from avalib.data.layout import DatasetLayout
 from avalib.training.logger import TrainingLog
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import atomic_path, check_free_space, remove_abandoned_parts
+from avalib.utils.files import atomic_path, remove_abandoned_parts
 from avalib.utils.interrupts import Stopped
 
-MOMENTA = {"sgd": 1, "adamw": 2}  # values that the optimiser keeps for every weight
-WAIT_FOR_COPY_S = 300  # for a process to write last.pth; then it hangs
-SAME_PRESS_S = 1.0  # signals within it are one: some launchers pass Ctrl-C on to a process that has got it already
-SAVED = ("epoch", "step", "validated", "best_mAP", "best_epoch", "seconds")
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a run trains, on what, and how. `fingerprint` tells whether a run on disk is the same one."""
-
-    entry: zoo.ZooEntry
-    recipe: zoo.Recipe
-    layout: DatasetLayout
-    device: torch.device
-    dtype: torch.dtype
-    workers: int
-    checkpoint: str | None  # None: random weights
-    accumulate: int = 1  # shares of a step that one process does one after the other
-    channels_last: bool = False  # weights in memory as the activations are; on a CPU they always are
-    recompute: bool = False  # activations are computed again in backward instead of kept
-    compile: bool = False
-    deterministic: bool = False
-    minutes: float | None = None  # what the number of epochs was fitted to (budget.fit); None: to nothing
-
-    def clips_per_step(self, context=SINGLE_PROCESS):
-        """The real global batch."""
-        return self.recipe.videos_per_gpu * self.accumulate * context.size
-
-    def lr(self, context=SINGLE_PROCESS):
-        """The learning rate after the warm-up: the recipe's by the linear rule, for the real global batch."""
-        return zoo.scale_lr(self.recipe, self.accumulate * context.size, self.recipe.videos_per_gpu)
-
-    def fingerprint(self):
-        """{name: value} of everything that changes the result, but for the global batch."""
-        label_file = hashlib.sha256(self.layout.get_csv_path("train").read_bytes()).hexdigest()[:16]
-        return {
-            "entry": dataclasses.asdict(self.entry),
-            "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe))),
-            "annotations": label_file,
-            "precision": str(self.dtype).removeprefix("torch."),
-            "checkpoint": self.checkpoint,
-        }
+SAVE_TIMEOUT_S = 300  # for the forked process that writes last.pth
+SAME_INTERRUPT_S = 1.0  # some launchers pass Ctrl-C on to a process that received it already: that is one, not two
+PROGRESS_FIELDS = ("epoch", "step", "validated", "best_mAP", "best_epoch", "seconds")  # keys of last.pth too
 
 
 @dataclass
 class TrainState:
-    """Where a run stands. `epoch` and `step` count what is done; `log` is what log.jsonl holds."""
+    """Where a run stands: weights, optimizer, and what is done."""
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    replica: torch.nn.Module  # the model, or what averages its gradients over the processes
+    ddp_model: torch.nn.Module  # averages gradients over the processes; `model` itself if there is one process
     scaler: torch.amp.GradScaler  # for float16; else it does nothing
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of the epoch after them
     validated: int = 0  # the last epoch with a validation
     best_mAP: float = -1.0
     best_epoch: int = 0
-    seconds: float = 0.0  # of training, over all sittings
+    seconds: float = 0.0  # of training so far
     log: TrainingLog = field(default_factory=TrainingLog)
 
-    def restore(self, saved, setup, context=SINGLE_PROCESS):
-        """Take over what `read` gave. Another global batch keeps the place in the epoch, to the step before."""
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.scaler.load_state_dict(saved["scaler"])
-        for name in SAVED:
-            setattr(self, name, saved[name])
-        before, now = saved["clips_per_step"], setup.clips_per_step(context)
-        if before != now:
-            self.step = self.step * before // now
-            if context.main:
-                print(f"{before} clips a step until here, {now} from here on; the learning rate follows")
+    @property
+    def position(self):
+        """(finished epochs, finished steps of the next one)."""
+        return self.epoch, self.step
+
+    def build_checkpoint(self, fingerprint, clips_per_step, minutes):
+        """The content of last.pth: a dict of tensors and plain values."""
+        return {
+            "fingerprint": fingerprint,
+            "clips_per_step": clips_per_step,
+            "minutes": minutes,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "log": list(self.log.rows),
+            **{name: getattr(self, name) for name in PROGRESS_FIELDS},
+        }
+
+    def load_checkpoint(self, checkpoint, clips_per_step):
+        """Take over the content of last.pth, all but the log.
+
+        clips_per_step: the global batch size from now on. If it was another one, the run resumes at the same clip of
+        the epoch, rounded down to a whole step.
+        """
+        self.model.load_state_dict(checkpoint["model"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.scaler.load_state_dict(checkpoint["scaler"])
+        for name in PROGRESS_FIELDS:
+            setattr(self, name, checkpoint[name])
+        old_clips_per_step = checkpoint["clips_per_step"]
+        if old_clips_per_step != clips_per_step:
+            self.step = self.step * old_clips_per_step // clips_per_step
+            logger.info(
+                f"clips in a step: {old_clips_per_step} so far, {clips_per_step} from now on; the learning rate is "
+                "scaled accordingly"
+            )
 
 
 class WorkerDiedError(AvalibError, RuntimeError):
-    """A process that reads frames has ended by itself; what was trained is saved."""
+    """A process that reads frames ended by itself; the state is saved."""
 
 
 class CheckpointSaver:
-    """Writes last.pth at the end of epochs and every few minutes, and on Ctrl-C or SIGTERM before leaving.
+    """Writes last.pth: after each epoch, every few minutes, and before it stops at Ctrl-C or SIGTERM.
 
-    A signal is obeyed at once inside `interruptible`, else at the next `tick`, between two steps: the state is whole
-    then. It raises Stopped, and the state is saved on the way out. A second Ctrl-C leaves without saving.
-    Every process has one; the main one writes. lock: of the folder (utils.locks), or None.
+    Used as a context around the training. A signal takes effect at once inside `interruptible`, else at the next call
+    of `maybe_save`, between two steps, where the state is whole. It raises Stopped, and the state is saved on the way
+    out. A second Ctrl-C stops without saving. Every process has a saver; the main process writes.
+
+    Parameters
+    ----------
+    state : TrainState
+    config : TrainConfig
+    output_dir : str or Path
+        The folder of last.pth.
+    minutes : float
+        The time between two checkpoints.
+    context : DistributedContext
+    lock : utils.locks lock, optional
+        Of the folder. It is checked before each write.
     """
 
-    def __init__(self, state, setup, output_dir, minutes, context=SINGLE_PROCESS, lock=None):
-        self.state, self.setup, self.output_dir, self.minutes = state, setup, Path(output_dir), minutes
-        self.context, self.lock, self.fingerprint = context, lock, setup.fingerprint()
-        self.saved_at, self.saved_place = time.monotonic(), self._place()
-        self.asked, self.asked_at = 0, 0.0  # the signal that asked to stop, and when
-        self.open = False  # inside `interruptible`
-        self.hurried = False  # asked twice
-        self.closed_last = ExitStack()  # of what takes its time to end, when everything is saved: worker processes
+    def __init__(self, state, config, output_dir, minutes, context=SINGLE_PROCESS, lock=None):
+        self.state = state
+        self.config = config
+        self.output_dir = Path(output_dir)
+        self.minutes = minutes
+        self.context = context
+        self.lock = lock
+        self.fingerprint = config.compute_fingerprint()
+        self.saved_at_s = time.monotonic()
+        self.saved_position = state.position
+        self.stop_signal = 0  # the signal that this process received; 0: none
+        self.signal_at_s = 0.0
+        self.is_interruptible = False
+        self.skip_saving = False  # after a second Ctrl-C
+        self.exit_stack = ExitStack()  # what takes long to end, after everything is saved: worker processes
+        self.previous_handlers = {}
 
     def __enter__(self):
-        self.previous = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self.previous[number] = signal.signal(number, self._ask)
+                self.previous_handlers[number] = signal.signal(number, self._handle_signal)
         return self
 
     def __exit__(self, kind, error, trace):
+        is_unsaved = self.state.position != self.saved_position
         try:
-            if isinstance(error, (Stopped, WorkerDiedError)) and not self.hurried and self._place() != self.saved_place:
-                self._save_before_leaving()
+            if isinstance(error, (Stopped, WorkerDiedError)) and is_unsaved and not self.skip_saving:
+                self._save_before_exit()
         finally:
-            for number, handler in self.previous.items():
+            for number, handler in self.previous_handlers.items():
                 signal.signal(number, handler)
-            self.closed_last.close()
+            self.exit_stack.close()
 
-    def _place(self):
-        return self.state.epoch, self.state.step
+    def _handle_signal(self, number, frame):
+        now_s = time.monotonic()
+        if not self.stop_signal:
+            self.stop_signal = number
+            self.signal_at_s = now_s
+        elif number == signal.SIGINT and now_s - self.signal_at_s > SAME_INTERRUPT_S:
+            self.skip_saving = True
+            position = describe_position(self.saved_position)
+            raise Stopped(f"stopped at once, without saving; {position} is on the disk", number)
+        if self.is_interruptible:
+            self.is_interruptible = False
+            self.raise_stopped()
 
-    def _ask(self, number, frame):
-        now = time.monotonic()
-        if not self.asked:
-            self.asked, self.asked_at = number, now
-        elif number == signal.SIGINT and now - self.asked_at > SAME_PRESS_S:
-            self.hurried = True
-            raise Stopped(
-                f"stopped at once, without saving; {_describe_place(self.saved_place)} is on the disk", number
-            )
-        if self.open:
-            self.open = False
-            self.leave()
-
-    def leave(self):
+    def raise_stopped(self):
         """Raise Stopped; the state is saved on the way out."""
-        if self._place() == (0, 0):
-            raise Stopped("stopped before the first step; nothing is lost: call again to begin", self.asked)
-        raise Stopped(f"stopped; {_describe_place(self._place())} is on the disk: call again to go on", self.asked)
+        position = self.state.position
+        if position == (0, 0):
+            raise Stopped("stopped before the first step; nothing is lost: call again to begin", self.stop_signal)
+        raise Stopped(f"stopped; {describe_position(position)} is on the disk: call again to resume", self.stop_signal)
 
     @contextmanager
-    def interruptible(self, saved=False):
+    def interruptible(self, all_saved=False):
         """Inside, a signal raises Stopped at once: the state is whole.
 
-        Of several processes none may leave the others waiting, unless everything is saved (saved=True): all are asked
-        then, and start again from there.
+        One of several processes must not leave the others waiting, so there it does nothing, unless everything is
+        saved (all_saved=True): then all processes receive the signal and resume from there.
         """
-        if self.context.size > 1 and not saved:
+        if self.context.size > 1 and not all_saved:
             yield
             return
-        self.open = True
+        self.is_interruptible = True
         try:
-            if self.asked:
-                self.leave()
+            if self.stop_signal:
+                self.raise_stopped()
             yield
         finally:
-            self.open = False
+            self.is_interruptible = False
 
-    def waited(self, items):
-        """Yield the items; to wait for the next one is interruptible."""
-        items, end = iter(items), object()
+    def wait_for_each(self, items):
+        """Yield the items; waiting for the next one is interruptible.
+
+        Raises WorkerDiedError if a loader process that makes them has ended.
+        """
+        iterator = iter(items)
+        end = object()
         while True:
             with self.interruptible():
-                item = self._next(items, end)
+                item = self._wait_for_next(iterator, end)
             if item is end:
                 return
             yield item
 
-    def _next(self, items, end):
+    def _wait_for_next(self, iterator, end):
         try:
-            return next(items, end)
+            return next(iterator, end)
         except RuntimeError as error:
             if self.context.size > 1 or "DataLoader worker" not in str(error):
                 raise
             raise WorkerDiedError(
-                f"a process that reads frames has ended ({error}). It may have been killed for want of memory: take "
-                f"fewer workers. {_describe_place(self._place())} is on the disk: call again to go on"
+                f"a process that reads frames has ended ({error}). If the memory was full, use fewer workers. "
+                f"{describe_position(self.state.position)} is on the disk: call again to resume"
             ) from None
 
-    def tick(self, asked):
-        """Between two steps: save if it is time, leave if `asked` (the signal that any of the processes has got)."""
-        if asked or (self.asked and self.context.size == 1):
-            self.asked = self.asked or asked
-            self.leave()
-        if time.monotonic() - self.saved_at > self.minutes * 60:
+    def maybe_save(self, stop_signal=0):
+        """Between two steps: save if it is time, stop if a signal asks for it.
+
+        stop_signal: the signal that any of the processes received (see StepResult).
+        """
+        if stop_signal or (self.stop_signal and self.context.size == 1):
+            self.stop_signal = self.stop_signal or stop_signal
+            self.raise_stopped()
+        if time.monotonic() - self.saved_at_s > self.minutes * 60:
             self.save()
 
     def save(self):
-        """Write the state, whole or not at all."""
-        if self.context.main:
+        """Write last.pth; whatever happens, the file is either the old one or the new one."""
+        if self.context.is_main:
             if self.lock is not None:
                 self.lock.check()
-            content = self.content()
+            clips_per_step = self.config.count_clips_per_step(self.context)
+            checkpoint = self.state.build_checkpoint(self.fingerprint, clips_per_step, self.config.minutes)
             with atomic_path(self.output_dir / "last.pth") as part:
-                torch.save(content, part)
-        self.saved_at, self.saved_place = time.monotonic(), self._place()
+                torch.save(checkpoint, part)
+        self._mark_as_saved()
 
-    def _save_before_leaving(self):
-        """`save`, and it is done even if this process is killed meanwhile.
+    def _mark_as_saved(self):
+        self.saved_at_s = time.monotonic()
+        self.saved_position = self.state.position
 
-        papermill and Jupyter kill a kernel five seconds after they have asked it to stop, which is too few for a slow
-        disk. So on a CPU a copy of this process, in a session of its own, writes the file, and this one waits for it.
+    def _save_before_exit(self):
+        """Save in a way that a killed process does not interrupt.
+
+        papermill and Jupyter kill a kernel five seconds after they have asked it to stop, which is too little for a
+        slow disk. So on a CPU a forked copy of this process, in a session of its own, writes the file; this one waits.
         """
-        if not hasattr(os, "fork") or self.setup.device.type != "cpu" or self.context.size > 1:
+        if not hasattr(os, "fork") or self.config.device.type != "cpu" or self.context.size > 1:
             self.save()
             return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads; the copy runs none
-            child = os.fork()
-        if child == 0:
-            self._save_and_exit()
+        child = None
         try:
-            done = _wait(child, WAIT_FOR_COPY_S)
+            child = fork_quietly()
+            if child == 0:
+                self._save_as_child()
+            is_saved = wait_for_child(child, SAVE_TIMEOUT_S)
         except BaseException:  # a second Ctrl-C
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            remove_abandoned_parts(self.output_dir)
+            if child == 0:
+                os._exit(1)
+            if child is not None:
+                kill_child(child)
+                remove_abandoned_parts(self.output_dir)
             raise
-        if done:
-            self.saved_at, self.saved_place = time.monotonic(), self._place()
+        if is_saved:
+            self._mark_as_saved()
         else:
-            self.save()  # whatever went wrong is raised here
+            self.save()  # the same problem raises its error here
 
-    def _save_and_exit(self):
+    def _save_as_child(self):
+        """Save and end this process, a forked copy."""
         status = 1
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -256,53 +270,33 @@ class CheckpointSaver:
         finally:
             os._exit(status)
 
-    def content(self):
-        """What last.pth holds: a dict of tensors and plain values."""
-        state = self.state
-        return {
-            "fingerprint": self.fingerprint,
-            "clips_per_step": self.setup.clips_per_step(self.context),
-            "minutes": self.setup.minutes,
-            "model": state.model.state_dict(),
-            "optimizer": state.optimizer.state_dict(),
-            "scaler": state.scaler.state_dict(),
-            "log": list(state.log),
-            **{name: getattr(state, name) for name in SAVED},
-        }
+
+def fork_quietly():
+    """os.fork without the warning about threads: the copy runs none. Returns 0 in the copy, else its process id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
-def _wait(child, seconds):
-    """Whether a child process ends well within so many seconds; else it is killed."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
+def wait_for_child(child, timeout_s):
+    """Wait until a child process ends; it is killed after `timeout_s`. Returns whether it ended well."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        has_ended, status = os.waitpid(child, os.WNOHANG)
+        if has_ended:
             return status == 0
         time.sleep(0.02)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    kill_child(child)
     return False
 
 
-def _describe_place(place):
-    epoch, step = place
+def kill_child(child):
+    """Kill a child process and wait for its end."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def describe_position(position):
+    """(3, 12) as text: "epoch 3, step 12"."""
+    epoch, step = position
     return f"epoch {epoch}, step {step}" if epoch or step else "no step yet"
-
-
-def check_space(setup, state, output_dir):
-    """Raise DiskFullError where the run's files don't fit: while last.pth is replaced there are two of it."""
-    output_dir = Path(output_dir)
-    sizes = estimate_checkpoint_bytes(setup, state.model)
-    there = [output_dir / name for name in ("last.pth", "best.pth", "final.pth")]
-    have = sum(path.stat().st_size for path in there if path.exists())
-    needed = max(sizes["last"], 2 * sizes["last"] + 3 * sizes["weights"] - have)
-    purpose = (
-        f"two checkpoints of {sizes['last'] / 1e6:,.0f} MB, one while it is replaced, and the best and final weights"
-    )
-    check_free_space(output_dir, needed, purpose)
-
-
-def estimate_checkpoint_bytes(setup, model):
-    """{"last": bytes of last.pth, "weights": bytes of best.pth and final.pth}."""
-    weights = 4 * sum(p.numel() for p in model.parameters())
-    return {"weights": weights, "last": weights * (1 + MOMENTA[setup.recipe.optimizer])}

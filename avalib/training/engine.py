@@ -1,80 +1,49 @@
-"""The training loop, in two storeys: `train_epoch` owns the steps, `train` the epochs.
+"""The training engine: `train_epoch` runs the steps of an epoch, `validate` scores a split, `train_model` does both.
 
-`step.py` does a step; `state.py` keeps the run on disk, so that an interrupted one goes on at the next call;
-`parallel.py` is how processes that train together talk.
+`step.py` does one step; `checkpointing.py` keeps the run on disk, so that an interrupted one resumes at the next call;
+`utils/distributed.py` is how processes that train together communicate.
 """
 
-import sys
+import logging
 import time
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from avalib.data.dataset import ClipDataset, build_loader, load_splits
-from avalib.data.label_map import read_label_map
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_splits
+from avalib.data.loader import build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import build_detections_table, score_keyframes
-from avalib.models.build import build_model
-from avalib.models.checkpoint import save_checkpoint
-from avalib.models.detector import Detector
-from avalib.training.checkpointing import CheckpointSaver, TrainState, check_space
-from avalib.training.existing_run import lock_run, read_run_state, resolve_existing_run
-from avalib.training.logger import MAP, TrainingLog, build_log_table, log_exists
-from avalib.training.optimizer import build_optimizer, build_scaler, compute_lr
+from avalib.training.checkpoint_sizes import check_checkpoint_space
+from avalib.training.checkpointing import CheckpointSaver
+from avalib.training.existing_run import load_checkpoint_to_resume, lock_run, resolve_existing_run
+from avalib.training.initial_state import initialize_state, save_weights
+from avalib.training.logger import MAP, TrainingLog, build_log_table, has_log_file
+from avalib.training.optimizer import compute_lr
+from avalib.training.reproducibility import use_deterministic_algorithms
 from avalib.training.sanity_checks import diagnose_zero_map
-from avalib.training.step import (
-    NonFiniteError,
-    apply_model_options,
-    seed_everything,
-    train_step,
-    use_deterministic_algorithms,
-)
+from avalib.training.step import NonFiniteError, train_step, write_bad_batch
 from avalib.utils.distributed import SINGLE_PROCESS
-from avalib.utils.files import write_json
 from avalib.utils.process import peak_memory_bytes
-from avalib.video.frame_source import open_frames
+from avalib.video.dataset_frames import open_frames
+
+logger = logging.getLogger(__name__)
+
+MIN_KEYFRAMES_FOR_WORKERS = 1000  # of a validation, for each process: starting worker processes takes seconds
 
 
-def build_initial_model(setup, label_prior=None):
-    """The model at step 0: random, or with a checkpoint's weights; its options not yet applied."""
-    recipe = setup.recipe
-    seed_everything(recipe.seed)
-    if setup.checkpoint:
-        label_map = read_label_map(setup.layout.label_map_path)
-        model = build_model(setup.entry, setup.checkpoint, label_map=label_map, dropout=recipe.dropout)
-    else:
-        n_classes = setup.layout.n_columns - 1
-        model = Detector(setup.entry, recipe.dropout, recipe.zero_init_residual, n_classes=n_classes)
-    new_head = not setup.checkpoint or model.report.initialised
-    if recipe.prior_bias and new_head:
-        model.init_classifier(label_prior)
-    return model.to(setup.device)
-
-
-def compute_prior_bias(keyframes):
-    """Classifier biases (81,) at which every action's score is its share of the training boxes."""
-    share = keyframes.labels.mean(axis=0).clip(1e-4, 0.99)
-    return torch.tensor(np.log(share / (1 - share)), dtype=torch.float32)
-
-
-def initialize_state(setup, keyframes, saved=None, context=SINGLE_PROCESS):
-    """The State to train from: step 0, or where `saved` (of state.read) stands."""
-    with context.main_process_first():  # one downloads, the others find it
-        model = apply_model_options(build_initial_model(setup, compute_prior_bias(keyframes)), setup)
-    begun = TrainState(model, build_optimizer(model, setup.recipe), model, build_scaler(setup))
-    if saved:
-        begun.restore(saved, setup, context)
-    begun.replica = context.wrap_ddp(model)
-    return begun
+# --- the run ----------------------------------------------------------------------------------------------------------
 
 
 def train_model(
-    setup,
+    config,
     output_dir,
+    *,
     save_minutes=5,
     progress=True,
     on_log=None,
@@ -82,189 +51,268 @@ def train_model(
     context=SINGLE_PROCESS,
     existing="stop",
 ):
-    """Train, validate every `recipe.validate_every` epochs, keep the best and the last. -> the log as a DataFrame.
+    """Train a model and validate it every `recipe.validate_every` epochs.
 
-    Writes into output_dir: log.jsonl (a line a step and a line a validation), last.pth (to go on from), best.pth and
-    final.pth (weights with their metadata), tensorboard/ if asked for. A finished run is returned as it is; an
-    interrupted one goes on from its last checkpoint (every epoch and every `save_minutes`). Ctrl-C and SIGTERM save,
-    then raise Stopped. `on_log(log)` is called with the rows so far.
-    context: the processes that train together; the main one writes and prints.
-    existing: what to do where the folder holds a run of other settings: "stop", "continue" or "new", see
-    existing.CHOICES.
-    Raises existing.RunExistsError for such a folder, utils.locks.LockedError while another process trains in it,
-    utils.files.DiskFullError where two checkpoints don't fit or the disk gets full, and step.NotFinite when the loss is
-    no longer finite; bad_batch.json then names the keyframes.
+    Writes into output_dir: log.jsonl (a line for each step and validation), last.pth (to resume from), best.pth and
+    final.pth (weights with their metadata), tensorboard/ on request. A finished run is returned as it is; an
+    interrupted one resumes from its last checkpoint. Ctrl-C and SIGTERM save, then raise Stopped.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    output_dir : str or Path
+    save_minutes : float
+        The time between two checkpoints; there is one after each epoch, too.
+    progress : bool
+        Show progress bars.
+    on_log : function, optional
+        Called with the log's entries so far (a list of dict), every ten steps and after each validation.
+    tensorboard : bool
+        Also write event files.
+    context : DistributedContext
+        The processes that train together; the main one writes.
+    existing : str
+        What to do if the folder holds a run of other settings: "stop", "continue" or "new", see existing_run.CHOICES.
+
+    Returns
+    -------
+    DataFrame
+        The log.
+
+    Raises
+    ------
+    RunExistsError
+        The folder holds another run.
+    LockedError
+        Another process trains in this folder.
+    DiskFullError
+        Two checkpoints don't fit on the disk.
+    NonFiniteError
+        The loss is NaN or infinite; bad_batch.json then names the keyframes.
+    WorkerDiedError
+        A process that reads frames has ended.
     """
     output_dir = Path(output_dir)
-    with lock_run(output_dir) if context.main else nullcontext() as lock:
-        setup = resolve_existing_run(setup, output_dir, existing, setup.minutes, context)
-        saved = context.broadcast(read_run_state(output_dir, setup, context, existing) if context.main else None)
-        return _train(
-            setup, output_dir, saved, lock, save_minutes, progress and context.main, on_log, tensorboard, context
-        )
+    progress = progress and context.is_main
+    with lock_run(output_dir) if context.is_main else nullcontext() as lock:
+        # 1. Settings: as given, or with existing="continue" those of the run in the folder
+        config = resolve_existing_run(config, output_dir, existing, config.minutes, context)
+        checkpoint = None
+        if context.is_main:
+            checkpoint = load_checkpoint_to_resume(output_dir, config, context, existing)
+        checkpoint = context.broadcast(checkpoint)
+
+        # 2. Data: annotations, and frames from the videos or the cache
+        keyframes = load_splits(config.layout, config.recipe)
+        with context.main_process_first():
+            frames = open_frames(config.layout, config.recipe, keyframes.values(), progress)
+
+        with use_deterministic_algorithms(config.deterministic):
+            # 3. State: step 0, or where the checkpoint stands
+            state = initialize_state(config, keyframes["train"], checkpoint, context)
+            is_finished = state.epoch >= config.recipe.epochs == state.validated
+            _report_start(state, config, output_dir, is_finished, context)
+            if context.is_main and not is_finished:
+                check_checkpoint_space(config, state, output_dir)
+            state.log = _open_log(output_dir, checkpoint, is_finished, tensorboard, context)
+
+            # 4. Epochs
+            with CheckpointSaver(state, config, output_dir, save_minutes, context, lock) as saver:
+                _run_epochs(state, config, keyframes, frames, saver, progress=progress, on_log=on_log)
+
+            # 5. Final weights
+            if context.is_main and not (is_finished and (output_dir / "final.pth").exists()):
+                save_weights(state, config, output_dir / "final.pth")
+    return build_log_table(state.log.rows)
 
 
-def _train(setup, output_dir, saved, lock, save_minutes, progress, on_log, tensorboard, context):
-    recipe = setup.recipe
-    keyframes = load_splits(setup.layout, recipe)
-    with context.main_process_first():
-        frames = open_frames(setup.layout, recipe, keyframes.values(), progress)
-    with use_deterministic_algorithms(setup.deterministic):
-        now = initialize_state(setup, keyframes["train"], saved, context)
-        finished = now.epoch >= recipe.epochs == now.validated
-        if context.main:
-            _say_where(now, setup, output_dir, saved, finished, context)
-        path = output_dir / "log.jsonl"
-        if finished:  # in a folder that may be read-only
-            written = not context.main or log_exists(path, saved["log"])
-            now.log = TrainingLog(None if written else path, saved["log"])
-        elif context.main:
-            check_space(setup, now, output_dir)
-            rows, events = saved["log"] if saved else (), output_dir / "tensorboard" if tensorboard else None
-            now.log = TrainingLog(path, rows, events)
-        with CheckpointSaver(now, setup, output_dir, save_minutes, context, lock) as saver:
-            _epochs(now, setup, keyframes, frames, saver, progress, on_log)
-        if context.main and not (finished and (output_dir / "final.pth").exists()):
-            save_weights(now, setup, output_dir / "final.pth")
-    return build_log_table(now.log)
-
-
-def _say_where(now, setup, output_dir, saved, finished, context):
-    if finished:
-        print(f"{output_dir}: this run is finished already (best mAP {now.best_mAP:.4f}); nothing to do")
+def _report_start(state, config, output_dir, is_finished, context):
+    if is_finished:
+        logger.info(f"{output_dir}: this run is finished already (best mAP {state.best_mAP:.4f}); nothing to do")
         return
-    print(
-        f"{setup.clips_per_step(context)} clips a step ({context.size} processes x {setup.accumulate} shares x "
-        f"{setup.recipe.videos_per_gpu}): lr {setup.lr(context):g} by the linear rule "
-        f"({setup.recipe.lr:g} for {setup.recipe.clips_per_step})"
+    recipe = config.recipe
+    logger.info(
+        f"{config.count_clips_per_step(context)} clips in a step ({context.size} processes x {config.accumulate} "
+        f"micro-batches x {recipe.videos_per_gpu}): lr {config.compute_base_lr(context):g} by the linear rule "
+        f"({recipe.lr:g} for {recipe.clips_per_step})"
     )
-    if saved:
-        print(f"{output_dir}: going on after epoch {now.epoch}, step {now.step}")
+    if state.position != (0, 0):
+        logger.info(f"{output_dir}: resuming after epoch {state.epoch}, step {state.step}")
 
 
-def _epochs(now, setup, keyframes, frames, saver, progress, on_log):
-    """Epochs and validations that are not done yet, a checkpoint after each."""
-    recipe, context = setup.recipe, saver.context
-    order = TrainBatchSampler(
-        len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, setup.accumulate, context.rank, context.size
+def _open_log(output_dir, checkpoint, is_finished, tensorboard, context):
+    """The log with the entries of the checkpoint; only the main process writes it, and only if it changes."""
+    path = output_dir / "log.jsonl"
+    rows = checkpoint["log"] if checkpoint else []
+    if not context.is_main or (is_finished and has_log_file(path, rows)):  # a finished run's folder may be read-only
+        return TrainingLog(rows=rows)
+    return TrainingLog(path, rows, output_dir / "tensorboard" if tensorboard and not is_finished else None)
+
+
+def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
+    """Run the epochs and validations that are not done yet, with a checkpoint after each."""
+    recipe = config.recipe
+    context = saver.context
+    sampler = TrainBatchSampler(
+        len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, config.accumulate, context.rank, context.size
     )
-    clips = ClipDataset(keyframes["train"], setup.entry, recipe, frames, training=True)
-    loader = build_loader(clips, order, setup.workers)
-    saver.closed_last.callback(loader.close)
+    clips = ClipDataset(keyframes["train"], config.entry, recipe, frames, training=True)
+    loader = build_loader(clips, sampler, config.workers)
+    saver.exit_stack.callback(loader.close)
     while True:
-        if now.epoch > now.validated and (now.epoch % recipe.validate_every == 0 or now.epoch == recipe.epochs):
-            with saver.interruptible(saved=True):  # the epoch is: asked to stop, leave at once
-                validate(now, setup, keyframes["val"], frames, saver.output_dir, progress, context)
+        is_due = state.epoch % recipe.validate_every == 0 or state.epoch == recipe.epochs
+        if state.epoch > state.validated and is_due:
+            with saver.interruptible(all_saved=True):  # the epoch is on the disk
+                validate(state, config, keyframes["val"], frames, saver.output_dir, progress=progress, context=context)
             saver.save()
             if on_log:
-                on_log(now.log)
-        if now.epoch >= recipe.epochs:
+                on_log(state.log.rows)
+        if state.epoch >= recipe.epochs:
             return
-        order.epoch, order.skip = now.epoch, now.step
+        sampler.epoch = state.epoch
+        sampler.skip = state.step
         try:
-            train_epoch(now, setup, loader, order.steps, saver, progress, on_log)
+            train_epoch(state, config, loader, sampler.steps, saver, progress=progress, on_log=on_log)
         except NonFiniteError as error:
-            raise _with_keys(error, keyframes["train"], now, saver) from None
-        now.epoch, now.step = now.epoch + 1, 0
+            path = saver.output_dir / "bad_batch.json"
+            raise write_bad_batch(error, keyframes["train"], state, path, context) from None
+        state.epoch += 1
+        state.step = 0
         saver.save()
 
 
-def train_epoch(now, setup, loader, steps, saver, progress=True, on_log=None):
-    """The steps of one epoch that are not done yet; a line in the log for each."""
-    now.replica.train()
-    lr = setup.lr(saver.context)
-    place = f"epoch {now.epoch + 1}/{setup.recipe.epochs}"
-    with tqdm(total=steps, initial=now.step, desc=place, disable=not progress) as bar:
-        ended = time.perf_counter()
-        for shares in saver.waited(zip(*[iter(loader)] * setup.accumulate, strict=True)):
-            started = time.perf_counter()
-            iteration = now.epoch * steps + now.step
-            row = {"mode": "train", "epoch": now.epoch + 1, "iter": now.step + 1, "iteration": iteration + 1}
-            row |= {"lr": compute_lr(setup.recipe, lr, iteration, steps), "memory": _memory_MB(setup.device)}
-            numbers, asked = train_step(now, shares, setup, row["lr"], iteration, saver.context, saver)
-            done = time.perf_counter()
-            now.log.append(row | numbers | {"time": done - ended, "data_time": started - ended})
-            now.seconds += done - ended
-            ended = done
-            now.step += 1
-            bar.set_postfix(loss=f"{numbers['loss']:.4f}", lr=f"{row['lr']:.4f}")
+# --- an epoch ---------------------------------------------------------------------------------------------------------
+
+
+def train_epoch(state, config, loader, steps_per_epoch, saver, *, progress=True, on_log=None):
+    """Run the steps of one epoch that are not done yet; each adds an entry to the log.
+
+    Parameters
+    ----------
+    state : TrainState
+        Changed in place.
+    config : TrainConfig
+    loader : ClipLoader
+        It gives the micro-batches of these steps.
+    steps_per_epoch : int
+        Of a whole epoch.
+    saver : CheckpointSaver
+    progress, on_log
+        See `train_model`.
+    """
+    state.ddp_model.train()
+    base_lr = config.compute_base_lr(saver.context)
+    title = f"epoch {state.epoch + 1}/{config.recipe.epochs}"
+    with tqdm(total=steps_per_epoch, initial=state.step, desc=title, disable=not progress) as bar:
+        ended_s = time.perf_counter()
+        for micro_batches in saver.wait_for_each(group_micro_batches(loader, config.accumulate)):
+            data_time_s = time.perf_counter() - ended_s
+
+            # 1. Step
+            iteration = state.epoch * steps_per_epoch + state.step
+            lr = compute_lr(config.recipe, base_lr, iteration, steps_per_epoch)
+            result = train_step(state, micro_batches, config, lr, iteration, saver.context, saver)
+            step_time_s = time.perf_counter() - ended_s
+            ended_s += step_time_s
+            state.seconds += step_time_s
+
+            # 2. Log
+            position = {"mode": "train", "epoch": state.epoch + 1, "iter": state.step + 1, "iteration": iteration + 1}
+            machine = {"lr": lr, "memory": measure_peak_memory_mb(config.device)}
+            timing = {"clips": result.n_clips, "time": step_time_s, "data_time": data_time_s}
+            state.log.append(position | machine | result.metrics | timing)
+            state.step += 1
+            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.4f}")
             bar.update()
-            saver.tick(asked)
-            if on_log and now.step % 10 == 0:
-                on_log(now.log)
+
+            # 3. Save if it is time, stop if a signal asks for it
+            saver.maybe_save(result.stop_signal)
+            if on_log and state.step % 10 == 0:
+                on_log(state.log.rows)
 
 
-def _memory_MB(device):
-    """The most memory so far: of this process's GPU, elsewhere of the process."""
+def group_micro_batches(loader, accumulate):
+    """Yield the loader's batches in lists of `accumulate`, one list for each step."""
+    batches = iter(loader)
+    while micro_batches := list(islice(batches, accumulate)):
+        yield micro_batches
+
+
+def measure_peak_memory_mb(device):
+    """The peak memory so far, in MiB: of this process's GPU, or else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20
     return (peak_memory_bytes() or 0) // 2**20
 
 
-def _with_keys(error, keyframes, now, saver):
-    """The error, once the keyframes it came from are in bad_batch.json."""
-    for share in error.found:
-        share["keyframes"] = [
-            {"video_id": str(keyframes.video_ids[k]), "timestamp": float(keyframes.timestamps[k])}
-            for k in share.pop("index")
-        ]
-    path = saver.output_dir / "bad_batch.json"
-    if saver.context.main:
-        content = {"epoch": now.epoch + 1, "iter": now.step + 1, "shares": error.found}
-        write_json(path, content)
-    return NonFiniteError(f"epoch {now.epoch + 1}, iter {now.step + 1}: {error}. Their keys are in {path}", error.found)
+# --- a validation -----------------------------------------------------------------------------------------------------
 
 
-def validate(now, setup, keyframes, frames, output_dir, progress=True, context=SINGLE_PROCESS):
-    """Score the validation split, log its mAP, keep the weights if they are the best so far.
+def validate(state, config, keyframes, frames, output_dir, *, progress=True, context=SINGLE_PROCESS):
+    """Score the validation split, log its mAP, and save the weights if they are the best so far.
 
-    Every process scores its part with the main one's weights and running statistics.
+    Parameters
+    ----------
+    state : TrainState
+        Changed in place.
+    config : TrainConfig
+    keyframes : Keyframes
+        Of the split.
+    frames : FrameSource
+    output_dir : Path
+        The folder of best.pth.
+    progress : bool
+        Show a progress bar.
+    context : DistributedContext
     """
-    context.share_buffers(now.model)
-    workers = setup.workers if len(keyframes) > 1000 * context.size else 0  # starting them takes seconds
-    stance = torch.compiler.set_stance("force_eager" if setup.compile else "default")  # frames of many sizes
-    with stance:
+    # 1. Scores: every process scores its part, with the main process's running statistics
+    context.share_buffers(state.model)
+    workers = config.workers if len(keyframes) > MIN_KEYFRAMES_FOR_WORKERS * context.size else 0
+    with torch.compiler.set_stance("force_eager" if config.compile else "default"):  # frames have many sizes
         scores = score_keyframes(
-            now.model, keyframes, setup.recipe, frames, setup.device, setup.dtype, workers=workers, progress=progress,
+            state.model,
+            keyframes,
+            config.recipe,
+            frames,
+            config.device,
+            config.dtype,
+            workers=workers,
+            progress=progress,
             context=context,
-        )  # fmt: skip
-    now.validated = now.epoch
-    if context.main:
-        _judge(now, setup, build_detections_table(keyframes, *scores), output_dir, progress)
-    now.best_mAP, now.best_epoch = context.broadcast((now.best_mAP, now.best_epoch))
+        )
+    state.validated = state.epoch
+
+    # 2. Metric, log and best weights: the main process
+    if context.is_main:
+        detections = build_detections_table(keyframes, *scores)
+        mAP = _evaluate_detections(detections, config.layout)
+        _log_validation(state, mAP, config.layout, detections)
+        if mAP > state.best_mAP:
+            state.best_mAP = mAP
+            state.best_epoch = state.epoch
+            save_weights(state, config, output_dir / "best.pth")
+        logger.info(f"epoch {state.epoch}: validation mAP@0.5 {mAP:.4f} (best {state.best_mAP:.4f})")
+    state.best_mAP, state.best_epoch = context.broadcast((state.best_mAP, state.best_epoch))
 
 
-def _judge(now, setup, detections, output_dir, progress):
-    layout = setup.layout
-    rules = dict(
+def _evaluate_detections(detections, layout):
+    """The mAP@0.5 of a table of detections of the validation split."""
+    report = evaluate(
+        layout.get_csv_path("val"),
+        detections,
         label_map=layout.evaluated_label_map_path,
         exclusions=layout.get_exclusions_path("val"),
         protocol=layout.protocol,
     )
-    report = evaluate(layout.get_csv_path("val"), detections, **rules)
-    last = now.log[-1]
-    row = {"mode": "val", "epoch": now.epoch, "iter": last["iter"], "iteration": last["iteration"], "lr": last["lr"]}
-    row |= {MAP: report.mAP, "seconds": now.seconds}
-    if doubt := diagnose_zero_map(now.log, report.mAP, layout, detections):
-        tqdm.write(f"WARNING, epoch {now.epoch}: {doubt}", file=sys.stderr)
-        row["doubt"] = doubt
-    now.log.append(row)
-    if report.mAP > now.best_mAP:
-        now.best_mAP, now.best_epoch = report.mAP, now.epoch
-        save_weights(now, setup, output_dir / "best.pth")
-    if progress:
-        tqdm.write(f"epoch {now.epoch}: validation mAP@0.5 {report.mAP:.4f} (best {now.best_mAP:.4f})")
+    return report.mAP
 
 
-def save_weights(now, setup, path):
-    """A checkpoint that build_model and MMAction2 load, with the label map, the entry and the recipe inside."""
-    save_checkpoint(
-        now.model,
-        path,
-        entry=now.model.entry,
-        recipe=setup.recipe,
-        label_map=read_label_map(setup.layout.evaluated_label_map_path),
-        protocol=setup.layout.protocol,
-        epoch=now.epoch,
-        mAP=next((row[MAP] for row in reversed(now.log) if row["mode"] == "val"), None),
-    )
+def _log_validation(state, mAP, layout, detections):
+    """Add a validation to the log, at the iteration of the last step; warn if the mAP makes no sense."""
+    last = state.log.rows[-1]
+    row = {"mode": "val", "epoch": state.epoch} | {key: last[key] for key in ("iter", "iteration", "lr")}
+    row |= {MAP: mAP, "seconds": state.seconds}
+    if warning := diagnose_zero_map(state.log.rows, mAP, layout, detections):
+        logger.warning(f"WARNING, epoch {state.epoch}: {warning}")
+        row["warning"] = warning
+    state.log.append(row)

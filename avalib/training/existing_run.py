@@ -1,88 +1,48 @@
-"""The run that a folder holds already: is it the one that is asked for, and if not, what is to become of it?
+"""The run that a folder holds already: resume it, refuse to overwrite it, or move it aside.
 
-Nothing is moved or overwritten unasked. `existing` says what to do where the folder holds a run of other settings.
+Nothing is moved or overwritten unless the user says so. `existing` says what to do with a run of other settings.
 """
 
 import dataclasses
-import zipfile
+import logging
 from pathlib import Path
 
 from avalib import zoo
+from avalib.training.saved_run import SavedRun, load_last_checkpoint, load_saved_run
 from avalib.utils.device import PRECISIONS
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import remove_abandoned_parts, wait_for_writers
 from avalib.utils.locks import LockedError, find_refusal, hold
-from avalib.utils.pickled_arrays import PickleError
 from avalib.utils.run_folder import archive_folder, find_free_name
-from avalib.utils.torch_files import TensorRef, TorchFile
+
+logger = logging.getLogger(__name__)
 
 CHOICES = {
-    "stop": "an error that says what is there and what differs",
-    "continue": "go on with the run that is there, with its settings; a finished one is used as it is",
-    "new": "keep that run as train.1 (the next free number) and begin anew",
+    "stop": "an error that describes the run and what differs",
+    "continue": "resume that run, with its settings; a finished one is used as it is",
+    "new": "keep that run as train.1 (the next free number) and start a new one",
 }
-WAYS = (
-    'existing="continue" goes on with that run and its settings (a finished one is used as it is); existing="new" '
-    'keeps it under the name {aside} and trains this one; tag="NAME" trains this one in a folder of its own. On the '
-    "command line: --existing continue, --tag NAME; with papermill: -p existing continue; with make: EXISTING=continue."
+NEXT_STEPS = (
+    'existing="continue" resumes that run with its settings (a finished one is used as it is); existing="new" renames '
+    'its folder to {archive} and starts this one; tag="NAME" trains this one in a folder of its own. On the command '
+    "line: --existing continue, --tag NAME; with papermill: -p existing continue; with make: EXISTING=continue."
 )
 
 
 class RunExistsError(AvalibError, FileExistsError):
-    """The folder holds another run; the message describes it, says what differs, and the ways on."""
-
-
-class DamagedCheckpointError(AvalibError, OSError):
-    """last.pth can't be read; the message names it and says what to do."""
+    """The folder holds another run; the message describes it, says what differs, and what to do."""
 
 
 def check_choice(existing):
-    """Raise ValueError for another word than those of CHOICES."""
+    """Raise ValueError for a word that is not one of CHOICES."""
     if existing not in CHOICES:
-        lines = "; ".join(f"{name!r}: {what}" for name, what in CHOICES.items())
+        lines = "; ".join(f"{name!r}: {meaning}" for name, meaning in CHOICES.items())
         raise ValueError(f"existing={existing!r}: expected one of {lines}")
 
 
-def load_state_file(output_dir, weights=True):
-    """What last.pth in a folder holds (a dict), or None where there is none.
-
-    Like all checkpoints it is read by TorchFile, which runs nothing that a file names. weights=False reads no tensor.
-    Raises DamagedCheckpointError.
-    """
-    path = Path(output_dir) / "last.pth"
-    if not path.exists():
-        return None
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("its end is missing, or it never was one")
-        with TorchFile(path) as file:
-            saved = _with_tensors(file.content, file.load) if weights else file.content
-        missing = {"fingerprint", "clips_per_step", "epoch", "step"} - set(saved)
-        what = f"it has no {', '.join(sorted(missing))}" if missing else ""
-    except (PickleError, OSError, ValueError, TypeError, MemoryError) as error:
-        what = str(error).strip().split("\n")[0] or type(error).__name__
-    if what:
-        raise DamagedCheckpointError(
-            f"{path}: not a whole checkpoint of a training ({what[:200]}). Put a copy in its place, or remove it and "
-            'train with existing="new"; best.pth and final.pth, where they are, can still be evaluated.'
-        )
-    return saved
-
-
-def _with_tensors(value, load):
-    """A value of a checkpoint with each TensorRef in it replaced by load(ref)."""
-    if isinstance(value, TensorRef):
-        return load(value)
-    if isinstance(value, dict):
-        return {key: _with_tensors(item, load) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_with_tensors(item, load) for item in value)
-    return value
-
-
 def get_lock_path(output_dir):
-    """The lock's file of a training's folder: beside it, as the folder itself may get another name."""
+    """The lock file of a training's folder; it lies beside the folder, which may be renamed."""
     return Path(output_dir).with_name(f".{Path(output_dir).name}.lock")
 
 
@@ -91,134 +51,152 @@ def lock_run(output_dir):
     return hold(get_lock_path(output_dir), "a training")
 
 
-def read_run_state(output_dir, setup, context=SINGLE_PROCESS, existing="stop"):
-    """What the run of this setup left in output_dir (last.pth as a dict), or None where there is nothing to go on from.
+# --- what becomes of it -----------------------------------------------------------------------------------------------
 
-    Raises RunExistsError for another run, unless existing is "new": it is then kept under a new name, which is said.
-    A finished run that took another number of clips a step is another run (an unfinished one goes on with the new
-    number: machines come and go).
+
+def resolve_existing_run(config, output_dir, existing="stop", minutes=None, context=SINGLE_PROCESS):
+    """Decide what to train, before anything takes time.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    output_dir : str or Path
+        The folder of the training; it need not exist.
+    existing : str
+        What to do if it holds a run of other settings, see CHOICES.
+    minutes : float, optional
+        The time limit that the number of epochs will be set from (planner.limit_epochs); until then it may differ.
+    context : DistributedContext
+
+    Returns
+    -------
+    TrainConfig
+        With existing="continue" that of the run in the folder, if there is one; else `config`.
+
+    Raises
+    ------
+    LockedError
+        Another process trains in this folder.
+    RunExistsError
+        The folder holds another run; or that run can't be continued, because its annotations changed or another
+        version of this package wrote it.
+    """
+    check_choice(existing)
+    refusal = context.broadcast(find_refusal(get_lock_path(output_dir)) if context.is_main else None)
+    if refusal:
+        raise LockedError(refusal)
+    saved = context.broadcast(load_saved_run(output_dir) if context.is_main else None)
+    if saved is None or existing == "new":
+        return config
+    if existing == "continue":
+        return _adopt_settings(config, saved, output_dir)
+    differences = saved.list_differences(config)
+    allowed = {"recipe.epochs"} if minutes is not None else set()
+    if set(differences) - allowed:
+        raise RunExistsError(format_refusal(output_dir, saved, differences))
+    return config
+
+
+def _adopt_settings(config, saved, output_dir):
+    """The config with the settings of a saved run."""
+    fingerprint = saved.fingerprint
+    try:
+        adopted = dataclasses.replace(
+            config,
+            entry=zoo.ZooEntry(**fingerprint["entry"]),
+            recipe=zoo.override_recipe(config.recipe, fingerprint["recipe"]),
+            dtype=PRECISIONS[fingerprint["precision"]],
+            checkpoint=fingerprint["checkpoint"],
+            minutes=saved.minutes,
+        )
+    except (KeyError, TypeError) as error:
+        problem = {"written by another version of avalib": (str(error), "")}
+        raise RunExistsError(format_refusal(output_dir, saved, problem)) from error
+    if differences := saved.list_differences(adopted):
+        raise RunExistsError(format_refusal(output_dir, saved, differences))
+    if differences := saved.list_differences(config):
+        logger.info(f"resuming the run in {output_dir}, {saved.describe()}. {format_differences(differences)}")
+    return adopted
+
+
+def load_checkpoint_to_resume(output_dir, config, context=SINGLE_PROCESS, existing="stop"):
+    """Read what the run of a config left in a folder.
+
+    A finished run with another global batch size is another run; an unfinished one resumes with the new size, as
+    machines come and go.
+
+    Parameters
+    ----------
+    output_dir : str or Path
+    config : TrainConfig
+    context : DistributedContext
+    existing : str
+        "new" moves another run aside.
+
+    Returns
+    -------
+    dict or None
+        The content of last.pth; None if there is nothing to resume.
+
+    Raises
+    ------
+    RunExistsError
+        The folder holds another run, and existing is not "new".
+    DamagedCheckpointError
     """
     check_choice(existing)
     output_dir = Path(output_dir)
     wait_for_writers(output_dir)  # a training that was killed after Ctrl-C may still be saving
     remove_abandoned_parts(output_dir)
-    saved = load_state_file(output_dir)
+    checkpoint = load_last_checkpoint(output_dir)
+    saved = SavedRun.from_checkpoint(checkpoint)
     if saved is None:
         if not any((output_dir / name).exists() for name in ("best.pth", "final.pth")):
             return None
-        changed = {"last.pth": ("gone", "needed to go on")}
+        differences = {"last.pth": ("missing", "needed to resume")}
     else:
-        changed = list_differences(saved, setup)
-        if not changed and is_finished(saved) and saved["clips_per_step"] != setup.clips_per_step(context):
-            changed = {"clips a step": (saved["clips_per_step"], setup.clips_per_step(context))}
-    if not changed:
-        return saved
+        differences = saved.list_differences(config)
+        clips_per_step = config.count_clips_per_step(context)
+        if not differences and saved.is_finished and saved.clips_per_step != clips_per_step:
+            differences = {"clips in a step": (saved.clips_per_step, clips_per_step)}
+    if not differences:
+        return checkpoint
     if existing != "new":
-        raise RunExistsError(format_refusal(output_dir, saved, changed))
-    kept = archive_folder(output_dir)
-    print(f"{output_dir} held {describe_run(saved)}; it is kept as {kept.name}. {_told(changed)}")
+        raise RunExistsError(format_refusal(output_dir, saved, differences))
+    archive = archive_folder(output_dir)
+    logger.info(
+        f"{output_dir} held {describe_saved_run(saved)}; it is now {archive.name}. {format_differences(differences)}"
+    )
     return None
 
 
-def resolve_existing_run(setup, output_dir, existing="stop", minutes=None, context=SINGLE_PROCESS):
-    """The Setup to train: with existing="continue" that of the run in output_dir, if there is one; else as given.
-
-    minutes: what the number of epochs is to be fitted to afterwards (budget.fit), so it can't differ yet.
-    Raises, before anything takes time: LockedError while another process trains there; RunExistsError as `read` does,
-    and where a run can't be continued: its annotations are not the data set's any more, or another version of this
-    package made it.
-    """
-    check_choice(existing)
-    if refusal_of_lock := context.broadcast(find_refusal(get_lock_path(output_dir)) if context.main else None):
-        raise LockedError(refusal_of_lock)
-    saved = context.broadcast(_head(output_dir) if context.main else None)
-    if saved is None or existing == "new":
-        return setup
-    if existing == "stop":
-        changed = list_differences(saved, setup)
-        if set(changed) - ({"recipe.epochs"} if minutes is not None else set()):
-            raise RunExistsError(format_refusal(output_dir, saved, changed))
-        return setup
-    return _adopt(setup, saved, output_dir, context)
-
-
-def _adopt(setup, saved, output_dir, context):
-    """The setup with what the saved run's settings say."""
-    fingerprint = saved["fingerprint"]
-    try:
-        adopted = dataclasses.replace(
-            setup,
-            entry=zoo.ZooEntry(**fingerprint["entry"]),
-            recipe=zoo.override_recipe(setup.recipe, fingerprint["recipe"]),
-            dtype=PRECISIONS[fingerprint["precision"]],
-            checkpoint=fingerprint["checkpoint"],
-            minutes=saved.get("minutes"),
-        )
-    except (KeyError, TypeError) as error:
-        reason = {"made by another version of avalib": (str(error), "")}
-        raise RunExistsError(format_refusal(output_dir, saved, reason)) from error
-    if changed := list_differences(saved, adopted):
-        raise RunExistsError(format_refusal(output_dir, saved, changed))
-    if context.main and (changed := list_differences(saved, setup)):
-        print(f"going on with the run in {output_dir}, {describe_run(saved)}. {_told(changed)}")
-    return adopted
-
-
-def has_begun(output_dir, setup):
-    """The head of the run in output_dir if it differs from this setup in the number of epochs at most; else None.
-
-    -> last.pth's dict without tensors, with "epochs" beside it: what it set out to do.
-    """
-    saved = _head(output_dir)
-    if saved is None or set(list_differences(saved, setup)) - {"recipe.epochs"}:
+def load_run_of_same_settings(output_dir, config):
+    """The run in a folder if it differs from a config in the number of epochs at most; else None."""
+    saved = load_saved_run(output_dir)
+    if saved is None or set(saved.list_differences(config)) - {"recipe.epochs"}:
         return None
-    return saved | {"epochs": saved["fingerprint"]["recipe"]["epochs"]}
+    return saved
 
 
-def _head(output_dir):
-    saved = load_state_file(output_dir, weights=False)
-    return saved and {k: v for k, v in saved.items() if k not in ("model", "optimizer", "scaler", "log")}
+# --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def is_finished(saved):
-    """Whether a run has done all of its epochs."""
-    return saved["epoch"] >= saved["fingerprint"]["recipe"]["epochs"]
+def describe_saved_run(saved):
+    """A SavedRun in a line; None stands for weights without a last.pth."""
+    return "weights of a run without its last.pth" if saved is None else saved.describe()
 
 
-def list_differences(saved, setup):
-    """{setting: (there, here)} of what tells the run in last.pth from this setup."""
-    here, there = _flat(setup.fingerprint()), _flat(saved["fingerprint"])
-    return {k: (there.get(k), here.get(k)) for k in sorted(here | there) if here.get(k) != there.get(k)}
-
-
-def describe_run(saved):
-    """A run in a line: "an unfinished run (3 of 9 epochs and 12 steps, best mAP 0.2134 after epoch 3)"."""
-    if saved is None:
-        return "weights of a run without its last.pth"
-    epochs = saved["fingerprint"]["recipe"]["epochs"]
-    if is_finished(saved):
-        done = f"a finished run ({epochs} epochs"
-    else:
-        steps = f" and {saved['step']} steps" if saved["step"] else ""
-        done = f"an unfinished run ({saved['epoch']} of {epochs} epochs{steps}"
-    best = saved.get("best_mAP", -1)
-    return done + (f", best mAP {best:.4f} after epoch {saved['best_epoch']})" if best >= 0 else ", not validated yet)")
-
-
-def format_refusal(output_dir, saved, changed):
-    """What RunExistsError says."""
+def format_refusal(output_dir, saved, differences):
+    """The message of RunExistsError. saved: a SavedRun or None."""
     output_dir = Path(output_dir)
-    ways = WAYS.format(aside=find_free_name(output_dir).name)
-    return f"{output_dir} holds {describe_run(saved)}; nothing was changed. {_told(changed)} {ways}"
+    next_steps = NEXT_STEPS.format(archive=find_free_name(output_dir).name)
+    return (
+        f"{output_dir} holds {describe_saved_run(saved)}; nothing was changed. {format_differences(differences)} "
+        f"{next_steps}"
+    )
 
 
-def _told(changed):
-    pairs = "; ".join(f"{name} {there} there, {here} here" for name, (there, here) in changed.items())
+def format_differences(differences):
+    """{setting: (value there, value here)} as a sentence."""
+    pairs = "; ".join(f"{name} {there} there, {here} here" for name, (there, here) in differences.items())
     return f"What differs: {pairs}."
-
-
-def _flat(tree, prefix=""):
-    items = {}
-    for key, value in tree.items():
-        items |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return items

@@ -1,5 +1,6 @@
-"""From a notebook to several processes: start torchrun, follow the run's log, stop it with the cell."""
+"""Train in several processes from a notebook: start torchrun, follow the run's log, stop it with the cell."""
 
+import logging
 import shlex
 import signal
 import subprocess
@@ -8,75 +9,194 @@ import time
 from collections import deque
 from pathlib import Path
 
-from avalib.training.command_line import to_command_line
+from avalib import zoo
 from avalib.training.existing_run import lock_run
 from avalib.training.logger import build_log_table, read_log
 from avalib.training.session import run_training
+from avalib.utils.errors import AvalibError
 from avalib.utils.interrupts import Stopped
 
+logger = logging.getLogger(__name__)
 
-class LaunchError(RuntimeError):
-    """torchrun ended badly; the message has the end of what it said."""
+SHOWN_LINES = 40  # of torchrun's output, in the message of a LaunchError
 
 
-def launch_training(setup, folder, processes=1, plan_only=False, overfit=False, on_log=None, where=None, **options):
-    """`train.start` in this process, or the same training by `processes` of them on this machine. -> the log.
+class LaunchError(AvalibError, RuntimeError):
+    """torchrun failed; the message has the last lines of its output."""
 
-    processes: one a GPU (on a CPU they share its cores); where: {dataset, data_seed, output_dir, tag}, which `folder`
-    was made from; options: save_minutes, tensorboard, existing.
+
+def launch_training(
+    config,
+    folder,
+    processes=1,
+    *,
+    plan_only=False,
+    overfit=False,
+    on_log=None,
+    dataset="",
+    data_seed=0,
+    output_dir="outputs/runs",
+    tag="",
+    save_minutes=5,
+    tensorboard=False,
+    existing="stop",
+):
+    """Train in this process, or by `processes` of them on this machine.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    folder : str or Path
+        The folder of the training.
+    processes : int
+        One for each GPU; on a CPU they share its cores.
+    plan_only, overfit : bool
+        See `run_training`; both need one process only.
+    on_log : function, optional
+        Called with the log's entries so far.
+    dataset, data_seed, output_dir, tag
+        What `folder` and the config's layout come from, for the other processes.
+    save_minutes, tensorboard, existing
+        See `train_model`.
+
+    Returns
+    -------
+    DataFrame
+        The log.
+
+    Raises
+    ------
+    LaunchError
+        A process failed.
     """
+    saving = {"save_minutes": save_minutes, "tensorboard": tensorboard, "existing": existing}
     if processes <= 1 or plan_only or overfit:
-        small = {} if plan_only or overfit else options
-        return run_training(setup, folder, plan_only, overfit, on_log=on_log, progress=True, **small)
+        return run_training(config, folder, plan_only=plan_only, overfit=overfit, on_log=on_log, **saving)
     with lock_run(folder):
-        pass  # refused here, before torchrun.log of a training that runs is written over
-    words = [
-        "--nproc-per-node",
-        str(processes),
-        "-m",
-        "avalib",
-        "train",
-        "--quiet",
-        *to_command_line(setup, **where, **options),
-    ]
-    print("torchrun --standalone", shlex.join(words))
-    return stream_log(build_torchrun_command(["--standalone", *words]), Path(folder) / "log.jsonl", on_log)
+        pass  # fails here if a training runs, before its torchrun.log is overwritten
+    options = to_command_line(config, dataset=dataset, data_seed=data_seed, output_dir=output_dir, tag=tag, **saving)
+    arguments = ["--standalone", "--nproc-per-node", str(processes), "-m", "avalib", "train", "--quiet", *options]
+    logger.info(f"torchrun {shlex.join(arguments)}")
+    return stream_log(build_torchrun_command(arguments), Path(folder) / "log.jsonl", on_log)
 
 
-def build_torchrun_command(words):
-    """The command of PyTorch's launcher in this very Python."""
-    return [sys.executable, "-m", "torch.distributed.run", *words]
+def build_torchrun_command(arguments):
+    """The command that runs PyTorch's launcher with this Python."""
+    return [sys.executable, "-m", "torch.distributed.run", *arguments]
 
 
-def stream_log(command, path, on_log=None, seconds=2.0):
-    """Run a command until it ends; meanwhile show what it says, and give `on_log` the rows of the log at `path`.
+def to_command_line(
+    config,
+    *,
+    dataset,
+    data_seed=0,
+    output_dir="outputs/runs",
+    tag="",
+    save_minutes=5,
+    tensorboard=False,
+    existing="stop",
+):
+    """The options of `avalib train` that give this config again, as a list of str.
 
-    Interrupted (Ctrl-C, the notebook's stop button), it asks the processes to save and leave, and waits for that.
-    Raises LaunchFailed. -> the log as a DataFrame.
+    Raises ValueError for an entry that was changed: other processes load it from the zoo.
     """
-    said, output = deque(maxlen=40), Path(path).with_name("torchrun.log")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, "w", encoding="utf-8") as file, open(output, encoding="utf-8", errors="replace") as reader:
+    entry = config.entry
+    if entry != zoo.get(entry.alias):
+        changes = zoo.compare_fields(zoo.get(entry.alias), entry)
+        raise ValueError(f"{entry.alias} was changed ({changes}): train it with gpus=1")
+    options = {
+        "model": entry.alias,
+        "dataset": dataset,
+        "data_seed": data_seed,
+        "device": config.device.type,
+        "precision": str(config.dtype).removeprefix("torch."),
+        "checkpoint": config.checkpoint or "random",
+        "workers": config.workers,
+        "accumulate": config.accumulate,
+        "save_minutes": save_minutes,
+        "output_dir": output_dir,
+        "tag": tag,
+        "existing": existing,
+    }
+    if config.minutes is not None:
+        options["fitted_minutes"] = config.minutes
+    for name in ("channels_last", "recompute", "compile", "deterministic"):
+        options[name] = getattr(config, name)
+    options["tensorboard"] = tensorboard
+    # of the recipe, what differs from the data set's own
+    for name, (_, value) in zoo.compare_fields(zoo.get_recipe(entry, dataset), config.recipe).items():
+        options[name] = value
+    return [word for name, value in options.items() for word in _format_option(name, value)]
+
+
+def _format_option(name, value):
+    """An option as words: --lr 0.1, --milestones 5 8, --compile or --no-compile."""
+    if isinstance(value, bool):
+        return [to_option_name(name if value else f"no_{name}")]
+    values = value if isinstance(value, tuple) else (value,)
+    return [to_option_name(name), *map(str, values)]
+
+
+def to_option_name(name):
+    """The option of a field: "--weight-decay" for "weight_decay"."""
+    return "--" + name.replace("_", "-")
+
+
+def stream_log(command, path, on_log=None, interval_s=2.0):
+    """Run a command that trains until it ends; meanwhile show its output and pass its log on.
+
+    Interrupted (Ctrl-C, the notebook's stop button), it asks the processes to save and stop, and waits for that.
+
+    Parameters
+    ----------
+    command : list of str
+    path : str or Path
+        The log.jsonl that the command writes. torchrun.log, beside it, gets the output.
+    on_log : function, optional
+        Called with the log's entries so far.
+    interval_s : float
+        Seconds between two readings of output and log.
+
+    Returns
+    -------
+    DataFrame
+        The log.
+
+    Raises
+    ------
+    LaunchError
+        The command failed.
+    """
+    output_path = Path(path).with_name("torchrun.log")
+    output_path.parent.mkdir(parents=True, exist_ok=True)
+    last_lines = deque(maxlen=SHOWN_LINES)
+    with (
+        open(output_path, "w", encoding="utf-8") as file,
+        open(output_path, encoding="utf-8", errors="replace") as reader,
+    ):
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while (status := process.poll()) is None:
-                time.sleep(seconds)
-                _show(reader, said)
+                time.sleep(interval_s)
+                _show_new_lines(reader, last_lines)
                 rows = read_log(path)
                 if on_log and rows:
                     on_log(rows)
         except KeyboardInterrupt:
-            _stop(process)
-            _show(reader, said)
-            raise Stopped(f"stopped; what the processes said last is in {output}: call again to go on") from None
-        _show(reader, said)
+            _stop_and_wait(process)
+            _show_new_lines(reader, last_lines)
+            raise Stopped(f"stopped; the processes' output is in {output_path}: call again to resume") from None
+        _show_new_lines(reader, last_lines)
     if status:
-        raise LaunchError(f"torchrun ended with {status}; all it said is in {output}, the end of it:\n{''.join(said)}")
+        raise LaunchError(
+            f"torchrun ended with status {status}; its output is in {output_path}, which ends with:\n"
+            f"{''.join(last_lines)}"
+        )
     return build_log_table(read_log(path))
 
 
-def _stop(process):
-    """Ask torchrun to stop, and wait: it passes SIGTERM on, and every process saves between two steps."""
+def _stop_and_wait(process):
+    """Send torchrun SIGTERM, which it passes on, and wait until every process has saved between two steps."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait()
@@ -84,8 +204,7 @@ def _stop(process):
         raise Stopped(f"stopped at once; torchrun, process {process.pid}, may still be saving") from None
 
 
-def _show(reader, said):
-    """Print what is new; the lines stay in `said`."""
+def _show_new_lines(reader, last_lines):
     for line in reader:
-        said.append(line)
-        print(line, end="")
+        last_lines.append(line)
+        logger.info(line.rstrip("\n"))

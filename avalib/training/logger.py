@@ -1,6 +1,6 @@
-"""The log of a training: written a line a step in the keys that plot scripts know, and what it says in the end.
+"""The training log: one JSON line for each step and each validation, and tables and summaries of it.
 
-Source of the keys: mmcv 1.2.7 TextLoggerHook and MMAction2 v0.10.0's detectors (…/log.json of the published rows).
+Source of the keys: mmcv 1.2.7 TextLoggerHook and MMAction2 v0.10.0's detectors (log.json of the published models).
 """
 
 import contextlib
@@ -13,128 +13,208 @@ import pandas as pd
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import disk_full_described, write_text
 
-LOSS, MAP = "loss_action_cls", "mAP@0.5IOU"
-PLACE = ("epoch", "iter", "iteration")
-LAST = 5  # validations whose spread is told
-
-
-class TrainingLog(list):
-    """Rows (dicts), each on disk as soon as it is appended; a file that holds more than `rows` is cut to them.
-
-    path: log.jsonl, or None to keep nothing on disk; tensorboard: a folder for its event files, or None.
-    """
-
-    def __init__(self, path=None, rows=(), tensorboard=None):
-        super().__init__(rows)
-        self.path, self.writer = path and Path(path), None
-        if self.path:
-            write_text(self.path, "".join(map(_line, self)))
-        if tensorboard:
-            self.writer = _summary_writer(tensorboard, self[-1]["iteration"] + 1 if self else None)
-
-    def append(self, row):
-        super().append(row)
-        if self.path:
-            with disk_full_described(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
-                file.write(_line(row))
-        if self.writer:
-            numbers = {k: v for k, v in row.items() if isinstance(v, (int, float)) and k not in PLACE}
-            for key, value in numbers.items():
-                self.writer.add_scalar(f"{row['mode']}/{key}", value, row["iteration"])
-            self.writer.flush()
-
-
-def _line(row):
-    return json.dumps({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}) + "\n"
-
-
-def _summary_writer(folder, first):
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError("tensorboard is not installed: pip install -e '.[tensorboard]', or leave it off") from error
-    return SummaryWriter(str(folder), purge_step=first)
-
-
-def log_exists(path, rows):
-    """Whether the file at `path` holds these rows and nothing else."""
-    path = Path(path)
-    return path.exists() and path.read_bytes() == "".join(map(_line, rows)).encode()
+LOSS = "loss_action_cls"
+MAP = "mAP@0.5IOU"
+POSITION = ("epoch", "iter", "iteration")  # keys that count; they are no curves in tensorboard
+SPREAD_VALIDATIONS = 5  # the last validations, whose spread is reported
 
 
 class DamagedLogError(AvalibError, ValueError):
-    """A log.jsonl has a line that is no row; the message names file and line and says what to do."""
+    """A line of log.jsonl is no log entry; the message names file and line and says what to do."""
+
+
+class TrainingLog:
+    """The entries of a run's log; each is on the disk as soon as it is appended.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        log.jsonl. A file with other entries than `rows` is written again. None: nothing goes to the disk.
+    rows : iterable of dict
+        The entries so far, of a run that resumes.
+    tensorboard : str or Path, optional
+        A folder for event files.
+
+    Attributes
+    ----------
+    rows : list of dict
+    """
+
+    def __init__(self, path=None, rows=(), tensorboard=None):
+        self.rows = list(rows)
+        self.path = Path(path) if path else None
+        self.writer = None
+        if self.path:
+            write_text(self.path, "".join(map(_format_line, self.rows)))
+        if tensorboard:
+            first_iteration = self.rows[-1]["iteration"] + 1 if self.rows else None
+            self.writer = _open_tensorboard(tensorboard, first_iteration)
+
+    def append(self, row):
+        """Add an entry, here and in the files."""
+        self.rows.append(row)
+        if self.path:
+            with disk_full_described(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
+                file.write(_format_line(row))
+        if self.writer:
+            for key, value in row.items():
+                if isinstance(value, (int, float)) and key not in POSITION:
+                    self.writer.add_scalar(f"{row['mode']}/{key}", value, row["iteration"])
+            self.writer.flush()
+
+
+def _format_line(row):
+    """An entry as a line of log.jsonl; NaN and infinity are null, as strict JSON has neither."""
+    values = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+    return json.dumps(values) + "\n"
+
+
+def _open_tensorboard(folder, first_iteration):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "tensorboard is not installed: pip install -e '.[tensorboard]', or train without tensorboard=True"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=first_iteration)
+
+
+def has_log_file(path, rows):
+    """Whether the file at `path` holds these entries and nothing else."""
+    path = Path(path)
+    return path.exists() and path.read_bytes() == "".join(map(_format_line, rows)).encode()
 
 
 def read_log(path):
-    """The lines of a log.jsonl, as rows; a last one that is still being written, or was when a kill came, is left out.
+    """Read a log.jsonl.
 
-    Raises DamagedLogError for any other line that is not a row.
+    Parameters
+    ----------
+    path : str or Path
+        The file need not exist.
+
+    Returns
+    -------
+    list of dict
+        The entries. An incomplete last line is left out: it is being written, or the process was killed.
+
+    Raises
+    ------
+    DamagedLogError
+        Another line is no log entry.
     """
     path = Path(path)
     if not path.exists():
         return []
     *lines, last = path.read_bytes().split(b"\n")
-    rows = [_row(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
-    # Without a line end the last row may be torn; it counts where it can be read.
+    rows = [_parse_line(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    # A last line without a line end may be incomplete; it counts if it can be read.
     with contextlib.suppress(DamagedLogError):
-        rows.append(_row(last, path, len(lines) + 1))
+        rows.append(_parse_line(last, path, len(lines) + 1))
     return rows
 
 
-def _row(line, path, number):
+def _parse_line(line, path, number):
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or not {"mode", "epoch"} <= set(row):
         raise DamagedLogError(
-            f"{path}, line {number}: {line[:60].decode(errors='replace')!r} is no row of a training's log. Call the "
-            "training again with the same settings: it writes the log anew from last.pth; or remove the line."
+            f"{path}, line {number}: {line[:60].decode(errors='replace')!r} is not an entry of a training log. Start "
+            "the training again with the same settings: it writes the log anew from last.pth. Or remove the line."
         )
     return row
 
 
 def build_log_table(log):
-    """A log's rows as a DataFrame; the columns that everything here needs are there even where no row is."""
-    table = pd.DataFrame(list(log))
-    needed = ["mode", "epoch", "iter", "iteration", "lr", LOSS, "recall@top3", "time", "clips", MAP]
-    return table.reindex(columns=[*table.columns, *(c for c in needed if c not in table)])
+    """A log as a table.
+
+    Parameters
+    ----------
+    log : list of dict or DataFrame
+        The entries.
+
+    Returns
+    -------
+    DataFrame
+        A row for each entry. The columns that this package reads exist even where no entry has them.
+    """
+    table = log if isinstance(log, pd.DataFrame) else pd.DataFrame(list(log))
+    required = ["mode", "epoch", "iter", "iteration", "lr", LOSS, "recall@top3", "time", "clips", MAP]
+    return table.reindex(columns=[*table.columns, *(name for name in required if name not in table)])
+
+
+def split_log_table(log):
+    """(steps, validations): a log's entries of the two modes, as tables."""
+    table = build_log_table(log)
+    return table[table["mode"] == "train"], table[table["mode"] == "val"]
 
 
 def build_epoch_table(log):
-    """The log by epoch: means of loss_action_cls and recall@top3, last lr, clips_per_s, mAP@0.5IOU where validated."""
-    log = build_log_table(log.to_dict("records")) if isinstance(log, pd.DataFrame) else build_log_table(log)
-    steps = log[log["mode"] == "train"].groupby("epoch")
-    table = steps.agg({LOSS: "mean", "recall@top3": "mean", "lr": "last"})
-    table["clips_per_s"] = steps.clips.sum() / steps.time.sum()
-    validated = log[log["mode"] == "val"].set_index("epoch")
-    return table.join(validated[[MAP]]).reset_index().astype(float).round(5)
+    """A log by epoch.
+
+    Parameters
+    ----------
+    log : list of dict or DataFrame
+
+    Returns
+    -------
+    DataFrame
+        epoch, loss_action_cls and recall@top3 (means), lr (the last), clips_per_s, mAP@0.5IOU (NaN where the epoch was
+        not validated).
+    """
+    steps, validations = split_log_table(log)
+    by_epoch = steps.groupby("epoch")
+    table = by_epoch.agg({LOSS: "mean", "recall@top3": "mean", "lr": "last"})
+    table["clips_per_s"] = by_epoch.clips.sum() / by_epoch.time.sum()
+    return table.join(validations.set_index("epoch")[[MAP]]).reset_index().astype(float).round(5)
 
 
 def summarize_log(log):
-    """What a log ends with: {"best_mAP", "best_epoch", "last_mAP", "minutes" of training, "clips_per_s"} and `spread`.
+    """The results of a run.
 
-    Without a validation the mAPs are None.
+    Parameters
+    ----------
+    log : list of dict or DataFrame
+
+    Returns
+    -------
+    dict
+        best_mAP, best_epoch, last_mAP (None without a validation), minutes (of training), clips_per_s, last_epochs
+        (see `compute_spread`). run.json holds these keys.
     """
-    log = build_log_table(log.to_dict("records")) if isinstance(log, pd.DataFrame) else build_log_table(log)
-    steps, validated = log[log["mode"] == "train"], log[log["mode"] == "val"]
-    found = dict.fromkeys(("best_mAP", "best_epoch", "last_mAP"))
-    if len(validated):
-        best = validated.loc[validated[MAP].astype(float).idxmax()]
-        found = dict(best_mAP=float(best[MAP]), best_epoch=int(best.epoch), last_mAP=float(validated[MAP].iloc[-1]))
+    steps, validations = split_log_table(log)
+    summary = {"best_mAP": None, "best_epoch": None, "last_mAP": None}
+    if len(validations):
+        scores = validations[MAP].astype(float)
+        best = validations.loc[scores.idxmax()]
+        summary = {"best_mAP": float(best[MAP]), "best_epoch": int(best.epoch), "last_mAP": float(scores.iloc[-1])}
     seconds = float(steps.time.sum())
-    found |= {"minutes": round(seconds / 60, 2)}
-    found |= {"clips_per_s": round(float(steps.clips.sum()) / seconds, 2) if seconds else None}
-    return found | {"last_epochs": compute_spread(validated[MAP])}
+    summary["minutes"] = round(seconds / 60, 2)
+    summary["clips_per_s"] = round(float(steps.clips.sum()) / seconds, 2) if seconds else None
+    summary["last_epochs"] = compute_spread(validations[MAP])
+    return summary
 
 
-def compute_spread(values, last=LAST):
-    """How much the last validations differ: {"validations", "mean", "std", "lowest", "highest"}; None without any.
+def compute_spread(values, count=SPREAD_VALIDATIONS):
+    """How much the last validations of a run differ.
 
-    A difference between two runs that is smaller than this is none.
+    A difference between two runs that is smaller than this says nothing.
+
+    Parameters
+    ----------
+    values : sequence of float
+        The mAP of each validation; NaN is left out.
+    count : int
+        How many of the last ones count.
+
+    Returns
+    -------
+    dict or None
+        validations, mean, std, lowest, highest; None without a validation.
     """
-    values = pd.Series(values).astype(float).dropna().tail(last)
+    values = pd.Series(values).astype(float).dropna().tail(count)
     if not len(values):
         return None
     return {

@@ -5,18 +5,18 @@ import math
 import torch
 
 
-def compute_lr(recipe, lr, iteration, per_epoch):
+def compute_lr(recipe, base_lr, iteration, steps_per_epoch):
     """Learning rate of an iteration (from 0): the schedule by epoch, times the linear warm-up by iteration."""
-    epoch = iteration // per_epoch
+    epoch = iteration // steps_per_epoch
     if recipe.schedule == "step":
-        lr = lr * recipe.gamma ** sum(epoch >= m for m in recipe.milestones)
+        lr = base_lr * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
     elif recipe.schedule == "cosine":
-        lr = lr * 0.5 * (1 + math.cos(math.pi * iteration / (recipe.epochs * per_epoch)))
+        lr = base_lr * 0.5 * (1 + math.cos(math.pi * iteration / (recipe.epochs * steps_per_epoch)))
     else:
         raise ValueError(f"schedule {recipe.schedule!r}: expected 'step' or 'cosine'")
-    warmup = recipe.warmup_epochs * per_epoch
-    if iteration < warmup:
-        lr = lr * (recipe.warmup_ratio + (1 - recipe.warmup_ratio) * iteration / warmup)
+    warmup_steps = recipe.warmup_epochs * steps_per_epoch
+    if iteration < warmup_steps:
+        lr = lr * (recipe.warmup_ratio + (1 - recipe.warmup_ratio) * iteration / warmup_steps)
     return lr
 
 
@@ -30,6 +30,6 @@ def build_optimizer(model, recipe):
     raise ValueError(f"optimizer {recipe.optimizer!r}: expected 'sgd' or 'adamw'")
 
 
-def build_scaler(setup):
+def build_scaler(config):
     """The gradient scaler that float16 needs; for other types it does nothing."""
-    return torch.amp.GradScaler(setup.device.type, enabled=setup.dtype == torch.float16)
+    return torch.amp.GradScaler(config.device.type, enabled=config.dtype == torch.float16)

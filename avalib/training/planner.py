@@ -1,287 +1,298 @@
-"""What a recipe needs on this machine, before it is trained: time, memory, disk, and which batch fits.
+"""What a training takes on this machine, before it starts: time, memory, disk, and the batch size that fits.
 
-Measured where that is quick (a few real steps, a few real clips, one picture), counted elsewhere; what is extrapolated
-says so.
+Short measurements where they are quick (a few real steps, a few real clips), counts elsewhere.
 """
 
-import time
-from dataclasses import replace
-from pathlib import Path
+import logging
+from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-
-from avalib.data.dataset import ClipDataset, load_splits
-from avalib.models.detector import Detector
-from avalib.training.checkpointing import TrainState, estimate_checkpoint_bytes
-from avalib.training.existing_run import RunExistsError, describe_run, format_refusal, has_begun, is_finished
-from avalib.training.optimizer import build_optimizer, build_scaler
-from avalib.training.step import apply_model_options, run_forward, train_step
+from avalib.data.keyframe_table import load_splits
+from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
+from avalib.training.existing_run import RunExistsError, format_refusal, load_run_of_same_settings
+from avalib.training.profiling import (
+    build_untrained_state,
+    find_missing_caches,
+    get_free_memory_bytes,
+    measure_activation_bytes,
+    time_clip_reading,
+    time_micro_batch,
+)
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.files import free_bytes
-from avalib.utils.process import count_cores, total_memory_bytes
-from avalib.video.frame_source import FrameSource, get_cache_path
-from avalib.video.resize import resize_frames_and_boxes
+from avalib.utils.process import count_cores
+from avalib.video.frame_cache_builder import estimate_frame_caches
 
-PATIENCE = 30  # seconds that timing may take, about
-UNKNOWN_MEMORY = 8 << 30  # bytes, where the system does not tell how much it has
-GPU_SHARE, RAM_SHARE = 0.92, 0.8  # of the free memory that a training may fill
+logger = logging.getLogger(__name__)
 
 
-def estimate_cost(setup, timed_steps=3, context=SINGLE_PROCESS):
-    """What training will take, before it starts, from `timed_steps` real steps on noise. -> {what: value}."""
-    recipe, entry = setup.recipe, setup.entry
-    keyframes = load_splits(setup.layout, recipe)
-    global_batch = setup.clips_per_step(context)
-    steps = -(-len(keyframes["train"]) // global_batch) * recipe.epochs
-    found = {
-        "model": entry.alias,
-        "clip": f"{entry.clip_len} frames, {entry.frame_interval} apart, {recipe.crop}x{recipe.crop} px",
-        "training clips": len(keyframes["train"]),
-        "epochs": recipe.epochs,
-        "steps": steps,
-        "clips a step": global_batch,
-        "made of": f"{context.size} processes x {setup.accumulate} shares x {recipe.videos_per_gpu} clips",
-        "learning rate": setup.lr(context),
-        "device": str(setup.device),
-        "precision": str(setup.dtype).removeprefix("torch."),
-    }
-    state = build_blank_state(setup)
-    memory = measure_memory(setup, state)
-    found |= measure_step_times(
-        setup, state, keyframes, steps, timed_steps, memory["clips that fit a process"], context
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Memory of one training process."""
+
+    gb_per_process: float
+    gb_free: float
+    max_clips: int  # clips of a micro-batch that fit
+    advice: str  # how to get the same step if the recipe's micro-batch does not fit; "" if it fits
+
+
+@dataclass(frozen=True)
+class TimeEstimate:
+    """Time of a training with its validations."""
+
+    step_s: float
+    timed_clips: int  # clips of the micro-batch that was timed
+    read_clip_s: float  # to read and prepare a training clip, in one process
+    clips_per_s: float
+    training_minutes: float
+    validation_minutes: float
+    total_hours: float
+
+
+@dataclass(frozen=True)
+class DiskEstimate:
+    """Space on the disk."""
+
+    checkpoints_gb: float  # at most
+    new_caches_gb: float  # frame caches that are still to be built
+    free_gb: float  # on the data set's disk
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a training takes. `run.json` holds its fields under "plan"."""
+
+    model: str
+    clip: str
+    training_clips: int
+    epochs: int
+    steps: int
+    processes: int
+    micro_batches: int  # of each process in a step
+    micro_batch_clips: int
+    learning_rate: float
+    device: str
+    precision: str
+    time: TimeEstimate
+    memory: MemoryEstimate
+    disk: DiskEstimate
+
+    @property
+    def clips_per_step(self):
+        """The global batch size."""
+        return self.processes * self.micro_batches * self.micro_batch_clips
+
+    @property
+    def minutes_per_epoch(self):
+        """Minutes of training, without the validation."""
+        return self.time.training_minutes / self.epochs
+
+    def describe(self):
+        """{label: value}, for printing."""
+        is_timed_whole = self.time.timed_clips == self.micro_batch_clips
+        rows = {
+            "model": self.model,
+            "clip": self.clip,
+            "training clips": self.training_clips,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "clips in a step": self.clips_per_step,
+            "computed as": f"{self.processes} processes x {self.micro_batches} micro-batches x "
+            f"{self.micro_batch_clips} clips",
+            "learning rate": self.learning_rate,
+            "device": self.device,
+            "precision": self.precision,
+            "seconds for a step": self.time.step_s,
+            "timed on": f"{'all' if is_timed_whole else self.time.timed_clips} clips of a micro-batch",
+            "seconds to read a clip": self.time.read_clip_s,
+            "clips per second": self.time.clips_per_s,
+            "minutes of training, about": self.time.training_minutes,
+            "minutes of validation, about": self.time.validation_minutes,
+            "hours in total, about": self.time.total_hours,
+            "GB of memory for a process, about": self.memory.gb_per_process,
+            "GB of memory free": self.memory.gb_free,
+            "clips that fit in a process": self.memory.max_clips,
+            "to fit": self.memory.advice,
+            "GB of checkpoints, at most": self.disk.checkpoints_gb,
+            "GB of frame caches to build": self.disk.new_caches_gb,
+            "GB free on the data's disk": self.disk.free_gb,
+        }
+        return {label: value for label, value in rows.items() if value != ""}
+
+
+def estimate_cost(config, timed_steps=3, context=SINGLE_PROCESS):
+    """Estimate what a training takes, from a few steps on noise and a few clips.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    timed_steps : int
+        Steps that are timed.
+    context : DistributedContext
+        How many processes will train; only its size counts.
+
+    Returns
+    -------
+    CostEstimate
+
+    Raises
+    ------
+    ValueError
+        A split has no keyframes.
+    """
+    recipe = config.recipe
+    entry = config.entry
+    keyframes = load_splits(config.layout, recipe)
+    steps = -(-len(keyframes["train"]) // config.count_clips_per_step(context)) * recipe.epochs
+    state = build_untrained_state(config)
+    memory = estimate_memory(config, state)
+    return CostEstimate(
+        model=entry.alias,
+        clip=f"{entry.clip_len} frames, {entry.frame_interval} apart, {recipe.crop}x{recipe.crop} px",
+        training_clips=len(keyframes["train"]),
+        epochs=recipe.epochs,
+        steps=steps,
+        processes=context.size,
+        micro_batches=config.accumulate,
+        micro_batch_clips=recipe.videos_per_gpu,
+        learning_rate=config.compute_base_lr(context),
+        device=str(config.device),
+        precision=str(config.dtype).removeprefix("torch."),
+        time=estimate_time(config, state, keyframes, steps, timed_steps, memory.max_clips, context),
+        memory=memory,
+        disk=estimate_disk(config, state, keyframes),
     )
-    return found | memory | estimate_disk(setup, state, keyframes)
 
 
-def measure_step_times(setup, state, keyframes, steps, timed_steps, fits, context=SINGLE_PROCESS):
-    """Seconds a step and a training clip's reading, minutes of training, validation and all."""
-    recipe = setup.recipe
-    timed, seconds = _time_share(setup, state, min(recipe.videos_per_gpu, max(1, fits)), timed_steps)
-    share = seconds * recipe.videos_per_gpu / timed
-    reading, scoring = _time_clips(setup, keyframes)
-    reading_a_share = reading * recipe.videos_per_gpu / max(setup.workers, 1)
-    waits = max(0, reading_a_share - share) if setup.workers else reading_a_share
-    if setup.device.type == "cpu" and setup.workers:  # the readers take their time from the same cores
-        waits = max(waits, reading * recipe.videos_per_gpu / count_cores())
-    a_step = setup.accumulate * (share + waits)
+def estimate_time(config, state, keyframes, steps, timed_steps, max_clips, context=SINGLE_PROCESS):
+    """Estimate the time of all steps and validations. max_clips: of a micro-batch, that fit. Returns TimeEstimate."""
+    recipe = config.recipe
+    batch_clips = recipe.videos_per_gpu
+
+    # computation of a micro-batch, extrapolated where it was timed on fewer clips
+    timed_clips, seconds = time_micro_batch(config, state, min(batch_clips, max(1, max_clips)), timed_steps)
+    compute_s = seconds * batch_clips / timed_clips
+
+    # reading: in worker processes beside the computation, or before it
+    read_train_s = time_clip_reading(config, keyframes["train"], "train")
+    read_val_s = time_clip_reading(config, keyframes["val"], "val")
+    wait_s = read_train_s * batch_clips
+    if config.workers:
+        wait_s = max(0, read_train_s * batch_clips / config.workers - compute_s)
+        if config.device.type == "cpu":  # the workers need the same cores
+            wait_s = max(wait_s, read_train_s * batch_clips / count_cores())
+    step_s = config.accumulate * (compute_s + wait_s)
+
+    # validation: forward is a third of a step, on frames with the video's shape, about 4:3, instead of square crops
+    frame_area = (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3
+    score_s = compute_s / batch_clips / 3 * frame_area
     validations = -(-recipe.epochs // recipe.validate_every)
-    forward = share / recipe.videos_per_gpu / 3 * (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3  # wider frames
-    validation = validations * len(keyframes["val"]) * (forward + scoring) / context.size
-    return {
-        "seconds a step": round(a_step, 3),
-        "timed on": f"{timed} of {recipe.videos_per_gpu} clips a share"
-        if timed < recipe.videos_per_gpu
-        else "whole shares",
-        "seconds to read a clip": round(reading, 3),
-        "clips a second": round(setup.clips_per_step(context) / a_step, 2),
-        "minutes of training, about": round(a_step * steps / 60, 1),
-        "minutes of validation, about": round(validation / 60, 1),
-        "hours of all, about": round((a_step * steps + validation) / 3600, 2),
-    }
+    validation_s = validations * len(keyframes["val"]) * (score_s + read_val_s) / context.size
+    return TimeEstimate(
+        step_s=round(step_s, 3),
+        timed_clips=timed_clips,
+        read_clip_s=round(read_train_s, 3),
+        clips_per_s=round(config.count_clips_per_step(context) / step_s, 2),
+        training_minutes=round(step_s * steps / 60, 1),
+        validation_minutes=round(validation_s / 60, 1),
+        total_hours=round((step_s * steps + validation_s) / 3600, 2),
+    )
 
 
-def limit_epochs(setup, found, minutes, folder, existing="stop"):
-    """The setup with as many of its recipe's epochs as `minutes` of training allow here (at least one, None: all).
+def estimate_memory(config, state):
+    """Estimate the memory of a process. Returns MemoryEstimate.
 
-    found: what `plan` gave. A run that was begun in `folder` for as many minutes keeps the number of epochs it set out
-    with, whatever a second timing says, so that it goes on; a finished one is used as it is; another unfinished one
-    goes on where what it has still to do fits the minutes.
-    Raises existing.RunExistsError where it doesn't fit and existing is "stop".
+    Activations are measured on one clip (by a GPU's allocator, elsewhere as what autograd stores) and are proportional
+    to the clips; weights, gradients and the optimizer's values are counted.
+    """
+    sizes = estimate_checkpoint_sizes(config, state.model)
+    fixed_bytes = sizes.last + sizes.weights  # weights and the optimizer's values, gradients
+    clip_bytes = measure_activation_bytes(config, state)
+    usable_bytes = get_free_memory_bytes(config.device)
+    max_clips = max(0, int((usable_bytes - fixed_bytes) // clip_bytes))
+    batch_clips = config.recipe.videos_per_gpu
+    return MemoryEstimate(
+        gb_per_process=round((fixed_bytes + batch_clips * clip_bytes) / 1e9, 2),
+        gb_free=round(usable_bytes / 1e9, 2),
+        max_clips=max_clips,
+        advice=advise_batch_size(config, max_clips) if max_clips < batch_clips else "",
+    )
+
+
+def advise_batch_size(config, max_clips):
+    """What to change so that a step of the same global batch size fits, as a sentence."""
+    if max_clips < 1:
+        return "not even one clip fits: use a smaller short_side, recompute=True, bfloat16 or a larger device"
+    # the largest divisor of the micro-batch that fits
+    batch_clips = config.recipe.videos_per_gpu
+    batch_size = next(size for size in range(max_clips, 0, -1) if batch_clips % size == 0)
+    accumulate = config.accumulate * batch_clips // batch_size
+    return (
+        f"batch_size={batch_size}, accumulate={accumulate}: the same clips in a step, batch norm over {batch_size}; "
+        "or recompute=True"
+    )
+
+
+def estimate_disk(config, state, keyframes):
+    """Estimate the space for checkpoints and missing frame caches. keyframes: {split: Keyframes}."""
+    sizes = estimate_checkpoint_sizes(config, state.model)
+    run_bytes = 2 * sizes.last + 3 * sizes.weights  # last.pth old and new; best, final and one while it is replaced
+    missing = find_missing_caches(config, keyframes.values())
+    caches = estimate_frame_caches(config.layout, missing, config.recipe.cache_short_side) if missing else None
+    return DiskEstimate(
+        checkpoints_gb=round(run_bytes / 1e9, 2),
+        new_caches_gb=round(caches.size_GB, 2) if caches else 0.0,
+        free_gb=round(free_bytes(config.layout.root) / 1e9, 1),
+    )
+
+
+def limit_epochs(config, minutes, minutes_per_epoch, folder, existing="stop"):
+    """Set the recipe's epochs to what fits into a time limit.
+
+    A run in `folder` of the same settings keeps its own number of epochs, whatever was timed now, if it is finished, if
+    it was started with the same limit, if existing is "continue", or if its remaining epochs fit.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    minutes : float or None
+        The limit, without the validations. None: all of the recipe's epochs.
+    minutes_per_epoch : float
+        See CostEstimate.minutes_per_epoch.
+    folder : str or Path
+        The folder of the training.
+    existing : str
+        See existing_run.CHOICES.
+
+    Returns
+    -------
+    TrainConfig
+        With at least one epoch.
+
+    Raises
+    ------
+    RunExistsError
+        An unfinished run does not fit, and existing is "stop".
     """
     if minutes is None:
-        return setup
+        return config
     if not minutes > 0:
         raise ValueError(f"minutes={minutes!r}: expected a number above 0, or None for all of the recipe's epochs")
-    epochs, an_epoch = setup.recipe.epochs, found["minutes of training, about"] / setup.recipe.epochs
-    fitting = max(1, min(epochs, int(minutes / max(an_epoch, 1e-9))))
-    begun = has_begun(folder, setup)
-    if begun and _goes_on(begun, an_epoch, minutes, folder, existing, fitting):
-        print(f"{folder} holds {describe_run(begun)}: it goes on, or is used as it is")
-        recipe = replace(setup.recipe, epochs=begun["epochs"])
-        return replace(setup, recipe=recipe, minutes=begun.get("minutes"))
-    print(f"minutes={minutes:g}: {fitting} of the recipe's {epochs} epochs ({an_epoch:.1f} minutes each here)")
-    return replace(setup, recipe=replace(setup.recipe, epochs=fitting), minutes=minutes)
-
-
-def _goes_on(begun, an_epoch, minutes, folder, existing, fitting):
-    """Whether the run that was begun is what these minutes ask for."""
-    if is_finished(begun) or begun.get("minutes") == minutes or existing == "continue":
-        return True
-    left = (begun["epochs"] - begun["epoch"]) * an_epoch
-    if left <= minutes:
-        return True
-    if existing == "new":
-        return False
-    changed = {"minutes of training": (f"about {left:.0f} more", f"{minutes:g}, that is {fitting} epochs in all")}
-    raise RunExistsError(format_refusal(folder, begun, changed))
-
-
-def _time_share(setup, state, clips, count):
-    """(clips, median seconds of a share on noise): one clip alone where the whole would take longer than PATIENCE."""
-    _seconds(state, setup, 1)  # the first one also chooses kernels
-    one = _seconds(state, setup, 1)
-    clips = clips if one * clips * (count + 1) <= PATIENCE else 1
-    count = count if one * clips * count <= PATIENCE else 1
-    return clips, float(np.median([_seconds(state, setup, clips) for _ in range(count + 1)][1:]))
-
-
-def _seconds(state, setup, clips):
-    batch = build_noise_batch(setup, state.model, clips)
-    started = time.perf_counter()
-    train_step(state, [batch], setup, lr=0.0)  # ends with reading the loss, so a GPU has finished too
-    return time.perf_counter() - started
-
-
-def build_blank_state(setup):
-    """A State to try steps on: a model and an optimiser of its own."""
-    model = Detector(setup.entry, setup.recipe.dropout, n_classes=setup.layout.n_columns - 1)
-    model = apply_model_options(model.to(setup.device).train(), setup)
-    return TrainState(model, build_optimizer(model, setup.recipe), model, build_scaler(setup))
-
-
-def build_noise_batch(setup, model, clips, boxes=3):
-    """A batch as the loader gives it, of noise: `clips` clips with `boxes` boxes each."""
-    size = setup.recipe.crop
-    columns = model.roi_head.bbox_head.fc_cls.out_features
-    box = [size / 4, size / 4, size * 3 / 4, size * 3 / 4]
-    wanted = torch.zeros(boxes * clips, columns)
-    wanted[:, 1] = 1
-    return {
-        "clips": torch.randint(0, 255, (clips, setup.entry.clip_len, size, size, 3), dtype=torch.uint8),
-        "rois": torch.tensor([[i // boxes, *box] for i in range(boxes * clips)]),
-        "targets": wanted,
-        "flips": torch.arange(clips) % 2 == 1,
-        "index": torch.zeros(clips, dtype=torch.int64),
-    }
-
-
-def _time_clips(setup, keyframes, count=3):
-    """Seconds to read and prepare a training clip and a validation clip, as they lie on disk now."""
-    seconds = []
-    for split, frames in keyframes.items():
-        cached = setup.recipe.cache_short_side and _unpacked(setup, {split: frames}) == []
-        source = FrameSource(setup.layout, setup.recipe.cache_short_side if cached else None)
-        recipe = setup.recipe if cached else replace(setup.recipe, cache_short_side=None)
-        clips = ClipDataset(frames, setup.entry, recipe, source, training=split == "train")
-        chosen = np.linspace(0, len(frames) - 1, count + 1).astype(int)
-        started = time.perf_counter()
-        for k in chosen:
-            clips[int(k)]
-        seconds.append((time.perf_counter() - started) / len(chosen))
-    return seconds
-
-
-def measure_memory(setup, state):
-    """GB a process needs for the recipe's share, how many clips would fit it, and what then gives the same step.
-
-    Activations are measured on one clip (by a GPU's allocator, elsewhere as what autograd keeps) and taken as
-    proportional to the clips; weights, gradients and the optimiser's values are counted.
-    """
-    recipe = setup.recipe
-    sizes = estimate_checkpoint_bytes(setup, state.model)
-    fixed = sizes["last"] + sizes["weights"]  # weights, the optimiser's values, gradients
-    a_clip = _activations(state, setup)
-    free = get_free_memory(setup.device)
-    fits = max(0, int((free - fixed) // a_clip))
-    share = recipe.videos_per_gpu
-    found = {
-        "GB a process, about": round((fixed + share * a_clip) / 1e9, 2),
-        "GB free": round(free / 1e9, 2),
-        "clips that fit a process": fits,
-    }
-    if fits < share:
-        found["to fit"] = advise_batch_size(setup, fits)
-    return found
-
-
-def advise_batch_size(setup, fits):
-    """What to change so that the step fits, with the same global batch; in words."""
-    if fits < 1:
-        return "not even one clip fits: a smaller short_side, recompute=True, bfloat16 or a larger device"
-    share = next(b for b in range(fits, 0, -1) if setup.recipe.videos_per_gpu % b == 0)
-    shares = setup.accumulate * setup.recipe.videos_per_gpu // share
-    return f"batch_size={share}, accumulate={shares}: the same clips a step, batch norm over {share}; or recompute=True"
-
-
-def _activations(state, setup):
-    """Bytes that one clip's forward pass keeps for backward."""
-    batch = build_noise_batch(setup, state.model, 1)
-    if setup.device.type == "cuda":
-        train_step(state, [batch], setup, lr=0.0)
-        before = torch.cuda.memory_allocated(setup.device)
-        torch.cuda.reset_peak_memory_stats(setup.device)
-        train_step(state, [batch], setup, lr=0.0)
-        return max(1, torch.cuda.max_memory_allocated(setup.device) - before)
-    kept = {}
-    weights = {p.untyped_storage().data_ptr() for p in state.model.parameters()}
-
-    def note(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        loss, _ = run_forward(state.model, batch, setup)
-    return sum(kept.values())
-
-
-def get_free_memory(device):
-    """Bytes that a training may take on a device now: a share of what is free."""
-    if device.type == "cuda":
-        return GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    return RAM_SHARE * min(_available(), _container_limit())
-
-
-def _available():
-    info = Path("/proc/meminfo")
-    if info.exists():
-        lines = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    return total_memory_bytes() or UNKNOWN_MEMORY
-
-
-def _container_limit():
-    """What a container's limit leaves, in bytes."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        return int((folder / "memory.max").read_text(encoding="utf-8")) - int(
-            (folder / "memory.current").read_text(encoding="utf-8")
-        )
-    except (OSError, ValueError):  # no such limit here, or "max"
-        return float("inf")
-
-
-def estimate_disk(setup, state, keyframes):
-    """GB that the run writes (checkpoints, log) and that packed frames still need, and what is free."""
-    sizes = estimate_checkpoint_bytes(setup, state.model)
-    run = 2 * sizes["last"] + 3 * sizes["weights"]  # last.pth old and new; best, final and one being written
-    missing = _unpacked(setup, keyframes)
-    return {
-        "GB of checkpoints, at most": round(run / 1e9, 2),
-        "GB of packed frames to come": round(_packed_bytes(setup, missing) / 1e9, 2) if missing else 0.0,
-        "GB free on the data's disk": round(free_bytes(setup.layout.root) / 1e9, 1),
-    }
-
-
-def _unpacked(setup, keyframes):
-    """Videos whose frames the recipe wants packed and that are not."""
-    if not setup.recipe.cache_short_side:
-        return []
-    names = dict.fromkeys(v for k in keyframes.values() for v in k.video_ids)
-    return [v for v in names if not get_cache_path(setup.layout, v, setup.recipe.cache_short_side).exists()]
-
-
-def _packed_bytes(setup, names, looked_at=5):
-    """Bytes of these videos' packed frames, from one picture and the length of some of them."""
-    from torchvision.io import encode_jpeg
-
-    source, sizes = FrameSource(setup.layout), []
-    for name in names[:: max(1, len(names) // looked_at)]:
-        reader = source.reader(name)
-        frame = reader.ava_frames([reader.n_ava_frames // 2 + 1])
-        small, _ = resize_frames_and_boxes(frame, np.zeros((0, 4), np.float32), setup.recipe.cache_short_side)
-        jpeg = encode_jpeg(torch.from_numpy(small[0]).permute(2, 0, 1).contiguous(), 90)
-        sizes.append(len(jpeg) * reader.n_ava_frames)
-    return np.mean(sizes) * len(names)
+    recipe_epochs = config.recipe.epochs
+    epochs = max(1, min(recipe_epochs, int(minutes / max(minutes_per_epoch, 1e-9))))
+    saved = load_run_of_same_settings(folder, config)
+    if saved is not None:
+        remaining_minutes = (saved.epochs - saved.epoch) * minutes_per_epoch
+        keeps_epochs = saved.is_finished or saved.minutes == minutes or existing == "continue"
+        if keeps_epochs or remaining_minutes <= minutes:
+            logger.info(f"{folder} holds {saved.describe()}: it is resumed, or used as it is")
+            recipe = replace(config.recipe, epochs=saved.epochs)
+            return replace(config, recipe=recipe, minutes=saved.minutes)
+        if existing != "new":
+            there = f"about {remaining_minutes:.0f} remaining"
+            here = f"{minutes:g}, which is {epochs} epochs in total"
+            raise RunExistsError(format_refusal(folder, saved, {"minutes of training": (there, here)}))
+    logger.info(
+        f"minutes={minutes:g}: {epochs} of the recipe's {recipe_epochs} epochs ({minutes_per_epoch:.1f} minutes each "
+        "on this machine)"
+    )
+    return replace(config, recipe=replace(config.recipe, epochs=epochs), minutes=minutes)

@@ -1,46 +1,98 @@
-"""Is this training nonsense? Looked for after every validation, while it can still be stopped."""
+"""Does this training make sense? Checks after each validation, and the one-batch check before a training.
+
+A network that can't learn one batch by heart has wrong labels, boxes or arithmetic.
+"""
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.label_map import read_label_map
+from avalib.data.loader import collate_clips
+from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.evaluator import evaluate
-from avalib.training.logger import LOSS
+from avalib.training.existing_run import lock_run
+from avalib.training.logger import LOSS, TrainingLog, build_log_table
+from avalib.training.profiling import build_untrained_state
+from avalib.training.reproducibility import seed_everything
+from avalib.training.step import train_step
+from avalib.utils.errors import AvalibError
+from avalib.video.dataset_frames import open_frames
 
-ZERO_MAP = 0.005  # an mAP@0.5 that no trained detector has; guessing has more where boxes and ids are right
-LOSS_HAS_FALLEN = 0.8  # of the first loss
+logger = logging.getLogger(__name__)
+
+ZERO_MAP = 0.005  # an mAP@0.5 that no trained detector has; guessing has more if boxes and ids are right
+MIN_LOSS_DROP = 0.8  # the last loss as a share of the first, at most, in a training that learns
+
+ONE_BATCH_MAX_LOSS = 0.05
+ONE_BATCH_MIN_METRICS = {"recall@thr=0.5": 0.95, "prec@thr=0.5": 0.95}
+ONE_BATCH_GOAL = (
+    f"goal: loss below {ONE_BATCH_MAX_LOSS}, and at score 0.5 recall and precision of at least "
+    f"{ONE_BATCH_MIN_METRICS['recall@thr=0.5']} on that batch"
+)
+ONE_BATCH_LR = 1e-3  # of AdamW, whatever the recipe's optimizer is: the schedule is not what is tested
 
 
-def diagnose_zero_map(log, mAP, layout, detections):
-    """What is wrong if the loss falls while the validation mAP is about 0: a text with the likely reasons, or None.
+# --- after a validation: an mAP of 0 ----------------------------------------------------------------------------------
 
-    log: rows; detections: the table that was scored. Each reason is tried on the data; the text says what was found.
+
+def diagnose_zero_map(rows, mAP, layout, detections):
+    """Find out why the validation mAP is about 0 although the loss falls.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The entries of the training log.
+    mAP : float
+        Of the validation.
+    layout : DatasetLayout
+    detections : DataFrame
+        The table that was evaluated.
+
+    Returns
+    -------
+    str or None
+        The likely reasons, each with what a check on the data gave. None if there is nothing to explain.
     """
-    losses = [row[LOSS] for row in log if row["mode"] == "train"]
-    tenth = max(1, len(losses) // 10)
-    first, last = np.mean(losses[:tenth]), np.mean(losses[-tenth:])
-    if mAP >= ZERO_MAP or len(losses) < 2 or last > LOSS_HAS_FALLEN * first:
+    losses = [row[LOSS] for row in rows if row["mode"] == "train"]
+    if mAP >= ZERO_MAP or len(losses) < 2:
         return None
-    found = check_causes(layout, detections)
-    lines = [f"the loss fell from {first:.3f} to {last:.3f}, but the validation mAP@0.5 is {mAP:.4f}. Likely reasons:"]
-    lines += [f"  - {reason}: {'FOUND, ' + what if what else 'tried, not found'}" for reason, what in found.items()]
-    if not any(found.values()):
+    tenth = max(1, len(losses) // 10)
+    first_loss = np.mean(losses[:tenth])
+    last_loss = np.mean(losses[-tenth:])
+    if last_loss > MIN_LOSS_DROP * first_loss:
+        return None
+    lines = [
+        f"the loss fell from {first_loss:.3f} to {last_loss:.3f}, but the validation mAP@0.5 is {mAP:.4f}. "
+        "Likely reasons:"
+    ]
+    evidence = check_zero_map_causes(layout, detections)
+    for reason, finding in evidence.items():
+        lines.append(f"  - {reason}: {'FOUND, ' + finding if finding else 'checked, not found'}")
+    if not any(evidence.values()):
         lines.append("  none of them: draw annotations over frames (notebook 01), then try overfit=True")
     return "\n".join(lines)
 
 
-def check_causes(layout, detections):
-    """{reason: what speaks for it, or ""}."""
+def check_zero_map_causes(layout, detections):
+    """{possible reason of an mAP of 0: the evidence for it, or ""}."""
     truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth").dropna(subset=["action_id"])
-    counted = set(read_label_map(layout.evaluated_label_map_path))
+    evaluated_ids = set(read_label_map(layout.evaluated_label_map_path))
     return {
-        "boxes in pixels instead of 0..1": _pixels(truth, detections),
-        "label map without the annotated ids": _label_map(truth, counted),
-        "action ids off by one": _off_by_one(layout, detections, counted),
+        "boxes in pixels instead of 0..1": _check_pixel_boxes(truth, detections),
+        "label map without the annotated ids": _check_label_map(truth, evaluated_ids),
+        "action ids off by one": _check_shifted_ids(layout, detections, evaluated_ids),
     }
 
 
-def _pixels(truth, detections):
+def _check_pixel_boxes(truth, detections):
     for name, table in (("annotated", truth), ("predicted", detections)):
         largest = float(table[["x1", "y1", "x2", "y2"]].to_numpy().max(initial=0))
         if largest > 1.5:
@@ -48,22 +100,104 @@ def _pixels(truth, detections):
     return ""
 
 
-def _label_map(truth, counted):
-    outside = sorted(set(truth.action_id.astype(int)) - counted)
-    share = truth.action_id.isin(outside).mean()
-    return f"{share:.0%} of the val labels have ids that it does not count: {outside[:8]}" if share > 0.5 else ""
+def _check_label_map(truth, evaluated_ids):
+    missing_ids = sorted(set(truth.action_id.astype(int)) - evaluated_ids)
+    share = truth.action_id.isin(missing_ids).mean()
+    if share <= 0.5:
+        return ""
+    return f"{share:.0%} of the val labels have ids that are not in it: {missing_ids[:8]}"
 
 
-def _off_by_one(layout, detections, counted):
+def _check_shifted_ids(layout, detections, evaluated_ids):
     for shift in (1, -1):
-        moved = detections.assign(action_id=detections.action_id + shift)
-        moved = moved[moved.action_id.isin(counted)]
+        shifted = detections.assign(action_id=detections.action_id + shift)
+        shifted = shifted[shifted.action_id.isin(evaluated_ids)]
         report = evaluate(
             layout.get_csv_path("val"),
-            moved,
+            shifted,
             label_map=layout.evaluated_label_map_path,
             exclusions=layout.get_exclusions_path("val"),
         )
         if report.mAP > 10 * ZERO_MAP:
-            return f"with predicted ids moved by {shift:+d} the mAP would be {report.mAP:.3f}"
+            return f"with predicted ids shifted by {shift:+d} the mAP would be {report.mAP:.3f}"
     return ""
+
+
+# --- before a training: one batch -------------------------------------------------------------------------------------
+
+
+class OverfitError(AvalibError, RuntimeError):
+    """The network did not learn the batch; the message says what was reached and what to check."""
+
+
+def overfit_one_batch(config, output_dir, steps=150, progress=True, on_log=None):
+    """Train on the first batch alone until the network knows it (ONE_BATCH_GOAL).
+
+    Every step has the same clips, crops and flips, and no dropout; AdamW with a constant learning rate. Writes
+    log.jsonl into output_dir.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    output_dir : str or Path
+    steps : int
+        At most.
+    progress : bool
+        Show a progress bar.
+    on_log : function, optional
+        Called with the log's entries after each step.
+
+    Returns
+    -------
+    DataFrame
+        The log.
+
+    Raises
+    ------
+    OverfitError
+        The goal is not reached.
+    """
+    recipe = replace(config.recipe, dropout=0.0, colour=0.0, optimizer="adamw", weight_decay=0.0, cache_short_side=None)
+    config = replace(config, recipe=recipe, accumulate=1)
+    logger.info(f"one batch of {recipe.videos_per_gpu} clips, at most {steps} steps; {ONE_BATCH_GOAL}")
+    batch = _load_first_batch(config)
+    seed_everything(recipe.seed)
+    state = build_untrained_state(config)
+    with lock_run(output_dir):
+        log = TrainingLog(Path(output_dir) / "log.jsonl")
+        for step in tqdm(range(1, steps + 1), desc="overfitting one batch", disable=not progress):
+            started = time.perf_counter()
+            result = train_step(state, [batch], config, ONE_BATCH_LR, iteration=step - 1)
+            position = {"mode": "train", "epoch": 1, "iter": step, "iteration": step, "lr": ONE_BATCH_LR}
+            timing = {"clips": result.n_clips, "time": time.perf_counter() - started}
+            log.append(position | result.metrics | timing)
+            if on_log:
+                on_log(log.rows)
+            if is_batch_learned(result.metrics):
+                logger.info(f"reached after {step} steps: {_format_metrics(result.metrics)}")
+                return build_log_table(log.rows)
+    raise OverfitError(
+        f"not reached in {steps} steps: {_format_metrics(result.metrics)}; {ONE_BATCH_GOAL}. Likely reasons: boxes "
+        "that are not where the people are, one person with different labels in two clips of the batch, ids in the "
+        "wrong columns, a wrong loss"
+    )
+
+
+def _load_first_batch(config):
+    """The first batch of epoch 0, collated."""
+    recipe = config.recipe
+    keyframes = load_keyframes(config.layout, "train", recipe.person_score, training=True)
+    frames = open_frames(config.layout, recipe, [keyframes])
+    clips = ClipDataset(keyframes, config.entry, recipe, frames, training=True)
+    first_items = next(iter(TrainBatchSampler(len(keyframes), recipe.videos_per_gpu, recipe.seed)))
+    return collate_clips([clips[item] for item in first_items])
+
+
+def is_batch_learned(metrics):
+    """Whether the metrics of a step (or an entry of the log) reach the goal."""
+    has_low_loss = metrics[LOSS] < ONE_BATCH_MAX_LOSS
+    return has_low_loss and all(metrics[name] >= lowest for name, lowest in ONE_BATCH_MIN_METRICS.items())
+
+
+def _format_metrics(metrics):
+    return ", ".join(f"{name} {metrics[name]:.3f}" for name in (LOSS, *ONE_BATCH_MIN_METRICS))

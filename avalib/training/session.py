@@ -1,162 +1,181 @@
-"""Training: from settings to a finished run and its record; in one process or as many as torchrun starts.
+"""A whole training session: plan, train, record; in one process or in those that torchrun started.
 
     avalib train --model slowonly_r50 --dataset mini
     torchrun --nproc-per-node 8 -m avalib train --model slowfast_r50 --dataset ava2.1
 
-The loop itself is in `engine.py`.
+The training loop itself is in `engine.py`.
 """
 
+import logging
 from dataclasses import asdict, replace
 
 from avalib import zoo
 from avalib.data.catalog import prepare
-from avalib.training.checkpointing import TrainConfig
 from avalib.training.engine import train_model
 from avalib.training.existing_run import resolve_existing_run
 from avalib.training.logger import build_epoch_table, build_log_table, summarize_log
-from avalib.training.one_batch_check import overfit_one_batch
 from avalib.training.planner import estimate_cost, limit_epochs
-from avalib.training.step import find_compiler_problem
-from avalib.utils.device import choose_device, choose_precision
+from avalib.training.sanity_checks import overfit_one_batch
+from avalib.training.train_config import configure_training
+from avalib.utils.device import choose_device
 from avalib.utils.distributed import SINGLE_PROCESS, cleanup_distributed, init_distributed
 from avalib.utils.experiment import ExperimentRecord
 from avalib.utils.files import write_table
 from avalib.utils.run_folder import get_run_folder
 
+logger = logging.getLogger(__name__)
 
-def configure_training(
-    entry, recipe, layout, device="auto", precision="auto", workers=None, checkpoint=None, accumulate=1,
-    channels_last=False, recompute=False, compile=False, deterministic=False, quiet=False, minutes=None,
-):  # fmt: skip
-    """A Setup with device and precision chosen (see infer.choose_device, infer.choose_precision).
-
-    workers: None takes 4 a GPU, as published, and 1 on a CPU; checkpoint: None (what the recipe says), "random",
-    "pretrained", "published", a path or a URL; accumulate: shares of a step that each process does. compile is left
-    off, and the reason said, where torch.compile can't work.
-    """
-    device = choose_device(device)
-    dtype = choose_precision(precision, device)
-    workers = (4 if device.type == "cuda" else 1) if workers is None else workers
-    checkpoint = recipe.initial if checkpoint is None else checkpoint
-    if accumulate < 1:
-        raise ValueError(f"accumulate={accumulate}: at least 1")
-    if compile and recompute:
-        raise ValueError("compile and recompute don't go together: the compiler decides itself what it keeps")
-    if compile and (problem := find_compiler_problem(device)):
-        compile = False
-        if not quiet:
-            print(f"torch.compile is off: {problem}")
-    return TrainConfig(
-        entry, recipe, layout, device, dtype, workers, None if checkpoint in ("", "random") else checkpoint,
-        accumulate, channels_last, recompute, compile, deterministic, minutes,
-    )  # fmt: skip
+RECORDED_OPTIONS = ("accumulate", "channels_last", "recompute", "compile", "deterministic", "workers")
 
 
 def get_run_subdir(overfit=False, plan_only=False):
-    """The folder of a run's training inside the run's own: what is tried does not lie among what is trained."""
-    return "plan" if plan_only else "overfit" if overfit else "train"
-
-
-def run_training(setup, folder, plan_only=False, overfit=False, **options):
-    """`train`, or the one-batch check, or nothing (the plan was all). -> the log as a DataFrame."""
+    """The folder inside a run's folder: trials do not lie among the files of the training."""
     if plan_only:
-        print("plan_only: nothing is trained")
+        return "plan"
+    return "overfit" if overfit else "train"
+
+
+def run_training(config, folder, *, plan_only=False, overfit=False, progress=True, on_log=None, **saving):
+    """Train, or do the one-batch check, or nothing because the plan was all.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    folder : str or Path
+        The folder of the training.
+    plan_only : bool
+        Train nothing.
+    overfit : bool
+        Do the one-batch check instead.
+    progress, on_log, **saving
+        See `train_model`.
+
+    Returns
+    -------
+    DataFrame
+        The log.
+    """
+    if plan_only:
+        logger.info("plan_only: nothing is trained")
         return build_log_table([])
     if overfit:
-        return overfit_one_batch(setup, folder, progress=options["progress"], on_log=options.get("on_log"))
-    return train_model(setup, folder, **options)
+        return overfit_one_batch(config, folder, progress=progress, on_log=on_log)
+    return train_model(config, folder, progress=progress, on_log=on_log, **saving)
 
 
-def finish_training(record, folder, log, setup, base, plan, context=SINGLE_PROCESS):
-    """Write epochs.csv and run.json (with every number that differs from the recipe's)."""
+def record_training(record, folder, log, config, base_recipe, estimate, context=SINGLE_PROCESS):
+    """Write epochs.csv and run.json.
+
+    Parameters
+    ----------
+    record : ExperimentRecord
+    folder : Path
+        The folder of the training.
+    log : DataFrame
+    config : TrainConfig
+    base_recipe : zoo.Recipe
+        The data set's own; run.json lists what differs from it.
+    estimate : CostEstimate
+    context : DistributedContext
+        The processes that trained.
+
+    Returns
+    -------
+    DataFrame
+        The log by epoch, see `build_epoch_table`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(build_epoch_table(log), folder / "epochs.csv")
-    ended = summarize_log(log)
-    print("last validations:", ended["last_epochs"] or "none")
-    record.hash(setup.layout.get_csv_path("train"), setup.layout.get_proposals_path("train"), *folder.glob("best.pth"))
+    epochs = build_epoch_table(log)
+    write_table(epochs, folder / "epochs.csv")
+    summary = summarize_log(log)
+    logger.info(f"last validations: {summary['last_epochs'] or 'none'}")
+    layout = config.layout
+    record.hash(layout.get_csv_path("train"), layout.get_proposals_path("train"), *folder.glob("best.pth"))
     record.finish(
         folder / "run.json",
         written=sorted(folder.glob("*.*")),
-        headline={"best validation mAP@0.5": ended["best_mAP"], "minutes of training": ended["minutes"]},
-        **ended,
-        **collect_run_metadata(setup, base, plan, context),
+        headline={"best validation mAP@0.5": summary["best_mAP"], "minutes of training": summary["minutes"]},
+        **summary,
+        plan=asdict(estimate),
+        model=config.entry.alias,
+        recipe=config.recipe.name,
+        changed=zoo.compare_fields(base_recipe, config.recipe),
+        options={name: getattr(config, name) for name in RECORDED_OPTIONS},
+        processes=context.size,
+        clips_per_step=config.count_clips_per_step(context),
+        lr=config.compute_base_lr(context),
+        protocol=layout.protocol,
     )
+    return epochs
 
 
-def collect_run_metadata(setup, base, plan, context=SINGLE_PROCESS):
-    """What a run.json tells of a training beside its results."""
-    names = ("accumulate", "channels_last", "recompute", "compile", "deterministic", "workers")
-    return {
-        "plan": plan,
-        "model": setup.entry.alias,
-        "recipe": setup.recipe.name,
-        "changed": zoo.compare_fields(base, setup.recipe),
-        "options": {name: getattr(setup, name) for name in names},
-        "processes": context.size,
-        "clips_per_step": setup.clips_per_step(context),
-        "lr": setup.lr(context),
-        "protocol": setup.layout.protocol,
-    }
-
-
-def train_from_options(options, entry, base, recipe):
-    """Train as the `avalib train` command says, in this process or as one of those that torchrun has started.
+def train_from_options(options, entry, base_recipe, recipe):
+    """Train as the `avalib train` command says, in this process or as one of those that torchrun started.
 
     Parameters
     ----------
     options : avalib.cli.options.TrainOptions
         Everything but the recipe.
     entry : zoo.ZooEntry
-    base, recipe : zoo.Recipe
+    base_recipe, recipe : zoo.Recipe
         The recipe of the model on the data set, and the one to train with.
 
     Returns
     -------
     folder : Path
-        Of the training.
+        The folder of the training.
     log : DataFrame or None
-        The training log; None in other processes than the main one.
+        None in other processes than the main one.
     """
+    # 1. Processes, data, settings
     context, device = init_distributed(choose_device(options.device))
     with context.main_process_first():
-        layout = prepare(options.dataset, options.data_seed, progress=context.main and not options.quiet)
+        layout = prepare(options.dataset, options.data_seed, progress=context.is_main and not options.quiet)
     config = configure_training(
         entry,
         recipe,
         layout,
         device,
         options.precision,
-        options.workers,
-        options.checkpoint,
-        options.accumulate,
-        options.channels_last,
-        options.recompute,
-        options.compile,
-        options.deterministic,
-        quiet=not context.main,
+        workers=options.workers,
+        checkpoint=options.checkpoint,
+        accumulate=options.accumulate,
+        channels_last=options.channels_last,
+        recompute=options.recompute,
+        compile=options.compile,
+        deterministic=options.deterministic,
         minutes=options.fitted_minutes,
     )
     folder = get_run_folder(options.output_dir, options.dataset, entry.alias, options.tag)
     folder = folder / get_run_subdir(options.overfit, options.plan_only)
-    record, plan = ExperimentRecord("train", asdict(options)), None
+    record = ExperimentRecord("train", asdict(options))
+
+    # 2. Plan: the main process measures and decides, the others take over its number of epochs
     config = resolve_existing_run(config, folder, options.existing, options.minutes, context)
-    if context.main:
-        print("changed (recipe, now):", zoo.compare_fields(base, config.recipe) or "nothing")
-        plan = estimate_cost(config, context=context)
-        print("\n".join(f"  {name:<34} {value}" for name, value in plan.items()), flush=True)
-        config = limit_epochs(config, plan, options.minutes, folder, options.existing)
-    config = replace(config, **context.broadcast({"recipe": config.recipe, "minutes": config.minutes}))
-    settings = {"progress": not options.quiet}
-    if not (options.plan_only or options.overfit):
-        settings |= {
-            "save_minutes": options.save_minutes,
-            "tensorboard": options.tensorboard,
-            "context": context,
-            "existing": options.existing,
-        }
-    log = run_training(config, folder, options.plan_only, options.overfit, **settings)
-    if context.main:
-        finish_training(record, folder, log, config, base, plan, context)
+    estimate = None
+    if context.is_main:
+        logger.info(f"changed (recipe, now): {zoo.compare_fields(base_recipe, config.recipe) or 'nothing'}")
+        estimate = estimate_cost(config, context=context)
+        for label, value in estimate.describe().items():
+            logger.info(f"  {label:<34} {value}")
+        config = limit_epochs(config, options.minutes, estimate.minutes_per_epoch, folder, options.existing)
+    recipe, minutes = context.broadcast((config.recipe, config.minutes))
+    config = replace(config, recipe=recipe, minutes=minutes)
+
+    # 3. Train and record
+    log = run_training(
+        config,
+        folder,
+        plan_only=options.plan_only,
+        overfit=options.overfit,
+        progress=not options.quiet,
+        save_minutes=options.save_minutes,
+        tensorboard=options.tensorboard,
+        context=context,
+        existing=options.existing,
+    )
+    if context.is_main:
+        record_training(record, folder, log, config, base_recipe, estimate, context)
     context.barrier()
     cleanup_distributed()
-    return folder, log if context.main else None
+    return folder, log if context.is_main else None

@@ -25,6 +25,22 @@ def compute_iou_matrix(a, b, union_floor=1e-6):
     return inter / np.maximum(union, union_floor)
 
 
+@np.errstate(invalid="ignore", divide="ignore", over="ignore")
+def compute_iou_pairs(a, b, union_floor=None):
+    """IoU (N,) float64 of boxes a[i] and b[i], both (N,4).
+
+    Differences and areas have the arrays' own precision, the quotient is float64, as in the AVA evaluators. The union
+    is floored at `union_floor` if that is not None. 0 where both areas are 0, or too large for a number.
+    """
+    width = np.maximum(np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0]), 0)
+    height = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0)
+    inter = width.astype(np.float64) * height
+    union = compute_areas(a) + compute_areas(b) - inter
+    if union_floor is not None:
+        union = np.maximum(union, union_floor)
+    return np.nan_to_num(inter / union, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def compute_giou_matrix(a, b):
     """Generalised IoU (N,M), -1..1, of boxes (N,4) and (M,4): goes on falling where boxes no longer touch.
 

@@ -1,11 +1,12 @@
-"""The processes of one training: who this one is, and what they tell one another.
+"""Processes that train together: which one this is, and how they communicate.
 
-`torchrun` (PyTorch's own launcher) starts them, on one machine or many; without it a process is alone and everything
-here is a no-op. Gradients and small sums travel by nccl on GPUs and gloo on CPUs; Python objects, and waiting for
-work that takes hours (packing frames, scoring a split), by a gloo group that waits a day.
+`torchrun` (PyTorch's own launcher) starts them, on one machine or many; without it there is one process and everything
+here does nothing. Gradients and small sums travel by nccl on GPUs and gloo on CPUs. Python objects, and waiting for
+work that takes hours (building frame caches, scoring a split), use a gloo group with a timeout of a day.
 """
 
 import inspect
+import logging
 import os
 import time
 import warnings
@@ -17,41 +18,48 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-TIMEOUT = timedelta(days=1)
+GROUP_TIMEOUT = timedelta(days=1)
+STORE_TIMEOUT = timedelta(minutes=5)
+CONNECT_TIMEOUT = timedelta(seconds=3)
 
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among `size` of them. Every method that talks has to be called by all."""
+    """This process among `size` of them. All processes have to call a method that communicates."""
 
     rank: int = 0
     size: int = 1
-    local_rank: int = 0  # among those of this machine
-    restarts: int = 0  # how often torchrun has started the workers again, on the machine where it did so most
+    local_rank: int = 0  # among the processes of this machine
+    restarts: int = 0  # how often torchrun has restarted the workers, on the machine with the most restarts
     cpu_group: object = None  # the gloo group
 
     @property
-    def main(self):
-        """Whether this is the process that prints and writes."""
+    def is_main(self):
+        """Whether this is the process that reports and writes."""
         return self.rank == 0
 
     @contextmanager
     def main_process_first(self):
-        """The body runs in the main process, then in one of each other machine, then in the rest: who comes later
-        finds downloaded, packed or rendered what an earlier one made, on a shared disk or on its own."""
-        turn = 0 if self.main else 1 if self.local_rank == 0 else 2
-        for now in range(3):
-            if now == turn:
+        """Run the body in the main process, then in one process of each other machine, then in the rest.
+
+        Later processes find what earlier ones downloaded, packed or rendered, on a shared disk or their machine's own.
+        """
+        if self.is_main:
+            own_turn = 0
+        else:
+            own_turn = 1 if self.local_rank == 0 else 2
+        for turn in range(3):
+            if turn == own_turn:
                 yield
             self.barrier()
 
     def barrier(self):
-        """Until all are here."""
+        """Wait until all processes are here."""
         if self.size > 1:
             distributed.barrier(group=self.cpu_group)
 
     def gather(self, value):
-        """Every process's value (anything that pickles), in order of rank, for every process."""
+        """The values of all processes (anything that pickles), in order of rank, in every process."""
         if self.size == 1:
             return [value]
         values = [None] * self.size
@@ -59,15 +67,15 @@ class DistributedContext:
         return values
 
     def broadcast(self, value):
-        """The main process's value."""
+        """The main process's value, in every process."""
         if self.size == 1:
             return value
-        box = [value]
-        distributed.broadcast_object_list(box, src=0, group=self.cpu_group)
-        return box[0]
+        values = [value]
+        distributed.broadcast_object_list(values, src=0, group=self.cpu_group)
+        return values[0]
 
     def all_reduce_sum(self, values, device):
-        """Sums over all processes of a list of floats; fast, for every step."""
+        """Sums of a list of floats over all processes; fast enough for every step."""
         if self.size == 1:
             return list(values)
         device = device if device.type == "cuda" else "cpu"
@@ -76,22 +84,24 @@ class DistributedContext:
         return sums.tolist()
 
     def wrap_ddp(self, model):
-        """The model whose backward averages gradients over all processes.
+        """The model whose backward averages gradients over all processes; the model itself for one process.
 
-        Weights start as the main process's. Batch norm is the recipe's: every process normalises by its own clips, and
-        running statistics are not exchanged (`share_buffers` does it where they are used).
+        It starts with the main process's weights. Every process normalizes by its own clips, as the recipe means it,
+        and running statistics are not exchanged (`share_buffers` does that before they are used).
         """
         if self.size == 1:
             return model
-        devices = [self.local_rank] if next(model.parameters()).is_cuda else None
-        known = inspect.signature(DistributedDataParallel).parameters  # newer torch has another name for it
-        unshared = {"forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers": False}
-        # the strides of a 1x1x1 convolution's gradient differ in dimensions of size 1, which is no difference
+        device_ids = [self.local_rank] if next(model.parameters()).is_cuda else None
+        parameters = inspect.signature(DistributedDataParallel).parameters
+        # newer versions of torch have another name for this parameter
+        sync_buffers = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+        # the strides of a 1x1x1 convolution's gradient differ in dimensions of size 1, which makes no difference
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        return DistributedDataParallel(model, device_ids=devices, gradient_as_bucket_view=True, **unshared)
+        options = {"device_ids": device_ids, "gradient_as_bucket_view": True, sync_buffers: False}
+        return DistributedDataParallel(model, **options)
 
     def share_buffers(self, model):
-        """The main process's running statistics, everywhere: what is scored is then what is saved."""
+        """Give every process the main process's running statistics, so that the scored model is the saved one."""
         if self.size > 1:
             for buffer in model.buffers():
                 distributed.broadcast(buffer, src=0)
@@ -100,9 +110,9 @@ class DistributedContext:
 SINGLE_PROCESS = DistributedContext()
 
 
-def skip_gradient_sync(replica, skip):
-    """The context in which backward keeps gradients to this process: for all shares of a step but the last."""
-    return replica.no_sync() if skip and isinstance(replica, DistributedDataParallel) else nullcontext()
+def skip_gradient_sync(model, skip):
+    """A context in which backward adds up gradients in this process only: for all micro-batches but the last."""
+    return model.no_sync() if skip and isinstance(model, DistributedDataParallel) else nullcontext()
 
 
 def is_distributed_launch():
@@ -111,59 +121,77 @@ def is_distributed_launch():
 
 
 def init_distributed(device):
-    """Meet the others that torchrun started. -> (World, this process's device); alone without torchrun.
+    """Connect to the other processes that torchrun started. Only the main process reports from now on.
 
-    Raises RuntimeError if this machine has fewer GPUs than processes.
+    Parameters
+    ----------
+    device : torch.device
+        Its type counts; each process gets a GPU of its own.
+
+    Returns
+    -------
+    context : DistributedContext
+        SINGLE_PROCESS without torchrun.
+    device : torch.device
+        This process's.
+
+    Raises
+    ------
+    RuntimeError
+        This machine has fewer GPUs than processes.
     """
     if not is_distributed_launch():
         return SINGLE_PROCESS, device
-    local = int(os.environ["LOCAL_RANK"])
+    local_rank = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
-        if local >= torch.cuda.device_count():
-            count = torch.cuda.device_count()
+        count = torch.cuda.device_count()
+        if local_rank >= count:
             raise RuntimeError(
-                f"process {local} of this machine has no GPU of its own: --nproc-per-node at most {count}"
+                f"process {local_rank} of this machine has no GPU of its own: use --nproc-per-node {count} at most"
             )
-        device = torch.device("cuda", local)
+        device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank = int(os.environ["RANK"])
+    size = int(os.environ["WORLD_SIZE"])
     backend = "nccl" if device.type == "cuda" else "gloo"
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        distributed.init_process_group(backend, store=_own_store(rank, size), rank=rank, world_size=size)
+        distributed.init_process_group(backend, store=_open_own_store(rank, size), rank=rank, world_size=size)
     else:
         distributed.init_process_group(backend)
-    cpu_group = distributed.new_group(backend="gloo", timeout=TIMEOUT) if size > 1 else None
-    context = DistributedContext(rank, size, local, cpu_group=cpu_group)
-    # a machine counts its own workers' deaths; where they had to start again for another machine's, it says 0
+    cpu_group = distributed.new_group(backend="gloo", timeout=GROUP_TIMEOUT) if size > 1 else None
+    context = DistributedContext(rank, size, local_rank, cpu_group=cpu_group)
+    if not context.is_main:
+        logging.getLogger("avalib").setLevel(logging.WARNING)
+    # torchrun counts the deaths of a machine's own workers; where they restarted for another machine's, it says 0
     restarts = max(context.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))))
     return replace(context, restarts=restarts), device
 
 
-def _own_store(rank, size):
-    """Where the processes of this start, and no earlier one, leave each other their addresses.
+def _open_own_store(rank, size):
+    """A store in which the processes of this start, and no earlier one, exchange their addresses.
 
-    torchrun's own store lives on when it starts the workers again, with the addresses of the dead in it (pytorch
-    issue 135712), so it only serves to tell the port of a new one. A port that was left there by a dead main process
-    refuses, and is asked for again.
+    torchrun's own store lives on when it restarts the workers, with the addresses of the dead in it (pytorch issue
+    135712). So it only serves to pass on the port of a new store. A port that a dead main process left there refuses
+    the connection, and this process reads it again.
     """
-    host, patience = os.environ["MASTER_ADDR"], timedelta(minutes=5)
-    agents = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=patience)
+    host = os.environ["MASTER_ADDR"]
+    agent_store = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
     if rank == 0:
-        store = distributed.TCPStore(host, 0, size, is_master=True, timeout=patience, wait_for_workers=False)
-        agents.set("avalib/port", str(store.port))
+        store = distributed.TCPStore(host, 0, size, is_master=True, timeout=STORE_TIMEOUT, wait_for_workers=False)
+        agent_store.set("avalib/port", str(store.port))
         return store
-    until = time.monotonic() + patience.total_seconds()
+    deadline_s = time.monotonic() + STORE_TIMEOUT.total_seconds()
     while True:
-        port = int(agents.get("avalib/port"))
+        port = int(agent_store.get("avalib/port"))
         try:
-            return distributed.TCPStore(host, port, size, is_master=False, timeout=timedelta(seconds=3))
+            return distributed.TCPStore(host, port, size, is_master=False, timeout=CONNECT_TIMEOUT)
         except (distributed.DistNetworkError, distributed.DistStoreError):
-            if time.monotonic() > until:
+            if time.monotonic() > deadline_s:
                 raise
             time.sleep(0.2)
 
 
 def cleanup_distributed():
-    """Part from the others; nothing where there are none."""
+    """Leave the other processes; does nothing without torchrun."""
     if distributed.is_initialized():
         distributed.destroy_process_group()

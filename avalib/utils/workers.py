@@ -9,27 +9,46 @@ from functools import partial
 from avalib.utils.interrupts import WorkerPool, ignore_first_termination
 from avalib.utils.process import ignore_interrupts
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+M_TRIM_THRESHOLD = -1  # of glibc's malloc.h
+M_MMAP_MAX = -4
 
 
-def run_parallel(job, workers, arguments):
-    """job(*arguments[key]) for every key, in processes if `workers` > 1: (key, what gives the result or raises), as
-    they are done. After an interruption the processes end at once; what they had finished stays.
+def run_parallel(function, workers, arguments):
+    """Run a function for many items.
+
+    After an interruption the processes end at once; what they had finished stays.
+
+    Parameters
+    ----------
+    function : function
+        It pickles, as do its arguments.
+    workers : int
+        Processes; with 1 or less everything runs in this one.
+    arguments : dict
+        {key: tuple of arguments}.
+
+    Yields
+    ------
+    key
+        Of `arguments`, in the order in which the calls end.
+    get_result : function
+        Returns the result of the call, or raises its exception.
     """
     if workers <= 1:
-        yield from ((key, partial(job, *given)) for key, given in arguments.items())
+        for key, values in arguments.items():
+            yield key, partial(function, *values)
         return
-    # one thread each: two pools would wait for one another
     with WorkerPool(workers, init_worker) as pool:
-        running = {pool.submit(job, *given): key for key, given in arguments.items()}
-        yield from ((running[done], done.result) for done in as_completed(running))
+        keys = {pool.submit(function, *values): key for key, values in arguments.items()}
+        for future in as_completed(keys):
+            yield keys[future], future.result
 
 
 def disable_malloc_trim():
-    """Have this process keep the memory that arrays and tensors leave for those to come, where glibc hands it out.
+    """Let this process reuse the memory of freed arrays and tensors, where glibc manages it.
 
-    By default it returns large blocks to the system and gets them anew, page by page, 80,000 times a training step:
-    a tenth of that step on a CPU, a fifth to a third of reading frames in order. What is held at most stays the same.
+    By default glibc returns large blocks to the system and gets them anew, page by page, 80,000 times a training step:
+    a tenth of that step on a CPU, a fifth to a third of reading frames in order. The peak memory stays the same.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -37,9 +56,11 @@ def disable_malloc_trim():
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def init_worker(_number=None):
-    """What a process that reads frames does first: Ctrl-C ignored (the main process ends it), one thread, as its like
-    fill the cores; memory kept."""
+def init_worker(_worker_id=None):
+    """Prepare a process that reads frames.
+
+    It ignores Ctrl-C (the main process ends it) and has one thread, as there are as many workers as cores.
+    """
     import torch  # not needed by processes that only render or import
 
     ignore_interrupts()
@@ -50,6 +71,6 @@ def init_worker(_number=None):
 
 
 def _ignore_closed_pipes(kind, error, trace):
-    """sys.excepthook of workers: the main process leaving while a batch is handed over (Ctrl-C) is no news."""
+    """sys.excepthook of workers: say nothing if the main process leaves (Ctrl-C) while a batch is handed over."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)

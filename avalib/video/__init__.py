@@ -1,7 +1,8 @@
-"""Exact frames from video files (reading), and mp4 and GIF (writing). The only room that knows PyAV (FFmpeg)."""
+"""Exact frames from video files, and writing mp4 and GIF. The only package that imports PyAV (FFmpeg)."""
 
 from avalib.video.container import read_duration_s
-from avalib.video.frame_cache import FrameCache, JpegFolder
+from avalib.video.frame_cache import FrameCache
+from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.packet_index import PacketIndex
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError

@@ -12,8 +12,11 @@ kept as mkv or webm is another matter: FFmpeg re-times those loosely, and they c
 
 from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
+
+from avalib.video.video_error import VideoError
 
 AVA_FPS = 30  # frames a second of all AVA numbers, whatever the video's own rate
 AVA_START_S = 900  # the second at which AVA's cuts begin: that of frame number 1
@@ -44,6 +47,43 @@ def to_frame_number(time_s: float | np.ndarray, start_s: float = AVA_START_S) ->
 def to_time_s(number: int | np.ndarray, start_s: float = AVA_START_S) -> float | np.ndarray:
     """The time in seconds of the frame with an AVA number; the inverse of `to_frame_number`."""
     return start_s + (number - 1) / AVA_FPS
+
+
+def validate_frame_numbers(
+    numbers: Iterable[int], low: int, high: int, path: str | Path, kind: str, n_missing: int = 0
+) -> np.ndarray:
+    """Frame numbers as an int64 array (T,), after a check that all are in low..high.
+
+    Parameters
+    ----------
+    numbers : int or iterable of int
+    low, high : int
+        The valid range, both ends included.
+    path : str or Path
+        The video, for messages.
+    kind : str
+        What the numbers are, for messages: "frame" or "AVA frame number".
+    n_missing : int
+        How many frames a truncated file lacks at its end.
+
+    Raises
+    ------
+    IndexError
+        A number is outside the range.
+    VideoError
+        A number is above the range, and the file is truncated.
+    """
+    numbers = np.atleast_1d(np.asarray(numbers, np.int64))
+    outside = numbers[(numbers < low) | (numbers > high)]
+    if not len(outside):
+        return numbers
+    number = outside[0]
+    if n_missing and number > high:
+        raise VideoError(
+            f"{path}: truncated: the header promises {n_missing} frames more; {kind} {number} asked for, the file has "
+            f"{low}..{high}"
+        )
+    raise IndexError(f"{path}: {kind} {number} asked for; the video has {low}..{high}")
 
 
 def compute_clip_frames(

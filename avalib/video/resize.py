@@ -1,24 +1,38 @@
 """Frames resized so that the short side has a given length, boxes with them."""
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from avalib.utils.boxes import rescale_boxes
 
 
-def compute_resized_shape(height, width, short_side):
-    """(height, width) after the short side becomes `short_side`: int(side * short / min + 0.5)."""
+def compute_resized_shape(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(height, width) after the short side becomes `short_side`: int(side * short_side / min + 0.5)."""
     scale = short_side / min(height, width)
     return int(height * scale + 0.5), int(width * scale + 0.5)
 
 
-def resize_frames_and_boxes(frames, boxes_px, short_side):
-    """Frames (T,H,W,3) and boxes scaled so that the short side is `short_side`.
+def resize_frames_and_boxes(frames: np.ndarray, boxes_px: np.ndarray, short_side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scale frames and their boxes so that the short side is `short_side`.
 
     Bilinear on uint8 without antialias, within 1 level of the OpenCV call the published weights were trained with.
     Boxes are scaled per axis by float32(new/old); the two axes differ by rounding.
+
+    Parameters
+    ----------
+    frames : (T,H,W,3) uint8
+    boxes_px : (N,4) float32
+        x1, y1, x2, y2 in pixels.
+    short_side : int
+        Pixels.
+
+    Returns
+    -------
+    frames : (T,h,w,3) uint8
+    boxes_px : (N,4) float32
     """
+    import torch  # not needed by those who only read frames
+    from torch.nn import functional as F
+
     height, width = frames.shape[1:3]
     new_height, new_width = compute_resized_shape(height, width, short_side)
     if (new_height, new_width) != (height, width):
@@ -29,6 +43,12 @@ def resize_frames_and_boxes(frames, boxes_px, short_side):
     return frames, resize_boxes(boxes_px, (height, width), (new_height, new_width))
 
 
-def resize_boxes(boxes_px, old, new):
-    """Boxes (N,4) of frames that went from old to new (height, width): per axis by float32(new/old)."""
-    return rescale_boxes(boxes_px, np.float32(new[1] / old[1]), np.float32(new[0] / old[0]))
+def resize_frame(frame: np.ndarray, short_side: int) -> np.ndarray:
+    """One frame (H,W,3) uint8 scaled so that the short side is `short_side`."""
+    frames, _ = resize_frames_and_boxes(frame[None], np.zeros((0, 4), np.float32), short_side)
+    return frames[0]
+
+
+def resize_boxes(boxes_px: np.ndarray, old_shape: tuple[int, int], new_shape: tuple[int, int]) -> np.ndarray:
+    """Boxes (N,4) of frames that went from one (height, width) to another: per axis by float32(new/old)."""
+    return rescale_boxes(boxes_px, np.float32(new_shape[1] / old_shape[1]), np.float32(new_shape[0] / old_shape[0]))

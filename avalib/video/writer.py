@@ -1,5 +1,6 @@
 """Writing frames, (H,W,3) uint8 RGB arrays, as mp4, mkv or GIF."""
 
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,17 +10,55 @@ from PIL import Image
 
 from avalib.utils.files import atomic_path
 
+MAX_GIF_FPS = 50  # viewers slow down anything under two hundredths of a second
 
-def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfast", times_s=None, threads=0):
-    """Write frames, an iterable of (H,W,3) uint8 of one size, as H.264 (yuv420p); returns the path.
 
-    The suffix chooses mp4 (index in front, so that browsers start at once) or mkv. fps: float or Fraction, 29.97 means
-    30000/1001. crf: 18 good, 23 usual, 28 small. gop: frames from keyframe to keyframe. times_s: (T,) presentation
-    times in seconds, for a variable rate. An odd side gets its last row or column doubled. The file appears when done.
-    Raises ValueError without frames or when their size changes; OSError when the disk is full.
+def write_mp4(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: float | Fraction,
+    crf: int = 23,
+    gop: int | None = None,
+    bframes: int | None = None,
+    preset: str = "veryfast",
+    times_s: Sequence[float] | None = None,
+    threads: int = 0,
+) -> Path:
+    """Write frames as H.264 (yuv420p); the file appears when it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        The suffix chooses mp4 (index in front, so that browsers start at once) or mkv.
+    frames : iterable of (H,W,3) uint8
+        All of one size. An odd side gets its last row or column doubled.
+    fps : float or Fraction
+        29.97 means 30000/1001.
+    crf : int
+        Quality: 18 good, 23 usual, 28 small.
+    gop : int, optional
+        Frames from key frame to key frame.
+    bframes : int, optional
+        B-frames in a row.
+    preset : str
+        x264's, from "ultrafast" to "veryslow".
+    times_s : (T,) float, optional
+        Presentation times in seconds, for a variable rate.
+    threads : int
+        The encoder's; 0 means one per core.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        There are no frames, or their size changes.
+    DiskFullError
     """
     rate = Fraction(fps).limit_denominator(1001)
-    base = 1 / rate if times_s is None else Fraction(1, 90000)
+    tick_s = 1 / rate if times_s is None else Fraction(1, 90000)
     options = {"crf": crf, "preset": preset, "g": gop, "bf": bframes}
     options = {key: str(value) for key, value in options.items() if value is not None}
     stream = None
@@ -28,51 +67,89 @@ def write_mp4(path, frames, fps, crf=23, gop=None, bframes=None, preset="veryfas
         av.open(str(part), "w", options={"movflags": "+faststart"} if part.suffix == ".mp4" else {}) as container,
     ):
         for n, array in enumerate(frames):
+            # yuv420p needs even sides
             array = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge")
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate, options=options)
                 stream.height, stream.width = array.shape[:2]
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.thread_count = threads
-                stream.codec_context.time_base = base
+                stream.codec_context.time_base = tick_s
             elif array.shape[:2] != (stream.height, stream.width):
                 raise ValueError(f"{path}: frame {n} is {array.shape[:2]}, the first {(stream.height, stream.width)}")
-            frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-            frame.time_base, frame.pts = base, n if times_s is None else round(times_s[n] / base)
-            container.mux(stream.encode(frame))
+            picture = av.VideoFrame.from_ndarray(array, format="rgb24")
+            picture.time_base = tick_s
+            picture.pts = n if times_s is None else round(times_s[n] / tick_s)
+            container.mux(stream.encode(picture))
         if stream is None:
             raise ValueError(f"{path}: no frames to write")
         container.mux(stream.encode(None))
     return Path(path)
 
 
-def write_gif(path, frames, fps, width=None, keep_colours=(), colours=256):
-    """Write frames, (H,W,3) uint8 arrays of one size, as a GIF that loops for ever; returns the path.
+def write_gif(
+    path: str | Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    width: int | None = None,
+    keep_colors: Sequence[tuple[int, int, int]] = (),
+    n_colors: int = 256,
+) -> Path:
+    """Write frames as a GIF that loops for ever.
 
-    One palette for all frames and no dithering: a tenth of the time and less flicker than a palette a frame. fps: up to
-    50, as GIF counts hundredths of a second and viewers slow down anything under two. width: scale to this many pixels.
-    keep_colours: (r,g,b) that must stay exact, such as those of thin box lines. colours: of the palette, these among
-    them, up to 256; a quarter of that makes a file half as large.
+    One palette serves all frames, without dithering: a tenth of the time and less flicker than a palette per frame.
+
+    Parameters
+    ----------
+    path : str or Path
+    frames : iterable of (H,W,3) uint8
+        All of one size.
+    fps : float
+        Up to 50.
+    width : int, optional
+        Scale to this many pixels.
+    keep_colors : sequence of (r, g, b)
+        Colors that must stay exact, such as those of thin box lines.
+    n_colors : int
+        The palette's size, `keep_colors` included, up to 256. A quarter of that makes a file half as large.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        There are no frames, or `fps` or `n_colors` is out of range.
     """
-    if not len(keep_colours) + 2 <= colours <= 256:
-        raise ValueError(f"{path}: expected {len(keep_colours) + 2} to 256 colours, got {colours}")
-    if not 0 < fps <= 50:
-        raise ValueError(f"{path}: a GIF plays at up to 50 frames a second, got {fps}")
+    if not len(keep_colors) + 2 <= n_colors <= 256:
+        raise ValueError(f"{path}: expected {len(keep_colors) + 2} to 256 colors, got {n_colors}")
+    if not 0 < fps <= MAX_GIF_FPS:
+        raise ValueError(f"{path}: a GIF plays at up to {MAX_GIF_FPS} frames a second, got {fps}")
     pictures = [Image.fromarray(frame) for frame in frames]
     if not pictures:
         raise ValueError(f"{path}: no frames to write")
     if width is not None and width != pictures[0].width:
         size = (width, round(pictures[0].height * width / pictures[0].width))
         pictures = [picture.resize(size, Image.Resampling.BILINEAR) for picture in pictures]
-    few = np.stack([np.asarray(picture) for picture in pictures[:: max(1, len(pictures) // 8)]])
-    thin = max(1, round((few.size / 3 / 60_000) ** 0.5))  # a palette needs no more pixels, and they cost its time
-    sample = Image.fromarray(few[:, ::thin, ::thin].reshape(1, -1, 3))
-    found = sample.quantize(colours - len(keep_colours), dither=Image.Dither.NONE).getpalette()
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(found[: 3 * (colours - len(keep_colours))] + [int(c) for rgb in keep_colours for c in rgb])
+    palette = _build_palette(pictures, keep_colors, n_colors)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    ends = [round(100 * (i + 1) / fps) * 10 for i in range(len(pictures))]  # ms; hundredths, right on average
-    durations = np.diff([0, *ends]).tolist()
+    # GIF counts hundredths of a second: durations are rounded so that they are right on average
+    ends_ms = [round(100 * (i + 1) / fps) * 10 for i in range(len(pictures))]
+    durations_ms = np.diff([0, *ends_ms]).tolist()
     with atomic_path(path) as part:
-        pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=durations, loop=0, optimize=False)
+        pictures[0].save(part, save_all=True, append_images=pictures[1:], duration=durations_ms, loop=0, optimize=False)
     return Path(path)
+
+
+def _build_palette(pictures, keep_colors, n_colors):
+    """A picture with the palette of `n_colors` for all pictures, `keep_colors` last."""
+    # at most nine pictures, thinned to about 60,000 pixels: a palette needs no more, and they cost its time
+    sample = np.stack([np.asarray(picture) for picture in pictures[:: max(1, len(pictures) // 8)]])
+    step = max(1, round((sample.size / 3 / 60_000) ** 0.5))
+    pixels = Image.fromarray(sample[:, ::step, ::step].reshape(1, -1, 3))
+    n_free = n_colors - len(keep_colors)
+    common_colors = pixels.quantize(n_free, dither=Image.Dither.NONE).getpalette()[: 3 * n_free]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(common_colors + [int(value) for color in keep_colors for value in color])
+    return palette

@@ -24,37 +24,45 @@ def run_all_notebooks(
 ):
     """Run notebooks 01 to 05 for each model, show what they print, and print a report of each run.
 
-    What is done already, with the same inputs, is not run again. Raises RuntimeError if a notebook fails.
+    What is up to date is not run again. The parameters are those of the notebooks; `notebooks` is their folder.
+    Raises RuntimeError if a notebook fails.
     """
-    runs = list_zoo_runs(
+    zoo_runs = list_zoo_runs(
         models,
+        notebook_parameters={"03_train": {"existing": existing}},
+        first_notebook="01_prepare_data",
         minutes=minutes,
-        more={"03_train": {"existing": existing}},
-        first="01_prepare_data",
         dataset=dataset,
         data_seed=data_seed,
         tag=tag,
         output_dir=output_dir,
     )
     layout = find_dataset(dataset, seed=data_seed)
-    runner = ZooRunner(runs, layout, notebooks, list_devices(device), show=True)
+    runner = ZooRunner(zoo_runs, layout, notebooks, devices=list_devices(device), show_output=True)
     raise_on_failure(runner.run())
-    for run in runs:
-        print_run_report(run.folder)
+    for zoo_run in zoo_runs:
+        print_run_report(zoo_run.folder)
 
 
 def run_zoo_notebook(parameters, notebooks="notebooks"):
-    """Run notebook 06 with papermill; show what it prints. Returns the path of the executed notebook.
+    """Run notebook 06 with papermill, and show what it prints.
 
     Parameters
     ----------
     parameters : dict
         Of notebook 06, with at least dataset, checkpoint, tag and output_dir.
+    notebooks : str or Path
+        Folder of the notebooks.
 
-    The executed notebook is 06_zoo.failed.ipynb while it runs and if it fails.
+    Returns
+    -------
+    Path
+        The executed notebook. It is 06_zoo.failed.ipynb while it runs and if it fails.
     """
-    name = "-".join(filter(None, [parameters["tag"], "published" * (parameters["checkpoint"] == "published")]))
-    folder = get_run_folder(parameters["output_dir"], parameters["dataset"], "zoo", name)
+    tag = parameters["tag"]
+    if parameters["checkpoint"] == "published":
+        tag = f"{tag}-published" if tag else "published"
+    folder = get_run_folder(parameters["output_dir"], parameters["dataset"], "zoo", tag)
     folder.mkdir(parents=True, exist_ok=True)
     failed = folder / "06_zoo.failed.ipynb"
     papermill.execute_notebook(
@@ -64,7 +72,7 @@ def run_zoo_notebook(parameters, notebooks="notebooks"):
         log_output=True,
         progress_bar=False,
     )
-    done = folder / "06_zoo.ipynb"
-    write_text(done, failed.read_text(encoding="utf-8"))
+    executed = folder / "06_zoo.ipynb"
+    write_text(executed, failed.read_text(encoding="utf-8"))
     failed.unlink()
-    return done
+    return executed

@@ -1,4 +1,4 @@
-"""What is done already: the inputs of a notebook that has run are kept beside it, and compared before the next run."""
+"""What an executed notebook depends on: fingerprints are kept beside it and compared before the next run."""
 
 import json
 from hashlib import sha256
@@ -7,50 +7,83 @@ from avalib import zoo
 from avalib.utils.files import compute_sha256
 from avalib.utils.run_folder import DamagedRecordError, read_record
 
-NOT_INPUTS = ("device", "output_dir", "existing", "workers")  # the result doesn't hang on them
+NOT_INPUTS = ("device", "output_dir", "existing", "workers")  # parameters that don't change the result
 
 
-def compute_inputs(row, notebook, layout, source):
-    """What a notebook's result hangs on: {"parameters", "code", "files"}; files by name, those of the data and the run.
+def compute_inputs(zoo_run, notebook, layout, source):
+    """Compute what the result of a notebook depends on.
 
-    A new date of a file is no change, nor are outputs, cell ids and the like in the notebook.
-    layout: the data set's annotations.Layout; source: the notebook's path.
+    Parameters
+    ----------
+    zoo_run : ZooRun
+    notebook : str
+        Its name, one of `zoo_run.NOTEBOOKS`.
+    layout : DatasetLayout
+        The data set's.
+    source : Path
+        The notebook's file.
+
+    Returns
+    -------
+    dict
+        "parameters"; "code", a hash of the code cells; "files", {name: sha256, or None for a missing file}. Dates of
+        files and outputs of the notebook don't count.
     """
-    cells = read_record(source, "git checkout", keys=["cells"])["cells"]
-    code = [c["source"] for c in cells if c["cell_type"] == "code"]
-    reads = [layout.get_csv_path("val"), layout.get_proposals_path("val")]
+    files = {}
+    for path in _list_input_files(zoo_run, notebook, layout):
+        files[path.name] = compute_sha256(path) if path.exists() else None
+    if zoo_run.checkpoint == "published":
+        files["published checkpoint"] = zoo.get(zoo_run.model).checkpoint_sha256
+    parameters = {name: v for name, v in zoo_run.get_parameters(notebook).items() if name not in NOT_INPUTS}
+    return {
+        "parameters": json.loads(json.dumps(parameters)),  # as they are after reading them from a file
+        "code": _hash_code(source),
+        "files": files,
+    }
+
+
+def _list_input_files(zoo_run, notebook, layout):
+    """The files of the data set and of the run that a notebook reads."""
     if notebook == "01_prepare_data":  # it makes the data set
-        reads = [layout.get_csv_path("train"), layout.get_csv_path("val")]
+        return [layout.get_csv_path("train"), layout.get_csv_path("val")]
+    files = [layout.get_csv_path("val"), layout.get_proposals_path("val")]
     if notebook == "03_train":
-        reads = [layout.get_csv_path("train"), layout.get_proposals_path("train"), *reads]
-    if notebook == "04_evaluate" and row.checkpoint != "published":
-        reads.append(row.folder / "train" / f"{row.checkpoint or 'best'}.pth")
+        files = [layout.get_csv_path("train"), layout.get_proposals_path("train"), *files]
+    if notebook == "04_evaluate" and zoo_run.checkpoint != "published":
+        files.append(zoo_run.folder / "train" / f"{zoo_run.checkpoint or 'best'}.pth")
     if notebook == "05_visualise":
-        reads.append(row.folder / "evaluate" / "detections.csv")
-    files = {path.name: compute_sha256(path) if path.exists() else None for path in reads}
-    if row.checkpoint == "published":
-        files["published checkpoint"] = zoo.get(row.model).checkpoint_sha256
-    parameters = {k: v for k, v in row.parameters(notebook).items() if k not in NOT_INPUTS}
-    code = sha256(json.dumps(["".join(cell) for cell in code]).encode()).hexdigest()
-    return {"parameters": json.loads(json.dumps(parameters)), "code": code, "files": files}
+        files.append(zoo_run.folder / "evaluate" / "detections.csv")
+    return files
 
 
-def get_inputs_path(row, notebook):
-    """Where the inputs of a notebook that has run are kept."""
-    return row.folder / "notebooks" / f"{notebook}.inputs.json"
+def _hash_code(notebook_path):
+    """The sha256 of a notebook's code cells."""
+    cells = read_record(notebook_path, "git checkout", keys=["cells"])["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    return sha256(json.dumps(code).encode()).hexdigest()
 
 
-def explain_rerun(row, notebook, found):
-    """Why a notebook has to run, in words; "" where it is done. found: its `inputs` now."""
-    path = get_inputs_path(row, notebook)
+def get_inputs_path(zoo_run, notebook):
+    """Where the inputs of an executed notebook are kept."""
+    return zoo_run.folder / "notebooks" / f"{notebook}.inputs.json"
+
+
+def explain_rerun(zoo_run, notebook, inputs):
+    """Explain why a notebook has to run, given its current inputs; "" if its result is up to date."""
+    path = get_inputs_path(zoo_run, notebook)
     if not path.exists():
         return "not run yet"
     try:
         before = read_record(path, notebook, keys=("parameters", "files", "code"))
     except DamagedRecordError:
         return f"{path.name} is damaged"
-    reasons = [f"{path.parent.name}/{path.name} is gone" for path in row.makes(notebook) if not path.exists()]
+    outputs = zoo_run.list_outputs(notebook)
+    reasons = [f"{output.parent.name}/{output.name} is gone" for output in outputs if not output.exists()]
     for part in ("parameters", "files"):
-        names = [n for n in before[part] | found[part] if before[part].get(n, ...) != found[part].get(n, ...)]
-        reasons += [f"{name} changed" for name in names]
-    return ", ".join(reasons + ["its code changed"] * (before["code"] != found["code"]))
+        names = before[part] | inputs[part]
+        # A name that one side lacks has changed, too: no parameter is `...`.
+        changed = [name for name in names if before[part].get(name, ...) != inputs[part].get(name, ...)]
+        reasons += [f"{name} changed" for name in changed]
+    if before["code"] != inputs["code"]:
+        reasons.append("its code changed")
+    return ", ".join(reasons)

@@ -1,298 +1,275 @@
-"""Notebooks through papermill: rows one after the other or side by side, what is done left as it is."""
+"""Run the notebooks of many runs of the zoo, one after the other or side by side; what is up to date stays."""
 
 import contextlib
-import os
-import re
-import shutil
+import logging
 import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-import papermill
-from jupyter_client.manager import AsyncKernelManager
 from tqdm.auto import tqdm
 
-from avalib import zoo
-from avalib.utils.files import atomic_path, compute_sha256, part_name, write_json
+from avalib.utils.files import compute_sha256, write_json
 from avalib.utils.interrupts import Stopped
 from avalib.utils.locks import hold
-from avalib.utils.run_folder import archive_folder, read_record
+from avalib.zoo_runner.notebook_kernel import describe_error, execute_notebook, signal_kernels
 from avalib.zoo_runner.run_inputs import compute_inputs, explain_rerun, get_inputs_path
+from avalib.zoo_runner.shared_training import copy_training, find_shared_runs, has_own_training
 from avalib.zoo_runner.zoo_run import NOTEBOOKS
 
-COLUMNS = ("row", "notebook", "status", "why", "minutes", "error", "file")  # of the summary
-ON_A_DEVICE = ("03_train", "04_evaluate")  # the notebooks with a parameter `device`
-DEAF_S = 10  # a kernel that was interrupted so long ago and still runs is ended
+logger = logging.getLogger(__name__)
+
+INTERRUPT_TIMEOUT_S = 10  # a kernel that still runs so long after an interrupt is terminated
 
 
-class NotebookKernel(AsyncKernelManager):
-    """papermill's kernel, known here while it lives so that it can be interrupted; what it says beside the notebook
-    goes into the file `said`."""
+@dataclass(frozen=True)
+class NotebookResult:
+    """What became of one notebook of a run.
 
-    alive, said = set(), None
-
-    async def start_kernel(self, **options):
-        await super().start_kernel(**options, stdout=self.said, stderr=self.said)
-        self.alive.add(self)
-
-    async def shutdown_kernel(self, *given, **options):
-        self.alive.discard(self)
-        await super().shutdown_kernel(*given, **options)
-
-
-def execute_notebook(row, notebook, source, device, show=False):
-    """Run one notebook; -> what went wrong, in words, "" if nothing did. show: log what its cells print.
-
-    It is written as *.failed.ipynb while it runs, and stays that, traceback inside, when it fails; beside it *.log has
-    what its process said outside of any cell.
+    Attributes
+    ----------
+    run : str
+        Name of the ZooRun.
+    status : str
+        "done", "done before", "failed", "stopped" (interrupted) or "not run" (an earlier notebook failed).
+    reason : str
+        Why it was run, or not run.
+    minutes : float or None
+        Wall time, None if it was not run.
+    file : str
+        The executed notebook; of a failed one *.failed.ipynb.
     """
-    done = row.folder / "notebooks" / f"{notebook}.ipynb"
-    failed = done.with_suffix(".failed.ipynb")
-    done.parent.mkdir(parents=True, exist_ok=True)
-    parameters = row.parameters(notebook) | ({"device": device} if notebook in ON_A_DEVICE else {})
-    log = failed.with_suffix(".log")
-    try:
-        with open(log, "w", encoding="utf-8") as file:
-            options = dict(kernel_manager_class=type("Kernel", (NotebookKernel,), {"said": file}), progress_bar=False)
-            options |= dict(log_output=show)
-            papermill.execute_notebook(str(Path(source).absolute()), str(failed.absolute()), parameters, **options)
-    except papermill.PapermillExecutionError as error:
-        return f"{error.ename}: {_plain_text(error.evalue)}"
-    except Exception as error:  # of any kind: the other rows go on, and the summary tells
-        return f"{type(error).__name__}: {_plain_text(str(error))}"
-    failed.replace(done)
-    log.unlink()
-    return ""
 
+    run: str
+    notebook: str
+    status: str
+    reason: str = ""
+    minutes: float | None = None
+    error: str = ""
+    file: str = ""
 
-def find_shared_runs(rows):
-    """{name of a row: the earlier row of the same seed whose training from random weights is the same}."""
-    found = {}
-    for i, row in enumerate(rows):
-        for other in rows[:i]:
-            alike = replace(row, model=other.model) == other and other.name not in found
-            given = row.more.get("03_train", {}).get("checkpoint") or "random"
-            if alike and not row.checkpoint and given == "random":
-                if zoo.find_equal_network(zoo.get(row.model), zoo.get(other.model), row.dataset):
-                    found[row.name] = other
-    return found
-
-
-def has_own_training(row):
-    """Whether a row's folder holds a training of its own, not a copy by `take_over`."""
-    record = row.folder / "train" / "run.json"
-    if not record.exists():
-        return any((row.folder / "train" / name).exists() for name in ("last.pth", "best.pth"))
-    return "run_of" not in read_record(record, "notebook 03")
-
-
-def copy_training(row, first):
-    """Copy the training of another row, but for what it would go on from. -> what went wrong, in words, or ""."""
-    if not all(path.exists() for path in first.makes("03_train")):
-        return f"{first.name}, whose run this is, has not been trained"
-    train, notebooks = row.folder / "train", row.folder / "notebooks"
-    copy = part_name(train)
-    ignore = shutil.ignore_patterns("last.pth", "final.pth", ".*")
-    try:
-        shutil.copytree(first.folder / "train", copy, ignore=ignore)
-        record = read_record(copy / "run.json", "notebook 03")
-        write_json(copy / "run.json", record | {"run_of": first.name})
-        notebooks.mkdir(exist_ok=True)
-        with atomic_path(notebooks / "03_train.ipynb") as part:
-            shutil.copy(first.folder / "notebooks" / "03_train.ipynb", part)
-        if train.exists():
-            kept = archive_folder(train)
-            print(f"{train} held an older copy of the run of {first.name}; it is kept as {kept.name}")
-        copy.rename(train)  # last: a copy that was broken off is no training
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
-    return ""
-
-
-def _plain_text(text):
-    return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()
-
-
-def _signal(provisioner, number):
-    """Send a kernel's main process a signal; on Windows its interrupt event stands for SIGINT."""
-    if os.name == "nt" and number == signal.SIGINT:
-        from jupyter_client.win_interrupt import send_interrupt
-
-        send_interrupt(provisioner.process.win32_interrupt_event)
-        return
-    os.kill(provisioner.pid, number)
+    @property
+    def is_done(self):
+        return self.status in ("done", "done before")
 
 
 def list_devices(device="auto", at_once=None):
-    """The devices that rows are run on at the same time: every GPU for "auto", else the one; at_once: so many of it."""
+    """List the devices that runs use at the same time.
+
+    For "auto" these are all GPUs, or the CPU, else the one named. `at_once` is the number of runs at the same time:
+    GPUs then repeat, or some are left out.
+    """
     import torch
 
     if device == "auto" and torch.cuda.is_available():
-        every = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        return [every[i % len(every)] for i in range(at_once or len(every))]
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        return [gpus[i % len(gpus)] for i in range(at_once or len(gpus))]
     return [device] * (at_once or 1)
 
 
 class ZooRunner:
-    """Rows being run. `summary` is a list of dicts of COLUMNS.
+    """Runs the notebooks of several runs of the zoo.
 
-    status: "done", "done before", "failed", "stopped" (interrupted), "not run" (the one before it has failed).
+    Parameters
+    ----------
+    zoo_runs : list of ZooRun
+    layout : DatasetLayout
+        The data set's.
+    notebooks : str or Path
+        Folder of the notebooks.
+    devices : sequence of str
+        One for each run at the same time, see `list_devices`.
+    path : str or Path, optional
+        Json file for the runs and the summary, written after every notebook.
+    show_output : bool
+        Log what the notebooks print.
     """
 
-    def __init__(self, rows, layout, notebooks="notebooks", on=("auto",), path=None, show=False):
-        self.rows, self.layout, self.path, self.show = list(rows), layout, path and Path(path), show
+    def __init__(self, zoo_runs, layout, notebooks="notebooks", devices=("auto",), path=None, show_output=False):
+        self.zoo_runs = list(zoo_runs)
+        self.layout = layout
         self.sources = {name: Path(notebooks) / f"{name}.ipynb" for name in NOTEBOOKS}
-        self.free, self.lock, self.stopping = SimpleQueue(), threading.Lock(), threading.Event()
-        self.at_once, self.done = len(on), []
-        self.original = find_shared_runs(self.rows)
-        for device in on:
-            self.free.put(device)
+        self.path = Path(path) if path else None
+        self.show_output = show_output
+        self.originals = find_shared_runs(self.zoo_runs)
+        self._n_devices = len(devices)
+        self._free_devices = SimpleQueue()
+        for device in devices:
+            self._free_devices.put(device)
+        self._results = []
+        self._results_lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def summary(self):
+        """The NotebookResults so far, in the order of the runs."""
+        order = {zoo_run.name: i for i, zoo_run in enumerate(self.zoo_runs)}
+        return sorted(self._results, key=lambda result: (order[result.run], result.notebook))
 
     def plan(self):
-        """What there is to do: a list of {"row", "notebook", "to do"}; only the first of a row is sure."""
-        told = []
-        for row in self.rows:
-            before = ""
-            for notebook in row.notebooks():
-                reason = explain_rerun(row, notebook, self._inputs(row, notebook))
-                before = before or reason
-                told.append({"row": row.name, "notebook": notebook, "to do": reason or (before and "if need be")})
-        return told
+        """List what has to be done: dicts with run, notebook, "to do" (the reason, "" if it is up to date).
+
+        Notebooks after the first one of a run that has to run are only likely: "if need be".
+        """
+        lines = []
+        for zoo_run in self.zoo_runs:
+            is_outdated = False
+            for notebook in zoo_run.notebooks:
+                reason = explain_rerun(zoo_run, notebook, self._compute_inputs(zoo_run, notebook))
+                if not reason and is_outdated:
+                    reason = "if need be"
+                is_outdated = is_outdated or bool(reason)
+                lines.append({"run": zoo_run.name, "notebook": notebook, "to do": reason})
+        return lines
 
     def run(self):
-        """Run what has to be run. -> the summary, which is also written to `path` after every notebook.
+        """Run what has to be run; returns the summary.
 
-        Ctrl-C interrupts what is running (a training saves first), then raises Stopped; the next call goes on.
+        Ctrl-C interrupts the notebooks that run (a training saves first) and raises Stopped; the next call resumes.
         """
-        total = sum(len(row.notebooks()) for row in self.rows)
-        with tqdm(total=total, desc="zoo", unit="notebook") as bar, ThreadPoolExecutor(self.at_once) as pool:
-            waiting = [pool.submit(self._rows, row, bar) for row in self.rows if row.name not in self.original]
+        total = sum(len(zoo_run.notebooks) for zoo_run in self.zoo_runs)
+        with tqdm(total=total, desc="zoo", unit="notebook") as bar, ThreadPoolExecutor(self._n_devices) as pool:
+            trained = [zoo_run for zoo_run in self.zoo_runs if zoo_run.name not in self.originals]
+            futures = [pool.submit(self._run_with_copies, zoo_run, bar) for zoo_run in trained]
             try:
-                for future in as_completed(waiting):
+                for future in as_completed(futures):
                     future.result()
             except BaseException as error:
-                self._wait_stopped(waiting)
+                self._wait_until_stopped(futures)
                 if type(error) is KeyboardInterrupt:
-                    raise Stopped(
-                        "stopped; what is done stays, and trainings have saved: call again to go on"
-                    ) from None
+                    raise Stopped("stopped; finished notebooks and trainings are saved: call again to resume") from None
                 raise
         return self.summary
 
     def stop(self, number=signal.SIGINT):
-        """Interrupt the notebooks that are running, start no more."""
-        self.stopping.set()
-        for kernel in list(NotebookKernel.alive):
-            with contextlib.suppress(ProcessLookupError, AttributeError):  # ended in the meantime
-                _signal(kernel.provisioner, number)
+        """Interrupt the notebooks that run, and start no others."""
+        self._stopping.set()
+        signal_kernels(number)
 
-    def _wait_stopped(self, waiting):
-        """Stop, and wait for it. A second Ctrl-C stops trainings without saving; a kernel that did not hear the first,
-        as it was starting or between two cells, is ended after a while (a training takes that as one request)."""
+    def _wait_until_stopped(self, futures):
+        """Stop, and wait until nothing runs.
+
+        A second Ctrl-C stops trainings without saving. A kernel that did not receive the first one, because it was
+        starting or between two cells, is terminated after a while (a training takes that as one request).
+        """
         self.stop()
-        asked = time.monotonic()
-        while not all(future.done() for future in waiting):
+        interrupted_at = time.monotonic()
+        while not all(future.done() for future in futures):
             try:
                 time.sleep(0.2)
-                if time.monotonic() - asked > DEAF_S:
+                if time.monotonic() - interrupted_at > INTERRUPT_TIMEOUT_S:
                     self.stop(signal.SIGTERM)
-                    asked = time.monotonic()
+                    interrupted_at = time.monotonic()
             except KeyboardInterrupt:
                 self.stop()
 
-    @property
-    def summary(self):
-        """What has been done, in the rows' order."""
-        order = {row.name: i for i, row in enumerate(self.rows)}
-        return sorted(self.done, key=lambda entry: (order[entry["row"]], entry["notebook"]))
+    # --- in the threads of the pool ---
 
-    def _inputs(self, row, notebook):
-        found = compute_inputs(row, notebook, self.layout, self.sources[notebook])
-        if first := self._first(row, notebook):
-            path = first.folder / "train" / "best.pth"
-            found["files"][f"best.pth of {first.name}"] = compute_sha256(path) if path.exists() else None
-        return found
+    def _run_with_copies(self, zoo_run, bar):
+        """Run a model, then the models that share its training."""
+        self._run_notebooks(zoo_run, bar)
+        for other in self.zoo_runs:
+            if self.originals.get(other.name) == zoo_run:
+                self._run_notebooks(other, bar)
 
-    def _first(self, row, notebook):
-        """The row whose training is this one's as well, unless it has one of its own; or None."""
-        first = self.original.get(row.name) if notebook == "03_train" else None
-        return first if first and not has_own_training(row) else None
-
-    def _rows(self, row, bar):
-        """A row, then those whose training it is."""
-        self._row(row, bar)
-        for other in self.rows:
-            if self.original.get(other.name) == row:
-                self._row(other, bar)
-
-    def _row(self, row, bar):
-        device, ended = self.free.get(), ""
-        try:
-            for notebook in row.notebooks():
-                if not self.stopping.is_set() or ended:
-                    entry = {"row": row.name, "notebook": notebook, "status": "not run", "why": f"{ended} before it"}
-                    if not ended:
-                        bar.set_postfix_str(f"{row.name} {notebook}")
-                        entry = self._attempt(row, notebook, device)
-                        ended = entry["status"] if entry["status"] in ("failed", "stopped") else ""
-                    self._note(entry)
+    def _run_notebooks(self, zoo_run, bar):
+        """Run the notebooks of one run; after a failed one, the others are not run."""
+        with self._borrow_device() as device:
+            failed_status = ""
+            for notebook in zoo_run.notebooks:
+                if failed_status:
+                    reason = f"{failed_status} before it"
+                    self._add_result(NotebookResult(zoo_run.name, notebook, "not run", reason))
+                elif not self._stopping.is_set():
+                    bar.set_postfix_str(f"{zoo_run.name} {notebook}")
+                    result = self._try_notebook(zoo_run, notebook, device)
+                    failed_status = "" if result.is_done else result.status
+                    self._add_result(result)
                 bar.update()
-        finally:
-            self.free.put(device)  # the next row waits for it
 
-    def _attempt(self, row, notebook, device):
-        """The entry of a notebook, whatever goes wrong with it: the other rows go on."""
+    @contextlib.contextmanager
+    def _borrow_device(self):
+        """Wait for a free device, and give it back whatever happens."""
+        device = self._free_devices.get()
         try:
-            with hold(row.folder / ".notebooks.lock", f"notebook {notebook}"):
-                return self._notebook(row, notebook, device)
+            yield device
+        finally:
+            self._free_devices.put(device)
+
+    def _try_notebook(self, zoo_run, notebook, device):
+        """The result of a notebook; an error becomes a result, so that the other runs continue."""
+        try:
+            with hold(zoo_run.folder / ".notebooks.lock", f"notebook {notebook}"):
+                return self._run_notebook(zoo_run, notebook, device)
         except Exception as error:
-            error = f"{type(error).__name__}: {_plain_text(str(error))}"
-            return {"row": row.name, "notebook": notebook, "status": "failed", "error": error}
+            return NotebookResult(zoo_run.name, notebook, "failed", error=describe_error(error))
 
-    def _notebook(self, row, notebook, device):
-        source, started, found = self.sources[notebook], time.time(), self._inputs(row, notebook)
-        first = self._first(row, notebook)
-        entry = {"row": row.name, "notebook": notebook, "why": explain_rerun(row, notebook, found)}
-        if not entry["why"]:
-            return entry | {"status": "done before", "file": str(row.folder / "notebooks" / f"{notebook}.ipynb")}
-        get_inputs_path(row, notebook).unlink(missing_ok=True)
-        error = copy_training(row, first) if first else execute_notebook(row, notebook, source, device, self.show)
-        entry["why"] += f"; from random weights it is the run of {first.name}" if first else ""
-        if not error:
-            made_here = notebook == "01_prepare_data"  # what it stands on is there only now
-            found = self._inputs(row, notebook) if made_here else found
-            write_json(get_inputs_path(row, notebook), found)
-        status = "done" if not error else "stopped" if self.stopping.is_set() else "failed"
-        file = row.folder / "notebooks" / f"{notebook}{'.failed' if error else ''}.ipynb"
-        return entry | {
-            "status": status, "minutes": round((time.time() - started) / 60, 2), "error": error, "file": str(file),
-        }  # fmt: skip
+    def _run_notebook(self, zoo_run, notebook, device):
+        """Run a notebook if its result is not up to date."""
+        executed = zoo_run.get_executed_path(notebook)
+        inputs = self._compute_inputs(zoo_run, notebook)
+        reason = explain_rerun(zoo_run, notebook, inputs)
+        if not reason:
+            return NotebookResult(zoo_run.name, notebook, "done before", file=str(executed))
 
-    def _note(self, entry):
-        entry = dict.fromkeys(COLUMNS) | {"why": "", "error": "", "file": ""} | entry
-        with self.lock:
-            self.done.append(entry)
-            words = f"{entry['status']}{', ' + entry['why'] if entry['why'] else ''}"
-            took = f", {entry['minutes']} min" if entry["minutes"] else ""
-            error = entry["error"][:200]
-            print(f"{entry['row']:<28} {entry['notebook']:<13} {words}{took} {error}", flush=True)
+        inputs_path = get_inputs_path(zoo_run, notebook)
+        inputs_path.unlink(missing_ok=True)
+        started = time.monotonic()
+        original = self._get_original(zoo_run, notebook)
+        if original:
+            reason += f"; from random weights it is the run of {original.name}"
+            error = copy_training(zoo_run, original)
+        else:
+            error = execute_notebook(zoo_run, notebook, self.sources[notebook], device, self.show_output)
+        minutes = round((time.monotonic() - started) / 60, 2)
+        if error:
+            status = "stopped" if self._stopping.is_set() else "failed"
+            failed = str(executed.with_suffix(".failed.ipynb"))
+            return NotebookResult(zoo_run.name, notebook, status, reason, minutes, error, failed)
+
+        if notebook == "01_prepare_data":
+            inputs = self._compute_inputs(zoo_run, notebook)  # the data set's files did not exist before
+        write_json(inputs_path, inputs)
+        return NotebookResult(zoo_run.name, notebook, "done", reason, minutes, file=str(executed))
+
+    def _compute_inputs(self, zoo_run, notebook):
+        """The inputs of a notebook, with those of a training that is copied."""
+        inputs = compute_inputs(zoo_run, notebook, self.layout, self.sources[notebook])
+        original = self._get_original(zoo_run, notebook)
+        if original:
+            best = original.folder / "train" / "best.pth"
+            inputs["files"][f"best.pth of {original.name}"] = compute_sha256(best) if best.exists() else None
+        return inputs
+
+    def _get_original(self, zoo_run, notebook):
+        """The run whose training this one copies; None for other notebooks, or if it has a training of its own."""
+        original = self.originals.get(zoo_run.name) if notebook == "03_train" else None
+        return None if original is None or has_own_training(zoo_run) else original
+
+    def _add_result(self, result):
+        """Log a result and write the summary."""
+        with self._results_lock:
+            self._results.append(result)
+            text = f"{result.run:<28} {result.notebook:<13} {result.status}"
+            text += f", {result.reason}" if result.reason else ""
+            text += f", {result.minutes} min" if result.minutes else ""
+            logger.info("%s %s", text, result.error[:200])
             if self.path:
-                content = {"rows": [asdict(row) | {"folder": str(row.folder)} for row in self.rows]}
-                write_json(self.path, content | {"summary": self.summary})
+                runs = [asdict(zoo_run) | {"folder": str(zoo_run.folder)} for zoo_run in self.zoo_runs]
+                write_json(self.path, {"runs": runs, "summary": [asdict(one) for one in self.summary]})
 
 
-def select_evaluated(rows):
-    """The rows whose evaluation is there."""
-    return [row for row in rows if all(path.exists() for path in row.makes("04_evaluate"))]
+def select_evaluated(zoo_runs):
+    """The runs that have been evaluated."""
+    return [zoo_run for zoo_run in zoo_runs if zoo_run.has_outputs("04_evaluate")]
 
 
 def raise_on_failure(summary):
-    """Raise RuntimeError that lists what failed, was stopped or not run; nothing where all is done."""
-    bad = [entry for entry in summary if entry["status"] not in ("done", "done before")]
-    if bad:
-        lines = [f"  {e['row']}, {e['notebook']}: {e['status']} {e['error'] or e['why']} {e['file']}" for e in bad]
-        raise RuntimeError(f"{len(bad)} of {len(summary)} notebooks are not done:\n" + "\n".join(lines))
+    """Raise RuntimeError that lists the notebooks that failed, were stopped or were not run, if there are any."""
+    failed = [result for result in summary if not result.is_done]
+    if failed:
+        lines = [f"  {r.run}, {r.notebook}: {r.status} {r.error or r.reason} {r.file}" for r in failed]
+        raise RuntimeError(f"{len(failed)} of {len(summary)} notebooks are not done:\n" + "\n".join(lines))

@@ -1,4 +1,4 @@
-"""What is run: a row of the zoo with one seed on one data set, and the notebooks that it takes."""
+"""One run of the zoo: a model with one seed on one data set, and the notebooks that it takes."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,19 @@ CHECKPOINTS = ("", "best", "final", "published")
 
 @dataclass(frozen=True)
 class ZooRun:
-    """One row of the zoo with one seed on one data set. checkpoint: "" trains it, the others evaluate only."""
+    """A model of the zoo with one seed on one data set.
+
+    Attributes
+    ----------
+    checkpoint : str
+        "" trains the model; "best", "final" (of an earlier training) and "published" only evaluate it.
+    minutes : float or None
+        Training time, about; None trains all epochs of the recipe.
+    notebook_parameters : dict
+        More parameters of the notebooks: {notebook: {parameter: value}}.
+    first_notebook : str
+        The notebook to begin with, if the run trains.
+    """
 
     model: str
     seed: int = 0
@@ -27,64 +39,108 @@ class ZooRun:
     minutes: float | None = None
     tag: str = ""
     output_dir: str = "outputs/runs"
-    more: dict = field(default_factory=dict)  # {notebook: {parameter: value}}
-    first: str = "03_train"  # the notebook to begin with
+    notebook_parameters: dict = field(default_factory=dict)
+    first_notebook: str = "03_train"
 
     @property
     def name(self):
-        """What it is called in tables: the alias, and the seed where it isn't 0."""
+        """The name in tables: the alias, and the seed if it is not 0."""
         return f"{self.model}, seed {self.seed}" if self.seed else self.model
 
     @property
-    def run_tag(self):
-        """The tag of its folder: seed 0 has none of its own; published weights are not mixed with trained ones."""
-        words = [self.tag, f"seed{self.seed}" if self.seed else "", "published" * (self.checkpoint == "published")]
-        return "-".join(filter(None, words))
+    def folder_tag(self):
+        """The tag of the run's folder. Seed 0 adds nothing; published weights have folders of their own."""
+        parts = [self.tag]
+        if self.seed:
+            parts.append(f"seed{self.seed}")
+        if self.checkpoint == "published":
+            parts.append("published")
+        return "-".join(filter(None, parts))
 
     @property
     def folder(self):
-        return get_run_folder(self.output_dir, self.dataset, self.model, self.run_tag)
+        return get_run_folder(self.output_dir, self.dataset, self.model, self.folder_tag)
 
-    def parameters(self, notebook):
-        """What the notebook is called with."""
-        common = dict(dataset=self.dataset, data_seed=self.data_seed, output_dir=str(self.output_dir))
-        common |= {} if notebook.startswith("01") else {"model": self.model}
-        common |= {} if notebook.startswith(("01", "02")) else {"tag": self.run_tag}
-        own = {
-            "01_prepare_data": {},
-            "02_build_model": {},
-            "03_train": dict(seed=self.seed, minutes=self.minutes),
-            "04_evaluate": dict(seed=self.seed, checkpoint=self.checkpoint or "best"),
-            "05_visualise": {},
-        }[notebook]
-        return common | own | self.more.get(notebook, {})
-
+    @property
     def notebooks(self):
-        """Those that it takes, in their order."""
-        first = "04_evaluate" if self.checkpoint else self.first
+        """The names of the notebooks that the run takes, in order."""
+        first = "04_evaluate" if self.checkpoint else self.first_notebook
         return list(NOTEBOOKS[NOTEBOOKS.index(first) :])
 
-    def makes(self, notebook):
-        """The files by which it is known that a notebook has done its work."""
+    def get_executed_path(self, notebook):
+        """The path of an executed notebook."""
+        return self.folder / "notebooks" / f"{notebook}.ipynb"
+
+    def get_parameters(self, notebook):
+        """The parameters that a notebook is executed with."""
+        parameters = {"dataset": self.dataset, "data_seed": self.data_seed, "output_dir": str(self.output_dir)}
+        if notebook != "01_prepare_data":
+            parameters["model"] = self.model
+        if notebook not in ("01_prepare_data", "02_build_model"):
+            parameters["tag"] = self.folder_tag
+        if notebook == "03_train":
+            parameters |= {"seed": self.seed, "minutes": self.minutes}
+        if notebook == "04_evaluate":
+            parameters |= {"seed": self.seed, "checkpoint": self.checkpoint or "best"}
+        return parameters | self.notebook_parameters.get(notebook, {})
+
+    def list_outputs(self, notebook):
+        """The files that exist once a notebook has done its work."""
         if notebook == "01_prepare_data":
             return [get_run_folder(self.output_dir, self.dataset, "data") / "run.json"]
         return [self.folder / name for name in NOTEBOOK_OUTPUTS[notebook]]
 
+    def has_outputs(self, notebook):
+        """Whether all outputs of a notebook exist."""
+        return all(path.exists() for path in self.list_outputs(notebook))
 
-def list_zoo_runs(models=(), seeds=(0,), row_seeds=None, more=None, **options):
-    """The Rows of these models (all seven if there are none), a seed after the other, options: Row's fields.
 
-    row_seeds {model: [seeds]} takes the place of `seeds` for some. Raises KeyError for a name that isn't in the zoo,
-    ValueError for another checkpoint than the known words, a notebook in `more` that isn't run, seeds of no chosen row.
+def list_zoo_runs(models=(), seeds=(0,), model_seeds=None, notebook_parameters=None, checkpoint="", **options):
+    """List the runs of some models.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Aliases or full names; all models of the zoo if empty.
+    seeds : sequence of int
+        Each model gets a run with each of these seeds.
+    model_seeds : dict, optional
+        Other seeds for some models: {model: [seeds]}.
+    notebook_parameters : dict, optional
+        More parameters of the notebooks: {notebook: {parameter: value}}.
+    checkpoint : str
+        One of CHECKPOINTS, see `ZooRun`.
+    **options
+        Other fields of `ZooRun`.
+
+    Returns
+    -------
+    list of ZooRun
+        All models with their first seed, then with their second one, and so on.
+
+    Raises
+    ------
+    KeyError
+        A name is not in the zoo.
+    ValueError
+        Another checkpoint, parameters for a notebook that is not run, or seeds for a model that is not chosen.
     """
     chosen = list(dict.fromkeys(zoo.get(name).alias for name in models)) or zoo.list_models()
-    own = {zoo.get(name).alias: given for name, given in (row_seeds or {}).items()}
-    if options.get("checkpoint", "") not in CHECKPOINTS:
-        raise ValueError(f"checkpoint={options['checkpoint']!r}: one of {CHECKPOINTS}; for a file: notebook 04")
-    if unknown := [name for name in more or {} if name not in NOTEBOOKS]:
+    own_seeds = {zoo.get(name).alias: values for name, values in (model_seeds or {}).items()}
+    if checkpoint not in CHECKPOINTS:
+        raise ValueError(f"checkpoint={checkpoint!r}: expected one of {CHECKPOINTS}; to evaluate a file: notebook 04")
+    unknown = [name for name in notebook_parameters or {} if name not in NOTEBOOKS]
+    if unknown:
         raise ValueError(f"parameters for {unknown}: the notebooks that are run are {', '.join(NOTEBOOKS)}")
-    if unknown := [name for name in own if name not in chosen]:
-        raise ValueError(f"row_seeds for {', '.join(unknown)}: not among the rows {', '.join(chosen)}")
-    depth = max(len(own.get(model, seeds)) for model in chosen)
-    pairs = [(m, own.get(m, seeds)[i]) for i in range(depth) for m in chosen if i < len(own.get(m, seeds))]
-    return [ZooRun(model, seed, more=more or {}, **options) for model, seed in pairs]
+    not_chosen = [name for name in own_seeds if name not in chosen]
+    if not_chosen:
+        raise ValueError(f"model_seeds for {', '.join(not_chosen)}: not among the models {', '.join(chosen)}")
+
+    options |= {"notebook_parameters": notebook_parameters or {}, "checkpoint": checkpoint}
+    runs = []
+    for position in range(max(len(own_seeds.get(model, seeds)) for model in chosen)):
+        for model in chosen:
+            seeds_of_model = own_seeds.get(model, seeds)
+            if position < len(seeds_of_model):
+                runs.append(ZooRun(model, seeds_of_model[position], **options))
+    return runs

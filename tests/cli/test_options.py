@@ -6,8 +6,8 @@ import pytest
 
 from avalib import zoo
 from avalib.cli.app import COMMANDS, parse_options
-from avalib.training.command_line import to_command_line
-from avalib.training.session import configure_training
+from avalib.training.launch import to_command_line
+from avalib.training.train_config import configure_training
 
 
 def parse_train(*words):
@@ -87,7 +87,9 @@ def test_a_training_and_its_command_line_are_the_same(dataset):
         accumulate=4,
         recompute=True,
     )
-    words = to_command_line(config, dataset, 5, "runs", "tag", tensorboard=True, save_minutes=1.5)
+    words = to_command_line(
+        config, dataset=dataset, data_seed=5, output_dir="runs", tag="tag", tensorboard=True, save_minutes=1.5
+    )
     training, base, parsed = parse_train(*words)
     assert (training.model, base, parsed) == (entry.alias, zoo.get_recipe(entry, dataset), recipe)
     assert (training.device, training.precision, training.workers) == ("cpu", "float32", 3)
@@ -100,4 +102,4 @@ def test_an_entry_that_was_changed_has_no_command_line():
     entry = replace(zoo.get("slowfast_r50"), fusion_kernel=7)
     config = configure_training(entry, zoo.get_recipe(entry, "mini"), None, device="cpu")
     with pytest.raises(ValueError, match="slowfast_r50 was changed.*gpus=1"):
-        to_command_line(config, "mini")
+        to_command_line(config, dataset="mini")

@@ -22,11 +22,13 @@ from avalib.data.ava_download import (
     list_required_videos,
     plan_downloads,
 )
-from avalib.data.catalog import survey_videos
-from avalib.data.dataset import ClipDataset, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.video_survey import survey_videos
 from avalib.utils.http_transfer import FetchError
-from avalib.video.frame_source import FrameSource, open_frames, open_video
+from avalib.video.dataset_frames import open_frames
+from avalib.video.frame_source import FrameSource, open_video
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
 
@@ -79,11 +81,11 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
         with open_video(layout, name) as uncut, Video(tiny.find_video(name)) as cut:
             before = len(fake_ava_server.BEFORE)
             assert (uncut.ava_index - before).tolist() == cut.ava_index.tolist()
-            assert np.abs(uncut.ava_frames([100])[0].astype(int) - cut.ava_frames([100])[0]).mean() < 4
+            assert np.abs(uncut.read_ava_frames([100])[0].astype(int) - cut.read_ava_frames([100])[0]).mean() < 4
     recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=True)
-    assert clips[0]["clip"].shape == (4, 32, 32, 3) and "lost" not in clips[0]
+    assert clips[0]["clip"].shape == (4, 32, 32, 3) and "missing" not in clips[0]
 
 
 def test_v22_shares_the_videos(servers, tiny, tmp_path):
@@ -131,7 +133,7 @@ def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path
     assert (layout.videos / f"{names[first]}.refused").is_file()
     shutil.copy(tiny.find_video(second), layout.videos / names[second])
     with open_video(layout, second) as opened, pytest.raises(VideoError, match="nothing from second 900 on"):
-        opened.ava_frames([1])
+        opened.read_ava_frames([1])
 
 
 @pytest.mark.slow
@@ -141,7 +143,7 @@ def test_cuts_show_what_the_uncut_videos_show(servers, tmp_path):
     name = list_required_videos(layout, 1)[0]
     with open_video(layout, name) as cut, Video(layout.videos / names[name], cut=(900, 901)) as uncut:
         assert cut.path.parent == layout.cuts and cut.n_ava_frames == uncut.n_ava_frames
-        a, b = cut.ava_frames(range(50, 60)).astype(int), uncut.ava_frames(range(50, 60)).astype(int)
+        a, b = cut.read_ava_frames(range(50, 60)).astype(int), uncut.read_ava_frames(range(50, 60)).astype(int)
         apart = np.abs(a[:, None] - b[None]).mean(axis=(2, 3, 4))
         assert apart.diagonal().max() < 4 and (apart.argmin(axis=1) - np.arange(10) <= 0).all()
     made = (layout.cuts / f"{name}.mp4").stat().st_mtime_ns

@@ -1,7 +1,6 @@
 import pickle
 import shutil
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,21 +9,18 @@ import torch
 
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.dataset import ClipDataset, build_loader, load_keyframes
+from avalib.data.dataset import ClipDataset
 from avalib.data.exclusions import write_exclusions
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.loader import build_loader
 from avalib.data.proposals import write_proposals
 from avalib.data.samplers import PerVideoBatchSampler, TrainBatchSampler, order_in_stretches
 from avalib.evaluation.inference import build_detections_table
 from avalib.utils.boxes import to_pixels
-from avalib.video.frame_source import (
-    FrameSource,
-    build_frame_caches,
-    find_lost_keyframes,
-    get_cache_path,
-    open_frames,
-    plan_frame_caches,
-)
+from avalib.video.dataset_frames import find_missing_keyframes, open_frames
+from avalib.video.frame_cache_builder import build_frame_caches, estimate_frame_caches
+from avalib.video.frame_source import FrameSource, get_cache_path
 from avalib.video.reader import Video
 from avalib.video.resize import resize_frames_and_boxes
 from avalib.video.video_error import VideoError
@@ -142,16 +138,22 @@ def test_workers_who_take_turns_get_stretches():
 
 @pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, jitter_at_test=True, shuffle_frames=True)], ids=["", "odd"])
 def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeypatch):
-    begun, each = [], Video._each
-    monkeypatch.setattr(Video, "_each", lambda self, wanted: begun.append(len(wanted)) or each(self, wanted))
+    passes = []
+    iter_numbered_frames = Video.iter_numbered_frames
+
+    def counted(self, numbers):
+        passes.append(self.path)
+        return iter_numbered_frames(self, numbers)
+
+    monkeypatch.setattr(Video, "iter_numbered_frames", counted)
     clips = clips_of(tiny, "train", False, recipe)
     count = int((clips.keyframes.video_ids == clips.keyframes.video_ids[0]).sum())
     in_order = [clips[k] for k in range(count + 1)]
-    assert len(begun) == 2, "one pass a video"
+    assert len(passes) == len(set(passes)) == 2, "one pass a video"
     for k in (0, count - 1, count):
         alone = clips_of(tiny, "train", False, recipe)
-        reader = alone.frames.reader(alone.keyframes.video_ids[k])
-        whole = reader.ava_frames(alone._numbers(reader, k, alone._rng(0, k)))
+        reader = alone.frames.get_reader(alone.keyframes.video_ids[k])
+        whole = reader.read_ava_frames(alone.choose_frames(k, 0, reader.n_ava_frames))
         boxes_px = to_pixels(alone.keyframes.get_proposals(k), reader.width, reader.height)
         clip, expected = resize_frames_and_boxes(whole, boxes_px, recipe.test_short_side)
         assert np.array_equal(in_order[k]["clip"], clip) and np.array_equal(in_order[k]["boxes"], expected)
@@ -165,8 +167,8 @@ def test_packed_frames_are_the_videos(tiny, tmp_path):
     size = build_frame_caches(layout, [name], 48, workers=1, progress=False)
     assert size == get_cache_path(layout, name, 48).stat().st_size
     numbers = [9, 10, 11, 12, 60]
-    packed = FrameSource(layout, 48).reader(name).ava_frames(numbers)
-    direct = FrameSource(layout).reader(name).ava_frames(numbers)
+    packed = FrameSource(layout, 48).get_reader(name).read_ava_frames(numbers)
+    direct = FrameSource(layout).get_reader(name).read_ava_frames(numbers)
     exact, _ = resize_frames_and_boxes(direct, np.zeros((0, 4), np.float32), 48)
     assert packed.shape == exact.shape
     luma = np.array([0.299, 0.587, 0.114])  # what a JPEG keeps at full resolution
@@ -180,10 +182,10 @@ def test_a_video_that_changed_is_packed_anew(tiny, tmp_path):
     shutil.copytree(tiny.videos, layout.videos)
     first, other = dict.fromkeys(load_keyframes(tiny, "train").video_ids)
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
-    before = FrameSource(layout, 48).reader(first).ava_frames([20])
+    before = FrameSource(layout, 48).get_reader(first).read_ava_frames([20])
     layout.find_video(first).write_bytes(layout.find_video(other).read_bytes())
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
-    assert not np.array_equal(before, FrameSource(layout, 48).reader(first).ava_frames([20]))
+    assert not np.array_equal(before, FrameSource(layout, 48).get_reader(first).read_ava_frames([20]))
 
 
 def test_missing_and_unreadable_videos_are_named_and_counted(tiny, tmp_path):
@@ -207,14 +209,14 @@ def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, t
     layout.find_video(gone).unlink()
     clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout), training=True)
     sample = clips[(1, 0)]
-    assert sample["lost"][0] == 0 and gone in sample["lost"][1]
+    assert sample["missing"][0] == 0 and gone in sample["missing"][1]
     assert keyframes.video_ids[sample["index"]] != gone and sample["clip"].shape[1] == 48
     loader = build_loader(clips, TrainBatchSampler(len(clips), 4, seed=0))
-    with pytest.raises(VideoError, match=f"keyframes are lost, more than the 1% that may be: .*{gone}"):
+    with pytest.raises(VideoError, match=f"keyframes can't be read, more than the limit of 1%: .*{gone}"):
         list(loader)
-    loader.lost, loader.max_lost = None, 0.6
+    loader.missing, loader.max_missing = {}, 0.6
     sizes = [len(batch["clips"]) for batch in loader]
-    assert sum(sizes) == len(clips) and set(loader.lost) == set(np.flatnonzero(keyframes.video_ids == gone).tolist())
+    assert sum(sizes) == len(clips) and set(loader.missing) == set(np.flatnonzero(keyframes.video_ids == gone).tolist())
     assert capsys.readouterr().out.count("left out: ") == 2 and loader.clips_per_s > 0
 
 
@@ -234,19 +236,19 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
     layout = DatasetLayout(tmp_path, tiny.version)
     shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)
     keyframes = load_keyframes(layout, "train")
-    lost = find_lost_keyframes(FrameSource(layout), pd.DataFrame(
+    lost = find_missing_keyframes(FrameSource(layout), pd.DataFrame(
         {"video_id": keyframes.video_ids, "timestamp": keyframes.timestamps}
     ))  # fmt: skip
     assert not len(lost)
     late = pd.DataFrame({"video_id": keyframes.video_ids[:1], "timestamp": [1000.0]})
-    lost = find_lost_keyframes(FrameSource(layout), late)
+    lost = find_missing_keyframes(FrameSource(layout), late)
     assert "ends at frame" in lost.reason[0]
     lost = pd.DataFrame({"video_id": keyframes.video_ids[:2], "timestamp": keyframes.timestamps[:2], "reason": "torn"})
-    clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout, lost=lost), training=False)
+    clips = ClipDataset(keyframes, ENTRY, RECIPE, FrameSource(layout, missing_keyframes=lost), training=False)
     loader = build_loader(clips, PerVideoBatchSampler(keyframes.video_ids, 2))
-    loader.max_lost = 0.5
+    loader.max_missing = 0.5
     seen = [k for batch in loader for k in batch["index"].tolist()]
-    assert seen == list(range(2, len(keyframes))) and set(loader.lost) == {0, 1}
+    assert seen == list(range(2, len(keyframes))) and set(loader.missing) == {0, 1}
     scores = np.full((keyframes.proposal_start[-1], 81), 0.5, np.float32)
     scores[: keyframes.proposal_start[2]] = np.nan
     table = build_detections_table(keyframes, scores, keyframes.proposals_norm)
@@ -257,11 +259,10 @@ def test_tests_leave_lost_keyframes_out(tiny, tmp_path):
 
 
 def test_later_versions_read_the_frame_after_each(tiny):
-    reader = SimpleNamespace(n_ava_frames=26000)
     first, later = (
         clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
     )
-    assert (later._numbers(reader, 1, None) - first._numbers(reader, 1, None) == 1).all()
+    assert (later.choose_frames(1, 0, 26000) - first.choose_frames(1, 0, 26000) == 1).all()
     with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
         clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))
 
@@ -280,7 +281,7 @@ def test_the_cache_says_its_size_and_speed_before(tiny, tmp_path, capsys):
     layout = DatasetLayout(tmp_path, tiny.version)
     shutil.copytree(tiny.videos, layout.videos)
     names = list(dict.fromkeys(load_keyframes(tiny, "val").video_ids))
-    plan = plan_frame_caches(layout, names, 48)
+    plan = estimate_frame_caches(layout, names, 48)
     size = build_frame_caches(layout, names, 48, workers=1, progress=False)
-    assert 0.5 < plan["GB"] * 1e9 / size < 2 and plan["frames_per_s"] > 0
+    assert 0.5 < plan.size_GB * 1e9 / size < 2 and plan.frames_per_s > 0
     assert "packing 1 videos at short side 48: about 0.00 GB" in capsys.readouterr().out

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib.data.importers.build import import_dataset
+from avalib.data.importers.dataset_import import import_dataset
 from avalib.detection.given_boxes import read_given_boxes
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
@@ -39,7 +39,7 @@ def imported(path, format, **options):
         try:
             import_dataset(path, format, root, videos=VIDEOS, **options)
         except FileNotFoundError as error:
-            if "are not there" not in str(error):  # a video's name was changed
+            if "are not in this folder" not in str(error):  # a video's name was changed
                 raise
     shutil.rmtree(root, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from forks import fork
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.importers import placement
-from avalib.data.importers.build import import_dataset, open_imported_dataset
+from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
 from avalib.data.importers.placement import IMPORTING, OWNER
 from avalib.video.writer import write_mp4
 
@@ -159,8 +159,10 @@ def test_an_import_that_is_going_on_is_waited_for(videos, tmp_path, monkeypatch)
     pending = layout.root / IMPORTING
     pending.mkdir()
     (pending / OWNER).write_text('{"host": "another", "pid": 7, "started": null}', encoding="utf-8")
-    monkeypatch.setattr(placement, "_PATIENCE_S", 0.1)
-    with pytest.raises(TimeoutError, match=r"process 7 on another imports it and doesn't get on.*remove .*owner\.json"):
+    monkeypatch.setattr(placement, "MOVE_TIMEOUT_S", 0.1)
+    with pytest.raises(
+        TimeoutError, match=r"process 7 on another is importing it and does not finish.*remove .*owner\.json"
+    ):
         open_imported_dataset(layout.root)
     (pending / OWNER).unlink()
     assert open_imported_dataset(layout.root) == layout and not pending.exists()

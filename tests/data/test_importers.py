@@ -13,18 +13,20 @@ from PIL import Image
 import avalib
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.catalog import prepare, survey_videos
-from avalib.data.dataset import ClipDataset, load_keyframes
+from avalib.data.catalog import prepare
+from avalib.data.dataset import ClipDataset
+from avalib.data.importers import check_annotations, import_dataset, read_annotations
 from avalib.data.importers.annotation_export import export_annotations
-from avalib.data.importers.build import check_annotations, import_dataset, read_annotations
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
+from avalib.data.video_survey import survey_videos
 from avalib.evaluation.evaluator import compare_protocols, evaluate
 from avalib.models.checkpoint import check_classes, save_checkpoint
-from avalib.training.engine import build_initial_model, compute_prior_bias
-from avalib.training.session import configure_training
+from avalib.training.initial_state import build_initial_model, compute_prior_bias
+from avalib.training.train_config import configure_training
 from avalib.video.frame_source import FrameSource
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
@@ -40,7 +42,7 @@ def truth(tiny):
     label_map = read_label_map(tiny.label_map_path)
     tables = [read_ava_csv(tiny.get_csv_path(s), "ground_truth").assign(split=s) for s in ("train", "val")]
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(action=table.action_id.map(label_map), timestamp=table.timestamp - tiny.start)
+    return table.assign(action=table.action_id.map(label_map), timestamp=table.timestamp - tiny.start_s)
 
 
 def assert_same(found, truth, people=True, box=1e-9, seconds=0.5 / 25):
@@ -191,9 +193,9 @@ def test_what_is_written_is_a_data_set_of_its_own(clips, tmp_path, monkeypatch, 
     ]
     source = csv_of(tmp_path / "a.csv", *rows, *rows_of("ntsc", [20, 21, 22]), rows[0])
     monkeypatch.setenv("AVALIB_DATA", str(tmp_path / "data"))
-    layout = avalib.import_data(source, "csv", "gym", videos=clips, every_s=0.3, val_share=0.34)
+    layout = avalib.import_data(source, "csv", "gym", videos=clips, min_gap_s=0.3, val_share=0.34)
     said = capsys.readouterr().out
-    assert "gym (csv), 3 classes" in said and "1 rows stood there twice" in said and "1 of 3 videos" in said
+    assert "gym (csv), 3 classes" in said and "1 rows occurred twice" in said and "1 of 3 videos" in said
     assert prepare("gym") == layout and layout.start_s == 0 and layout.n_columns == 4
     assert read_label_map(layout.label_map_path) == {1: "juggle", 2: "run", 3: 'say "hi"'}
     tables = {s: read_ava_csv(layout.get_csv_path(s), "ground_truth") for s in ("train", "val")}
@@ -230,7 +232,7 @@ def test_pictures_become_a_video(tmp_path):
     layout = import_dataset(tmp_path, "jhmdb", tmp_path / "own", fps=25)
     with Video(layout.find_video("clip1")) as made:
         assert made.n_frames == 30 and made.fps == pytest.approx(25)
-        assert np.abs(made.frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
+        assert np.abs(made.read_frames([0, 11, 29]).mean(axis=(1, 2, 3)) - grey(np.array([0, 11, 29]))).max() < 2
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_pictures_become_a_video(tmp_path):
         ("pal,3,10,5,40,45,run,1", "line 2: 8 columns, the header has 9"),
         ("pal,3,10,5,40,45,,1,", "line 2, column action: empty"),
         ("pal,3,10,5,40,45,run,1,dev", "line 2: split 'dev', expected train, val or test"),
-        ("nobody,3,10,5,40,45,run,1,", "1 of 1 videos with 1 of 1 rows .* are not there: nobody"),
+        ("nobody,3,10,5,40,45,run,1,", "1 of 1 videos with 1 of 1 rows .* are not in this folder: nobody"),
         ("pal,50,10,5,40,45,run,1,", "frame 50 of video pal .line 2., which has the frames 0..49"),
         ("pal,3,40,5,10,45,run,1,", "1 rows: x2 < x1 .*line 2"),
         ("pal,3,10,5,400,45,run,1,", "1 rows: box in numbers far above 1"),

@@ -121,7 +121,7 @@ def test_boxes_beyond_the_frame_are_cut_and_boxes_outside_are_refused_with_their
     [
         (csv_of('walkA,1,6,8,20,40,"walk', "walkB,1,6,8,20,40,walk"), "line 3: .*quote"),
         (csv_of("walkA,1,6,8,20,40,wa\x00lk"), "line 2.*printable|line 2.*NUL"),
-        (csv_of(*ROWS, header=f"{HEADER},action"), "line 1: column action is there twice"),
+        (csv_of(*ROWS, header=f"{HEADER},action"), "line 1: column action occurs twice"),
         (csv_of("walkA;1;6;8;20;40;walk", header=HEADER.replace(",", ";")), "separated by something else than commas"),
         (csv_of("walkA,1.5,6,8,20,40,walk", header=HEADER.replace("time_s", "frame")), "value 1.5: expected a whole"),
         (csv_of(",1,6,8,20,40,walk"), "line 2, column video: empty"),
@@ -236,7 +236,7 @@ def levels(layout, video_id):
     with Video(layout.find_video(video_id)) as opened:
         times = table.timestamp[table.video_id == video_id].to_numpy()
         frames = np.searchsorted(opened.times_s, times + 1e-3) - 1
-        return opened.frames(frames).mean(axis=(1, 2, 3)).round().tolist()
+        return opened.read_frames(frames).mean(axis=(1, 2, 3)).round().tolist()
 
 
 @pytest.fixture
@@ -307,7 +307,10 @@ NAMES = ["walkA_000030.jpg", "walkB_000030.jpg"]
         (coco(NAMES, annotations=[{"id": 7, "image_id": 9, "category_id": 1}]), "image_id 9; there is no such id"),
         (coco(NAMES, annotations=[{"id": 7, "image_id": 0, "category_id": 10**30}]), "annotation 7: category_id 1000"),
         (coco(NAMES, categories=[{"id": -1, "name": "walk"}]), "category -1: id -1; expected 0 to"),
-        (coco([NAMES[0]] * 2, images=[{"id": 0, "file_name": n} for n in NAMES]), "an image with this id is there"),
+        (
+            coco([NAMES[0]] * 2, images=[{"id": 0, "file_name": n} for n in NAMES]),
+            "an image with this id occurs already",
+        ),
         (coco(NAMES, videos={"a": 1}), "videos is a dict"),
         (coco(["walkA_9999999999999999999999.jpg"]), "image 0, file_name .*can't tell its video and frame"),
     ],
@@ -443,7 +446,7 @@ def test_a_data_set_of_ones_own_is_right(imported, tmp_path):
     checkup = avalib.check("one", progress=False)
     assert checkup.ok, checkup
     assert checkup.table.status[checkup.table.check == "videos in train and in val"].tolist() == ["note"]
-    assert one.start == 0
+    assert one.start_s == 0
 
 
 def test_what_is_wrong_with_a_data_set_of_ones_own_is_named(imported):
@@ -496,7 +499,7 @@ def test_proposals_are_made_for_ones_own_seconds(imported, monkeypatch, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"first_fram": 1}, "option 'first_fram' of format 'csv': it has first_frame. Did you mean first_frame"),
+        ({"first_fram": 1}, "option 'first_fram' of format 'csv': it has first_frame. Did you mean 'first_frame'"),
         ({"first_frame": "1"}, "first_frame='1': expected a number"),
         ({"val_share": 2}, "val_share=2: expected 0 to 1"),
         ({"fps": 0}, "fps=0: expected"),

@@ -12,7 +12,9 @@ import avalib
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import write_exclusions
 from avalib.data.layout import DatasetLayout
-from avalib.data.validation import check, compute_proposal_recall, inspect_video
+from avalib.data.proposal_recall import compute_proposal_recall
+from avalib.data.validation import check
+from avalib.data.video_survey import inspect_video
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
     for n in (1, 2, 3):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"img_{n:05d}.jpg")
     row = inspect_video(layout, "a", "train", np.array([902.0]))
-    assert row["misnumbered"] and "3 frames, 27,030 belong there" in row["problem"] and row["lost"] == 1
+    assert row.misnumbered and "expected 27,030 frames, found 3" in row.problem and row.lost == 1
 
 
 @pytest.mark.slow
@@ -76,16 +78,16 @@ def test_damage_inside_a_video_costs_its_keyframes(copy):
     data[middle : middle + 30_000] = bytes(30_000)  # several frames: within one a decoder may not notice it
     path.write_bytes(data)
     row = inspect_video(copy, name, "val", np.arange(900.0, 906.0), decode="all")
-    assert row["decode_errors"] > 0 and "can't be decoded" in row["problem"]
+    assert row.decode_errors > 0 and "can't be decoded" in row.problem
 
 
 def test_recall_is_the_share_of_people_with_a_box():
     people = pd.DataFrame({"video_id": "a", "timestamp": [902.0, 902, 903], "x1": [0, 0.5, 0], "y1": 0.0})
     people = people.assign(x2=people.x1 + 0.4, y2=1.0)
-    boxes = people.iloc[[1]].assign(x2=0.75)  # covers 0.25 of 0.4
+    boxes = people.iloc[[1]].assign(x2=0.75, score=1.0)  # covers 0.25 of 0.4
     assert compute_proposal_recall(people, boxes) == pytest.approx(1 / 3)
-    assert compute_proposal_recall(people, boxes, iou=0.7) == 0
-    assert compute_proposal_recall(people, boxes.iloc[:0]) == 0 and compute_proposal_recall(people, people) == 1
+    assert compute_proposal_recall(people, boxes, min_iou=0.7) == 0
+    assert compute_proposal_recall(people, boxes.iloc[:0]) == 0 and compute_proposal_recall(people, people.assign(score=1.0)) == 1
 
 
 def test_unknown_ways_to_decode_are_refused(tiny):

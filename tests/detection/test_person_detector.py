@@ -82,7 +82,7 @@ def test_proposals_are_made_and_an_interrupted_call_goes_on(tmp_path, weights, c
     read = read_proposals(out)
     pd.testing.assert_frame_equal(read, table, check_dtype=False)
     with Video(paths[1]) as reader:
-        batch = list(reader.ava_frames([1, 31]))  # the same as there: random weights' scores are near ties
+        batch = list(reader.read_ava_frames([1, 31]))  # the same as there: random weights' scores are near ties
         _, (boxes, _) = PersonDetector("ssdlite", weights, 0.18)(batch)
     second = read[(read.video_id == "video_1") & (read.timestamp == 901)]
     assert np.allclose(second[BOX_COLUMNS], boxes, atol=1e-4)

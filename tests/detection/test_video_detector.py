@@ -12,7 +12,7 @@ from numbered_videos import VARIABLE_TIMES_S, make_shot, write_numbered_video
 
 import avalib
 from avalib import draw, zoo
-from avalib.data.dataset import load_keyframes
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import video_detector
 from avalib.evaluation import inference

@@ -248,7 +248,7 @@ def test_side_by_side_gif_and_mp4(world, tmp_path):
         assert opened.n_frames == 10 and (np.asarray(opened.convert("RGB")) == draw.BLUE["line"]).all(-1).any()
     small = draw.save_gif(tmp_path / "b.gif", frames, 10, colours=48)
     assert small.stat().st_size < gif.stat().st_size
-    with pytest.raises(ValueError, match="b.gif: expected .* to 256 colours, got 12"):
+    with pytest.raises(ValueError, match="b.gif: expected .* to 256 colors, got 12"):
         draw.save_gif(tmp_path / "b.gif", frames, 10, colours=12)
     page = draw.show_gif(gif).data
     assert base64.b64decode(page.split("base64,")[1].split('"')[0]) == gif.read_bytes() and page.startswith("<img")

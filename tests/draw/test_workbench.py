@@ -1,7 +1,6 @@
 """The workbench shows what its controls say, and finds mistakes and examples that are there."""
 
 import io
-import json
 
 import fake_predictions
 import numpy as np
@@ -9,11 +8,9 @@ import pytest
 from PIL import Image
 
 from avalib import draw
-from avalib.data import catalog
 from avalib.data.ava_csv import read_ava_csv, write_ava_csv
 from avalib.draw.model_detections import align_person_ids, find_model_detections
 from avalib.draw.person_timeline import build_person_strips
-from avalib.draw.zoo_gif import main
 
 
 @pytest.fixture(scope="module")
@@ -147,25 +144,3 @@ def test_tracks_get_the_annotated_persons_names():
     seen[1.0].append(draw.Person(np.array([0.4, 0, 0.5, 0.2]), (), 9))
     ids = [[p.person_id for p in people] for people in align_person_ids(seen, told).values()]
     assert ids == [[50, 40], [50, 40, 51], [50, 40], [50, 40]]  # two tracks of one person, one of nobody
-
-
-def test_all_rows_as_one_gif(tmp_path, rows, tiny, monkeypatch, capsys):
-    """The command takes what is there, no more, and says it."""
-    with pytest.raises(SystemExit, match="run notebooks 03 and 04 first"):
-        main(["--dataset", "tiny", "--output-dir", str(tmp_path)])
-    for name in list(rows)[2:5]:
-        path = tmp_path / "tiny" / name / "evaluate" / "detections.csv"
-        path.parent.mkdir(parents=True)
-        write_ava_csv(rows[name], path)
-    monkeypatch.setattr(catalog, "prepare", lambda name, seed: tiny)
-    out = tmp_path / "tiny" / "grid" / "rows.gif"  # among the runs: what is committed is left alone
-    main(["--dataset", "tiny", "--output-dir", str(tmp_path), "--seconds", "2", "--width", "200"])
-    said = capsys.readouterr().out
-    assert "3 of 7 rows have detections; without: slowonly_r50, slowonly_omnisource_r50, slowfast_context" in said
-    record = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-    assert record["rows"] == list(rows)[2:5] and len(record["rows_missing"]) == 4 and len(record["hashes"]) == 3
-    with Image.open(out) as opened:
-        assert opened.n_frames == 6 and opened.width == 4 * 204 - 4
-        picture = np.asarray(opened.convert("RGB")).astype(int)
-    assert green(picture) and (picture == draw.BLUE["line"]).all(-1).any()
-    assert out.with_suffix(".mp4").stat().st_size < out.stat().st_size

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_model import ENTRY, RECIPE
 
-from avalib.data.dataset import load_keyframes
+from avalib.data.keyframe_table import load_keyframes
 from avalib.evaluation import inference
 from avalib.evaluation.inference import NotFiniteError, score_keyframes
 from avalib.models.detector import Detector

@@ -1,7 +1,7 @@
 """What tests/training/test_distributed.py starts in two processes: gradients, scores and a training, each as a file.
 
-Also by hand: torchrun --nproc-per-node 2 --max-restarts 1 tests/helpers/distributed_worker.py FOLDER DATA. It trains until it is done; the
-first time, process 1 dies in mid-run (SIGKILL), as a machine does.
+Also by hand: torchrun --nproc-per-node 2 --max-restarts 1 tests/helpers/distributed_worker.py FOLDER DATA. The first
+time, process 1 dies in the middle of the training (SIGKILL), as a machine does; the second time it trains to the end.
 """
 
 import os
@@ -10,50 +10,59 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny_model import ENTRY, RECIPE
+from tiny_model import make_config
 
-from avalib.data.dataset import ClipDataset, collate_clips, load_keyframes
+from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
+from avalib.data.loader import collate_clips
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.inference import score_keyframes
-from avalib.training.engine import initialize_state, train_model
-from avalib.training.session import configure_training
-from avalib.training.step import run_forward, seed_everything
+from avalib.training.engine import train_model
+from avalib.training.initial_state import initialize_state
+from avalib.training.reproducibility import seed_everything
+from avalib.training.step import run_forward
 from avalib.utils.distributed import cleanup_distributed, init_distributed, skip_gradient_sync
 from avalib.video.frame_source import FrameSource
 
 
-def gradients(setup, context, frozen):
-    """Gradients of the first step, before anything is clipped or applied. frozen: batch norm in eval mode."""
-    keyframes = load_keyframes(setup.layout, "train", training=True)
-    order = TrainBatchSampler(len(keyframes), 2, 0, setup.accumulate, context.rank, context.size)
-    clips = ClipDataset(keyframes, setup.entry, setup.recipe, FrameSource(setup.layout), True)
-    shares = [collate_clips([clips[item] for item in share]) for share in list(order)[: setup.accumulate]]
-    state = initialize_state(setup, keyframes, context=context)
-    for i, batch in enumerate(shares):
-        state.replica.train(not frozen)
-        seed_everything(0, context.rank * len(shares) + i)
-        with skip_gradient_sync(state.replica, skip=i < len(shares) - 1):
-            (run_forward(state.replica, batch, setup)[0] / len(shares)).backward()
+def compute_gradients(config, context, freeze_statistics):
+    """{parameter: gradient} of the first step, before clipping. freeze_statistics: batch norm in eval mode."""
+    keyframes = load_keyframes(config.layout, "train", training=True)
+    sampler = TrainBatchSampler(len(keyframes), 2, 0, config.accumulate, context.rank, context.size)
+    clips = ClipDataset(keyframes, config.entry, config.recipe, FrameSource(config.layout), True)
+    batches = [collate_clips([clips[item] for item in items]) for items in list(sampler)[: config.accumulate]]
+    state = initialize_state(config, keyframes, context=context)
+    for i, batch in enumerate(batches):
+        state.ddp_model.train(not freeze_statistics)
+        seed_everything(0, context.rank * len(batches) + i)
+        with skip_gradient_sync(state.ddp_model, skip=i < len(batches) - 1):
+            loss, _ = run_forward(state.ddp_model, batch, config)
+            (loss / len(batches)).backward()
     return {name: p.grad.clone() for name, p in state.model.named_parameters()}
 
 
-def scores(setup, context):
-    """(scores, boxes) of the val split, three keyframes a batch: shards that are not equally long."""
-    keyframes = load_keyframes(setup.layout, "val")
-    model = initialize_state(setup, keyframes, context=context).model
-    frames = FrameSource(setup.layout)
-    return score_keyframes(model, keyframes, setup.recipe, frames, "cpu", "float32", 3, progress=False, context=context)
+def compute_scores(config, context):
+    """(scores, boxes) of the val split, three keyframes a batch: the processes' parts differ in length."""
+    keyframes = load_keyframes(config.layout, "val")
+    model = initialize_state(config, keyframes, context=context).model
+    return score_keyframes(
+        model,
+        keyframes,
+        config.recipe,
+        FrameSource(config.layout),
+        "cpu",
+        "float32",
+        batch_size=3,
+        progress=False,
+        context=context,
+    )
 
 
-def setup_of(layout, **options):
-    return configure_training(ENTRY, RECIPE, layout, "cpu", "float32", workers=0, **options)
+def die_once(context):
+    """An on_log function that kills process 1 after the first validation, the first time it is started."""
 
-
-def dies_once(context):
-    """on_log's stand-in: process 1 is killed after the first validation, the first time it is started."""
-
-    def on_log(log):
+    def on_log(rows):
         if context.rank == 1 and context.restarts == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -61,15 +70,14 @@ def dies_once(context):
 
 
 def main(folder, data):
-    layout = DatasetLayout(data, "mini")
     context, _ = init_distributed(torch.device("cpu"))
-    setup = setup_of(layout)
+    config = make_config(DatasetLayout(data, "mini"))
     if context.restarts == 0:
-        found = {f"gradients {frozen}": gradients(setup, context, frozen) for frozen in (True, False)}
-        found["scores"] = [torch.from_numpy(a) for a in scores(setup, context)]
-        torch.save(found, folder / f"rank{context.rank}.pt")
+        results = {f"gradients {freeze}": compute_gradients(config, context, freeze) for freeze in (True, False)}
+        results["scores"] = [torch.from_numpy(array) for array in compute_scores(config, context)]
+        torch.save(results, folder / f"rank{context.rank}.pt")
         context.barrier()
-    train_model(setup, folder / "run", progress=False, on_log=dies_once(context), context=context)
+    train_model(config, folder / "run", progress=False, on_log=die_once(context), context=context)
     (folder / f"done{context.rank}").write_text(f"{context.restarts} {context.size}", encoding="utf-8")
     context.barrier()
     cleanup_distributed()

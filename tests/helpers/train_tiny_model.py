@@ -11,7 +11,8 @@ import torch
 from avalib import zoo
 from avalib.cli import main
 
-OPTIONS = "--dataset tiny --device cpu --precision float32 --short-side 32 --batch-size 2 --cache-short-side None".split()
+OPTIONS = "--dataset tiny --device cpu --precision float32 --short-side 32 --batch-size 2".split()
+OPTIONS += ["--cache-short-side", "None"]
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -25,7 +25,7 @@ import traceback
 import types
 from pathlib import Path
 
-from avalib.training.session import configure_training
+from avalib.training.train_config import configure_training
 
 MODULES = {"resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "syslog", "posix", "curses", "readline", "crypt"}
 GONE = {
@@ -188,7 +188,8 @@ def frame_cache(layout, folder, workers=1):
     import numpy as np
 
     from avalib.video.frame_cache import FrameCache
-    from avalib.video.frame_source import build_frame_caches, get_cache_path, open_video
+    from avalib.video.frame_cache_builder import build_frame_caches
+    from avalib.video.frame_source import get_cache_path, open_video
 
     names = sorted(path.stem for path in layout.videos.iterdir())[:2]
     with open_video(layout, names[0]) as video:
@@ -200,7 +201,7 @@ def frame_cache(layout, folder, workers=1):
             open_video(layout, name) as video,
         ):
             numbers = [1, cached.n_ava_frames // 2, cached.n_ava_frames]
-            far = np.abs(cached.ava_frames(numbers).astype(int) - video.ava_frames(numbers)).mean()
+            far = np.abs(cached.read_ava_frames(numbers).astype(int) - video.read_ava_frames(numbers)).mean()
             assert far < 5, far
 
 

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 
-import distributed_worker
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from distributed_worker import __file__ as WORKER
+from distributed_worker import compute_gradients, compute_scores
+from tiny_model import make_config
 
 from avalib.training.engine import train_model
 from avalib.training.launch import build_torchrun_command
@@ -23,15 +25,15 @@ from avalib.utils.distributed import SINGLE_PROCESS, init_distributed
 pytestmark = pytest.mark.slow  # processes are started, killed and started again
 
 
-def agent(node, port, folder, data):
+def start_agent(node, port, folder, data):
     """The command that somebody types on one of two machines: torchrun, which watches a process of its own."""
     words = "--nnodes 2 --nproc-per-node 1 --max-restarts 1 --monitor-interval 0.1 --rdzv-backend c10d".split()
     words += f"--rdzv-id test --local-addr 127.0.0.1 --rdzv-endpoint 127.0.0.1:{port}".split()
     environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    with open(folder / f"agent{node}.log", "w", encoding="utf-8") as said:
+    with open(folder / f"agent{node}.log", "w", encoding="utf-8") as output:
         return subprocess.Popen(
-            build_torchrun_command([*words, distributed_worker.__file__, str(folder), str(data)]),
-            stdout=said, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+            build_torchrun_command([*words, WORKER, str(folder), str(data)]),
+            stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
         )  # fmt: skip
 
 
@@ -42,7 +44,7 @@ def two(tiny, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    agents = [agent(node, port, folder, tiny.root) for node in range(2)]
+    agents = [start_agent(node, port, folder, tiny.root) for node in range(2)]
     until = time.monotonic() + 400
     try:
         status = [a.wait(timeout=until - time.monotonic()) for a in agents]
@@ -53,24 +55,15 @@ def two(tiny, tmp_path_factory):
             a.terminate()  # passed on to the workers, which are in groups of their own
         for a in agents:
             a.wait(timeout=60)
-    said = "".join((folder / f"agent{node}.log").read_text(encoding="utf-8")[-4000:] for node in range(2))
-    assert status == [0, 0], said
+    output = "".join((folder / f"agent{node}.log").read_text(encoding="utf-8")[-4000:] for node in range(2))
+    assert status == [0, 0], output
     return folder
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """What is computed here is compared to the last bit with processes that have one thread each."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("frozen", [True, False], ids=["batch norm in eval mode", "each share's own statistics"])
-def test_gradients_are_those_of_one_process_with_the_same_global_batch(two, tiny, frozen):
-    alone = distributed_worker.gradients(distributed_worker.setup_of(tiny, accumulate=2), SINGLE_PROCESS, frozen)
-    shared = [torch.load(two / f"rank{r}.pt")[f"gradients {frozen}"] for r in range(2)]
+@pytest.mark.parametrize("freeze", [True, False], ids=["batch norm in eval mode", "each micro-batch's own statistics"])
+def test_gradients_are_those_of_one_process_with_the_same_global_batch(two, tiny, freeze):
+    alone = compute_gradients(make_config(tiny, accumulate=2), SINGLE_PROCESS, freeze)
+    shared = [torch.load(two / f"rank{r}.pt")[f"gradients {freeze}"] for r in range(2)]
     for name, gradient in alone.items():
         assert torch.equal(shared[0][name], shared[1][name]), name
         scale = gradient.abs().max()
@@ -79,17 +72,17 @@ def test_gradients_are_those_of_one_process_with_the_same_global_batch(two, tiny
 
 
 def test_scores_are_exactly_one_processs_in_dataset_order_on_every_process(two, tiny):
-    alone = distributed_worker.scores(distributed_worker.setup_of(tiny), SINGLE_PROCESS)
+    alone = compute_scores(make_config(tiny), SINGLE_PROCESS)
     for rank in range(2):
         shared = torch.load(two / f"rank{rank}.pt")["scores"]
         for mine, theirs in zip(alone, shared, strict=True):
             np.testing.assert_array_equal(mine, theirs.numpy())
 
 
-def test_a_process_that_died_is_started_again_and_the_run_is_as_if_nothing_had_been(two, tiny, tmp_path):
+def test_a_process_that_died_is_restarted_and_the_run_is_the_uninterrupted_one(two, tiny, tmp_path):
     assert [(two / f"done{rank}").read_text(encoding="utf-8") for rank in range(2)] == ["1 2", "1 2"]
     shared = build_log_table(read_log(two / "run" / "log.jsonl"))
-    alone = train_model(distributed_worker.setup_of(tiny, accumulate=2), tmp_path / "run", progress=False)
+    alone = train_model(make_config(tiny, accumulate=2), tmp_path / "run", progress=False)
     assert list(shared.clips.dropna()) == list(alone.clips.dropna())
     for name in ("mode", "epoch", "iter", "iteration", "lr"):
         pd.testing.assert_series_equal(shared[name], alone[name])
@@ -98,7 +91,7 @@ def test_a_process_that_died_is_started_again_and_the_run_is_as_if_nothing_had_b
         np.testing.assert_allclose(shared[name][steps], alone[name][steps], rtol=2e-3, err_msg=name)
 
 
-def test_who_needs_no_launcher_talks_to_nobody():
+def test_without_a_launcher_there_is_one_process():
     context, device = init_distributed(torch.device("cpu"))
     assert context == SINGLE_PROCESS and sys.modules["torch.distributed"].is_initialized() is False
     assert context.gather(3) == [3] and context.broadcast("x") == "x" and context.all_reduce_sum([1.5], device) == [1.5]

@@ -1,111 +1,175 @@
-"""The budget before training, and the one-batch check."""
+"""What a training takes, before it starts; epochs that fit into a time limit."""
 
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
-from tiny_model import ENTRY, RECIPE
+from saved_runs import leave_run
+from tiny_model import RECIPE, make_config
 
+from avalib.data.keyframe_table import load_splits
 from avalib.data.layout import DatasetLayout
 from avalib.training import planner
-from avalib.training.checkpointing import CheckpointSaver
+from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
 from avalib.training.engine import train_model
-from avalib.training.logger import read_log
-from avalib.training.one_batch_check import OverfitError, find_reached_recall, overfit_one_batch
-from avalib.training.planner import (
-    _activations,
-    _packed_bytes,
-    advise_batch_size,
-    build_blank_state,
-    estimate_cost,
-    limit_epochs,
-    measure_memory,
-)
-from avalib.training.session import configure_training
+from avalib.training.existing_run import RunExistsError
+from avalib.training.planner import advise_batch_size, estimate_cost, estimate_disk, estimate_memory, limit_epochs
+from avalib.training.profiling import build_untrained_state, find_missing_caches, measure_activation_bytes
 from avalib.utils.distributed import DistributedContext
-from avalib.video.frame_cache import write_frame_cache
-from avalib.video.reader import Video
+from avalib.video.frame_cache_builder import build_frame_caches
 
 
-def setup_of(layout, **options):
-    return configure_training(ENTRY, RECIPE, layout, "cpu", "float32", workers=0, **options)
+@pytest.fixture(scope="module")
+def estimate(tiny):
+    """Of two processes with two micro-batches each."""
+    return estimate_cost(make_config(tiny, accumulate=2), timed_steps=1, context=DistributedContext(size=2))
 
 
-def test_the_plan_counts_times_and_weighs(tiny):
-    setup = setup_of(tiny, accumulate=2)
-    plan = estimate_cost(setup, timed_steps=1, context=DistributedContext(size=2))
-    assert plan["clips a step"] == 8 and plan["made of"] == "2 processes x 2 shares x 2 clips"
-    assert plan["steps"] == 2 * -(-plan["training clips"] // 8)
-    assert plan["learning rate"] == pytest.approx(RECIPE.lr * 8 / 12)
-    assert plan["clips a second"] == pytest.approx(8 / plan["seconds a step"], rel=0.02)
-    assert plan["minutes of training, about"] == pytest.approx(plan["seconds a step"] * plan["steps"] / 60, abs=0.1)
-    weights = 4 * sum(p.numel() for p in build_blank_state(setup).model.parameters()) / 1e9
-    assert plan["GB a process, about"] > 3 * weights and plan["clips that fit a process"] > 2
-    assert plan["GB of checkpoints, at most"] == pytest.approx(7 * weights, abs=0.01)
-    assert plan["GB of packed frames to come"] == 0
+def test_the_steps_follow_from_the_global_batch_size(estimate):
+    assert estimate.clips_per_step == 8
+    assert estimate.steps == 2 * -(-estimate.training_clips // 8)
+    assert estimate.learning_rate == pytest.approx(RECIPE.lr * 8 / 12)
 
 
-def test_a_step_too_large_is_told_with_what_would_fit(tiny, monkeypatch):
-    setup = setup_of(tiny)
-    setup = replace(setup, recipe=replace(RECIPE, videos_per_gpu=12))
-    state = build_blank_state(setup)
-    small, large = (_activations(build_blank_state(s), s) for s in (setup, wider(setup)))
-    assert large == pytest.approx(4 * small, rel=0.2), "four times the pixels"
-    fixed = 3 * 4 * sum(p.numel() for p in state.model.parameters())  # weights, gradients, momentum
-    monkeypatch.setattr(planner, "get_free_memory", lambda device: fixed + 5.5 * small)
-    found = measure_memory(setup, state)
-    assert found["clips that fit a process"] == 5
-    assert found["to fit"].startswith("batch_size=4, accumulate=3: the same clips a step")
-    assert "not even one clip" in advise_batch_size(setup, 0)
+def test_the_times_follow_from_the_time_of_a_step(estimate):
+    assert estimate.time.clips_per_s == pytest.approx(8 / estimate.time.step_s, rel=0.02)
+    assert estimate.time.training_minutes == pytest.approx(estimate.time.step_s * estimate.steps / 60, abs=0.1)
 
 
-def wider(setup):
-    return replace(setup, recipe=replace(setup.recipe, crop=64))
+def test_memory_and_checkpoints_are_multiples_of_the_weights(estimate, tiny):
+    config = make_config(tiny)
+    weights_gb = estimate_checkpoint_sizes(config, build_untrained_state(config).model).weights / 1e9
+    assert estimate.memory.gb_per_process > 3 * weights_gb
+    assert estimate.memory.max_clips > 2
+    assert estimate.disk.checkpoints_gb == pytest.approx(7 * weights_gb, abs=0.01)
+    assert estimate.disk.new_caches_gb == 0
 
 
-def test_packed_frames_to_come_are_estimated(tiny, tmp_path):
-    setup = setup_of(tiny)
-    setup = replace(setup, recipe=replace(RECIPE, cache_short_side=48))
-    names = [p.stem for p in tiny.videos.iterdir()]
-    estimate = _packed_bytes(setup, names)
-    real = 0
-    for name in names:
-        with Video(tiny.find_video(name)) as reader:
-            real += write_frame_cache(reader, tmp_path / name, 48).stat().st_size
-    assert estimate == pytest.approx(real, rel=0.3)
+def test_the_description_labels_every_number(estimate):
+    description = estimate.describe()
+    assert description["computed as"] == "2 processes x 2 micro-batches x 2 clips"
+    assert description["minutes of training, about"] == estimate.time.training_minutes
+    assert "to fit" not in description, "the step fits"
 
 
-def test_one_batch_is_learnt_by_heart_and_what_cannot_be_is_said(tiny, tmp_path, capsys):
-    log = overfit_one_batch(setup_of(tiny), tmp_path / "overfit", progress=False)
-    last = log.iloc[-1]
-    assert find_reached_recall(last) and last.loss_action_cls < 0.05 < log.loss_action_cls[0]
-    said = capsys.readouterr().out
-    assert "expected end: loss below 0.05" in said and f"reached after {len(log)} steps" in said
-    assert len(read_log(tmp_path / "overfit" / "log.jsonl")) == len(log)
-    with pytest.raises(OverfitError, match="not reached in 2 steps.*Likely reasons"):
-        overfit_one_batch(setup_of(tiny), tmp_path / "again", steps=2, progress=False)
+def test_a_record_holds_an_estimate(estimate):
+    """The leaderboard reads the epochs, from records of every version."""
+    assert json.loads(json.dumps(asdict(estimate)))["epochs"] == 2
 
 
-def test_epochs_are_fitted_to_minutes_and_a_begun_run_keeps_its_own(tiny, tmp_path, capsys):
-    setup = setup_of(tiny)
-    setup = replace(setup, recipe=replace(setup.recipe, epochs=8))
-    assert limit_epochs(setup, {}, None, tmp_path) is setup
-    plan = {"minutes of training, about": 16.0}  # 2 an epoch
-    assert [limit_epochs(setup, plan, m, tmp_path).recipe.epochs for m in (0.5, 7, 100)] == [1, 3, 8]
-    assert "minutes=7: 3 of the recipe's 8 epochs (2.0 minutes each here)" in capsys.readouterr().out
-    fitted = limit_epochs(setup, plan, 7, tmp_path)
-    begun = build_blank_state(fitted)
-    CheckpointSaver(begun, fitted, tmp_path, minutes=1).save()
-    assert limit_epochs(setup, plan, 100, tmp_path).recipe.epochs == 3, "it goes on, whatever is timed now"
-    other = replace(setup, recipe=replace(setup.recipe, lr=1.0))
-    assert limit_epochs(other, plan, 100, tmp_path).recipe.epochs == 8, "another run's epochs are no measure"
+def test_activations_grow_with_the_pixels(tiny):
+    small, large = (make_config(tiny, crop=crop) for crop in (32, 64))
+    bytes_small, bytes_large = (measure_activation_bytes(c, build_untrained_state(c)) for c in (small, large))
+    assert bytes_large == pytest.approx(4 * bytes_small, rel=0.2)
+
+
+def test_a_step_that_does_not_fit_comes_with_advice(tiny, monkeypatch):
+    config = make_config(tiny, videos_per_gpu=12)
+    state = build_untrained_state(config)
+    sizes = estimate_checkpoint_sizes(config, state.model)
+    clip_bytes = measure_activation_bytes(config, state)
+    free_bytes = sizes.last + sizes.weights + 5.5 * clip_bytes
+    monkeypatch.setattr(planner, "get_free_memory_bytes", lambda device: free_bytes)
+    memory = estimate_memory(config, state)
+    assert memory.max_clips == 5
+    assert memory.advice.startswith("batch_size=4, accumulate=3: the same clips in a step")
+
+
+def test_not_even_one_clip_fits(tiny):
+    assert "not even one clip" in advise_batch_size(make_config(tiny), max_clips=0)
+
+
+@pytest.fixture
+def cached(tiny, tmp_path):
+    """A config whose recipe reads from the frame cache, which does not exist yet."""
+    layout = DatasetLayout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
+    return make_config(layout, cache_short_side=256)
+
+
+def test_frame_caches_that_are_still_to_be_built_are_estimated(cached):
+    keyframes = load_splits(cached.layout, cached.recipe)
+    assert estimate_disk(cached, build_untrained_state(cached), keyframes).new_caches_gb > 0
+
+
+def test_frame_caches_that_exist_are_not_missing(cached):
+    keyframes = load_splits(cached.layout, cached.recipe).values()
+    videos = find_missing_caches(cached, keyframes)
+    assert sorted(videos) == sorted(path.stem for path in cached.layout.videos.iterdir())
+    build_frame_caches(cached.layout, videos[:1], 256, workers=1, progress=False)
+    assert find_missing_caches(cached, keyframes) == videos[1:]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_a_split_without_keyframes_stops_the_plan_and_the_training(tiny, tmp_path, split):
+@pytest.mark.parametrize("begin", [estimate_cost, lambda config: train_model(config, "nowhere", progress=False)])
+def test_a_split_without_keyframes_stops_plan_and_training(begin, split, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     layout = DatasetLayout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
     layout.get_csv_path(split).write_text("", encoding="utf-8")
-    made = setup_of(layout)
-    for begin in (estimate_cost, lambda made: train_model(made, tmp_path / "train", progress=False)):
-        with pytest.raises(ValueError, match=rf"ava_{split}_mini\.csv: no keyframes with boxes"):
-            begin(made)
+    with pytest.raises(ValueError, match=rf"ava_{split}_mini\.csv: no keyframes with boxes"):
+        begin(make_config(layout))
+
+
+# --- minutes ----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_limit_nothing_changes(tiny, tmp_path):
+    config = make_config(tiny)
+    assert limit_epochs(config, None, 2.0, tmp_path) is config
+
+
+@pytest.mark.parametrize(("minutes", "epochs"), [(0.5, 1), (7, 3), (100, 8)])
+def test_epochs_fit_into_the_minutes(minutes, epochs, tiny, tmp_path):
+    assert limit_epochs(make_config(tiny, epochs=8), minutes, 2.0, tmp_path).recipe.epochs == epochs
+
+
+def test_the_limit_is_reported(tiny, tmp_path, capsys):
+    limit_epochs(make_config(tiny, epochs=8), 7, 2.0, tmp_path)
+    assert "minutes=7: 3 of the recipe's 8 epochs (2.0 minutes each on this machine)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("minutes", [0, -1, float("nan")])
+def test_minutes_are_above_zero(minutes, tiny, tmp_path):
+    with pytest.raises(ValueError, match="minutes=.*above 0"):
+        limit_epochs(make_config(tiny), minutes, 2.0, tmp_path)
+
+
+def test_another_runs_epochs_do_not_count(tiny, tmp_path):
+    folder = leave_run(tmp_path / "train", make_config(tiny, epochs=3))
+    assert limit_epochs(make_config(tiny, epochs=8, lr=1.0), 100, 2.0, folder).recipe.epochs == 8
+
+
+def test_a_longer_unfinished_run_that_does_not_fit_stops(tiny, tmp_path):
+    config = make_config(tiny, epochs=9)
+    folder = leave_run(tmp_path / "train", config, epoch=1)
+    with pytest.raises(RunExistsError, match="minutes of training about 16 remaining there, 8, which is 4 epochs"):
+        limit_epochs(config, 8, 2.0, folder)
+
+
+def test_a_longer_unfinished_run_whose_rest_fits_is_resumed(tiny, tmp_path):
+    config = make_config(tiny, epochs=9)
+    folder = leave_run(tmp_path / "train", config, epoch=6)
+    assert limit_epochs(config, 8, 2.0, folder).recipe.epochs == 9
+
+
+@pytest.mark.parametrize(("existing", "epochs"), [("continue", 9), ("new", 4)])
+def test_what_becomes_of_a_longer_unfinished_run_is_chosen(existing, epochs, tiny, tmp_path):
+    config = make_config(tiny, epochs=9)
+    folder = leave_run(tmp_path / "train", config, epoch=1)
+    assert limit_epochs(config, 8, 2.0, folder, existing).recipe.epochs == epochs
+
+
+def test_a_finished_run_of_another_length_is_used_as_it_is(tiny, tmp_path, capsys):
+    config = make_config(tiny, epochs=9)
+    folder = leave_run(tmp_path / "train", config, epoch=9, step=0)
+    assert limit_epochs(config, 8, 2.0, folder).recipe.epochs == 9
+    assert "a finished run (9 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("minutes_per_epoch", [0.5, 10.0])
+def test_a_run_with_the_same_limit_resumes_on_a_machine_of_another_speed(minutes_per_epoch, tiny, tmp_path):
+    config = make_config(tiny, epochs=9)
+    limited = limit_epochs(config, 8, 2.0, tmp_path / "train")
+    folder = leave_run(tmp_path / "train", limited)
+    resumed = limit_epochs(replace(config, minutes=None), 8, minutes_per_epoch, folder)
+    assert resumed.recipe.epochs == limited.recipe.epochs == 4

@@ -31,7 +31,7 @@ def path(tmp_path):
 @pytest.fixture
 def holder(path):
     """Another process that holds the lock."""
-    other = process_groups.python("-c", HOLDER, path)
+    other = process_groups.start_python("-c", HOLDER, path)
     assert other.stdout.readline() == "held\n"
     yield other
     other.kill()

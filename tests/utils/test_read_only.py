@@ -10,10 +10,11 @@ import permissions
 import pytest
 
 from avalib.data.ava_download import SERVERS, download_ava
-from avalib.data.importers.build import import_dataset
+from avalib.data.importers.dataset_import import import_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.utils.files import write_bytes, write_text
-from avalib.video.frame_source import build_frame_caches, open_video
+from avalib.video.frame_cache_builder import build_frame_caches
+from avalib.video.frame_source import open_video
 from avalib.video.writer import write_mp4
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
@@ -46,12 +47,12 @@ def test_a_long_video_is_read_although_its_index_cannot_be_kept(long_video):
     layout, name = long_video
     code = (
         "import pandas as pd\nfrom avalib.data.layout import DatasetLayout\n"
-        "from avalib.video.frame_source import FrameSource, find_lost_keyframes, open_video\n"
+        "from avalib.video.dataset_frames import find_missing_keyframes\nfrom avalib.video.frame_source import FrameSource, open_video\n"
         "layout = DatasetLayout(sys.argv[1], 'mini')\n"
         "with open_video(layout, sys.argv[2]) as opened:\n"
-        "    print(opened.n_ava_frames, opened.ava_frames([5000]).shape)\n"
+        "    print(opened.n_ava_frames, opened.read_ava_frames([5000]).shape)\n"
         "rows = pd.DataFrame({'video_id': [sys.argv[2]] * 2, 'timestamp': [902.0, 1000.0]})\n"
-        "print(len(find_lost_keyframes(FrameSource(layout), rows)))\n"
+        "print(len(find_missing_keyframes(FrameSource(layout), rows)))\n"
     )
     with permissions.read_only(layout.root):
         assert permissions.run(code, layout.root, name) == "5100 (1, 32, 32, 3)\n0\n"
@@ -80,15 +81,15 @@ def test_a_cache_that_cannot_be_written_is_done_without(own_tiny):
     names = sorted(path.stem for path in own_tiny.videos.iterdir())
     build_frame_caches(own_tiny, names[:1], 48, workers=1, progress=False)
     code = (
-        "import dataclasses\nfrom avalib import zoo\nfrom avalib.data.dataset import load_keyframes\n"
+        "import dataclasses\nfrom avalib import zoo\nfrom avalib.data.keyframe_table import load_keyframes\n"
         "from avalib.data.layout import DatasetLayout\nfrom avalib.utils.console import show_log_messages\n"
-        "from avalib.video.frame_source import open_frames\nshow_log_messages()\n"
+        "from avalib.video.dataset_frames import open_frames\nshow_log_messages()\n"
         "layout = DatasetLayout(sys.argv[1], 'mini')\n"
         "recipe = dataclasses.replace(zoo.get_recipe(zoo.get('slowonly_r50'), 'mini'), cache_short_side=48)\n"
         "keyframes = [load_keyframes(layout, split) for split in ('train', 'val')]\n"
         "source = open_frames(layout, recipe, keyframes, progress=False)\n"
-        "print(len(source.lost), [source.path(v).suffix for v in sys.argv[2:]])\n"
-        "print([source.reader(v).ava_frames([1]).shape[1] for v in sys.argv[2:]])\n"
+        "print(len(source.missing_keyframes), [source.get_path(v).suffix for v in sys.argv[2:]])\n"
+        "print([source.get_reader(v).read_ava_frames([1]).shape[1] for v in sys.argv[2:]])\n"
     )
     with permissions.read_only(own_tiny.root):
         out = permissions.run(code, own_tiny.root, *names)
@@ -127,10 +128,10 @@ def test_a_data_set_of_ones_own(tiny, tmp_path):
     import_dataset(source, "ava", root, videos=tiny.videos, label_map={1: "fall"})
     code = (
         "from avalib.data.ava_csv import read_ava_csv\nfrom avalib.data.catalog import prepare\n"
-        "from avalib.video.frame_source import FrameSource, find_lost_keyframes\n"
+        "from avalib.video.dataset_frames import find_missing_keyframes\nfrom avalib.video.frame_source import FrameSource\n"
         "layout = prepare('stumbles', root=sys.argv[1])\n"
         "table = read_ava_csv(layout.get_csv_path('train'), 'ground_truth')\n"
-        "print(len(find_lost_keyframes(FrameSource(layout), table[['video_id', 'timestamp']])))\n"
+        "print(len(find_missing_keyframes(FrameSource(layout), table[['video_id', 'timestamp']])))\n"
     )
     with permissions.read_only(root):
         assert permissions.run(code, root).endswith("0\n")

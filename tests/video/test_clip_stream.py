@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numbered_videos import NTSC_FILM, VARIABLE_TIMES_S, draw_number, make_shot, read_number, write_numbered_video
 
-from avalib.video.clip_stream import ROUNDED_S, ClipStream, find_cuts, find_shown_frames
+from avalib.video.clip_stream import ROUNDING_S, ClipStream, find_cuts, find_shown_frames
 from avalib.video.frame_numbers import compute_clip_frames
 from avalib.video.reader import Video
 from avalib.video.resize import resize_frames_and_boxes
@@ -21,16 +21,16 @@ def test_clips_are_those_of_random_access_and_each_frame_is_read_once(tmp_path, 
         assert [m.time_s for m in found] == times.tolist() and len(ticks) == clips.n_read == clips.n_frames
         for moment in found:
             numbers = compute_clip_frames(900 + moment.time_s, 4, 16, reader.n_ava_frames, first=1)
-            expected = resize_frames_and_boxes(reader.ava_frames(numbers), np.zeros((0, 4)), 32)[0]
+            expected = resize_frames_and_boxes(reader.read_ava_frames(numbers), np.zeros((0, 4)), 32)[0]
             assert np.array_equal(moment.clip, expected) and moment.clip.shape == (4, 32, 64, 3)
-            begun = np.flatnonzero(reader.times_s <= moment.time_s + ROUNDED_S)
+            begun = np.flatnonzero(reader.times_s <= moment.time_s + ROUNDING_S)
             assert read_number(moment.picture) == moment.frame == begun[-1]
 
 
 def test_a_variable_rate_and_a_video_shorter_than_the_clip(tmp_path):
     with Video(write_numbered_video(tmp_path, "v.mkv", 30, n=21, times_s=VARIABLE_TIMES_S)) as reader:
         moments = list(ClipStream(reader, [0, 1, 2], 4, 16, 64))
-        assert [m.frame for m in moments] == [np.flatnonzero(reader.times_s <= t + ROUNDED_S)[-1] for t in (0, 1, 2)]
+        assert [m.frame for m in moments] == [np.flatnonzero(reader.times_s <= t + ROUNDING_S)[-1] for t in (0, 1, 2)]
         assert [read_number(m.picture) for m in moments] == [m.frame for m in moments]
     with Video(write_numbered_video(tmp_path, "short.mp4", 25, n=3)) as reader:
         (moment,) = ClipStream(reader, [0], 32, 1, 64)
@@ -81,7 +81,7 @@ def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
         data[position : position + length] = bytes(length)
     path.write_bytes(data)
     with Video(path) as reader:
-        frames = list(reader.iter_frames(lost=True))
+        frames = list(reader.iter_frames(allow_missing=True))
         assert len(frames) == 120 and any(frame is None for frame in frames[90:])
         assert [read_number(f) for f in frames[:90]] == list(range(90))
         moments = list(ClipStream(reader, [0, 1, 2, 3, 3.9], 4, 8, 32))

@@ -34,7 +34,7 @@ def test_a_name_is_a_name_whatever_is_in_it(tmp_path, monkeypatch, whole, name):
     monkeypatch.chdir(tmp_path)
     for path in (name, tmp_path / name):
         with Video(path) as v:
-            assert v.n_frames == 30 and read_number(v.frames([7])[0]) == 7
+            assert v.n_frames == 30 and read_number(v.read_frames([7])[0]) == 7
 
 
 TEXTS = {
@@ -136,7 +136,7 @@ def test_whole_is_whole_though_the_sound_is_longer(tmp_path, suffix):
     with Video(path) as v:
         assert (v.n_frames, v.missing_frames) == (25, 0)
         with pytest.raises(IndexError, match=r"frame 25 .* 0\.\.24"):
-            v.frames([25])
+            v.read_frames([25])
 
 
 def test_a_cut_off_mkv_is_truncated(tmp_path):
@@ -147,7 +147,7 @@ def test_a_cut_off_mkv_is_truncated(tmp_path):
         assert v.missing_frames == 0
         assert 0 < cut.n_frames < 40 and cut.n_frames + cut.missing_frames == pytest.approx(40, abs=2)
         with pytest.raises(VideoError, match=r"cut\.mkv: truncated"):
-            cut.frames([39])
+            cut.read_frames([39])
 
 
 # --- headers that ask for too much ------------------------------------------------------------------------------------
@@ -222,4 +222,15 @@ def test_an_index_that_does_not_fit_is_made_anew(tmp_path):
         bad = good._replace(**{field: value})
         assert not bad.is_consistent()
         with Video(path, index=bad) as v:
-            assert [read_number(f) for f in v.frames([3, 30])] == [3, 30]
+            assert [read_number(f) for f in v.read_frames([3, 30])] == [3, 30]
+
+
+def test_sound_alone_is_refused(tmp_path):
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        silence.rate = 8000
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match=r"sound\.mp4: has no video in it, only audio"):
+        Video(tmp_path / "sound.mp4")

@@ -9,10 +9,15 @@ import time
 import numpy as np
 import pytest
 from forks import fork
+from numbered_videos import draw_number, read_number, write_numbered_video
 
 from avalib.data.layout import DatasetLayout
 from avalib.video.frame_cache import FrameCache, write_frame_cache
-from avalib.video.frame_source import build_frame_caches, get_cache_path, open_video
+from avalib.video.frame_cache_builder import build_frame_caches
+from avalib.video.frame_source import get_cache_path, open_video
+from avalib.video.reader import Video
+from avalib.video.video_error import VideoError
+from avalib.video.writer import write_mp4
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
     if process == 0:
         try:
             with open_video(layout, first) as video:
-                video.iter_ava_frames = lambda: stall_after_first_frame(video.ava_frames([1]), writing)
+                video.iter_ava_frames = lambda: stall_after_first_frame(video.read_ava_frames([1]), writing)
                 write_frame_cache(video, path, 48)
         finally:
             os._exit(1)  # whatever happens, the copy must not go on with the other tests
@@ -79,12 +84,67 @@ def test_frames_are_read_where_there_is_no_pread(layout, monkeypatch):
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
     numbers = np.arange(1, 61)
     with FrameCache(get_cache_path(layout, first, 48)) as reader:
-        expected = reader.ava_frames(numbers)
+        expected = reader.read_ava_frames(numbers)
     monkeypatch.delattr(os, "pread")
     monkeypatch.setattr(os, "O_BINARY", 0, raising=False)
     found = {}
     with FrameCache(get_cache_path(layout, first, 48)) as reader:
-        threads = [threading.Thread(target=lambda n=n: found.update({n: reader.ava_frames(numbers)})) for n in range(4)]
+        threads = [
+            threading.Thread(target=lambda n=n: found.update({n: reader.read_ava_frames(numbers)})) for n in range(4)
+        ]
         [thread.start() for thread in threads]
         [thread.join() for thread in threads]
     assert all(np.array_equal(found[n], expected) for n in range(4))
+
+
+def write_cache(folder):
+    """(path of a video, path of its cache at short side 48)."""
+    path = write_numbered_video(folder, "v.mp4", 25)
+    with Video(path) as video:
+        return path, write_frame_cache(video, folder / "cache" / "v.frames", short_side=48)
+
+
+def test_packed_frames_are_the_videos(tmp_path):
+    path, cache = write_cache(tmp_path)
+    with Video(path) as video, FrameCache(cache) as packed:
+        for i in (48, 1, 17, 17):
+            # any scale that keeps the blocks
+            big = np.kron(packed.read_ava_frames([i])[0][::3, ::3], np.ones((4, 4, 1)))
+            assert read_number(big) == read_number(video.read_ava_frames([i])[0])
+
+
+def test_a_cache_knows_its_sizes(tmp_path):
+    path, cache = write_cache(tmp_path)
+    with Video(path) as video, FrameCache(cache) as packed:
+        assert (packed.n_ava_frames, packed.width, packed.height) == (video.n_ava_frames, 96, 48)
+        assert packed.original_size == (128, 64)
+
+
+def test_a_repeated_frame_is_stored_once(tmp_path):
+    # the same 36 frames, shown 30 a second and 15 a second
+    frames = [draw_number(n) for n in range(36)]
+    sizes = []
+    for fps in (30, 15):
+        with Video(write_mp4(tmp_path / f"{fps}.mp4", frames, fps)) as video:
+            sizes.append(write_frame_cache(video, tmp_path / f"{fps}.frames", 48).stat().st_size)
+            n_index_bytes = 12 * video.n_ava_frames
+            sizes[-1] -= n_index_bytes
+    assert abs(sizes[0] - sizes[1]) < 200
+
+
+def test_a_number_outside_a_cache_is_an_index_error(tmp_path):
+    _, cache = write_cache(tmp_path)
+    with FrameCache(cache) as packed, pytest.raises(IndexError, match=r"v\.frames: AVA frame number 49 .* 1\.\.48"):
+        packed.read_ava_frames([49])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-9], lambda _: b"", lambda _: b"x" * 100],
+    ids=["cut short", "empty", "something else"],
+)
+def test_a_damaged_cache_is_an_error_that_names_it(tmp_path, damage):
+    _, cache = write_cache(tmp_path)
+    cache.write_bytes(damage(cache.read_bytes()))
+    with pytest.raises(VideoError, match=r"v\.frames: not a whole file"):
+        FrameCache(cache)

@@ -46,12 +46,12 @@ def assert_exact(path, expected):
     with Video(path) as v:
         assert v.n_frames == len(expected)
         order = np.random.default_rng(0).permutation(len(expected))
-        assert [read_number(v.frames([n])[0]) for n in order] == [expected[n] for n in order]
+        assert [read_number(v.read_frames([n])[0]) for n in order] == [expected[n] for n in order]
         assert [read_number(f) for f in v.iter_frames()] == expected
         for start in (5, len(expected) // 2, len(expected) - 7):
             assert [read_number(f) for f in v.iter_frames(start)] == expected[start:]
         numbers = np.arange(1, v.n_ava_frames + 1)
-        assert [read_number(f) for _, f in v.iter_chosen(numbers)] == [expected[n] for n in v.ava_index]
+        assert [read_number(f) for _, f in v.iter_numbered_frames(numbers)] == [expected[n] for n in v.ava_index]
 
 
 # --- groups of pictures -----------------------------------------------------------------------------------------------
@@ -88,30 +88,30 @@ def test_hevc_with_open_gops_is_exact(tmp_path):
 def test_a_stream_that_begins_within_a_group_gives_what_can_be_decoded(tmp_path):
     path = coded(tmp_path / "v.ts", MPEG2, range(48))
     with Video(path) as whole:
-        keys = whole._keys
+        keys = whole.key_packets
         first = int(whole.index.pos[keys[1]])
     path.write_bytes(path.read_bytes()[first // 188 * 188 :])
     with Video(path) as v:
         shown = [read_number(f) for f in v.iter_frames()]
         # the two B-frames before the second keyframe need the first group: no player shows them
         assert shown == list(range(48 - v.n_frames, 48)) and 47 - 12 * 3 <= v.n_frames <= 36
-        assert [read_number(v.frames([n])[0]) for n in (0, 1, 20)] == [shown[n] for n in (0, 1, 20)]
+        assert [read_number(v.read_frames([n])[0]) for n in (0, 1, 20)] == [shown[n] for n in (0, 1, 20)]
 
 
 def test_damage_costs_its_group_and_no_more(tmp_path):
     path = write_numbered_video(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
     with Video(path) as v:
         hurt = int(v.index.pos[40])
-        group_end = int(v._keys[v._keys > 40][0])
+        group_end = int(v.key_packets[v.key_packets > 40][0])
     data = bytearray(path.read_bytes())
     data[hurt : hurt + 40] = bytes(40)
     path.write_bytes(data)
     with Video(path) as v:
-        found = [None if f is None else read_number(f) for f in v.iter_frames(lost=True)]
+        found = [None if f is None else read_number(f) for f in v.iter_frames(allow_missing=True)]
         assert found[:40] == list(range(40)) and found[group_end:] == list(range(group_end, 120)) and group_end < 70
         assert found[40:group_end] == [None] * (group_end - 40)
         with pytest.raises(VideoError, match=r"v\.mp4: frame 45 of 120"):
-            v.frames([45])
+            v.read_frames([45])
 
 
 # --- times ------------------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_times_that_go_on_for_years_are_bounded(tmp_path):
         Video(remuxed(source, tmp_path / "all.mkv", lambda n: n * 10**8)) as v,
         pytest.raises(VideoError, match=r"all\.mkv: its times go on for over 155 hours, from frame \d+"),
     ):
-        v.ava_frames([1])
+        v.read_ava_frames([1])
 
 
 # --- avi --------------------------------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_a_torn_avi_ends_before_the_half_packet(tmp_path):
     with Video(tmp_path / "torn.avi") as torn:
         assert [read_number(f) for f in torn.iter_frames()] == in_whole_packets and torn.missing_frames > 0
         with pytest.raises(VideoError, match=r"torn\.avi: truncated"):
-            torn.frames([39])
+            torn.read_frames([39])
 
 
 def test_variable_rate_mp4_with_b_frames_and_no_rate_in_the_video(tmp_path):
@@ -278,11 +278,11 @@ def test_all_eight_display_matrices(tmp_path, how):
     data[start : start + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     (tmp_path / "turned.mp4").write_bytes(data)
     with Video(flat) as v, Video(tmp_path / "turned.mp4") as turned:
-        assert np.array_equal(turned.frames([3])[0], turn(v.frames([3])[0]))
-        assert (turned.height, turned.width) == turned.frames([3])[0].shape[:2]
+        assert np.array_equal(turned.read_frames([3])[0], turn(v.read_frames([3])[0]))
+        assert (turned.height, turned.width) == turned.read_frames([3])[0].shape[:2]
 
 
 def test_a_mirrored_phone_video_is_upright():
     with Video(DATA / "mirrored.mp4") as v:
-        frame = v.frames([0])[0].astype(float).mean(axis=2)
+        frame = v.read_frames([0])[0].astype(float).mean(axis=2)
         assert frame[:4].mean() > frame[-4:].mean() + 50  # the bright stripe is at the top

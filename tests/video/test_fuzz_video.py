@@ -35,11 +35,11 @@ def read(path):
     with Video(path) as opened:
         for n in {0, opened.n_frames // 2, opened.n_frames - 1}:
             try:
-                opened.frames([n])
+                opened.read_frames([n])
             except VideoError as error:
                 assert path.name in str(error)  # that one frame is damaged; the others are read all the same
         assert len(opened.ava_index) == opened.n_ava_frames
-        assert sum(1 for _ in opened.iter_frames(lost=True)) == opened.n_frames
+        assert sum(1 for _ in opened.iter_frames(allow_missing=True)) == opened.n_frames
 
 
 @pytest.mark.slow

@@ -1,26 +1,22 @@
-"""Data sets of one's own: annotations in the formats that people have, checked and written in AVA's shape.
+"""Data sets of your own: annotations in common formats, checked and written in AVA's shape.
 
-    avalib.import_data("annotations.xml", "cvat", "gym", videos="videos/")   -> a Layout that everything else reads
+    avalib.import_data("annotations.xml", "cvat", "gym", videos="videos/")   -> a DatasetLayout, as of AVA itself
 
-A file per format, each giving the same raw rows (common.py); importing.py lints, splits and writes them; exporting.py
-writes them out again for an annotation tool.
+A module per format (csv, ava_annotations, coco, cvat, tubelets) reads raw rows (base); resolve turns them into
+AVA's terms; dataset_import checks, splits and writes them; annotation_export writes a data set for an annotation tool.
 """
 
+from avalib.data.importers.annotation_checks import check_annotations
 from avalib.data.importers.annotation_export import export_annotations
 from avalib.data.importers.base import ImportedAnnotations
-from avalib.data.importers.build import (
-    FORMATS,
-    check_annotations,
-    import_dataset,
-    open_imported_dataset,
-    read_annotations,
-)
+from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
+from avalib.data.importers.formats import FORMATS, read_annotations
 from avalib.data.importers.source_videos import MANIFEST, SourceVideo
 
 __all__ = [
     "FORMATS",
-    "ImportedAnnotations",
     "MANIFEST",
+    "ImportedAnnotations",
     "SourceVideo",
     "check_annotations",
     "export_annotations",

@@ -1,24 +1,69 @@
-"""A data set written out in a format that annotation tools read: csv, COCO json, CVAT's video xml."""
+"""Writing the annotations of a data set in a format that annotation tools read: csv, COCO json, CVAT's video xml."""
 
 import csv
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.importers.source_videos import measure_video
+from avalib.data.importers.source_videos import SourceVideo, measure_video
 from avalib.data.label_map import read_label_map
+from avalib.data.layout import DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.files import atomic_path, atomic_write, path_inside, write_text
+from avalib.video.frame_numbers import AVA_FPS
+
+CSV_HEADER = ["video", "time_s", *BOX_COLUMNS, "action", "person", "split"]
+CVAT_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What is to be written: a table per split, with class names and seconds from the video's first frame."""
+
+    layout: DatasetLayout
+    tables: list[pd.DataFrame]
+    label_map: dict[int, str]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _VideoRows:
+    """The rows of one video, in its native frames and pixels."""
+
+    video_id: str
+    split: str
+    video: SourceVideo
+    table: pd.DataFrame  # with columns frame, and x1, y1, x2, y2 in pixels
 
 
 def export_annotations(layout, format, folder, splits=("train", "val")):
-    """Write the annotations of a Layout as "csv" (one file), "coco" (a json a split) or "cvat" (an xml a video).
+    """Write the annotations of a data set for an annotation tool.
 
-    -> the folder. Classes keep their names; frames are the nearest native ones. The videos stay where they are
-    (`layout.videos`). Raises ValueError for another format.
+    Classes keep their names; frames are the nearest native ones. The videos stay where they are (`layout.videos`).
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    format : str
+        "csv" (one file), "coco" (a json per split) or "cvat" (an xml per video).
+    folder : str or Path
+        Where to write.
+    splits : tuple of str
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ValueError
+        For another format.
     """
     writers = {"csv": _write_csv, "coco": _write_coco, "cvat": _write_cvat}
     if format not in writers:
@@ -26,87 +71,125 @@ def export_annotations(layout, format, folder, splits=("train", "val")):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     label_map = read_label_map(layout.label_map_path)
-    tables = [read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split) for split in splits]
-    for table in tables:
+    tables = []
+    for split in splits:
+        table = read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split)
         table["action"] = table.action_id.map(label_map)
         table["time_s"] = table.timestamp - layout.start_s
-    writers[format](layout, tables, label_map, folder)
+        tables.append(table)
+    writers[format](_Export(layout, tables, label_map, folder))
     return folder
 
 
-def _write_csv(layout, tables, label_map, folder):
-    with atomic_write(folder / "annotations.csv", "w") as file:
+def _iter_videos(layout, table):
+    """The _VideoRows of each video of a split."""
+    for video_id, rows in table.groupby("video_id", sort=False):
+        video = measure_video(layout.find_video(video_id), AVA_FPS)
+        # The native frame (N,) nearest to each row's time, and boxes (N,4) in pixels.
+        distances_s = np.abs(video.times_s[None] - rows.time_s.to_numpy()[:, None])
+        frames = distances_s.argmin(axis=1)
+        boxes_px = rows[BOX_COLUMNS].to_numpy() * [video.width, video.height, video.width, video.height]
+        rows = rows.assign(frame=frames, **dict(zip(BOX_COLUMNS, boxes_px.T, strict=True)))
+        yield _VideoRows(video_id, rows.split.iloc[0], video, rows)
+
+
+def _write_csv(export):
+    columns = ["video_id", "time_s", *BOX_COLUMNS, "action", "person_id", "split"]
+    with atomic_write(export.folder / "annotations.csv", "w") as file:
         writer = csv.writer(file)
-        writer.writerow(["video", "time_s", *BOX_COLUMNS, "action", "person", "split"])
-        for table in tables:
-            writer.writerows(
-                table[["video_id", "time_s", *BOX_COLUMNS, "action", "person_id", "split"]].values.tolist()
+        writer.writerow(CSV_HEADER)
+        for table in export.tables:
+            writer.writerows(table[columns].values.tolist())
+
+
+def _write_coco(export):
+    for table in export.tables:
+        content = {
+            "videos": [],
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": action_id, "name": name} for action_id, name in export.label_map.items()],
+        }
+        for rows in _iter_videos(export.layout, table):
+            _add_coco_video(content, rows)
+        write_text(export.folder / f"{table.split.iloc[0]}.json", json.dumps(content) + "\n")
+
+
+def _add_coco_video(content, rows):
+    """Add a video with its images, one per keyframe, and annotations, one per row."""
+    coco_id = len(content["videos"]) + 1
+    size = {"width": rows.video.width, "height": rows.video.height}
+    content["videos"].append({"id": coco_id, "name": rows.video.path.name, **size})
+    image_ids = {}  # {frame: id}
+    for row in rows.table.itertuples():
+        if row.frame not in image_ids:
+            image_ids[row.frame] = len(content["images"]) + 1
+            content["images"].append(
+                {
+                    "id": image_ids[row.frame],
+                    "file_name": f"{rows.video_id}/{row.frame:06d}.jpg",
+                    "video_id": coco_id,
+                    "frame_id": row.frame,
+                    **size,
+                }
             )
+        width = row.x2 - row.x1
+        height = row.y2 - row.y1
+        content["annotations"].append(
+            {
+                "id": len(content["annotations"]) + 1,
+                "image_id": image_ids[row.frame],
+                "category_id": row.action_id,
+                "bbox": [row.x1, row.y1, width, height],
+                "area": width * height,
+                "iscrowd": 0,
+                "track_id": row.person_id,
+            }
+        )
 
 
-def _native(layout, rows):
-    """(file name, Clip, native frame (N,), boxes in pixels (N,4)) of the rows of one video."""
-    path = layout.find_video(rows.video_id.iloc[0])
-    clip = measure_video(path, 30)
-    frames = np.abs(clip.times_s[None] - rows.time_s.to_numpy()[:, None]).argmin(axis=1)
-    size = np.array([clip.width, clip.height] * 2)
-    return path.name, clip, frames, rows[BOX_COLUMNS].to_numpy() * size
-
-
-def _write_coco(layout, tables, label_map, folder):
-    for table in tables:
-        videos, images, found = [], {}, []
-        for video_id, rows in table.groupby("video_id", sort=False):
-            name, clip, frames, boxes = _native(layout, rows)
-            videos.append({"id": len(videos) + 1, "name": name, "width": clip.width, "height": clip.height})
-            for row, frame, (x1, y1, x2, y2) in zip(rows.itertuples(), frames.tolist(), boxes.tolist(), strict=True):
-                image = images.setdefault((video_id, frame), {
-                    "id": len(images) + 1, "file_name": f"{video_id}/{frame:06d}.jpg", "video_id": len(videos),
-                    "frame_id": frame, "width": clip.width, "height": clip.height})  # fmt: skip
-                box = [x1, y1, x2 - x1, y2 - y1]
-                found.append({
-                    "id": len(found) + 1, "image_id": image["id"], "category_id": row.action_id, "bbox": box,
-                    "area": box[2] * box[3], "iscrowd": 0, "track_id": row.person_id})  # fmt: skip
-        categories = [{"id": i, "name": name} for i, name in label_map.items()]
-        content = {"videos": videos, "images": [*images.values()], "annotations": found, "categories": categories}
-        write_text(folder / f"{table.split.iloc[0]}.json", json.dumps(content) + "\n")
-
-
-def _write_cvat(layout, tables, label_map, folder):
-    """A track a person, with a checkbox an action: people do several things at a time."""
-    used = sorted({name for table in tables for name in table.action})
-    for table in tables:
-        for video_id, rows in table.groupby("video_id", sort=False):
-            name, clip, frames, boxes = _native(layout, rows)
+def _write_cvat(export):
+    """Write a track per person, with a checkbox per action: people do several things at a time."""
+    actions = sorted({name for table in export.tables for name in table.action})
+    for table in export.tables:
+        for rows in _iter_videos(export.layout, table):
             root = ET.Element("annotations")
             ET.SubElement(root, "version").text = "1.1"
-            task = ET.SubElement(ET.SubElement(root, "meta"), "task")
-            _texts(task, name=video_id, size=len(clip.times_s), mode="interpolation", subset=table.split.iloc[0])
-            label = ET.SubElement(ET.SubElement(task, "labels"), "label")
-            _texts(label, name="person")
-            attributes = ET.SubElement(label, "attributes")
-            for action in used:
-                attribute = ET.SubElement(attributes, "attribute")
-                _texts(attribute, name=action, mutable=True, input_type="checkbox", default_value="false")
-            _texts(ET.SubElement(task, "original_size"), width=clip.width, height=clip.height)
-            _texts(task, source=name)
-            rows = rows.assign(frame=frames, **dict(zip(BOX_COLUMNS, boxes.T, strict=True)))
-            for person, of_person in rows.groupby("person_id", sort=True):
-                track = ET.SubElement(root, "track", id=str(person), label="person", source="manual")
+            _add_cvat_task(root, rows, actions)
+            for person_id, of_person in rows.table.groupby("person_id", sort=True):
+                track = ET.SubElement(root, "track", id=str(person_id), label="person", source="manual")
                 for (frame, *corners), of_box in of_person.groupby(["frame", *BOX_COLUMNS], sort=True):
-                    _box(track, frame, corners, set(of_box.action), used)
+                    _add_cvat_box(track, frame, corners, set(of_box.action), actions)
             ET.indent(root)
-            with atomic_path(path_inside(folder, f"{video_id}.xml")) as part:
+            with atomic_path(path_inside(export.folder, f"{rows.video_id}.xml")) as part:
                 ET.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
 
 
-def _box(track, frame, corners, doing, used):
-    corners = {key: f"{value:.2f}" for key, value in zip(("xtl", "ytl", "xbr", "ybr"), corners, strict=True)}
-    box = ET.SubElement(track, "box", frame=str(frame), keyframe="1", outside="0", occluded="0", **corners, z_order="0")
-    for action in used:
-        ET.SubElement(box, "attribute", name=action).text = str(action in doing).lower()
+def _add_cvat_task(root, rows, actions):
+    """Add what CVAT says about a task: its video, and the label "person" with its checkboxes."""
+    task = ET.SubElement(ET.SubElement(root, "meta"), "task")
+    _add_texts(task, name=rows.video_id, size=len(rows.video.times_s), mode="interpolation", subset=rows.split)
+    label = ET.SubElement(ET.SubElement(task, "labels"), "label")
+    _add_texts(label, name="person")
+    attributes = ET.SubElement(label, "attributes")
+    for action in actions:
+        attribute = ET.SubElement(attributes, "attribute")
+        _add_texts(attribute, name=action, mutable=True, input_type="checkbox", default_value="false")
+    _add_texts(ET.SubElement(task, "original_size"), width=rows.video.width, height=rows.video.height)
+    _add_texts(task, source=rows.video.path.name)
 
 
-def _texts(parent, **texts):
+def _add_cvat_box(track, frame, corners, box_actions, actions):
+    """Add a box to a track, with the checkboxes of `box_actions` ticked."""
+    corner_texts = {key: f"{value:.2f}" for key, value in zip(CVAT_CORNERS, corners, strict=True)}
+    box = ET.SubElement(
+        track, "box", frame=str(frame), keyframe="1", outside="0", occluded="0", **corner_texts, z_order="0"
+    )
+    for action in actions:
+        ET.SubElement(box, "attribute", name=action).text = str(action in box_actions).lower()
+
+
+def _add_texts(parent, **texts):
+    """Add an element with a text for each keyword."""
     for tag, text in texts.items():
         ET.SubElement(parent, tag).text = str(text)

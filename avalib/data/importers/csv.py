@@ -1,19 +1,17 @@
-"""Csv: one's own with a header, and AVA's without."""
+"""Csv files of your own, with a header."""
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from avalib.data.ava_csv import read_ava_csv
-from avalib.data.importers.base import build_raw_table, list_locations
-from avalib.data.label_map import load_label_map, read_label_map
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
-from avalib.data.row_checks import parse_number as number
+from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table, format_locations
+from avalib.data.row_checks import BOX_COLUMNS, parse_number
 from avalib.utils.text import read_text
 
-COLUMNS = {  # what a column may be called
+COLUMN_SPELLINGS = {
     "video": ("video", "video_id", "video_name", "file", "filename"),
     "time_s": ("time_s", "time", "timestamp", "second", "seconds"),
     "frame": ("frame", "frame_id", "frame_index"),
@@ -31,168 +29,188 @@ COLUMNS = {  # what a column may be called
     "person": ("person", "person_id", "track", "track_id"),
     "split": ("split", "subset"),
 }
-HELP = (
+EXPECTED_HEADER = (
     "video, time_s (seconds) or frame (from 0), x1,y1,x2,y2 (or x,y,w,h), action; person, split, width and height (of "
-    "the frame) where known"
+    "the frame) where they are available"
 )
+MAX_FRACTION = 2  # a box with a number beyond it is in pixels
 
 
 def read_own_csv(path, first_frame=None):
-    """Raw rows of a csv with a header, a row a box with one action.
+    """Read a csv with a header, one row per box and action.
 
-    Boxes are in pixels if any of them is beyond 2, else fractions of the frame. first_frame: the number of the first;
-    None is 0, and for a video that is a folder of pictures the numbers are those in their names.
-    Raises ValueError naming file, line, column and value.
-    """
-    path, rows = Path(path), []
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        place, notes = _columns(header, path)
-        for fields in reader:
-            if fields:
-                rows.append(_row(fields, place, header, f"{path}, line {reader.line_num}", first_frame))
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: {error}; is a quote open?") from error
-    names = [
-        "video",
-        "time_s",
-        "frame",
-        "number",
-        *BOX_COLUMNS,
-        "width",
-        "height",
-        "action",
-        "person",
-        "split",
-        "where",
-    ]
-    table = build_raw_table(rows, names)
-    pixels = _are_pixels(table, path)
-    return (
-        table.assign(pixels=pixels),
-        None,
-        [f"boxes are taken as {'pixels' if pixels else 'fractions of the frame'}"] + notes,
-    )
+    Boxes are in pixels if any number of any box is beyond 2, else in fractions of the frame.
 
+    Parameters
+    ----------
+    path : str or Path
+    first_frame : int, optional
+        The number of the first frame. The default is 0, and for videos that are folders of pictures frame numbers are
+        those in the pictures' names.
 
-def _columns(header, path):
-    """({what: place in the row}, notes on columns that aren't used)."""
-    if twice := sorted({name for name in header if name and header.count(name) > 1}):
-        raise ValueError(f"{path}, line 1: column {', '.join(twice)} is there twice; expected each once")
-    corners = any(name in header for name in COLUMNS["x1"])
-    sizes = corners or {"w", "h"} <= set(header)  # then width and height are the frame's, not the box's
-    known = {key: [n for n in names if n in header] for key, names in COLUMNS.items()}
-    for key, side in (("w", "width"), ("h", "height")):
-        known[key] = [n for n in known[key] if n != side or not sizes]
-        known[f"frame_{side}"] += [side] if side in header and sizes else []
-    unused = {name: found[0] for found in known.values() for name in found[1:]}
-    if known["time_s"] and known["frame"]:
-        unused[known.pop("frame")[0]] = known["time_s"][0]
-    if corners:
-        unused |= {found[0]: "x1, y1, x2, y2" for key in "xywh" if (found := known.pop(key))}
-    place = {key: header.index(found[0]) for key, found in known.items() if found}
-    wanted = ["video", "action", *(("x1", "y1", "x2", "y2") if corners else ("x", "y", "w", "h"))]
-    missing = [key for key in wanted if key not in place]
-    if not {"time_s", "frame"} & place.keys():
-        missing.append("time_s or frame")
-    if missing:
-        hint = "; are the columns separated by something else than commas?" if len(header) == 1 else ""
-        raise ValueError(
-            f"{path}, line 1: no column {', '.join(missing)} in {header}; expected a header with {HELP}{hint}"
-        )
-    return place, [f"column {name!r} isn't used: {used!r} is" for name, used in unused.items()]
+    Returns
+    -------
+    RawAnnotations
 
-
-def _row(fields, place, header, where, first_frame):
-    if len(fields) != len(header):
-        raise ValueError(f"{where}: {len(fields)} columns, the header has {len(header)}")
-    if any("\n" in field or "\r" in field for field in fields):
-        raise ValueError(f"{where}: a line ends within a field; is a quote open?")
-
-    def value(key):
-        try:
-            return number(fields[place[key]].strip())
-        except ValueError:
-            column, text = header[place[key]], fields[place[key]]
-            raise ValueError(f"{where}, column {column}, value {text[:80]!r}: expected a finite number") from None
-
-    def text(key, what):
-        if not (found := fields[place[key]].strip()):
-            raise ValueError(f"{where}, column {header[place[key]]}: empty; expected {what}")
-        return found
-
-    time_s = value("time_s") if "time_s" in place else np.nan
-    frame = value("frame") if "frame" in place else np.nan
-    in_name = frame if first_frame is None else np.nan
-    if frame % 1 != 0 and "frame" in place:
-        raise ValueError(f"{where}, column {header[place['frame']]}, value {frame:g}: expected a whole number")
-    if "x1" in place:
-        box = [value(key) for key in BOX_COLUMNS]
-    else:
-        x, y, w, h = (value(key) for key in "xywh")
-        box = [x, y, x + w, y + h]
-    size = [value(key) if key in place else np.nan for key in ("frame_width", "frame_height")]
-    person = (fields[place["person"]].strip() or None) if "person" in place else None
-    split = fields[place["split"]] if "split" in place else ""
-    video, action = text("video", "a video's name"), text("action", "an action's name")
-    place_in_file = where.rpartition(", ")[2]
-    return video, time_s, frame - (first_frame or 0), in_name, *box, *size, action, person, split, place_in_file
-
-
-def _are_pixels(table, path):
-    """Whether the boxes are in pixels. Raises ValueError where some are and some look like fractions."""
-    boxes = table[BOX_COLUMNS].to_numpy(np.float64)
-    pixels = (np.abs(boxes) > 2).any(axis=1)
-    area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    fractions = ~pixels & area
-    if pixels.any() and fractions.any():
-        raise ValueError(
-            f"{path}: {pixels.sum()} boxes in pixels ({list_locations(table['where'], pixels)}) and {fractions.sum()} in "
-            f"fractions of the frame ({list_locations(table['where'], fractions)}); expected the same in all rows"
-        )
-    return bool(pixels.any())
-
-
-def read_ava_annotations(path, start=0, label_map=None):
-    """Raw rows of AVA's csv, or of a folder with <…train…>.csv, <…val…>.csv and a label map (pbtxt).
-
-    start: the second at which the videos begin (AVA's own cuts: 900). Raises ValueError naming file, line and value.
+    Raises
+    ------
+    ValueError
+        Names the file, line, column and value.
     """
     path = Path(path)
-    files = [path] if path.is_file() else [p for p in sorted(path.rglob("[!.]*.csv")) if "exclu" not in p.name]
-    if not files:
-        raise FileNotFoundError(f"{path}: no .csv in this folder")
-    label_map = load_label_map(label_map) if label_map is not None else _label_map_beside(path)
-    parts, empty = [], 0
-    for file in files:
-        table = read_ava_csv(file, "ground_truth")
-        table = table.assign(where=[f"{file.name}, line {n}" for n in range(1, len(table) + 1)])
-        without_box = table[BOX_COLUMNS].isna().all(axis=1)
-        empty += without_box.sum()
-        table = table[~without_box]
-        if unknown := sorted(set(table.action_id) - set(label_map)):
-            line = table["where"][table.action_id == unknown[0]].iloc[0]
-            hint = "; are ids counted from 0? AVA's begin at 1" if unknown[0] == NO_ACTION else ""
-            known = list(label_map)[:20]
-            raise ValueError(
-                f"{file.parent / line}: action_id {unknown[0]} isn't in the label map, which has {known}{hint}"
-            )
-        split = next((s for s in ("train", "val", "test") if s in file.stem.lower()), "")
-        parts += zip(
-            table.video_id, table.timestamp - start, *(table[c] for c in BOX_COLUMNS), table.action_id.map(label_map),
-            table.person_id.where(table.person_id >= 0), [split] * len(table), table["where"], strict=True,
-        )  # fmt: skip
-    rows = build_raw_table(parts, ["video", "time_s", *BOX_COLUMNS, "action", "person", "split", "where"])
-    notes = [f"{empty} keyframes without boxes left out"] if empty else []
-    return rows.assign(pixels=False), label_map, notes
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    rows = []
+    try:
+        header = _parse_header([name.strip().lower() for name in next(lines, [])], path)
+        for fields in lines:
+            if fields:
+                rows.append(_CsvLine(path, lines.line_num, fields, header).parse(first_frame))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {lines.line_num}: {error}; is a quote open?") from error
+    table = build_raw_table(rows)
+    in_pixels = _are_in_pixels(table, path)
+    unit_note = f"boxes are taken as {'pixels' if in_pixels else 'fractions of the frame'}"
+    return RawAnnotations(table.assign(in_pixels=in_pixels), None, [unit_note, *header.notes])
 
 
-def _label_map_beside(path):
-    folder = path if path.is_dir() else path.parent
-    found = sorted(folder.rglob("[!.]*.pbtxt"), key=lambda p: (len(p.name), p.name))  # the shortest has all classes
-    if not found:
-        raise FileNotFoundError(
-            f"{folder}: AVA's csv has numbers for actions; expected a label map (*.pbtxt) beside it"
+@dataclass(frozen=True)
+class _Header:
+    """Which column of a csv holds what."""
+
+    names: list[str]  # of the columns
+    positions: dict[str, int]  # {key of COLUMN_SPELLINGS: position in a row}
+    notes: list[str]  # on columns that are not used
+
+
+def _parse_header(names, path):
+    """The _Header of a first line; raises ValueError for columns that are missing or occur twice."""
+    if repeated := sorted({name for name in names if name and names.count(name) > 1}):
+        raise ValueError(f"{path}, line 1: column {', '.join(repeated)} occurs twice; expected each once")
+    columns = {key: [name for name in spellings if name in names] for key, spellings in COLUMN_SPELLINGS.items()}
+
+    # Beside corners, or beside w and h, "width" and "height" are the frame's, not the box's.
+    has_corners = any(name in names for name in COLUMN_SPELLINGS["x1"])
+    if has_corners or {"w", "h"} <= set(names):
+        for key, side in (("w", "width"), ("h", "height")):
+            if side in columns[key]:
+                columns[key].remove(side)
+                columns[f"frame_{side}"].append(side)
+
+    # Of several columns for one thing the first counts; seconds count before frames, corners before sizes.
+    unused = {name: spellings[0] for spellings in columns.values() for name in spellings[1:]}
+    if columns["time_s"] and columns["frame"]:
+        unused[columns.pop("frame")[0]] = columns["time_s"][0]
+    if has_corners:
+        for key in "xywh":
+            spellings = columns.pop(key)
+            if spellings:
+                unused[spellings[0]] = "x1, y1, x2, y2"
+    positions = {key: names.index(spellings[0]) for key, spellings in columns.items() if spellings}
+
+    box_keys = BOX_COLUMNS if has_corners else ["x", "y", "w", "h"]
+    missing = [key for key in ("video", "action", *box_keys) if key not in positions]
+    if "time_s" not in positions and "frame" not in positions:
+        missing.append("time_s or frame")
+    if missing:
+        hint = "; are the columns separated by something else than commas?" if len(names) == 1 else ""
+        raise ValueError(
+            f"{path}, line 1: no column {', '.join(missing)} in {names}; expected a header with {EXPECTED_HEADER}{hint}"
         )
-    return read_label_map(found[0])
+    notes = [f"column {name!r} isn't used: {used_name!r} is" for name, used_name in unused.items()]
+    return _Header(names, positions, notes)
+
+
+@dataclass(frozen=True)
+class _CsvLine:
+    """The fields of one line, and where they stand."""
+
+    path: Path
+    number: int
+    fields: list[str]
+    header: _Header
+
+    def parse(self, first_frame):
+        """The RawRow of this line; raises ValueError that names line, column and value."""
+        self._check_fields()
+        time_s = self._parse_number("time_s")
+        frame = self._parse_number("frame")
+        if "frame" in self.header.positions and frame % 1 != 0:
+            raise ValueError(
+                f"{self._describe()}, column {self._get_column('frame')}, value {frame:g}: expected a whole number"
+            )
+        x1, y1, x2, y2 = self._parse_box()
+        return RawRow(
+            time_s=time_s,
+            frame=frame - (first_frame or 0),
+            picture_number=frame if first_frame is None else np.nan,
+            x1=x1,
+            y1=y1,
+            x2=x2,
+            y2=y2,
+            width=self._parse_number("frame_width"),
+            height=self._parse_number("frame_height"),
+            person=self._get("person").strip() or None,
+            split=self._get("split"),
+            video=self._get_required("video", "a video's name"),
+            action=self._get_required("action", "an action's name"),
+            location=f"line {self.number}",
+        )
+
+    def _describe(self):
+        return f"{self.path}, line {self.number}"
+
+    def _check_fields(self):
+        n_columns = len(self.header.names)
+        if len(self.fields) != n_columns:
+            raise ValueError(f"{self._describe()}: {len(self.fields)} columns, the header has {n_columns}")
+        if any("\n" in field or "\r" in field for field in self.fields):
+            raise ValueError(f"{self._describe()}: a line ends within a field; is a quote open?")
+
+    def _get_column(self, key):
+        """The name of a column in this file."""
+        return self.header.names[self.header.positions[key]]
+
+    def _get(self, key):
+        """A field as it is spelt, "" where the file has no such column."""
+        position = self.header.positions.get(key)
+        return "" if position is None else self.fields[position]
+
+    def _get_required(self, key, expected):
+        text = self._get(key).strip()
+        if not text:
+            raise ValueError(f"{self._describe()}, column {self._get_column(key)}: empty; expected {expected}")
+        return text
+
+    def _parse_number(self, key):
+        """The number in a field, NaN where the file has no such column."""
+        if key not in self.header.positions:
+            return np.nan
+        text = self._get(key)
+        try:
+            return parse_number(text.strip())
+        except ValueError:
+            raise ValueError(
+                f"{self._describe()}, column {self._get_column(key)}, value {text[:80]!r}: expected a finite number"
+            ) from None
+
+    def _parse_box(self):
+        """(x1, y1, x2, y2), from corners or from a corner and a size."""
+        if "x1" in self.header.positions:
+            return [self._parse_number(key) for key in BOX_COLUMNS]
+        x, y, width, height = (self._parse_number(key) for key in "xywh")
+        return x, y, x + width, y + height
+
+
+def _are_in_pixels(table, path):
+    """Whether the boxes are in pixels. Raises ValueError where some are and others look like fractions."""
+    boxes = table[BOX_COLUMNS].to_numpy(np.float64)
+    is_pixels = (np.abs(boxes) > MAX_FRACTION).any(axis=1)
+    has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    is_fraction = ~is_pixels & has_area
+    if is_pixels.any() and is_fraction.any():
+        raise ValueError(
+            f"{path}: {is_pixels.sum()} boxes in pixels ({format_locations(table.location, is_pixels)}) and "
+            f"{is_fraction.sum()} in fractions of the frame ({format_locations(table.location, is_fraction)}); "
+            "expected the same in all rows"
+        )
+    return bool(is_pixels.any())

@@ -1,4 +1,4 @@
-"""The pickles of UCF101-24, JHMDB and MultiSports, boxes for every frame of every tube; read without running code.
+"""The pickles of UCF101-24, JHMDB and MultiSports, with a box for every frame of every tube; no code in them is run.
 
     gttubes   {"labels": [name], "train_videos": [[…]], "test_videos": [[…]], "resolution": {video: (h, w)}, "gttubes":
               {video: {class from 0: [array (n,5): frame from 1, x1, y1, x2, y2 in pixels]}}}
@@ -13,117 +13,168 @@ from pathlib import Path
 
 import numpy as np
 
-from avalib.data.importers.base import build_raw_table
+from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table
 from avalib.data.proposal_pickles import read_pickle
-from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.text import read_text
 
-NAMES = {
+FILE_NAMES = {
     "ucf101-24": ("UCF101v2-GT.pkl", "pyannot.pkl"),
     "jhmdb": ("JHMDB-GT.pkl",),
     "multisports": ("multisports_GT.pkl",),
 }
-COLUMNS = ["video", "frame", *BOX_COLUMNS, "width", "height", "action", "person", "split", "where"]
+MAX_LIST_NUMBER = 99  # of trainlist01.txt, trainlist02.txt, …
+
+# What a pickle of another structure raises while it is read.
+_STRUCTURE_ERRORS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 def build_tubelet_reader(format):
-    """The reader of one of the three layouts: (path, list_number=1) -> raw rows, label map, notes."""
+    """The reader of one of FILE_NAMES' data sets: (path, list_number=1) -> RawAnnotations."""
 
     def read(path, list_number=1):
-        path = _locate(Path(path), NAMES[format])
+        path = _find_pickle(Path(path), FILE_NAMES[format])
         content = read_pickle(path, "tubes")
         if isinstance(content, dict) and "gttubes" in content:
-            return _gttubes(content, path, list_number)
-        if isinstance(content, dict) and all(isinstance(v, dict) and "annotations" in v for v in content.values()):
-            return _pyannot(content, path, list_number)
+            return _read_gttubes(content, path, list_number)
+        if isinstance(content, dict) and all(
+            isinstance(video, dict) and "annotations" in video for video in content.values()
+        ):
+            return _read_pyannot(content, path, list_number)
         raise ValueError(f"{path}: expected the keys labels, gttubes, train_videos, test_videos, resolution")
 
-    read.__doc__ = f"Raw rows of {', '.join(NAMES[format])}; list_number: which of the train/test lists, from 1."
+    read.__doc__ = f"Read {', '.join(FILE_NAMES[format])}; list_number: which of the train/test lists, from 1."
     return read
 
 
-def _locate(path, names):
+def _find_pickle(path, file_names):
     """The pickle itself: `path`, or the first of the usual names in that folder."""
     if path.is_file():
         return path
-    for name in names:
-        for found in sorted(path.rglob(name)):
-            return found
-    raise FileNotFoundError(f"{path}: no {' or '.join(names)} there")
+    for name in file_names:
+        if files := sorted(path.rglob(name)):
+            return files[0]
+    raise FileNotFoundError(f"{path}: no {' or '.join(file_names)} in this folder")
 
 
-def _gttubes(content, path, list_number):
+def _read_gttubes(content, path, list_number):
     try:
-        labels, rows, others = list(content["labels"]), [], 0
-        lists = {s: _chosen(content[f"{s}_videos"], list_number, path) for s in ("train", "test")}
-        for video, by_class in content["gttubes"].items():
-            split = next((s for s, names in lists.items() if video in names), None)
+        labels = list(content["labels"])
+        split_videos = {split: _get_list(content[f"{split}_videos"], list_number, path) for split in ("train", "test")}
+        rows = []
+        n_unlisted = 0
+        for video, tubes_by_class in content["gttubes"].items():
+            split = next((split for split, videos in split_videos.items() if video in videos), None)
             if split is None:
-                others += 1
-                continue
-            height, width = map(float, content["resolution"][video])
-            tubes = [(_label(labels, c), tube) for c, found in by_class.items() for tube in found]
-            for person, (action, tube) in enumerate(tubes):
-                for frame, *box in _finite(tube, 5, f"{video}, tube {person}"):
-                    where = f"{video}, tube {person}, frame {frame:g}"
-                    rows.append((video, frame - 1, *box, width, height, action, person, split, where))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                n_unlisted += 1
+            else:
+                rows += _build_gttubes_rows(video, split, tubes_by_class, labels, content["resolution"][video])
+    except _STRUCTURE_ERRORS as error:
         if str(path) in str(error):
             raise
         raise ValueError(f"{path}: {type(error).__name__} {error} is not as in its kind of pickle") from error
-    notes = [f"{others} videos that aren't in train/test list {list_number} left out"] if others else []
-    return build_raw_table(rows, COLUMNS), dict(enumerate(labels, 1)), notes
+    notes = [f"{n_unlisted} videos that aren't in train/test list {list_number} left out"] if n_unlisted else []
+    return RawAnnotations(build_raw_table(rows), dict(enumerate(labels, 1)), notes)
 
 
-def _chosen(lists, number, path):
-    """The names in one of the train or test lists."""
-    if type(number) is not int or not 1 <= number <= len(lists):
-        raise ValueError(f"{path}: list_number={number!r}; lists are numbered from 1 to {len(lists)}")
-    return set(lists[number - 1])
+def _build_gttubes_rows(video, split, tubes_by_class, labels, resolution):
+    """The RawRows of one video; its tubes are numbered through all classes."""
+    height, width = map(float, resolution)
+    tubes = [(_get_label(labels, class_index), tube) for class_index, tubes in tubes_by_class.items() for tube in tubes]
+    rows = []
+    for person, (action, tube) in enumerate(tubes):
+        for frame, x1, y1, x2, y2 in _list_finite_rows(tube, 5, f"{video}, tube {person}"):
+            rows.append(
+                RawRow(
+                    video=video,
+                    frame=frame - 1,
+                    x1=x1,
+                    y1=y1,
+                    x2=x2,
+                    y2=y2,
+                    width=width,
+                    height=height,
+                    action=action,
+                    person=person,
+                    split=split,
+                    location=f"{video}, tube {person}, frame {frame:g}",
+                )
+            )
+    return rows
 
 
-def _label(labels, c):
-    if not 0 <= int(c) < len(labels) or not isinstance(labels[int(c)], str):
-        raise ValueError(f"class {c!r} of {len(labels)} labels")
-    return labels[int(c)]
+def _get_list(lists, list_number, path):
+    """The videos of one of the train or test lists."""
+    if type(list_number) is not int or not 1 <= list_number <= len(lists):
+        raise ValueError(f"{path}: list_number={list_number!r}; lists are numbered from 1 to {len(lists)}")
+    return set(lists[list_number - 1])
 
 
-def _finite(values, columns, where):
-    """The rows of a (n, columns) array; ValueError for another shape and for numbers that aren't finite."""
+def _get_label(labels, class_index):
+    if not 0 <= int(class_index) < len(labels) or not isinstance(labels[int(class_index)], str):
+        raise ValueError(f"class {class_index!r} of {len(labels)} labels")
+    return labels[int(class_index)]
+
+
+def _list_finite_rows(values, n_columns, location):
+    """The rows of an array (n, n_columns); ValueError for another shape and for numbers that are not finite."""
     array = np.asarray(values, np.float64)
-    array = array if array.size else array.reshape(0, columns)
-    if array.ndim != 2 or array.shape[1] != columns or not np.isfinite(array).all():
-        raise ValueError(f"{where}: an array {array.shape}; expected finite numbers (n, {columns})")
+    if not array.size:
+        array = array.reshape(0, n_columns)
+    if array.ndim != 2 or array.shape[1] != n_columns or not np.isfinite(array).all():
+        raise ValueError(f"{location}: an array {array.shape}; expected finite numbers (n, {n_columns})")
     return array.tolist()
 
 
-def _pyannot(content, path, list_number):
-    if type(list_number) is not int or not 1 <= list_number <= 99:
-        raise ValueError(f"{path}: list_number={list_number!r}; lists are numbered from 1")
-    train = _list(path, f"trainlist{list_number:02d}.txt")
-    labels, rows = {}, []
+def _read_pyannot(content, path, list_number):
+    if type(list_number) is not int or not 1 <= list_number <= MAX_LIST_NUMBER:
+        raise ValueError(f"{path}: list_number={list_number!r}; lists are numbered from 1 to {MAX_LIST_NUMBER}")
+    train_videos = _read_train_list(path, f"trainlist{list_number:02d}.txt")
+    label_map = {}
+    rows = []
     try:
-        for video, known in content.items():
-            labels[int(known["label"])] = _class_of(video)
-            for person, tube in enumerate(known["annotations"]):
-                for n, (x, y, w, h) in enumerate(_finite(tube["boxes"], 4, f"{video}, tube {person}")):
-                    frame = int(tube["sf"]) + n
-                    where = f"{video}, tube {person}, frame {frame}"
-                    box = (x, y, x + w, y + h, np.nan, np.nan)
-                    split = "train" if video in train else "test"
-                    rows.append((video, frame, *box, _class_of(video), person, split, where))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        for video, annotation in content.items():
+            label_map[int(annotation["label"]) + 1] = _get_class_name(video)
+            split = "train" if video in train_videos else "test"
+            rows += _build_pyannot_rows(video, split, annotation)
+    except _STRUCTURE_ERRORS as error:
         raise ValueError(f"{path}: {type(error).__name__} {error} is not as in pyannot.pkl") from error
-    return build_raw_table(rows, COLUMNS), {i + 1: name for i, name in sorted(labels.items())}, []
+    return RawAnnotations(build_raw_table(rows), dict(sorted(label_map.items())), [])
 
 
-def _class_of(video):
+def _build_pyannot_rows(video, split, annotation):
+    """The RawRows of one video, whose tubes are all of one class."""
+    rows = []
+    for person, tube in enumerate(annotation["annotations"]):
+        boxes = _list_finite_rows(tube["boxes"], 4, f"{video}, tube {person}")
+        for frame, (x, y, width, height) in enumerate(boxes, start=int(tube["sf"])):
+            rows.append(
+                RawRow(
+                    video=video,
+                    frame=frame,
+                    x1=x,
+                    y1=y,
+                    x2=x + width,
+                    y2=y + height,
+                    action=_get_class_name(video),
+                    person=person,
+                    split=split,
+                    location=f"{video}, tube {person}, frame {frame}",
+                )
+            )
+    return rows
+
+
+def _get_class_name(video):
     """UCF101-24's videos are Class/v_Class_g01_c01, all of one class."""
     return video.split("/")[0] if "/" in video else video.split("_")[1]
 
 
-def _list(path, name):
+def _read_train_list(path, name):
     """The videos of trainlist01.txt: beside the pickle or in a folder of its folder."""
-    for found in sorted(path.parent.rglob(name)):
-        return {line.split()[0].removesuffix(".avi") for line in read_text(found).splitlines() if line.strip()}
-    raise FileNotFoundError(f"{path.parent / name}: not there; it says which videos of {path.name} are for training")
+    files = sorted(path.parent.rglob(name))
+    if not files:
+        raise FileNotFoundError(
+            f"{path.parent / name}: no such file; it lists which videos of {path.name} are for training"
+        )
+    lines = read_text(files[0]).splitlines()
+    return {line.split()[0].removesuffix(".avi") for line in lines if line.strip()}

@@ -1,4 +1,4 @@
-"""An executed notebook made fit for publishing."""
+"""An executed notebook is compacted for publishing."""
 
 import base64
 import io
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compact_notebook import GIF, WIDGET, compact_notebook, redact_paths
 from PIL import Image
-
-from avalib.zoo_runner.compact import GIF, WIDGET, compact_notebook, redact_paths
 
 
 @pytest.mark.parametrize(
@@ -68,5 +67,5 @@ def test_a_notebook_gets_small_and_keeps_its_words(tmp_path, monkeypatch):
     assert "video/mp4" not in page and "movie is in a file" in page
     movie = Image.open(io.BytesIO(base64.b64decode(GIF.search(page)[1])))
     assert 1 < movie.n_frames < 8
-    with pytest.raises(ValueError, match="a.ipynb: .* bytes at the least, 1,000 are allowed"):
+    with pytest.raises(ValueError, match="a.ipynb: .* bytes after compression, 1,000 are allowed"):
         compact_notebook(path, 1000)

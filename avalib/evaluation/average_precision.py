@@ -1,0 +1,130 @@
+"""Average precision of one action's ranking, also with resampled videos."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_MAX_CELLS = 1 << 24  # numbers held at once in a bootstrap
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One action's detections by falling score."""
+
+    rows: np.ndarray  # (N,) row numbers in the table of detections
+    scores: np.ndarray  # (N,)
+    true: np.ndarray  # (T,N) true positives at each IoU threshold
+    gt_video: np.ndarray  # (V,) ground-truth boxes in each video
+
+    @property
+    def n_gt(self):
+        """The number of ground-truth boxes."""
+        return int(self.gt_video.sum())
+
+
+def find_pr_steps(true, scores, grouped):
+    """Indices (P,) into a ranking after which precision and recall are read.
+
+    These are the true positives or, if grouped, the last detection of each score that has a true positive. No other
+    point can raise the envelope of the precision.
+    """
+    hits = np.flatnonzero(true)
+    if not grouped or not len(hits):
+        return hits
+    score_ends = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True])
+    return np.unique(score_ends[np.searchsorted(score_ends, hits)])
+
+
+def compute_average_precision(true, scores, n_gt, grouped=False):
+    """Area under the envelope of the precision-recall curve (VOC, all points).
+
+    Parameters
+    ----------
+    true : (N,) bool
+        Whether each detection is a true positive, by falling score.
+    scores : (N,) float
+    n_gt : int
+        Number of ground-truth boxes.
+    grouped : bool
+        Whether detections of one score enter together.
+
+    Returns
+    -------
+    float
+        0..1; NaN without ground truth.
+    """
+    if n_gt == 0:
+        return np.nan
+    steps = find_pr_steps(true, scores, grouped)
+    n_true = np.cumsum(true)[steps]
+    precision = n_true / (steps + 1)
+    # the envelope: the highest precision at this recall or a higher one
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(n_true, prepend=0) * envelope).sum() / n_gt)
+
+
+def compute_resampled_precision(ranking, true, video, draws, grouped, undetected):
+    """Average precision with each video counted as often as it is drawn.
+
+    Parameters
+    ----------
+    ranking : Ranking
+    true : (N,) bool
+        The ranking's true positives at one IoU threshold.
+    video : (D,) int
+        The video number of each row in the table of detections.
+    draws : (V,n) float
+        How often each video is drawn, in each of n draws.
+    grouped : bool
+        Whether detections of one score enter together.
+    undetected : float
+        The AP without detections.
+
+    Returns
+    -------
+    (n,) float
+        NaN in a draw without ground truth.
+    """
+    n_gt = ranking.gt_video @ draws
+    if not len(ranking.rows):
+        return np.where(n_gt > 0, undetected, np.nan)
+    det_video = video[ranking.rows]
+    steps = find_pr_steps(true, ranking.scores, grouped)
+    n_videos, n_draws = draws.shape
+
+    # where they fit into memory: the detections and true positives of each video up to each step, (P,V) each
+    by_video = (len(steps) + 1) * n_videos <= _MAX_CELLS
+    if by_video:
+        detections_by_video = _count_up_to_steps(steps, det_video, n_videos)
+        true_by_video = _count_up_to_steps(steps, det_video, n_videos, weights=true)
+
+    ap = np.empty(n_draws)
+    width = max(1, min(64, _MAX_CELLS // (len(ranking.rows) + 1)))
+    for start in range(0, n_draws, width):  # a few draws at a time bound the memory
+        part = slice(start, start + width)
+        if by_video:
+            n_true = true_by_video @ draws[:, part]
+            n_detections = detections_by_video @ draws[:, part]
+        else:
+            weights = draws[det_video, part]  # (N,width) how often each detection is drawn
+            n_true = (weights * true[:, None]).cumsum(axis=0)[steps]
+            n_detections = weights.cumsum(axis=0)[steps]
+        precision = n_true / np.maximum(n_detections, 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        ap[part] = (np.diff(n_true, axis=0, prepend=0) * envelope).sum(axis=0)
+    return np.divide(ap, n_gt, out=np.full(n_draws, np.nan), where=n_gt > 0)
+
+
+def _count_up_to_steps(steps, video, n_videos, weights=None):
+    """The (weighted) number of detections (P,V) float64 of each video that are ranked up to each step."""
+    step = np.searchsorted(steps, np.arange(len(video)))  # the first step that includes each detection
+    shape = (len(steps) + 1, n_videos)
+    counts = np.bincount(step * n_videos + video, weights, minlength=shape[0] * shape[1]).reshape(shape)
+    return counts[:-1].cumsum(axis=0).astype(np.float64)
+
+
+def compute_mean(values):
+    """Mean of the values that are not NaN; NaN if there is none."""
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")

@@ -1,0 +1,155 @@
+"""Short measurements on this machine: the time and memory of a training step, the time to read a clip."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avalib.data.dataset import ClipDataset
+from avalib.models.detector import Detector
+from avalib.training.checkpointing import TrainState
+from avalib.training.model_options import apply_model_options
+from avalib.training.optimizer import build_optimizer, build_scaler
+from avalib.training.step import run_forward, train_step
+from avalib.utils.process import total_memory_bytes
+from avalib.video.frame_cache_builder import find_outdated_caches
+from avalib.video.frame_source import FrameSource
+
+TIME_LIMIT_S = 30  # that timing a step may take, about
+DEFAULT_MEMORY = 8 << 30  # bytes, for a system that does not say how much it has
+USABLE_GPU_SHARE = 0.92  # of the free memory
+USABLE_RAM_SHARE = 0.8
+
+
+def build_untrained_state(config):
+    """A TrainState for trial steps: a random model and an optimizer of its own."""
+    model = Detector(config.entry, config.recipe.dropout, n_classes=config.layout.n_columns - 1)
+    model = apply_model_options(model.to(config.device).train(), config)
+    return TrainState(model, build_optimizer(model, config.recipe), model, build_scaler(config))
+
+
+def build_noise_batch(config, model, n_clips, boxes_per_clip=3):
+    """A batch of noise, as the loader gives it: every box has action 1."""
+    crop = config.recipe.crop
+    n_boxes = n_clips * boxes_per_clip
+    box = [crop / 4, crop / 4, crop * 3 / 4, crop * 3 / 4]
+    targets = torch.zeros(n_boxes, model.roi_head.bbox_head.fc_cls.out_features)
+    targets[:, 1] = 1
+    return {
+        "clips": torch.randint(0, 255, (n_clips, config.entry.clip_len, crop, crop, 3), dtype=torch.uint8),
+        "rois": torch.tensor([[i // boxes_per_clip, *box] for i in range(n_boxes)]),  # (N,5)
+        "targets": targets,  # (N,81)
+        "flips": torch.arange(n_clips) % 2 == 1,
+        "index": torch.zeros(n_clips, dtype=torch.int64),
+    }
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+def time_micro_batch(config, state, n_clips, repeats):
+    """Time a step on one micro-batch of noise.
+
+    Returns
+    -------
+    timed_clips : int
+        Clips of the micro-batch: `n_clips`, or 1 if that would take longer than TIME_LIMIT_S.
+    seconds : float
+        The median of `repeats` steps.
+    """
+    _time_step(config, state, 1)  # the first step also chooses kernels
+    one_clip_s = _time_step(config, state, 1)
+    if one_clip_s * n_clips * (repeats + 1) > TIME_LIMIT_S:
+        n_clips = 1
+    if one_clip_s * n_clips * repeats > TIME_LIMIT_S:
+        repeats = 1
+    _time_step(config, state, n_clips)  # kernels for this size
+    return n_clips, float(np.median([_time_step(config, state, n_clips) for _ in range(repeats)]))
+
+
+def _time_step(config, state, n_clips):
+    batch = build_noise_batch(config, state.model, n_clips)
+    started = time.perf_counter()
+    train_step(state, [batch], config, lr=0.0)  # it reads the loss, so a GPU has finished too
+    return time.perf_counter() - started
+
+
+def time_clip_reading(config, keyframes, split, count=4):
+    """Mean seconds to read and prepare a clip of a split, from the frame cache if all of its videos are in it."""
+    recipe = config.recipe
+    if find_missing_caches(config, [keyframes]):
+        recipe = replace(recipe, cache_short_side=None)
+    frames = FrameSource(config.layout, recipe.cache_short_side)
+    clips = ClipDataset(keyframes, config.entry, recipe, frames, training=split == "train")
+    chosen = np.linspace(0, len(keyframes) - 1, count).astype(int)
+    started = time.perf_counter()
+    for index in chosen:
+        clips[int(index)]
+    return (time.perf_counter() - started) / len(chosen)
+
+
+def find_missing_caches(config, keyframes):
+    """The videos of these keyframes (a list of Keyframes) whose frame cache the recipe uses and that is to be built."""
+    short_side = config.recipe.cache_short_side
+    if not short_side:
+        return []
+    video_ids = [video_id for split in keyframes for video_id in split.video_ids]
+    return list(find_outdated_caches(config.layout, video_ids, short_side))
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def measure_activation_bytes(config, state):
+    """Bytes that the forward pass of one clip stores for backward."""
+    batch = build_noise_batch(config, state.model, 1)
+    if config.device.type == "cuda":
+        return _measure_cuda_step(config, state, batch)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in state.model.parameters()}
+    stored_bytes = {}  # {address: bytes} of what autograd stores
+
+    def note_storage(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            stored_bytes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note_storage, lambda tensor: tensor):
+        loss, _ = run_forward(state.model, batch, config)  # `loss` keeps the graph until the sum is taken
+    return sum(stored_bytes.values())
+
+
+def _measure_cuda_step(config, state, batch):
+    """Bytes that a step takes on a GPU beyond what stays between steps."""
+    train_step(state, [batch], config, lr=0.0)  # the first step allocates the optimizer's values
+    between_steps = torch.cuda.memory_allocated(config.device)
+    torch.cuda.reset_peak_memory_stats(config.device)
+    train_step(state, [batch], config, lr=0.0)
+    return max(1, torch.cuda.max_memory_allocated(config.device) - between_steps)
+
+
+def get_free_memory_bytes(device):
+    """Bytes that a training may take on a device: a share of what is free now."""
+    if device.type == "cuda":
+        return USABLE_GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+    return USABLE_RAM_SHARE * min(_read_available_memory(), _read_container_memory())
+
+
+def _read_available_memory():
+    info = Path("/proc/meminfo")
+    if info.exists():
+        values = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
+        return int(values["MemAvailable"].split()[0]) * 1024
+    return total_memory_bytes() or DEFAULT_MEMORY
+
+
+def _read_container_memory():
+    """Bytes that a container's limit leaves; infinity without a limit."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text(encoding="utf-8"))
+        return limit - int((folder / "memory.current").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # no such file, or "max"
+        return float("inf")

@@ -1,0 +1,145 @@
+"""Compare measured with published mAPs: is the difference within what the published tests' random frames explain?"""
+
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from avalib import zoo
+from avalib.zoo_runner.leaderboard import PUBLISHED_ON
+from avalib.zoo_runner.result_records import get_mAPs
+
+JITTER_FILE = "outputs/benchmarks/test_jitter.json"
+ROUNDING = 0.05  # of the published numbers, in points of mAP
+VERDICT_COLUMNS = ["model", "expected", "measured", "difference", "tolerance", "reason", "verdict"]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a measured mAP may be from the published one. points: of mAP in percent; None if it was not measured."""
+
+    points: float | None
+    reason: str
+
+
+def load_frame_jitter(path=JITTER_FILE):
+    """Load what `frame_jitter.measure_frame_jitter` has measured; None if there is no file."""
+    return json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None
+
+
+def get_tolerance(model, jitter):
+    """Compute how far a measured mAP may be from the published one.
+
+    The published tests drew their frames at random. The tolerance is three standard deviations of that, as measured
+    for the model, else for a model with the same clip, else the largest; plus the rounding of the published table.
+
+    Parameters
+    ----------
+    model : str
+        Alias or full name of a model of the zoo.
+    jitter : dict or None
+        From `load_frame_jitter`.
+
+    Returns
+    -------
+    Tolerance
+    """
+    if not jitter:
+        return Tolerance(None, f"not measured: {JITTER_FILE} is missing")
+    measured = {row["model"]: row for row in jitter["rows"]}
+    entry = zoo.get(model)
+    same_clip = [row for name, row in measured.items() if _get_clip(zoo.get(name)) == _get_clip(entry)]
+    if entry.alias in measured:
+        chosen = measured[entry.alias]
+    elif same_clip:
+        chosen = same_clip[0]
+    else:
+        chosen = max(measured.values(), key=lambda row: row["std"])
+    source = f"{chosen['model']} on {jitter['dataset']}, {len(chosen['mAP'])} seeds"
+    reason = f"{ROUNDING:g} + 3 x {100 * chosen['std']:.2f} ({source})"
+    return Tolerance(ROUNDING + 300 * chosen["std"], reason)
+
+
+def _get_clip(entry):
+    return entry.clip_len, entry.frame_interval
+
+
+def compare_with_published(results, jitter=None):
+    """Compare results with the published numbers.
+
+    Parameters
+    ----------
+    results : list of dict
+        From `load_results` or `gather_results`; several seeds count with their mean.
+    jitter : dict, optional
+        From `load_frame_jitter`.
+
+    Returns
+    -------
+    DataFrame
+        One row per result, with the columns VERDICT_COLUMNS, see `judge_mAP`.
+    """
+    rows = []
+    for result in results:
+        first = result["runs"][0]["evaluate"]
+        verdict = judge_mAP(
+            result["model"],
+            mAP=statistics.mean(get_mAPs(result)) / 100,
+            checkpoint=first["parameters"]["checkpoint"],
+            dataset=result["dataset"],
+            protocol=first["protocol"],
+            share=min(run["evaluate"]["coverage"]["share"] for run in result["runs"]),
+            jitter=jitter,
+        )
+        rows.append(verdict)
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
+
+
+def judge_mAP(model, mAP, checkpoint, dataset, protocol, share, jitter=None):
+    """Compare one measured mAP with the published one.
+
+    Parameters
+    ----------
+    model : str
+        Alias or full name of a model of the zoo.
+    mAP : float
+        Measured, 0..1.
+    checkpoint, dataset, protocol : str
+        What was evaluated, on which data set, by which rules.
+    share : float
+        Share of the keyframes that was scored, 0..1.
+    jitter : dict, optional
+        From `load_frame_jitter`.
+
+    Returns
+    -------
+    dict
+        VERDICT_COLUMNS, mAPs in percent. The verdict is "pass" or "FAIL" for the published checkpoint on all of
+        ava2.1 under protocol mmaction, else "none: " and the reason. Numbers of another data set are not compared:
+        expected and difference are None.
+    """
+    entry = zoo.get(model)
+    tolerance = get_tolerance(model, jitter)
+    is_comparable = dataset == PUBLISHED_ON
+    difference = 100 * mAP - entry.published_mAP
+    if checkpoint != "published":
+        verdict = "none: not the published checkpoint"
+    elif not is_comparable or protocol != "mmaction":
+        verdict = "none: published on ava2.1 under protocol mmaction"
+    elif share < 1:
+        verdict = "none: not all keyframes"
+    elif tolerance.points is None:
+        verdict = "none: no tolerance"
+    else:
+        verdict = "pass" if abs(difference) <= tolerance.points else "FAIL"
+    return {
+        "model": entry.alias,
+        "expected": entry.published_mAP if is_comparable else None,
+        "measured": round(100 * mAP, 2),
+        "difference": round(difference, 2) if is_comparable else None,
+        "tolerance": None if tolerance.points is None else round(tolerance.points, 2),
+        "reason": tolerance.reason,
+        "verdict": verdict,
+    }

@@ -1,0 +1,68 @@
+"""Trainings that several models share: from random weights the OmniSource models are those of Kinetics-400."""
+
+import logging
+import shutil
+from dataclasses import replace
+
+from avalib import zoo
+from avalib.utils.files import atomic_path, part_name, write_json
+from avalib.utils.run_folder import archive_folder, read_record
+
+logger = logging.getLogger(__name__)
+
+
+def find_shared_runs(zoo_runs):
+    """Find the runs whose training from random weights is the same as that of an earlier run with the same seed.
+
+    Returns {name of the run: the earlier ZooRun}.
+    """
+    originals = {}
+    for position, zoo_run in enumerate(zoo_runs):
+        weights = zoo_run.notebook_parameters.get("03_train", {}).get("checkpoint") or "random"
+        if zoo_run.checkpoint or weights != "random":
+            continue
+        for earlier in zoo_runs[:position]:
+            differs_in_model_only = replace(zoo_run, model=earlier.model) == earlier
+            if differs_in_model_only and earlier.name not in originals and _has_equal_network(zoo_run, earlier):
+                originals[zoo_run.name] = earlier
+    return originals
+
+
+def _has_equal_network(zoo_run, earlier):
+    return zoo.find_equal_network(zoo.get(zoo_run.model), zoo.get(earlier.model), zoo_run.dataset)
+
+
+def has_own_training(zoo_run):
+    """Whether a run's folder holds a training of its own, not a copy by `copy_training`."""
+    train = zoo_run.folder / "train"
+    record = train / "run.json"
+    if not record.exists():  # interrupted
+        return (train / "last.pth").exists() or (train / "best.pth").exists()
+    return "run_of" not in read_record(record, "notebook 03")
+
+
+def copy_training(zoo_run, original):
+    """Copy the finished training of another run, except the files that resume it.
+
+    Returns the error message, "" if there was no error. The copy's run.json names the original in "run_of".
+    """
+    if not original.has_outputs("03_train"):
+        return f"{original.name}, whose training it shares, has not been trained"
+    train = zoo_run.folder / "train"
+    copy = part_name(train)
+    try:
+        resume_files = shutil.ignore_patterns("last.pth", "final.pth", ".*")
+        shutil.copytree(original.folder / "train", copy, ignore=resume_files)
+        record = read_record(copy / "run.json", "notebook 03")
+        write_json(copy / "run.json", record | {"run_of": original.name})
+        executed = zoo_run.get_executed_path("03_train")
+        executed.parent.mkdir(exist_ok=True)
+        with atomic_path(executed) as part:
+            shutil.copy(original.get_executed_path("03_train"), part)
+        if train.exists():
+            archived = archive_folder(train)
+            logger.info("%s was an older copy of the run of %s; it is now %s", train, original.name, archived.name)
+        copy.rename(train)  # last, so that an interrupted copy does not count as a training
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    return ""

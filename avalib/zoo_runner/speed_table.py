@@ -1,0 +1,37 @@
+"""What benchmarks/bench_zoo.py has measured on each machine, as one table."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from avalib import zoo
+
+SPEED_FOLDER = "outputs/benchmarks"
+
+
+def load_speed_table(folder=SPEED_FOLDER):
+    """Load the measured speeds of the models.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With zoo_*.json, one for each machine.
+
+    Returns
+    -------
+    DataFrame
+        One row per model of the zoo: model, parameters M, GFLOP, "ms on <machine>" for each machine, published mAP.
+        Columns of which nothing was measured are left out.
+    """
+    rows = {entry.alias: {"model": entry.alias} for entry in zoo.ENTRIES}
+    for path in sorted(Path(folder).glob("zoo_*.json")):
+        benchmark = json.loads(path.read_text(encoding="utf-8"))
+        for measurement in benchmark["rows"]:
+            rows[measurement["model"]] |= {
+                "parameters M": round(measurement["parameters"] / 1e6, 1),
+                "GFLOP": round(measurement["flops"] / 1e9, 1),
+                f"ms on {benchmark['machine']}": round(1000 * measurement["seconds"], 1),
+            }
+    frame = pd.DataFrame(rows.values())
+    return frame.assign(**{"published mAP": [entry.published_mAP for entry in zoo.ENTRIES]})

@@ -1,0 +1,81 @@
+"""Written videos and GIFs: whole or not there, the right times and colors."""
+
+import numpy as np
+import pytest
+from numbered_videos import draw_number, read_number
+from PIL import Image
+
+from avalib.video.reader import Video
+from avalib.video.writer import write_gif, write_mp4
+
+
+def test_without_frames_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="no frames"):
+        write_mp4(tmp_path / "v.mp4", [], 25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_of_two_sizes_leave_no_file(tmp_path):
+    with pytest.raises(ValueError, match=r"frame 1 is \(32, 128\)"):
+        write_mp4(tmp_path / "v.mp4", [draw_number(0), draw_number(1)[:32]], 25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_odd_side_gets_its_last_row_doubled(tmp_path):
+    with Video(write_mp4(tmp_path / "odd.mp4", [np.full((33, 41, 3), 90, np.uint8)] * 2, 29.97)) as v:
+        assert (v.height, v.width) == (34, 42)
+        assert np.abs(v.read_frames([1]).astype(int) - 90).max() <= 2
+
+
+def test_a_decimal_rate_is_ntscs(tmp_path):
+    with Video(write_mp4(tmp_path / "v.mp4", [draw_number(n) for n in range(30)], 29.97)) as v:
+        assert abs(v.fps - 30000 / 1001) < 0.001
+
+
+BLUE = (30, 100, 220)
+
+
+def draw_numbers_with_a_blue_line(count):
+    frames = [draw_number(n) for n in range(count)]
+    for frame in frames:
+        frame[30:32, 4:20] = BLUE
+    return frames
+
+
+def read_gif(path):
+    """(frames, durations in ms, loop) of a GIF."""
+    with Image.open(path) as gif:
+        frames, durations = [], []
+        for n in range(gif.n_frames):
+            gif.seek(n)
+            durations.append(gif.info["duration"])
+            frames.append(np.asarray(gif.convert("RGB")))
+        return frames, durations, gif.info["loop"]
+
+
+def test_a_gif_shows_its_frames_in_order_for_ever(tmp_path):
+    frames, _, loop = read_gif(write_gif(tmp_path / "v.gif", draw_numbers_with_a_blue_line(30), fps=15))
+    assert [read_number(frame) for frame in frames] == list(range(30))
+    assert loop == 0
+
+
+def test_a_gif_keeps_given_colors_exactly(tmp_path):
+    path = write_gif(tmp_path / "v.gif", draw_numbers_with_a_blue_line(30), fps=15, keep_colors=[BLUE])
+    frames, _, _ = read_gif(path)
+    assert all(tuple(frame[31, 10]) == BLUE for frame in frames)
+
+
+def test_a_gifs_durations_are_right_on_average(tmp_path):
+    _, durations, _ = read_gif(write_gif(tmp_path / "v.gif", draw_numbers_with_a_blue_line(30), fps=15))
+    assert sum(durations) == 2000
+    assert set(durations) == {60, 70}
+
+
+def test_a_gif_is_scaled_to_a_width(tmp_path):
+    frames, _, _ = read_gif(write_gif(tmp_path / "small.gif", draw_numbers_with_a_blue_line(3), 10, width=64))
+    assert frames[0].shape == (32, 64, 3)
+
+
+def test_a_gif_faster_than_viewers_play_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="50 frames a second"):
+        write_gif(tmp_path / "fast.gif", draw_numbers_with_a_blue_line(3), 60)
