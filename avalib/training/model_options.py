@@ -14,8 +14,9 @@ from avalib.utils.workers import disable_malloc_trim
 def apply_model_options(model, config):
     """Apply channels_last, recompute and compile to a model in place; its state_dict keys stay. Returns the model.
 
-    All devices train on 2-D kernels (models/cpu). On a CPU weights always lie channels-last (3 % of a step saved). In float32 wide convolutions run by Winograd's
-    algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or as matrix products (1x1x1: a twentieth).
+    Every device trains on 2-D kernels (models/cpu). On a CPU weights always lie channels-last (3 % of a step saved). In
+    float32 wide convolutions run by Winograd's algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or as
+    matrix products (1x1x1: a twentieth).
     """
     on_cpu = config.device.type == "cpu"
     disable_malloc_trim()
