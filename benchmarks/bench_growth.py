@@ -99,7 +99,7 @@ def prepare_detection(path, times_s):
     from avalib.models.checkpoint import CheckpointMeta
 
     model = avalib.build_model("slowonly_r50")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
     label_map = {action: f"action {action}" for action in get_evaluated_actions()}
     model.meta = CheckpointMeta(model.entry, recipe, label_map)
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.6, 0.9] for t in times_s], columns=["time_s", "x1", "y1", "x2", "y2"])
