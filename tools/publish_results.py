@@ -19,8 +19,9 @@ from compact_notebook import compact_notebook, redact_paths_in
 from avalib.utils.console import allow_any_text, show_log_messages
 from avalib.utils.errors import AvalibError
 from avalib.utils.experiment import list_changed_files
-from avalib.utils.files import clear_abandoned_parts, copy_file, write_bytes, write_json, write_text
+from avalib.utils.files import copy_file, write_bytes, write_json, write_text
 from avalib.utils.run_folder import require_file
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.zoo_runner.leaderboard import split_at_marks, update_leaderboard
 from avalib.zoo_runner.published_comparison import JITTER_FILE
 from avalib.zoo_runner.result_records import check_result, gather_results

@@ -24,7 +24,6 @@ from avalib.data.layout import VIDEO_SUFFIXES
 from avalib.data.proposals import read_proposals
 from avalib.utils.download import download_file, get_download_size, is_url
 from avalib.utils.files import (
-    clear_abandoned_parts,
     compute_sha256,
     copy_file,
     is_writable,
@@ -36,6 +35,7 @@ from avalib.utils.files import (
 )
 from avalib.utils.http_transfer import FetchError
 from avalib.utils.limits import MAX_TEXT_BYTES
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_source import open_video

@@ -19,8 +19,9 @@ from avalib.detection.given_boxes import PERSON_SCORE, find_start_time, read_giv
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name, read_checkpoint_file
 from avalib.utils.boxes import to_norm
 from avalib.utils.download import download_file
-from avalib.utils.files import clear_abandoned_parts, join_inside, write_json, write_table
+from avalib.utils.files import join_inside, write_json, write_table
 from avalib.utils.http_transfer import FetchError
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.reader import Video
 

@@ -12,9 +12,9 @@ from avalib.training.saved_run import SavedRun, load_last_checkpoint, load_saved
 from avalib.utils.device import PRECISIONS
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import remove_abandoned_parts, wait_for_writers
 from avalib.utils.locks import LockedError, describe_conflict, hold_lock
 from avalib.utils.run_folder import archive_folder, find_free_name
+from avalib.utils.temporary_files import remove_abandoned_parts, wait_for_writers
 
 logger = logging.getLogger(__name__)
 

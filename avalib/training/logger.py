@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from avalib.utils.disk_space import describe_disk_full
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import describe_disk_full, write_text
+from avalib.utils.files import write_text
 
 LOSS = "loss_action_cls"
 MAP = "mAP@0.5IOU"

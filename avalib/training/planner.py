@@ -17,8 +17,8 @@ from avalib.training.profiling import (
     time_clip_reading,
     time_micro_batch,
 )
+from avalib.utils.disk_space import get_free_bytes
 from avalib.utils.distributed import SINGLE_PROCESS
-from avalib.utils.files import get_free_bytes
 from avalib.utils.process import count_cores
 from avalib.video.frame_cache_builder import estimate_frame_caches
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from avalib.utils.files import clear_abandoned_parts, compute_sha256, write_json
+from avalib.utils.files import compute_sha256, write_json
 from avalib.utils.process import count_cores, get_peak_memory_bytes, get_total_memory_bytes
+from avalib.utils.temporary_files import clear_abandoned_parts
 
 logger = logging.getLogger(__name__)
 

@@ -23,18 +23,9 @@ from urllib.parse import urlsplit
 from tqdm.auto import tqdm
 
 from avalib.utils.completeness import check_complete
+from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_bytes, is_disk_full
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import (
-    DiskFullError,
-    compute_sha256,
-    find_abandoned_parts,
-    flush_to_disk,
-    format_megabytes,
-    get_free_bytes,
-    is_disk_full,
-    make_part_path,
-    write_json,
-)
+from avalib.utils.files import compute_sha256, flush_to_disk, write_json
 from avalib.utils.http_request import (
     RetryableError,
     find_title,
@@ -46,6 +37,7 @@ from avalib.utils.http_request import (
     parse_retry_after,
     parse_unsatisfied_total,
 )
+from avalib.utils.temporary_files import find_abandoned_parts, make_part_path
 
 CHUNK = 1 << 18
 HEAD = 1024  # bytes that are looked at before anything is written

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import make_part_path
 from avalib.utils.process import get_host_name, get_start_time, is_running
+from avalib.utils.temporary_files import make_part_path
 
 HEARTBEAT_S = 20  # how often a holder touches its lock
 SILENCE_S = 600  # after so long without a touch, a lock of another machine is stale

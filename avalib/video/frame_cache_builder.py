@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
-from avalib.utils.files import check_free_space, clear_abandoned_parts, get_free_bytes
+from avalib.utils.disk_space import check_free_space, get_free_bytes
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_cache import estimate_cache_size, write_frame_cache

@@ -5,8 +5,9 @@ import shutil
 from dataclasses import replace
 
 from avalib import zoo
-from avalib.utils.files import atomic_path, make_part_path, write_json
+from avalib.utils.files import atomic_path, write_json
 from avalib.utils.run_folder import archive_folder, read_record
+from avalib.utils.temporary_files import make_part_path
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avalib.data.importers.source_videos import MANIFEST
-from avalib.utils.files import flush_to_disk, make_part_path, write_json
+from avalib.utils.files import flush_to_disk, write_json
 from avalib.utils.process import get_host_name, get_start_time, is_running
+from avalib.utils.temporary_files import make_part_path
 
 IMPORTING = ".importing"
 PIECES = ("annotations", "proposals", "videos")

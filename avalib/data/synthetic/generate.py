@@ -24,16 +24,10 @@ from avalib.data.synthetic.camera import Take
 from avalib.data.synthetic.ground_truth import build_annotations
 from avalib.data.synthetic.motions import ACTIONS
 from avalib.data.synthetic.scenes import deal_roles, plan_video
-from avalib.utils.files import (
-    DiskFullError,
-    check_free_space,
-    clear_abandoned_parts,
-    compute_sha256,
-    is_writable,
-    remove_abandoned_parts,
-    write_json,
-)
+from avalib.utils.disk_space import DiskFullError, check_free_space
+from avalib.utils.files import compute_sha256, is_writable, write_json
 from avalib.utils.interrupts import WorkerPool
+from avalib.utils.temporary_files import clear_abandoned_parts, remove_abandoned_parts
 from avalib.video.writer import write_mp4
 
 VERSION = 7

@@ -68,7 +68,7 @@ WRITERS = {
     "figure.png": lambda path: draw.save_figure(figure(), path, dpi=200),
     "check.json": lambda path: DatasetReport(TABLE.assign(status="ok"), TABLE, TABLE, "").save(path),
     "index.npz": lambda path: save_index(path),
-    "copy.bin": lambda path: copy_file(Path(__file__).with_name("test_http_transfer.py"), path),
+    "copy.bin": lambda path: copy_file(Path(__file__), path),
     "text.txt": lambda path: write_text(path, "x" * 3 * LIMIT),
     "table.csv.gz": lambda path: write_ava_csv(TABLE, path),
 }
