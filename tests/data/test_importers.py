@@ -15,7 +15,7 @@ from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare
 from avalib.data.dataset import ClipDataset
-from avalib.data.importers.annotation_checks import check_annotations
+from avalib.data.importers.import_checks import check_annotations
 from avalib.data.importers.annotation_export import export_annotations
 from avalib.data.importers.dataset_import import import_dataset
 from avalib.data.importers.formats import read_annotations
