@@ -73,7 +73,8 @@ def lab(workplace):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     paths = {"JUPYTER_CONFIG_DIR": workplace / "config", "JUPYTER_DATA_DIR": workplace / "jupyter", "PYTHONPATH": ROOT}
-    environment = os.environ | {key: str(path) for key, path in paths.items()} | {"AVALIB_DATA": str(workplace / "data")}
+    paths["AVALIB_DATA"] = workplace / "data"
+    environment = os.environ | {key: str(path) for key, path in paths.items()}
     command = [
         sys.executable,
         "-m",
