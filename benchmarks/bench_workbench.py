@@ -2,7 +2,7 @@
 
     python benchmarks/bench_workbench.py [--dataset mini] [--repeats 5]
 
-Seven rows beside the annotation (the annotation itself, scored at random: no model is needed), the first val video.
+Seven models beside the annotation (the annotation itself, scored at random: no model is needed), the first val video.
 Baseline, in the same run: decode the frame from the video, scale, draw, encode. Medians over the steps of each repeat.
 """
 
@@ -18,7 +18,6 @@ from avalib import draw, zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare
 from avalib.draw.annotate import scale_frame
-from avalib.draw.render import render_scene
 from avalib.video.frame_numbers import to_frame_number
 from avalib.video.reader import Video
 
@@ -51,14 +50,15 @@ def main():
     bench = draw.open_workbench(layout, truth, rows_of(truth))
     scene = bench.scene
     reader = Video(layout.find_video(scene.video_id))
-    width = bench.picture(0).shape[1] // 4
+    width = bench.render_frame(0).shape[1] // 4
 
     def step(i):
         bench.time.value = i
 
     def plain(i):
         number = to_frame_number(scene.times_s[i], layout.start_s)
-        picture = render_scene(scene, i, scale_frame(reader.read_ava_frames([number])[0], width))
+        frame = scale_frame(reader.read_ava_frames([number])[0], width)
+        picture = draw.SceneRenderer(scene).render(i, frame)
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 
     steps = np.linspace(0, len(scene.frames) - 1, STEPS).astype(int).tolist()
@@ -68,7 +68,7 @@ def main():
         ours.append(median_ms(step, steps[::-1] if len(ours) % 2 else steps))
         theirs.append(median_ms(plain, steps))
     a, b = statistics.median(ours), statistics.median(theirs)
-    what = f"a step of the workbench's slider with {len(scene.rows)} rows, decoded and drawn anew"
+    what = f"a step of the workbench's slider with {len(scene.predictions)} models, decoded and drawn anew"
     record("workbench", [compare(what, a, b, "ms")], given)
 
 

@@ -48,7 +48,7 @@ def measure(name, device, repeats):
     from avalib.models.summary import count_backbone_flops, count_parameters
     from avalib.utils.device import choose_device
     from avalib.utils.experiment import describe_machine
-    from avalib.utils.process import peak_memory_bytes
+    from avalib.utils.process import get_peak_memory_bytes
 
     device = choose_device(device)
     model = build_model(name, verbose=False)
@@ -66,7 +66,7 @@ def measure(name, device, repeats):
     if device.type == "cuda":
         memory = torch.cuda.max_memory_allocated(device)
     else:
-        memory = peak_memory_bytes()
+        memory = get_peak_memory_bytes()
     return {
         "model": name, "seconds": statistics.median(seconds[1:]), "all": [round(s, 4) for s in seconds[1:]],
         "flops": flops, "parameters": count_parameters(model), "peak_GB": round(memory / 1e9, 2),

@@ -10,7 +10,8 @@ import argparse
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import DATASETS, prepare
-from avalib.draw.model_detections import find_model_detections
+from avalib.draw.predictions import load_predictions
+from avalib.draw.render import RenderOptions
 from avalib.draw.zoo_gif import write_zoo_gif
 from avalib.utils.console import allow_any_text, show_log_messages
 from avalib.utils.experiment import ExperimentRecord
@@ -44,20 +45,19 @@ def main(arguments=None):
     options = parse_options(arguments)
     record = ExperimentRecord("rows_gif", vars(options))
     try:
-        predictions = find_model_detections(options.output_dir, options.dataset, tag=options.tag)
+        predictions = load_predictions(options.output_dir, options.dataset, tag=options.tag)
         layout = prepare(options.dataset, options.data_seed)
         path, scene = write_zoo_gif(
             layout,
             read_ava_csv(layout.get_csv_path("val"), "ground_truth"),
             predictions,
-            out=options.out,
+            options.out,
+            RenderOptions(score_threshold=options.score_threshold, top_k=options.top_k),
             video=options.video,
             start=options.start,
             seconds=options.seconds,
             fps=options.fps,
             width=options.width,
-            score_threshold=options.score_threshold,
-            top_k=options.top_k,
         )
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from compact_notebook import compact_notebook, redact_paths_in
 
-from avalib.utils import experiment
 from avalib.utils.console import allow_any_text, show_log_messages
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import clear_abandoned_parts, copy_file, write_bytes, write_json, write_text
+from avalib.utils.experiment import list_changed_files
+from avalib.utils.files import copy_file, write_bytes, write_json, write_text
 from avalib.utils.run_folder import require_file
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.zoo_runner.leaderboard import split_at_marks, update_leaderboard
 from avalib.zoo_runner.published_comparison import JITTER_FILE
 from avalib.zoo_runner.result_records import check_result, gather_results
@@ -104,7 +105,7 @@ def publish_runs(folders, outputs="outputs", name=None, label="", note="", page=
 def _check_committed(outputs, page):
     """Raise PublishError if there are changes that are not committed, except in what an earlier call has written."""
     try:
-        files = experiment.list_changed_files()
+        files = list_changed_files()
     except (OSError, subprocess.CalledProcessError) as error:
         message = f"git cannot say whether everything is committed: {error}; run this inside a clone"
         raise PublishError(message) from error

@@ -20,7 +20,7 @@ from avalib.data.row_checks import (
     parse_number,
 )
 from avalib.utils.limits import MAX_LINE_BYTES
-from avalib.utils.text import decode
+from avalib.utils.text import decode_text
 
 CHUNK_BYTES = 1 << 23
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
@@ -128,7 +128,9 @@ def build_encoding_error(file, name):
             line.decode()
         except UnicodeDecodeError:
             try:
-                decode(b"\n" * n_lines_before + line, name)  # empty lines in front, so that it counts the right line
+                decode_text(
+                    b"\n" * n_lines_before + line, name
+                )  # empty lines in front, so that it counts the right line
             except ValueError as error:
                 return error
         n_lines_before += 1

@@ -15,7 +15,7 @@ from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.utils.boxes import build_rois, to_pixels
-from avalib.utils.interrupts import child_signals_kept, interrupts_deferred
+from avalib.utils.interrupts import defer_interrupts, keep_child_signals
 from avalib.utils.workers import init_worker
 from avalib.video.dataset_frames import MAX_MISSING_SHARE, open_frames
 from avalib.video.frame_source import FrameSource
@@ -71,7 +71,7 @@ class ClipLoader(DataLoader):
     def __iter__(self):
         n_clips = 0
         started = time.perf_counter()
-        with interrupts_deferred(), child_signals_kept():  # worker processes start here
+        with defer_interrupts(), keep_child_signals():  # worker processes start here
             batches = super().__iter__()
         for batch in batches:
             self._record_missing(batch.pop("missing", ()))

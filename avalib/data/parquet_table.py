@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.utils.limits import MAX_FILE_BYTES
-from avalib.utils.process import available_memory_bytes
+from avalib.utils.process import get_available_memory_bytes
 from avalib.utils.text import open_binary
 
 
@@ -54,7 +54,7 @@ def _check_memory(metadata, n_columns):
     """Raise a ValueError for a parquet file that needs more memory than there is."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     needed_bytes = max(metadata.num_rows * n_columns * 8, sum(group.total_byte_size for group in groups))
-    free_bytes = available_memory_bytes()
+    free_bytes = get_available_memory_bytes()
     limit_bytes = MAX_FILE_BYTES if free_bytes is None else min(MAX_FILE_BYTES, free_bytes // 2)
     if needed_bytes > limit_bytes or metadata.num_rows < 0:
         raise ValueError(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, check_rows, parse_number
 from avalib.utils.pickled_arrays import PickleError
-from avalib.utils.safe_pickle import load
+from avalib.utils.safe_pickle import load_pickle
 
 PROPOSAL_COLUMNS = [*KEYFRAME_COLUMNS, *BOX_COLUMNS, "score"]
 LARGEST_FRACTION = 2.0  # detectors' boxes may reach a little outside the frame (0..1); above this they are pixels
@@ -21,7 +21,7 @@ def read_pickle(path, content):
     content: what it should hold, for messages. Raises ValueError that names the file, what is wrong and what to do.
     """
     try:
-        return load(path)
+        return load_pickle(path)
     except PickleError as error:
         raise ValueError(f"{path}: not a pickle of {content}: {error}. Get the file again, or make it anew") from error
 

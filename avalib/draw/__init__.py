@@ -1,37 +1,34 @@
-"""Pictures, GIFs, plots and the widget. The only room that knows matplotlib, ipywidgets and IPython.
+"""Pictures, videos, plots and notebook widgets. The only package that imports matplotlib, ipywidgets and IPython.
 
-people (tables -> who is where and does what), pictures (boxes and labels on frames, sheets), scenes (a stretch of video
-with its annotations and detections), overlays (any video file), timelines (who does what when), plots (curves and
-bars), comparisons (the zoo's rows), network (what a model does),
-widgets (the workbench; persons, jumps), explained; colours (what they mean).
+- frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
+- videos: people, scene, predictions, render, video_overlay, zoo_gif
+- figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
+- the workbench: workbench, person_timeline, mistake_navigator
 """
 
-from avalib.draw.annotate import annotate_frame, save_figure
+from avalib.draw.annotate import FrameAnnotator, annotate_frame, save_figure
+from avalib.draw.box_styles import BLUE, GREEN, BoxStyle
+from avalib.draw.class_plots import plot_ap_by_training, plot_class_counts, plot_per_class, plot_pr_curves
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
 from avalib.draw.heatmap import draw_explanation_sheet
-from avalib.draw.label_layout import BLUE, GREEN
-from avalib.draw.model_detections import find_model_detections
 from avalib.draw.model_plots import plot_published_order, plot_speed_accuracy
 from avalib.draw.network import plot_feature_maps, plot_roi_on_frame, plot_stage_shapes
 from avalib.draw.people import Person, select_people
-from avalib.draw.plots import (
-    LiveCurves,
-    plot_ap_by_training,
-    plot_class_counts,
-    plot_per_class,
-    plot_pr_curves,
-    plot_proposal_recall,
-    plot_training_curves,
-)
-from avalib.draw.render import RenderOptions, render_side_by_side, save_gif, save_mp4, show_gif, show_mp4
-from avalib.draw.scene import Scene, load_scene, load_video_scene
+from avalib.draw.predictions import load_predictions
+from avalib.draw.proposal_plots import plot_proposal_recall
+from avalib.draw.render import RenderOptions, SceneRenderer, render_side_by_side, save_gif, save_mp4, show_gif, show_mp4
+from avalib.draw.scene import Scene, find_busiest_video, load_scene, load_video_scene
 from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mistakes_sheet
 from avalib.draw.timeline import find_segments, plot_timeline
+from avalib.draw.training_plots import LiveCurves, plot_training_curves
 from avalib.draw.video_overlay import render_frames, write_overlay_video
 from avalib.draw.workbench import Workbench, open_scrubber, open_workbench
+from avalib.draw.zoo_gif import write_zoo_gif
 
 __all__ = [
     "BLUE",
+    "BoxStyle",
+    "FrameAnnotator",
     "GREEN",
     "GROUP_COLORS",
     "LiveCurves",
@@ -39,15 +36,17 @@ __all__ = [
     "Person",
     "RenderOptions",
     "Scene",
+    "SceneRenderer",
     "Workbench",
     "annotate_frame",
     "draw_contact_sheet",
     "draw_explanation_sheet",
     "draw_keyframe_sheet",
     "draw_mistakes_sheet",
-    "find_model_detections",
+    "find_busiest_video",
     "find_segments",
     "get_person_color",
+    "load_predictions",
     "load_scene",
     "load_video_scene",
     "open_scrubber",
@@ -73,4 +72,5 @@ __all__ = [
     "show_gif",
     "show_mp4",
     "write_overlay_video",
+    "write_zoo_gif",
 ]

@@ -1,4 +1,4 @@
-"""Where to look next: the surest mistakes of a row, the examples of an action."""
+"""Where to go next in a split: the surest mistakes of a model, the examples of an action."""
 
 from dataclasses import dataclass
 
@@ -8,60 +8,100 @@ from avalib.data.row_checks import BOX_COLUMNS
 from avalib.evaluation.error_analysis import analyze_errors
 from avalib.evaluation.frame_index import resolve_label_map
 
+SAME_TIME_S = 0.05  # a frame that is so near to a keyframe shows it
+
 
 @dataclass(frozen=True)
 class NavigationTarget:
-    """A place worth a look: video_id, time_s (AVA's seconds), box (4,) of the person, and what is there in words."""
+    """A moment of a video and a person in it."""
 
     video_id: str
-    time_s: float
-    box: np.ndarray
-    words: str
+    time_s: float  # seconds of the data set
+    box: np.ndarray  # (4,) of the person, fractions of the frame
+    description: str
 
 
 class MistakeNavigator:
     """Finds the next mistake and the next example in a split.
 
-    truth, rows {name: detections}: tables; label_map (path or {action_id: name}): the actions that count, None for
-    AVA's 60; exclusions: seconds that don't (a path); n: how many mistakes of a row are kept.
+    Parameters
+    ----------
+    truth : DataFrame
+        The split's ground truth.
+    predictions : dict
+        {model: table of detections}.
+    label_map : path or dict, optional
+        The actions that count; default: AVA's 60.
+    exclusions : path, optional
+        The seconds that do not count.
+    max_mistakes : int
+        How many mistakes of each model are listed.
     """
 
-    def __init__(self, truth, rows, label_map=None, exclusions=None, n=500):
-        self.truth, self.rows, self.n = truth, rows, n
-        self.label_map, self.exclusions = resolve_label_map(label_map), exclusions
-        self._worst, self._at = {}, {}
+    def __init__(self, truth, predictions, label_map=None, exclusions=None, max_mistakes=500):
+        self.truth = truth
+        self.predictions = predictions
+        self.label_map = resolve_label_map(label_map)
+        self.exclusions = exclusions
+        self.max_mistakes = max_mistakes
+        self._mistakes = {}  # {model: table of its mistakes}
+        self._next = {}  # {(model, action): number of the next mistake}
 
-    def mistake(self, name, action=None, score_threshold=0.0):
-        """The next mistake of a row, the surest first, with this action if one is given; None at the end, after which
-        it begins again. The first call analyses the row (a second or two)."""
-        if name not in self._worst:
-            self._worst[name] = analyze_errors(
-                self.truth, self.rows[name], self.label_map, self.exclusions
-            ).find_top_mistakes(self.n)
-        table = self._worst[name]
-        table = table[(table.score >= score_threshold) & (table.action_id.eq(action) if action else True)]
-        at = self._at.get((name, action), -1) + 1
-        self._at[name, action] = at if at < len(table) else -1
-        if at >= len(table):
+    def find_next_mistake(self, model, action=None, score_threshold=0.0):
+        """The next mistake of a model, the surest first, as a NavigationTarget.
+
+        action: only mistakes with this action_id. At the end: None, and the next call begins with the first again. A
+        model's first call analyzes its detections, which takes a second or two.
+        """
+        table = self._list_mistakes(model)
+        table = table[table.score >= score_threshold]
+        if action:
+            table = table[table.action_id == action]
+        number = self._next.get((model, action), 0)
+        if number >= len(table):
+            self._next[model, action] = 0
             return None
-        row = table.iloc[at]
-        does = f"; this person: {row.does}" if row.does else "; nobody is annotated there"
-        words = (
-            f"{name}, {row.video_id} {row.timestamp:.0f} s: {row.action} {row.score:.2f}, {row.kind.replace('_', ' ')}"
-        )
+        self._next[model, action] = number + 1
+        return self._describe_mistake(model, number, table.iloc[number])
+
+    def _list_mistakes(self, model):
+        """The table of a model's mistakes, the surest first."""
+        if model not in self._mistakes:
+            analysis = analyze_errors(self.truth, self.predictions[model], self.label_map, self.exclusions)
+            self._mistakes[model] = analysis.find_top_mistakes(self.max_mistakes)
+        return self._mistakes[model]
+
+    def _describe_mistake(self, model, number, mistake):
+        """The NavigationTarget of a line of the table of mistakes."""
+        where = f"{mistake.video_id} {mistake.timestamp:.0f} s"
+        kind = mistake.kind.replace("_", " ")
+        truth = f"this person: {mistake.does}" if mistake.does else "nobody is annotated there"
         return NavigationTarget(
-            row.video_id, float(row.timestamp), row[BOX_COLUMNS].to_numpy(float), f"{at + 1}. {words}{does}"
+            video_id=mistake.video_id,
+            time_s=float(mistake.timestamp),
+            box=mistake[BOX_COLUMNS].to_numpy(float),
+            description=f"{number + 1}. {model}, {where}: {mistake.action} {mistake.score:.2f}, {kind}; {truth}",
         )
 
-    def example(self, action, video_id, time_s):
-        """The next annotated second with an action after time_s of a video, in the order of videos and times, then from
-        the beginning; None if there is none."""
-        rows = self.truth[self.truth.action_id == action].sort_values(["video_id", "timestamp"], kind="stable")
-        if not len(rows):
+    def find_next_example(self, action, video_id, time_s):
+        """The next annotated second with an action, after time_s of a video, in the order of videos and times.
+
+        After the last one comes the first. None if nobody is annotated with the action.
+        """
+        examples = self.truth[self.truth.action_id == action]
+        examples = examples.sort_values(["video_id", "timestamp"], kind="stable")
+        if not len(examples):
             return None
-        later = (rows.video_id > video_id) | ((rows.video_id == video_id) & (rows.timestamp > time_s + 0.05))
-        row = (rows[later] if later.any() else rows).iloc[0]
-        number = int((~later).sum()) % len(rows) + 1 if later.any() else 1
+        is_in_later_video = examples.video_id > video_id
+        is_later_in_video = (examples.video_id == video_id) & (examples.timestamp > time_s + SAME_TIME_S)
+        is_later = (is_in_later_video | is_later_in_video).to_numpy()
+        index = int(is_later.argmax())  # 0 where none is later: begin again
+        example = examples.iloc[index]
         name = self.label_map.get(action, action)
-        words = f"{name}: {number} of {len(rows)} annotated, {row.video_id} {row.timestamp:.0f} s"
-        return NavigationTarget(row.video_id, float(row.timestamp), row[BOX_COLUMNS].to_numpy(float), words)
+        where = f"{example.video_id} {example.timestamp:.0f} s"
+        return NavigationTarget(
+            video_id=example.video_id,
+            time_s=float(example.timestamp),
+            box=example[BOX_COLUMNS].to_numpy(float),
+            description=f"{name}: {index + 1} of {len(examples)} annotated, {where}",
+        )

@@ -4,6 +4,7 @@ Tensors may be torch's or numpy's; nothing here imports torch.
 """
 
 import textwrap
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -12,89 +13,135 @@ from matplotlib.patches import Rectangle
 
 from avalib.data.labels import get_action_group, shorten_action_name
 from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
-from avalib.draw.plots import apply_style, create_figure
+from avalib.draw.figure_style import apply_style, create_figure
 
 PATHWAY_COLORS = {"slow": SERIES_COLORS[0], "fast": SERIES_COLORS[1]}
+PATHWAY_LEVELS = {"slow": 0.0, "fast": -3.6}  # the y of each pathway's blocks
+PATHWAY_TITLES = {"slow": "slow pathway: few frames", "fast": "fast pathway: few channels"}
+SHARED_LEVEL = -1.8  # of the blocks that belong to neither of two pathways
+OTHER_COLOR = "#777777"  # of blocks without convolutions
+MAX_MAPS_PER_LINE = 6
+
+
+@dataclass(frozen=True)
+class StageBlock:
+    """A line of the stage table, prepared for drawing."""
+
+    pathway: str  # "slow", "fast", or "" where there is one
+    name: str
+    description: str
+    output: str  # "CxTxHxW", "CxHxW" or "C"
+    parameters: int
+
+    @property
+    def shape(self):
+        return [int(n) for n in self.output.split("x")]
+
+    @property
+    def is_lateral(self):
+        """Whether it connects the pathways."""
+        return "lateral" in self.name
+
+    @classmethod
+    def from_row(cls, row):
+        path, _, name = row["stage"].rpartition(".")
+        pathway = "fast" if "fast" in path else "slow" if path else ""
+        return cls(pathway, name, row["what"], row["output"], row["parameters"])
 
 
 @apply_style
 def plot_stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures of more channels"):
-    """The network as blocks: a sheet per frame, sheets as high as the pictures, the wider the more channels.
+    """Plot the network as blocks: a sheet for each frame, as high as the pictures, the wider the more channels.
 
-    stages: table with stage, what, output ("CxTxHxW", "CxHxW" or "C") and parameters, as models.describe.stage_table
-    gives it; stages of a fast_path stand in a second row, laterals are arrows up into the slow one.
+    stages: table stage, what, output ("CxTxHxW", "CxHxW" or "C"), parameters, as `build_stage_table` returns it. Stages
+    of a fast_path stand in a second line; lateral connections are arrows up into the slow one. -> matplotlib figure
     """
-    rows = stages.to_dict("records")
-    two = any("fast_path" in row["stage"] for row in rows)
-    columns = []
-    for row in rows:
-        if "lateral" not in row["stage"] and row["stage"].rpartition(".")[2] not in columns:
-            columns.append(row["stage"].rpartition(".")[2])
-    fig, axis = create_figure(1, (1.75 * len(columns), 7 if two else 3.9))
-    for row in rows:
-        path, _, name = row["stage"].rpartition(".")
-        shape = [int(n) for n in row["output"].split("x")]
-        fast = "fast" in path
-        level = -3.6 if fast else 0 if not two or path else -1.8
-        if "lateral" in name:
-            x = columns.index(name.removesuffix("_lateral"))
-            axis.annotate(
-                "", (x + 0.1, -1.62), (x + 0.1, -2.4), arrowprops={"arrowstyle": "-|>", "color": SERIES_COLORS[1]}
-            )
-            axis.text(x + 0.16, -2.0, f"{row['what'].split(',')[0].removeprefix('lateral ')}\n+{shape[0]} channels",
-                      fontsize=7, va="center")  # fmt: skip
-        else:
-            colour = PATHWAY_COLORS["fast" if fast else "slow"] if "layer" in name or "conv" in name else "#777777"
-            _block(axis, columns.index(name), level, name, row, shape, colour)
-    for path, level, words in (("slow", 0, "slow pathway: few frames"), ("fast", -3.6, "fast pathway: few channels")):
-        if two:
-            axis.text(0.7, level + 0.95, words, color=PATHWAY_COLORS[path], fontsize=10)
-    axis.set(xlim=(-0.55, len(columns) - 0.4), ylim=(-5.3 if two else -1.6, 1.2))
+    blocks = [StageBlock.from_row(row) for row in stages.to_dict("records")]
+    has_two_pathways = any(block.pathway == "fast" for block in blocks)
+    columns = list(dict.fromkeys(block.name for block in blocks if not block.is_lateral))
+    figure, axis = create_figure(1, (1.75 * len(columns), 7 if has_two_pathways else 3.9))
+    for block in blocks:
+        if block.is_lateral:
+            _draw_lateral(axis, columns.index(block.name.removesuffix("_lateral")), block)
+            continue
+        level = PATHWAY_LEVELS[block.pathway or "slow"]
+        if has_two_pathways and not block.pathway:
+            level = SHARED_LEVEL
+        _draw_block(axis, columns.index(block.name), level, block)
+    if has_two_pathways:
+        for pathway, level in PATHWAY_LEVELS.items():
+            axis.text(0.7, level + 0.95, PATHWAY_TITLES[pathway], color=PATHWAY_COLORS[pathway], fontsize=10)
+    axis.set(xlim=(-0.55, len(columns) - 0.4), ylim=(-5.3 if has_two_pathways else -1.6, 1.2))
     axis.axis("off")
-    total = sum(row["parameters"] for row in rows)
-    axis.set_title(f"{title}   ({total / 1e6:.1f} M parameters)")
-    return fig
+    n_parameters = sum(block.parameters for block in blocks)
+    axis.set_title(f"{title}   ({n_parameters / 1e6:.1f} M parameters)")
+    return figure
 
 
-def _block(axis, x, y, name, row, shape, colour):
-    """One stage: its frames as sheets, and what it is, its output and its parameters beneath."""
-    channels, frames, height = shape[0], shape[1] if len(shape) == 4 else 1, shape[-2] if len(shape) > 1 else 0
-    high = 0.16 + 0.085 * np.sqrt(height)
-    wide = 0.05 + 0.032 * np.log2(max(channels, 2))
-    step = 0.28 / max(frames, 2)
-    behind = 0.45 * np.array(to_rgb(colour)) + 0.55
-    for i in reversed(range(frames)):
-        corner = (x - 0.25 + i * step, y - high / 2 + i * step / 2)
-        look = {"facecolor": behind if i else colour, "edgecolor": "white", "linewidth": min(0.6, 6 / frames)}
-        axis.add_patch(Rectangle(corner, wide, high, **look))
-    number = row["parameters"]
-    size = f"{number / 1e6:.2f} M parameters" if number >= 1e5 else f"{number:,} parameters" if number else ""
-    words = "\n".join(line for part in row["what"].split(", ") for line in textwrap.wrap(part, 19))
-    if name != "logits":
-        style = {"arrowstyle": "->", "color": "#999999", "linewidth": 0.9}
-        axis.annotate("", (x + 0.7, y), (x + 0.52, y), arrowprops=style)
-    axis.text(x - 0.27, y - 0.86, name, fontsize=9, fontweight="bold", va="top")
-    axis.text(x - 0.27, y - 1.0, f"{row['output']}\n{words}\n{size}", fontsize=7, va="top")
+def _draw_lateral(axis, x, block):
+    """An arrow from the fast pathway up into the slow one, and what it adds."""
+    arrow = {"arrowstyle": "-|>", "color": PATHWAY_COLORS["fast"]}
+    axis.annotate("", (x + 0.1, -1.62), (x + 0.1, -2.4), arrowprops=arrow)
+    operation = block.description.split(",")[0].removeprefix("lateral ")
+    axis.text(x + 0.16, -2.0, f"{operation}\n+{block.shape[0]} channels", fontsize=7, va="center")
+
+
+def _draw_block(axis, x, y, block):
+    """A stage: its frames as sheets, and below them its output, what it is, and its parameters."""
+    _draw_sheets(axis, x, y, block)
+    if block.name != "logits":
+        arrow = {"arrowstyle": "->", "color": "#999999", "linewidth": 0.9}
+        axis.annotate("", (x + 0.7, y), (x + 0.52, y), arrowprops=arrow)
+    size = ""
+    if block.parameters >= 1e5:
+        size = f"{block.parameters / 1e6:.2f} M parameters"
+    elif block.parameters:
+        size = f"{block.parameters:,} parameters"
+    description = "\n".join(line for part in block.description.split(", ") for line in textwrap.wrap(part, 19))
+    axis.text(x - 0.27, y - 0.86, block.name, fontsize=9, fontweight="bold", va="top")
+    axis.text(x - 0.27, y - 1.0, f"{block.output}\n{description}\n{size}", fontsize=7, va="top")
+
+
+def _draw_sheets(axis, x, y, block):
+    """A sheet for each frame of a stage's output, from the back to the front."""
+    shape = block.shape
+    n_frames = shape[1] if len(shape) == 4 else 1
+    picture_height = shape[-2] if len(shape) > 1 else 0
+    sheet_height = 0.16 + 0.085 * np.sqrt(picture_height)
+    sheet_width = 0.05 + 0.032 * np.log2(max(shape[0], 2))
+    step = 0.28 / max(n_frames, 2)
+    is_convolution = "layer" in block.name or "conv" in block.name
+    color = PATHWAY_COLORS[block.pathway or "slow"] if is_convolution else OTHER_COLOR
+    pale_color = 0.45 * np.array(to_rgb(color)) + 0.55
+    line_width = min(0.6, 6 / n_frames)
+    for i in reversed(range(n_frames)):
+        corner = (x - 0.25 + i * step, y - sheet_height / 2 + i * step / 2)
+        fill = pale_color if i else color
+        axis.add_patch(
+            Rectangle(corner, sheet_width, sheet_height, facecolor=fill, edgecolor="white", linewidth=line_width)
+        )
 
 
 @apply_style
 def plot_feature_maps(
-    followed, title="Mean activation of each stage, middle frame: coarser and coarser, drawn to people"
+    outputs, title="Mean activation of each stage, middle frame: coarser and coarser, drawn to people"
 ):
-    """The middle frame of a clip, the mean over channels of each stage's output for it, and a person's best actions.
+    """Plot the middle frame of a clip, each stage's mean over channels for it, and a person's best actions.
 
-    followed: {stage: tensor} as models.describe.follow gives it: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8),
-    logits (N,81). The first clip and person are shown.
+    outputs: {stage: tensor} as `trace_stages` returns it: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8), logits
+    (N,81). The first clip and person are shown. -> matplotlib figure
     """
-    maps = {name: np.asarray(t.float().cpu() if hasattr(t, "cpu") else t)[0] for name, t in followed.items()}
-    maps = {name: array for name, array in maps.items() if "lateral" not in name}
-    logits = maps.pop("logits", None)
-    columns = -(-(len(maps) + (logits is not None)) // (2 if len(maps) > 6 else 1))
-    rows = 2 if len(maps) > 6 else 1
-    fig, axes = plt.subplots(rows, columns, figsize=(2.5 * columns, 2.5 * rows), layout="constrained", squeeze=False)
+    first_outputs = {name: to_array(tensor)[0] for name, tensor in outputs.items() if "lateral" not in name}
+    logits = first_outputs.pop("logits", None)
+    n_lines = 2 if len(first_outputs) > MAX_MAPS_PER_LINE else 1
+    n_panels = len(first_outputs) + (logits is not None)
+    columns = -(-n_panels // n_lines)
+    size = (2.5 * columns, 2.5 * n_lines)
+    figure, axes = plt.subplots(n_lines, columns, figsize=size, layout="constrained", squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (name, array) in zip(axes.flat, maps.items(), strict=False):
+    for axis, (name, array) in zip(axes.flat, first_outputs.items(), strict=False):
+        # (C,T,H,W) -> the middle frame (C,H,W)
         picture = array[:, array.shape[1] // 2] if array.ndim == 4 else array
         if name == "clips":
             picture = (picture - picture.min()) / max(np.ptp(picture), 1e-6)
@@ -103,19 +150,26 @@ def plot_feature_maps(
             axis.imshow(picture.mean(0), cmap="viridis")
         axis.set_title(f"{name.removeprefix('backbone.')}\n{'x'.join(map(str, array.shape))}", fontsize=8.5)
     if logits is not None:
-        _best_actions(axes.flat[len(maps)], logits)
-    fig.suptitle(title)
-    return fig
+        _plot_best_actions(axes.flat[len(first_outputs)], logits)
+    figure.suptitle(title)
+    return figure
 
 
-def _best_actions(axis, logits, count=6):
-    """The highest scores of one person, columns 1..80 of its logits."""
+def to_array(tensor):
+    """A tensor, torch's on any device or numpy's, as a numpy array (float32 from torch)."""
+    return np.asarray(tensor.float().cpu() if hasattr(tensor, "cpu") else tensor)
+
+
+def _plot_best_actions(axis, logits, count=6):
+    """The highest scores of one person, from its logits (81,); column 0 is reserved."""
     scores = 1 / (1 + np.exp(-logits[1:]))
-    best = np.argsort(-scores)[:count] + 1
+    best_actions = np.argsort(-scores)[:count] + 1
+    places = np.arange(len(best_actions))[::-1]
+    colors = [GROUP_COLORS[get_action_group(int(action))] for action in best_actions]
+    names = [shorten_action_name(int(action)) for action in best_actions]
     axis.axis("on")
-    colours = [GROUP_COLORS[get_action_group(int(action))] for action in best]
-    axis.barh(np.arange(len(best))[::-1], scores[best - 1], color=colours)
-    axis.set_yticks(np.arange(len(best))[::-1], [shorten_action_name(int(action)) for action in best], fontsize=7.5)
+    axis.barh(places, scores[best_actions - 1], color=colors)
+    axis.set_yticks(places, names, fontsize=7.5)
     axis.set_title("highest scores of\nthe first person", fontsize=8.5)
     axis.set_xlim(0, 1)
 
@@ -124,28 +178,32 @@ def _best_actions(axis, logits, count=6):
 def plot_roi_on_frame(
     frame, box_px, features, title="One person: RoIAlign reads an 8x8 grid of the last map inside the box"
 ):
-    """The frame with the box and its grid, the person cut out, and what RoIAlign took there (mean over channels).
+    """Plot a frame with a box and its grid, the person cut out, and RoIAlign's features (mean over channels).
 
-    frame (H,W,3) uint8; box_px (4,) x1,y1,x2,y2 pixels of it; features (C,8,8).
+    frame: (H,W,3) uint8; box_px: (4,) x1,y1,x2,y2 in its pixels; features: (C,8,8). -> matplotlib figure
     """
-    features = np.asarray(features.float().cpu() if hasattr(features, "cpu") else features).mean(0)
+    grid_features = to_array(features).mean(0)  # (8,8)
     x1, y1, x2, y2 = (float(v) for v in box_px)
-    fig, (whole, person, grid) = create_figure(3, (11, 3.7), width_ratios=[frame.shape[1] / frame.shape[0], 0.8, 1])
-    whole.imshow(frame)
-    person.imshow(frame, extent=(0, frame.shape[1], frame.shape[0], 0))
-    person.set(xlim=(x1, x2), ylim=(y2, y1), title="the person, 8x8 cells")
-    whole.set_title(f"frame {frame.shape[1]}x{frame.shape[0]}, box {x2 - x1:.0f}x{y2 - y1:.0f}")
-    for axis, colour in ((whole, "#5AE16E"), (person, "white")):
-        for i in range(features.shape[0] + 1):
-            edge = i in (0, features.shape[0])
-            line = {"color": colour, "linewidth": 2 if edge else 0.7}
-            axis.plot([x1, x2], [y1 + (y2 - y1) * i / features.shape[0]] * 2, **line)
-            axis.plot([x1 + (x2 - x1) * i / features.shape[1]] * 2, [y1, y2], **line)
-    shown = grid.imshow(features, cmap="viridis")
-    grid.set_title("what the head gets")
-    fig.colorbar(shown, ax=grid, shrink=0.85, label="mean activation")
-    for axis in (whole, person, grid):
+    height, width = frame.shape[:2]
+    figure, axes = create_figure(3, (11, 3.7), width_ratios=[width / height, 0.8, 1])
+    frame_axis, person_axis, grid_axis = axes
+    frame_axis.imshow(frame)
+    frame_axis.set_title(f"frame {width}x{height}, box {x2 - x1:.0f}x{y2 - y1:.0f}")
+    person_axis.imshow(frame, extent=(0, width, height, 0))
+    person_axis.set(xlim=(x1, x2), ylim=(y2, y1), title="the person, 8x8 cells")
+    n_cells = grid_features.shape[0]
+    for axis, color in ((frame_axis, "#5AE16E"), (person_axis, "white")):
+        for i in range(n_cells + 1):
+            x = x1 + (x2 - x1) * i / n_cells
+            y = y1 + (y2 - y1) * i / n_cells
+            line_width = 2 if i in (0, n_cells) else 0.7
+            axis.plot([x1, x2], [y, y], color=color, linewidth=line_width)
+            axis.plot([x, x], [y1, y2], color=color, linewidth=line_width)
+    image = grid_axis.imshow(grid_features, cmap="viridis")
+    grid_axis.set_title("what the head gets")
+    figure.colorbar(image, ax=grid_axis, shrink=0.85, label="mean activation")
+    for axis in axes:
         axis.grid(False)
         axis.axis("off")
-    fig.suptitle(title)
-    return fig
+    figure.suptitle(title)
+    return figure

@@ -8,29 +8,29 @@ from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.tracker import link_boxes
 
-
-def resolve_action_names(table, label_map=None):
-    """{action_id: name} of a table's actions: label_map's, else those in its `action` column, else AVA's."""
-    ids = [int(i) for i in table["action_id"].unique()]
-    names = {i: strip_brackets(name) for i, name in get_action_names().items()}
-    if "action" in table:
-        known = table.drop_duplicates("action_id")
-        names = dict(zip(known["action_id"].astype(int), known["action"].astype(str), strict=True))
-    names = names if label_map is None else {int(i): name for i, name in label_map.items()}
-    return {i: names.get(i, f"action {i}") for i in {**names, **dict.fromkeys(ids)}}
+LONGEST_GAP_S = 1.5  # from a keyframe to a time at which its people are still drawn
+HALF_KEYFRAME_S = 0.5  # how long somebody is drawn who is in only one of the two keyframes around a time
 
 
 @dataclass(frozen=True)
 class Person:
-    """One person at one time: box (4,) x1,y1,x2,y2 in fractions of the frame; labels ((action_id, score or None), …),
-    the highest score first; person_id, the same as long as it is the same person."""
+    """One person at one time.
+
+    box: (4,) x1,y1,x2,y2 in fractions of the frame; labels: ((action_id, score), …), the highest score first, score
+    None where annotated; person_id: the same as long as it is the same person.
+    """
 
     box: np.ndarray
     labels: tuple
     person_id: int = -1
 
-    def keeping(self, score_threshold=0.0, top_k=None, actions=None):
-        """The same person with fewer labels: scores of at least the threshold, the first top_k, these actions only."""
+    @property
+    def is_annotated(self):
+        """Whether the labels are an annotation: they have no scores."""
+        return bool(self.labels) and self.labels[0][1] is None
+
+    def filter_labels(self, score_threshold=0.0, top_k=None, actions=None):
+        """The same person with fewer labels: scores of at least the threshold, these actions only, the first top_k."""
         labels = [
             (action, score)
             for action, score in self.labels
@@ -39,52 +39,86 @@ class Person:
         return replace(self, labels=tuple(labels[:top_k]))
 
 
-def select_people(rows):
-    """The people of one keyframe: rows of an annotation or detection table with one (video_id, timestamp) -> [Person].
+def resolve_action_names(table, label_map=None):
+    """{action_id: name} for a table: label_map's names, else those in its column `action`, else AVA's."""
+    if label_map is not None:
+        names = {int(action_id): name for action_id, name in label_map.items()}
+    elif "action" in table:
+        named = table.drop_duplicates("action_id")
+        names = dict(zip(named["action_id"].astype(int), named["action"].astype(str), strict=True))
+    else:
+        names = {action_id: strip_brackets(name) for action_id, name in get_action_names().items()}
+    for action_id in table["action_id"].unique():
+        names.setdefault(int(action_id), f"action {action_id}")
+    return names
 
-    Rows with the same box (and person_id) are one person; a table without a score has scores None.
+
+def select_people(keyframe):
+    """The people of one keyframe -> [Person].
+
+    keyframe: the part of an annotation or detection table with one (video_id, timestamp). Lines with the same box and
+    person_id are one person. A table without scores is an annotation.
     """
-    scored, known = "score" in rows, "person_id" in rows
-    boxes = rows[BOX_COLUMNS].to_numpy(np.float64)
-    ids = rows["person_id"].to_numpy() if known else np.full(len(rows), -1)
-    scores = rows["score"].to_numpy() if scored else [None] * len(rows)
-    found = {}
-    for box, person_id, action, score in zip(boxes, ids, rows["action_id"].to_numpy(), scores, strict=True):
-        found.setdefault((*box, person_id), []).append((int(action), None if score is None else float(score)))
+    boxes = keyframe[BOX_COLUMNS].to_numpy(np.float64)
+    actions = keyframe["action_id"].to_numpy()
+    ids = keyframe["person_id"].to_numpy() if "person_id" in keyframe else np.full(len(keyframe), -1)
+    scores = keyframe["score"].to_numpy() if "score" in keyframe else [None] * len(keyframe)
+    labels_of = {}  # {(x1, y1, x2, y2, person_id): [(action_id, score)]}
+    for box, person_id, action, score in zip(boxes, ids, actions, scores, strict=True):
+        label = (int(action), None if score is None else float(score))
+        labels_of.setdefault((*box, person_id), []).append(label)
     people = []
-    for (*box, person_id), labels in found.items():
+    for (*box, person_id), labels in labels_of.items():
         labels.sort(key=lambda label: -(label[1] or 0))
         people.append(Person(np.array(box), tuple(labels), int(person_id)))
     return people
 
 
-def group_by_time(table):
-    """{timestamp: [Person]} of one video's rows, in order of time; people without person_id are followed."""
+def group_people_by_time(table):
+    """{timestamp: [Person]} of one video's table, in order of time; without a person_id, people are tracked."""
     if "person_id" not in table:
         table = table.assign(person_id=link_boxes(table["timestamp"], table[BOX_COLUMNS]))
-    return {float(t): select_people(rows) for t, rows in table.groupby("timestamp", sort=True)}
+    return {float(time_s): select_people(keyframe) for time_s, keyframe in table.groupby("timestamp", sort=True)}
 
 
-def interpolate_people(moments, time, cuts=(), longest_gap=1.5):
-    """The people at any time (seconds): boxes on the straight line from keyframe to keyframe, the nearer one's labels.
+def interpolate_people(people_by_time, time_s, cuts_s=(), longest_gap=LONGEST_GAP_S):
+    """The people at any time: boxes on the straight line from keyframe to keyframe, labels of the nearer keyframe.
 
-    Somebody who is only in one of the two keyframes, or across a cut (times of first frames of shots) from the other,
-    is shown where that keyframe has them, for half a keyframe's distance.
+    People who are in only one of the two keyframes are drawn where that keyframe has them, for half a second. So are
+    people next to a cut.
+
+    Parameters
+    ----------
+    people_by_time : dict
+        {seconds: [Person]} in order of time.
+    time_s : float
+        The time, in seconds.
+    cuts_s : sequence of float
+        The times of the first frames of shots. Nothing is interpolated across them.
+    longest_gap : float
+        The largest distance of a keyframe, in seconds.
+
+    Returns
+    -------
+    list of Person
     """
-    times = np.array(list(moments))
-    after = int(np.searchsorted(times, time, side="right"))
-    near = [float(t) for t in times[max(after - 1, 0) : after + 1]]
-    shot = np.searchsorted(cuts, time, side="right")
-    near = [t for t in near if np.searchsorted(cuts, t, side="right") == shot and abs(t - time) <= longest_gap]
-    near.sort(key=lambda t: abs(t - time))
-    if not near:
+    times = np.array(list(people_by_time))
+    # The keyframes before and after, those in another shot or too far away left out, the nearer one first.
+    following = int(np.searchsorted(times, time_s, side="right"))
+    shot = np.searchsorted(cuts_s, time_s, side="right")
+    nearest = []
+    for time in times[max(following - 1, 0) : following + 1].tolist():
+        if np.searchsorted(cuts_s, time, side="right") == shot and abs(time - time_s) <= longest_gap:
+            nearest.append(time)
+    nearest.sort(key=lambda time: abs(time - time_s))
+    if not nearest:
         return []
-    there = {p.person_id: p for p in moments[near[1]]} if len(near) == 2 else {}
+    other_people = {p.person_id: p for p in people_by_time[nearest[1]]} if len(nearest) == 2 else {}
     people = []
-    for person in moments[near[0]]:
-        if other := there.get(person.person_id):
-            share = (time - near[0]) / (near[1] - near[0])
+    for person in people_by_time[nearest[0]]:
+        if other := other_people.get(person.person_id):
+            share = (time_s - nearest[0]) / (nearest[1] - nearest[0])
             people.append(replace(person, box=(1 - share) * person.box + share * other.box))
-        elif abs(near[0] - time) <= 0.5:
+        elif abs(nearest[0] - time_s) <= HALF_KEYFRAME_S:
             people.append(person)
     return people

@@ -1,96 +1,129 @@
-"""One person of a Scene as a small page: what was annotated, what each row says, over time and at this moment."""
+"""One person of a Scene as a small page: what was annotated and what each model says, over time and at this moment."""
 
+from dataclasses import dataclass
 from html import escape
 
 from avalib.data.labels import get_action_groups, get_action_names, shorten_action_name
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
-from avalib.draw.timeline import join_segments
+from avalib.draw.scene import ANNOTATED
+from avalib.draw.timeline import Segment, join_segments
 
-# Half-transparent greys and the page's own text colour: readable on JupyterLab's light and dark themes.
-ROW = "display:flex;align-items:center;gap:8px;height:16px;line-height:16px"
-NAME = "width:15em;text-align:right;white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
-LANE = "position:relative;flex:1;height:12px;background:rgba(128,128,128,.18)"
-NOW = "width:9em;white-space:nowrap"
+# Half-transparent grays and the page's own text color: readable on JupyterLab's light and dark themes.
+LINE_CSS = "display:flex;align-items:center;gap:8px;height:16px;line-height:16px"
+NAME_CSS = "width:15em;text-align:right;white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
+LANE_CSS = "position:relative;flex:1;height:12px;background:rgba(128,128,128,.18)"
+SCORE_CSS = "width:9em;white-space:nowrap"
+
+
+@dataclass(frozen=True)
+class ActionStrip:
+    """When a person does one action by one source: "annotated" or a model's name."""
+
+    source: str
+    action_id: int
+    segments: list[Segment]
 
 
 def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
-    """What a person is said to do: [(source, action_id, [(start_s, stop_s, score)])], of each source the top_k actions.
+    """The actions of a person as [ActionStrip]: of each source the top_k by seconds x score, in the order of time."""
+    scored_times = []
+    for source, people_by_time in scene.people_by_time.items():
+        for time, people in people_by_time.items():
+            if not scene.start <= time < scene.stop:
+                continue
+            for action, score in _list_labels(people, person_id):
+                if score >= score_threshold and action > 0:
+                    scored_times.append(((source, action), time, score))
+    segments_of = join_segments(scored_times, _find_step(scene))
+    weights = {key: sum((s.stop_s - s.start_s) * s.score for s in segments) for key, segments in segments_of.items()}
+    strips = []
+    for source in scene.people_by_time:
+        keys = sorted((key for key in segments_of if key[0] == source), key=lambda key: -weights[key])[:top_k]
+        keys.sort(key=lambda key: segments_of[key][0])
+        strips += [ActionStrip(*key, segments_of[key]) for key in keys]
+    return strips
 
-    source: "annotated" or a row's name; the actions by their first time.
-    """
-    rows = [
-        ((source, action), t, 1.0 if score is None else score)
-        for source, moments in scene.moments.items()
-        for t, people in moments.items()
+
+def _list_labels(people, person_id):
+    """The labels (action_id, score) of one of some people; score 1 where annotated."""
+    return [
+        (action, 1.0 if score is None else score)
         for person in people
-        if person.person_id == person_id and scene.start <= t < scene.stop
+        if person.person_id == person_id
         for action, score in person.labels
-        if (score is None or score >= score_threshold) and action > 0
     ]
-    found = join_segments(rows, _step(scene))
-    weight = {key: sum((stop - start) * score for start, stop, score in runs) for key, runs in found.items()}
-    out = []
-    for source in scene.moments:
-        best = sorted((key for key in found if key[0] == source), key=lambda key: -weight[key])[:top_k]
-        out += [(*key, found[key]) for key in sorted(best, key=lambda key: found[key][0])]
-    return out
 
 
-def _step(scene):
-    """The commonest distance of the seconds that the tables have; 1 with fewer than two."""
-    times = [sorted(moments) for moments in scene.moments.values()]
-    gaps = [round(b - a, 3) for of_one in times for a, b in zip(of_one, of_one[1:], strict=False)]
+def _find_step(scene):
+    """The commonest distance between two seconds of the tables; 1 with fewer than two."""
+    gaps = []
+    for people_by_time in scene.people_by_time.values():
+        times = sorted(people_by_time)
+        gaps += [round(after - before, 3) for before, after in zip(times, times[1:], strict=False)]
     return max(set(gaps), key=gaps.count) if gaps else 1.0
 
 
-def render_person_html(scene, person_id, found, i):
-    """HTML of `strips` (found) with a cursor at frame i and the scores at that time."""
-    time_s, span = float(scene.times_s[i]), scene.stop - scene.start
-    chip = f"background:{get_person_color(person_id)};color:#141414;padding:1px 6px;font-weight:bold"
-    parts = [f'<div><span style="{chip}">person {person_id}</span> does what when: annotated, then the rows; '
-             f"{scene.start:.0f} to {scene.stop:.0f} s, the line at {time_s:.1f} s</div>"]  # fmt: skip
-    cursor = f'<div style="position:absolute;left:{100 * (time_s - scene.start) / span:.2f}%;width:2px;height:16px;'
-    cursor += 'top:-2px;background:currentColor"></div>'
-    before, now = None, {name: _scores(scene, name, person_id, i) for name in scene.moments}
-    names = scene.label_map or {a: shorten_action_name(a) for a in get_action_names()}
+def render_person_html(scene, person_id, strips, i):
+    """HTML of a person's strips with a cursor at frame i and the scores at that time."""
+    time_s = float(scene.times_s[i])
+    tag_css = f"background:{get_person_color(person_id)};color:#141414;padding:1px 6px;font-weight:bold"
+    parts = [
+        f'<div><span style="{tag_css}">person {person_id}</span> does what when: annotated, then the models; '
+        f"{scene.start:.0f} to {scene.stop:.0f} s, the line at {time_s:.1f} s</div>"
+    ]
+    cursor = (
+        f'<div style="position:absolute;left:{_to_percent(scene, time_s):.2f}%;width:2px;height:16px;'
+        'top:-2px;background:currentColor"></div>'
+    )
+    people_now = {name: people[i] for name, people in ((ANNOTATED, scene.annotated), *scene.predictions.items())}
+    scores_now = {name: dict(_list_labels(people, person_id)) for name, people in people_now.items()}
+    names = scene.label_map or {action: shorten_action_name(action) for action in get_action_names()}
     groups = get_action_groups(names)
-    for name, action, runs in found:
-        colour = GROUP_COLORS[groups[action]]
-        if name != before:
-            parts.append(_heading(name))
-            before = name
-        bars = "".join(_bar(scene, colour, row, span) for row in runs)
+    source = None
+    for strip in strips:
+        if strip.source != source:
+            source = strip.source
+            parts.append(_render_heading(source))
+        name = names.get(strip.action_id) or shorten_action_name(strip.action_id)
+        color = GROUP_COLORS[groups.get(strip.action_id, "other")]
+        bars = "".join(_render_bar(scene, color, segment) for segment in strip.segments)
+        score = scores_now[source].get(strip.action_id)
         parts.append(
-            f'<div style="{ROW}"><div style="{NAME}">{escape(names[action])}</div>'
-            f'<div style="{LANE}">{bars}{cursor}</div>'
-            f'<div style="{NOW}">{_meter(now[name].get(action), colour)}</div></div>'
+            f'<div style="{LINE_CSS}"><div style="{NAME_CSS}">{escape(name)}</div>'
+            f'<div style="{LANE_CSS}">{bars}{cursor}</div>'
+            f'<div style="{SCORE_CSS}">{_render_score(score, color)}</div></div>'
         )
-    if not found:
+    if not strips:
         parts.append("<div>nothing with a score over the threshold</div>")
     return f'<div style="color:var(--jp-ui-font-color1,inherit);font-size:12px">{"".join(parts)}</div>'
 
 
-def _scores(scene, name, person_id, i):
-    """{action_id: score} of a person at frame i."""
-    people = scene.truth[i] if name == "annotated" else scene.rows[name][i]
-    return {a: 1.0 if s is None else s for p in people if p.person_id == person_id for a, s in p.labels}
+def _to_percent(scene, time_s):
+    """Where a time lies on a lane: 0 at the scene's start, 100 at its end."""
+    return 100 * (time_s - scene.start) / (scene.stop - scene.start)
 
 
-def _heading(name):
-    colour = MODEL_COLORS.get(name, "rgba(128,128,128,.6)")
-    return f'<div style="border-left:6px solid {colour};padding-left:6px;margin-top:4px">{escape(name)}</div>'
+def _render_heading(source):
+    """A source's name beside its color."""
+    color = MODEL_COLORS.get(source, "rgba(128,128,128,.6)")
+    return f'<div style="border-left:6px solid {color};padding-left:6px;margin-top:4px">{escape(source)}</div>'
 
 
-def _bar(scene, colour, run, span):
-    left, right = (100 * (min(max(t, scene.start), scene.stop) - scene.start) / span for t in run[:2])
-    strength = 0.25 + 0.75 * run[2]
-    return (f'<div style="position:absolute;left:{left:.2f}%;width:{right - left:.2f}%;height:12px;'
-            f'background:{colour};opacity:{strength:.2f}"></div>')  # fmt: skip
+def _render_bar(scene, color, segment):
+    """A segment's bar, the part that lies in the scene; the stronger the higher the score."""
+    left = _to_percent(scene, min(max(segment.start_s, scene.start), scene.stop))
+    right = _to_percent(scene, min(max(segment.stop_s, scene.start), scene.stop))
+    opacity = 0.25 + 0.75 * segment.score
+    return (
+        f'<div style="position:absolute;left:{left:.2f}%;width:{right - left:.2f}%;height:12px;'
+        f'background:{color};opacity:{opacity:.2f}"></div>'
+    )
 
 
-def _meter(score, colour):
+def _render_score(score, color):
+    """A score as a bar and a number."""
     if score is None:
         return "not now"
-    style = f"display:block;width:{100 * score:.0f}%;height:9px;background:{colour}"
-    frame = "display:inline-block;width:4em;height:9px;background:rgba(128,128,128,.25)"
-    return f'<span style="{frame}"><span style="{style}"></span></span> {score:.2f}'
+    bar_css = f"display:block;width:{100 * score:.0f}%;height:9px;background:{color}"
+    frame_css = "display:inline-block;width:4em;height:9px;background:rgba(128,128,128,.25)"
+    return f'<span style="{frame_css}"><span style="{bar_css}"></span></span> {score:.2f}'

@@ -1,109 +1,213 @@
-"""A scene as frames side by side, as GIF and as mp4, shown in a notebook."""
+"""A scene as frames side by side; as GIF and as mp4, shown in a notebook."""
 
 import base64
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from IPython.display import HTML
 
-from avalib.draw.annotate import annotate_frame, scale_frame
-from avalib.draw.label_layout import BLUE, DASHED_BLUE, GIF_COLORS, GREEN, TITLE, build_model_stack, build_person_stack
+from avalib.draw.annotate import FrameAnnotator, scale_frame
+from avalib.draw.box_styles import (
+    BLUE,
+    DASHED_BLUE,
+    GRAY,
+    GREEN,
+    BoxStyle,
+    build_model_style,
+    build_person_style,
+    list_gif_colors,
+)
+from avalib.draw.people import Person
+from avalib.draw.scene import ANNOTATED, Scene
 from avalib.draw.sheets import tile_frames
 from avalib.video.writer import write_gif, write_mp4
+
+ANNOTATION_MODES = ("beside", "under", "off")
 
 
 @dataclass(frozen=True)
 class RenderOptions:
     """How a Scene is drawn.
 
-    Predictions from score_threshold on and at most top_k a person; these `actions` only (None: all); the annotation
-    (truth) or not, beside or, overlaid, under each row's boxes, dashed; by_person: a colour a person instead of blue
-    for annotated, green for predicted; scores as "number", "bar" or "none"; picked: the one person who keeps labels.
+    Parameters
+    ----------
+    score_threshold : float
+        Predictions with a lower score are not drawn.
+    top_k : int, optional
+        At most so many predictions for each person; None: all.
+    actions : frozenset of int, optional
+        Only these action_ids; None: all.
+    annotation : {"beside", "under", "off"}
+        The annotation in a panel of its own, dashed under each model's boxes, or not drawn.
+    by_person : bool
+        A color for each person instead of blue for annotated and green for predicted.
+    scores : {"number", "bar", "none"}
+        How a label shows its score.
+    person_id : int, optional
+        The one person who keeps color and labels; None: everybody.
     """
 
     score_threshold: float = 0.3
     top_k: int | None = 3
     actions: frozenset | None = None
-    truth: bool = True
-    overlaid: bool = False
+    annotation: str = "beside"
     by_person: bool = False
     scores: str = "number"
-    picked: int | None = None
+    person_id: int | None = None
 
-    def people(self, people):
-        """Who is drawn, with the labels that are: nobody without any; all but the picked person without theirs."""
-        shown = [person.keeping(self.score_threshold, None, self.actions) for person in people]
-        told = [person.labels and person.labels[0][1] is None for person in shown]  # annotated: all of it is shown
-        shown = [person if t else person.keeping(top_k=self.top_k) for person, t in zip(shown, told, strict=True)]
-        shown = [person for person in shown if person.labels]
-        if self.picked is None:
-            return shown
-        return [person if person.person_id == self.picked else replace(person, labels=()) for person in shown]
+    def __post_init__(self):
+        if self.annotation not in ANNOTATION_MODES:
+            raise ValueError(f"annotation={self.annotation!r}: expected one of {', '.join(ANNOTATION_MODES)}")
+
+    def filter_people(self, people):
+        """The people who are drawn, with the labels that are. Of an annotated person all labels of `actions` are."""
+        shown = []
+        for person in people:
+            person = person.filter_labels(self.score_threshold, actions=self.actions)
+            if not person.is_annotated:
+                person = person.filter_labels(top_k=self.top_k)
+            if person.labels:
+                is_selected = self.person_id in (None, person.person_id)
+                shown.append(person if is_selected else replace(person, labels=()))
+        return shown
+
+    def choose_style(self, person, style):
+        """The style of a person's box whose meaning (annotated, predicted) has `style`."""
+        if self.by_person:
+            style = replace(build_person_style(person.person_id), dashed=style.dashed)
+        is_selected = self.person_id in (None, person.person_id)
+        return style if is_selected else replace(style, line=GRAY)
 
 
-def render_side_by_side(scene, width=None, score_threshold=0.3, top_k=3, columns=4, **look):
-    """Every frame of a Scene as often as there are things to compare: annotated in blue, then a panel per row in green.
+@dataclass
+class Panel:
+    """One picture of those side by side: its title, the people on it and the style of each."""
 
-    -> [(H,W,3) uint8]; width: of each panel in pixels; columns: panels in a line; look: see Look. Labels under
-    score_threshold and beyond the top_k of a person are left out, and people without any label left.
+    name: str
+    people: list[Person]
+    styles: list[BoxStyle]
+
+
+class SceneRenderer:
+    """Draws frames of a Scene as panels side by side: the annotation in blue, then each model's detections in green.
+
+    Parameters
+    ----------
+    scene : Scene
+    options : RenderOptions, optional
+    models : list of str, optional
+        The models that are drawn; None: all of the scene.
+    columns : int
+        Panels in a line.
+    keep_positions : bool
+        For frames in their order: labels stay on their side of the box from frame to frame.
     """
-    look, places = RenderOptions(score_threshold, top_k, **look), {}
-    return [
-        render_scene(scene, i, scale_frame(frame, width), look, places, columns) for i, frame in enumerate(scene.frames)
-    ]
+
+    def __init__(
+        self,
+        scene: Scene,
+        options: RenderOptions | None = None,
+        models: list[str] | None = None,
+        columns: int = 4,
+        keep_positions: bool = False,
+    ):
+        self.scene = scene
+        self.options = options or RenderOptions()
+        self.models = list(scene.predictions) if models is None else models
+        self.columns = columns
+        self.keep_positions = keep_positions
+        self._annotators = {}  # {a panel's name: its FrameAnnotator}
+
+    def render(self, i: int, frame: np.ndarray | None = None) -> np.ndarray:
+        """Frame i with all panels, (H,W,3) uint8; `frame`: the same picture, scaled."""
+        frame = self.scene.frames[i] if frame is None else frame
+        pictures = []
+        for panel in self.list_panels(i):
+            title = f"{panel.name}  {self.scene.times_s[i]:.1f} s"
+            if pictures and len(self.scene.predictions) > 1:
+                title = panel.name  # the time stands in the first of several panels
+            annotator = self._get_annotator(panel.name)
+            pictures.append(annotator.annotate(frame, panel.people, panel.styles, title))
+        return tile_frames(pictures, self.columns)
+
+    def list_panels(self, i):
+        """The panels of frame i."""
+        options, scene = self.options, self.scene
+        annotated = options.filter_people(scene.annotated[i])
+        shows_annotation = scene.is_annotated and options.annotation != "off"
+        is_under = shows_annotation and options.annotation == "under"
+        panels = []
+        if shows_annotation and not (is_under and self.models):
+            panels.append(Panel(ANNOTATED, annotated, [options.choose_style(p, BLUE) for p in annotated]))
+        for name in self.models:
+            people = options.filter_people(scene.predictions[name][i])
+            styles = [options.choose_style(person, GREEN) for person in people]
+            if is_under:
+                people = annotated + people
+                styles = [options.choose_style(person, DASHED_BLUE) for person in annotated] + styles
+            panels.append(Panel(name, people, styles))
+        return panels or [Panel("frame", [], [])]
+
+    def _get_annotator(self, name):
+        """The annotator of a panel; it remembers where labels are."""
+        if name not in self._annotators:
+            self._annotators[name] = FrameAnnotator(
+                label_map=self.scene.label_map,
+                scores=self.options.scores,
+                title_style=build_model_style(name),
+                keep_positions=self.keep_positions,
+            )
+        return self._annotators[name]
 
 
-def render_scene(scene, i, frame, look=None, places=None, columns=4, shown=None):
-    """Frame i of a Scene, all panels; `frame` is its picture in the size wanted; places: a dict, kept from frame to
-    frame, so that tags stay where they are; shown: the rows to show, None for all. See side_by_side."""
-    look = look or RenderOptions()
-    pictures = []
-    for name, layers in _panels(scene, i, look, scene.rows if shown is None else shown):
-        people = [person for _, layer in layers for person in layer]
-        styles = [_style(style, person, look) for style, layer in layers for person in layer]
-        title = name if pictures and len(scene.rows) > 1 else f"{name}  {scene.times_s[i]:.1f} s"
-        kept = None if places is None else places.setdefault(name, {})
-        title_style = build_model_stack(name) or TITLE
-        pictures.append(annotate_frame(frame, people, styles, title, scene.label_map, kept, look.scores, title_style))
-    return tile_frames(pictures, columns)
+def render_side_by_side(
+    scene: Scene, options: RenderOptions | None = None, width: int | None = None, columns: int = 4
+) -> list[np.ndarray]:
+    """Draw every frame of a Scene: annotated in blue, then a panel for each model in green.
+
+    Parameters
+    ----------
+    scene : Scene
+    options : RenderOptions, optional
+    width : int, optional
+        Of each panel, in pixels; None: the scene's frames as they are.
+    columns : int
+        Panels in a line.
+
+    Returns
+    -------
+    list of (H,W,3) uint8
+    """
+    renderer = SceneRenderer(scene, options, columns=columns, keep_positions=True)
+    return [renderer.render(i, scale_frame(frame, width)) for i, frame in enumerate(scene.frames)]
 
 
-def save_gif(path, frames, fps, width=None, colours=256):
-    """Write frames as a looping GIF, boxes and tags in their exact colours; returns the path. See write_gif."""
-    return write_gif(path, frames, fps, width, GIF_COLORS, colours)
+def save_gif(path, frames, fps, width=None, colors=256):
+    """Write frames (H,W,3) uint8 as a looping GIF, boxes and tags in their exact colors; returns the path.
+
+    width: in pixels, None: as they are; colors: of the palette, up to 256. See video.writer.write_gif.
+    """
+    return write_gif(path, frames, fps, width=width, keep_colors=list_gif_colors(), n_colors=colors)
 
 
 def save_mp4(path, frames, fps, crf=20):
-    """Write frames as an H.264 mp4 that browsers play; about a tenth of the GIF; returns the path."""
+    """Write frames (H,W,3) uint8 as an H.264 mp4 that browsers play, about a tenth of the GIF; returns the path."""
     return write_mp4(path, frames, fps, crf)
 
 
 def show_gif(path, width=None):
     """The GIF in a notebook, its bytes inside the page: nbconvert's HTML keeps it (an IPython Image it would drop)."""
     size = f' width="{width}"' if width else ""
-    return HTML(f'<img src="{_data_url(path, "image/gif")}" alt="{Path(path).name}"{size}>')
+    return HTML(f'<img src="{_build_data_url(path, "image/gif")}" alt="{Path(path).name}"{size}>')
 
 
 def show_mp4(path, width=None):
     """The mp4 in a notebook, its bytes inside the page, with controls, in a loop."""
     size = f' width="{width}"' if width else ""
-    return HTML(f'<video src="{_data_url(path, "video/mp4")}" controls loop muted playsinline{size}></video>')
+    return HTML(f'<video src="{_build_data_url(path, "video/mp4")}" controls loop muted playsinline{size}></video>')
 
 
-def _panels(scene, i, look, shown):
-    """What is drawn side by side: [(name, [(style, people)])]."""
-    told, known = look.people(scene.truth[i]), look.truth and "annotated" in scene.moments
-    panels = [("annotated", [(BLUE, told)])] if known and not (look.overlaid and shown) else []
-    for name in shown:
-        under = [(DASHED_BLUE, told)] if known and look.overlaid else []
-        panels.append((name, [*under, (GREEN, look.people(scene.rows[name][i]))]))
-    return panels or [("frame", [])]
-
-
-def _style(style, person, look):
-    own = {**style, **build_person_stack(person.person_id)} if look.by_person else style
-    return own if look.picked in (None, person.person_id) else {**own, "line": (150, 150, 150)}
-
-
-def _data_url(path, kind):
-    return f"data:{kind};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
+def _build_data_url(path, media_type):
+    """A file's bytes as a URL."""
+    return f"data:{media_type};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"

@@ -1,4 +1,4 @@
-"""A stretch of one video with its annotations and models' detections; as pictures, GIF and mp4, shown in notebooks."""
+"""A stretch of one video with its annotations and models' detections."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,124 +7,195 @@ import numpy as np
 import pandas as pd
 
 from avalib.draw.annotate import scale_frame
-from avalib.draw.model_detections import align_person_ids
-from avalib.draw.people import group_by_time, interpolate_people, resolve_action_names
+from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
+from avalib.draw.predictions import align_person_ids
 from avalib.video.clip_stream import find_cuts
-from avalib.video.frame_numbers import to_time_s
+from avalib.video.frame_numbers import AVA_FPS, to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video
+
+ANNOTATED = "annotated"  # the name of the ground truth among the models' names
+PREDICTED = "predicted"  # the name of detections that come without a model's name
+MARGIN_S = 2  # keyframes so far outside of the stretch are used for interpolation
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Frames of one video and who does what in each.
-
-    video_id; start, stop (the data set's seconds, AVA's 902 …); fps; frames (N,H,W,3) uint8; times_s (N,); truth: N
-    lists of Person; rows {a model's name: N lists of Person}, the same person_id for the same person; moments
-    {"annotated" or a model's name: {second: [Person]}}, where the tables have them; label_map {action_id: name} or None
-    for AVA's names.
-    """
+    """Frames of one video and who does what in each."""
 
     video_id: str
-    start: float
+    start: float  # seconds of the data set (AVA's 902 …)
     stop: float
     fps: float
-    frames: np.ndarray
-    times_s: np.ndarray
-    truth: list
-    rows: dict
-    moments: dict
-    label_map: dict | None = None
+    frames: np.ndarray  # (N,H,W,3) uint8
+    times_s: np.ndarray  # (N,)
+    annotated: list[list[Person]]  # the annotated people of each frame; empty lists where nothing is annotated
+    predictions: dict[str, list[list[Person]]]  # {model: people of each frame}; one person has one person_id everywhere
+    people_by_time: dict[str, dict[float, list[Person]]]  # {"annotated" or model: people at the tables' seconds}
+    label_map: dict | None = None  # {action_id: name}; None: AVA's names
 
     @property
-    def detections(self):
-        """The first row's people, None without rows."""
-        return next(iter(self.rows.values()), None)
+    def is_annotated(self):
+        """Whether there is an annotation."""
+        return ANNOTATED in self.people_by_time
+
+    @property
+    def first_prediction(self):
+        """The first model's people of each frame; None without a model."""
+        return next(iter(self.predictions.values()), None)
 
     @property
     def keyframes(self):
-        """The annotated seconds of the stretch; those of the first row where nothing is annotated."""
-        known = self.moments.get("annotated") or next((self.moments[name] for name in self.rows), {})
-        return tuple(t for t in known if self.start <= t < self.stop)
+        """The annotated seconds of the stretch; those of the first model where nothing is annotated."""
+        source = ANNOTATED if self.people_by_time.get(ANNOTATED) else next(iter(self.predictions), None)
+        return tuple(t for t in self.people_by_time.get(source, ()) if self.start <= t < self.stop)
 
-    def table(self, name="annotated"):
-        """What the annotation or a row says of the stretch, for `timeline`: time_s, person_id, action_id, score."""
+    def to_table(self, source=ANNOTATED):
+        """The people of the stretch as a table time_s, person_id, action_id, score, as `plot_timeline` takes it.
+
+        source: "annotated" or a model's name.
+        """
         rows = [
-            (t, person.person_id, action, 1.0 if score is None else score)
-            for t, people in self.moments[name].items()
-            if self.start <= t < self.stop
+            (time, person.person_id, action, 1.0 if score is None else score)
+            for time, people in self.people_by_time[source].items()
+            if self.start <= time < self.stop
             for person in people
             for action, score in person.labels
         ]
         return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 
 
-def load_scene(layout, truth, detections=None, video="", start=None, seconds=8, fps=10, widest=640, label_map=None):
-    """Cut a Scene out of a data set, its boxes following the people between keyframes.
+def find_busiest_video(truth):
+    """The video_id with the most different actions in a ground-truth table."""
+    return truth.groupby("video_id").action_id.nunique().idxmax()
 
-    truth, detections: tables of a whole split; detections may be {name: table}, a table alone is called "predicted".
-    video: an id, "" for the video with the most different actions; start None: where in it most is going on. Frames
-    wider than `widest` pixels are scaled down. label_map {action_id: name}: default the data set's.
-    Raises ValueError for a video or a second that the annotations don't have.
+
+def find_busiest_start(truth, seconds):
+    """The second of one video from which on the most different actions, then labels, are annotated within `seconds`."""
+    times = np.unique(truth.timestamp)
+    activity = []  # (different actions, labels) from each annotated second on
+    for time in times:
+        stretch = truth[truth.timestamp.between(time, time + seconds, inclusive="left")]
+        activity.append((stretch.action_id.nunique(), len(stretch)))
+    return float(times[activity.index(max(activity))])
+
+
+def load_scene(
+    layout, truth, predictions=None, video="", start=None, seconds=8, fps=10, max_width=640, label_map=None
+) -> Scene:
+    """Load a stretch of a data set's video; boxes follow the people between keyframes.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    truth : DataFrame
+        The split's ground truth.
+    predictions : DataFrame or dict, optional
+        The split's detections, {model: table}; a table alone is called "predicted".
+    video : str
+        A video_id; "": the video with the most different actions.
+    start : float, optional
+        The first second; None: from where on the most is going on.
+    seconds, fps : float
+        Length of the stretch, frames per second.
+    max_width : int
+        Wider frames are scaled down to so many pixels.
+    label_map : dict, optional
+        {action_id: name}; default: the data set's.
+
+    Raises
+    ------
+    ValueError
+        The annotations do not have the video, or the video does not have the second.
     """
-    tables = {} if detections is None else detections if isinstance(detections, dict) else {"predicted": detections}
-    video_id = video or truth.groupby("video_id").action_id.nunique().idxmax()
-    rows = truth[truth.video_id == video_id]
-    if not len(rows):
+    if predictions is None:
+        predictions = {}
+    elif not isinstance(predictions, dict):
+        predictions = {PREDICTED: predictions}
+    video_id = video or find_busiest_video(truth)
+    video_truth = truth[truth.video_id == video_id]
+    if not len(video_truth):
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
-    start = _liveliest(rows, seconds) if start is None else float(start)
+    start = find_busiest_start(video_truth, seconds) if start is None else float(start)
     with open_video(layout, video_id) as reader:
-        first, count = (start - layout.start_s) * 30 + 1, reader.n_ava_frames
-        numbers = np.round(first + np.arange(round(seconds * fps)) * 30 / fps).astype(int)
-        numbers = numbers[(numbers >= 1) & (numbers <= count)]
+        first = (start - layout.start_s) * AVA_FPS + 1
+        numbers = np.round(first + np.arange(round(seconds * fps)) * AVA_FPS / fps).astype(int)
+        numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
         if not len(numbers):
-            last = layout.start_s + count / 30
+            last = layout.start_s + reader.n_ava_frames / AVA_FPS
             raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start_s} to {last:.0f}")
-        frames = _picked(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], widest)
-    near = {name: table[table.video_id == video_id] for name, table in {"annotated": rows, **tables}.items()}
-    near = {name: table[table.timestamp.between(start - 2, start + seconds + 2)] for name, table in near.items()}
+        frames = _select_frames(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], max_width)
+    tables = {}
+    for name, table in {ANNOTATED: truth, **predictions}.items():
+        table = table[table.video_id == video_id]
+        tables[name] = table[table.timestamp.between(start - MARGIN_S, start + seconds + MARGIN_S)]
     times_s = to_time_s(numbers, layout.start_s)
-    return _assemble(video_id, frames, times_s, fps, near, label_map or layout.load_short_names())
+    return _build_scene(video_id, frames, times_s, fps, tables, label_map or layout.load_short_names())
 
 
-def load_video_scene(path, detections, start=0, seconds=8, fps=10, widest=640, label_map=None):
-    """A Scene of any video file and what avalib.detect says of it; nothing is annotated, times count from its start.
+def load_video_scene(path, detections, start=0, seconds=8, fps=10, max_width=640, label_map=None) -> Scene:
+    """Load a stretch of any video with the detections of avalib.detect; nothing is annotated.
 
-    detections: table with time_s, person_id, x1 … y2, action_id, score. Raises ValueError for a start beyond the end.
+    Parameters
+    ----------
+    path : path
+        The video file.
+    detections : DataFrame
+        What avalib.detect returns: time_s, person_id, x1, y1, x2, y2, action_id, score.
+    start, seconds, fps : float
+        The first second (counted from the video's beginning), length of the stretch, frames per second.
+    max_width : int
+        Wider frames are scaled down to so many pixels.
+    label_map : dict, optional
+        {action_id: name}; default: the names in `detections`, else AVA's.
+
+    Raises
+    ------
+    ValueError
+        The video ends before `start`.
     """
     with Video(path) as reader:
         times = start + np.arange(round(seconds * fps)) / fps
-        numbers = np.unique(np.searchsorted(reader.times_s, times[times < reader.duration_s] + 1e-6, side="right") - 1)
+        times = times[times < reader.duration_s]
+        # The frame on the screen at each time: the last one that begins before it.
+        numbers = np.unique(np.searchsorted(reader.times_s, times + 1e-6, side="right") - 1)
         if not len(numbers):
             raise ValueError(f"start {start} s: {path} is {reader.duration_s:.1f} s long")
-        frames = _picked(reader.iter_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], widest)
+        frames = _select_frames(reader.iter_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], max_width)
         times_s = reader.times_s[numbers]
-    near = detections[detections.time_s.between(start - 2, start + seconds + 2)]
-    near = near.assign(timestamp=near.time_s)
+    table = detections[detections.time_s.between(start - MARGIN_S, start + seconds + MARGIN_S)]
+    table = table.assign(timestamp=table.time_s)
     names = resolve_action_names(detections, label_map)
-    return _assemble(Path(path).stem, frames, times_s, fps, {"predicted": near}, names)
+    return _build_scene(Path(path).stem, frames, times_s, fps, {PREDICTED: table}, names)
 
 
-def _picked(stream, numbers, widest):
-    """Some of a stream's frames, (N,H,W,3), scaled down to `widest`."""
-    wanted = set(numbers.tolist())
-    return np.stack([scale_frame(f, min(widest, f.shape[1])) for n, f in enumerate(stream) if n in wanted])
+def _select_frames(stream, numbers, max_width):
+    """Some of a stream's frames, (N,H,W,3), scaled down to `max_width`."""
+    selected = set(numbers.tolist())
+    return np.stack([scale_frame(f, min(max_width, f.shape[1])) for n, f in enumerate(stream) if n in selected])
 
 
-def _assemble(video_id, frames, times_s, fps, tables, label_map):
-    """A Scene of frames and tables {"annotated" or a row's name: rows around them}."""
-    shots = find_cuts(frames, times_s)
-    moments = {name: group_by_time(table) for name, table in tables.items()}
-    if told := moments.get("annotated"):
-        moments = {name: found if found is told else align_person_ids(found, told) for name, found in moments.items()}
-    people = {name: [interpolate_people(found, t, shots) for t in times_s] for name, found in moments.items()}
-    known = people.pop("annotated", [[]] * len(times_s))
-    start, stop = float(times_s[0]), float(times_s[-1] + 1 / fps)
-    return Scene(video_id, start, stop, fps, frames, times_s, known, people, moments, label_map)
-
-
-def _liveliest(rows, seconds):
-    """The second from which on the most different actions, then labels, are annotated within `seconds`."""
-    times = np.unique(rows.timestamp)
-    windows = [rows[rows.timestamp.between(t, t + seconds, inclusive="left")] for t in times]
-    return float(times[max(range(len(times)), key=lambda i: (windows[i].action_id.nunique(), len(windows[i])))])
+def _build_scene(video_id, frames, times_s, fps, tables, label_map):
+    """A Scene of frames and {"annotated" or a model's name: its table around them}."""
+    people_by_time = {name: group_people_by_time(table) for name, table in tables.items()}
+    annotated = people_by_time.get(ANNOTATED)
+    if annotated:
+        for name in tables.keys() - {ANNOTATED}:
+            people_by_time[name] = align_person_ids(people_by_time[name], annotated)
+    cuts_s = find_cuts(frames, times_s)
+    people_by_frame = {
+        name: [interpolate_people(by_time, time_s, cuts_s) for time_s in times_s]
+        for name, by_time in people_by_time.items()
+    }
+    return Scene(
+        video_id=video_id,
+        start=float(times_s[0]),
+        stop=float(times_s[-1] + 1 / fps),
+        fps=fps,
+        frames=frames,
+        times_s=times_s,
+        annotated=people_by_frame.pop(ANNOTATED, [[]] * len(times_s)),
+        predictions=people_by_frame,
+        people_by_time=people_by_time,
+        label_map=label_map,
+    )

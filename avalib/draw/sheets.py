@@ -1,85 +1,148 @@
-"""Sheets of frames: tiled, captioned, for keyframes and for mistakes."""
+"""Sheets of frames: tiled, captioned, for keyframes and for mistakes. Frames are (H,W,3) uint8."""
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from avalib.draw.annotate import annotate_frame, scale_frame
-from avalib.draw.label_layout import (
-    BLACK,
-    BLUE,
-    GREEN,
-    load_font,
-    measure_length,
-)
+from avalib.draw.annotate import FrameAnnotator, annotate_frame, scale_frame
+from avalib.draw.box_styles import BLACK, BLUE, GREEN
+from avalib.draw.label_tags import load_font, measure_text_width
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
 from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 
-MISTAKES = "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
-
-KEYFRAMES = "Annotated keyframes: a box around every person, what it does on the box; times in {clock}"
-
-
-def tile_frames(pictures, columns=4, gap=4):
-    """Pictures of one size in lines of `columns`, white between them -> (H,W,3) uint8."""
-    columns = min(columns, len(pictures))
-    height, width = pictures[0].shape[:2]
-    lines = -(-len(pictures) // columns)
-    out = np.full((lines * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for i, picture in enumerate(pictures):
-        y, x = i // columns * (height + gap), i % columns * (width + gap)
-        out[y : y + height, x : x + width] = picture
-    return out
+MISTAKES_CAPTION = (
+    "The surest mistakes: green, the detection and its score; blue, the nearest person and what it really does"
+)
+KEYFRAMES_CAPTION = "Annotated keyframes: a box around every person, what it does on the box; times in {clock}"
+SAME_VIDEO_COST = 10  # in rarities of actions: a keyframe of another video nearly always comes first
 
 
-def add_caption(picture, text, size=13):
-    """A picture (H,W,3) under a caption: what one should see, and in a second line the run that it comes from."""
-    text = text.split(" ") + (["\n", *get_run_caption().split(" ")] if get_run_caption() else [])
-    lines = [""]
-    for word in text:
-        longer = f"{lines[-1]} {word}".strip()
-        if word == "\n" or measure_length(longer, size) > picture.shape[1] - 8:
-            lines.append(word.strip())
-        else:
-            lines[-1] = longer
-    strip = Image.new("RGB", (picture.shape[1], (size + 6) * len(lines) + 4), "white")
+def tile_frames(frames, columns=4, gap=4):
+    """Frames side by side in lines of `columns`, `gap` white pixels between them -> (H,W,3) uint8.
+
+    Every tile is as large as the largest frame.
+    """
+    columns = min(columns, len(frames))
+    tile_height = max(frame.shape[0] for frame in frames) + gap
+    tile_width = max(frame.shape[1] for frame in frames) + gap
+    n_lines = -(-len(frames) // columns)
+    sheet = np.full((n_lines * tile_height - gap, columns * tile_width - gap, 3), 255, np.uint8)
+    for i, frame in enumerate(frames):
+        y = i // columns * tile_height
+        x = i % columns * tile_width
+        sheet[y : y + frame.shape[0], x : x + frame.shape[1]] = frame
+    return sheet
+
+
+def add_caption(picture, text, font_size=13):
+    """A picture (H,W,3) under a caption, and under the line that names the notebook's run, where there is one."""
+    margin = 4
+    lines = []
+    for paragraph in filter(None, (text, get_run_caption())):
+        lines += _wrap_text(paragraph, picture.shape[1] - 2 * margin, font_size)
+    line_height = font_size + 6
+    strip = Image.new("RGB", (picture.shape[1], line_height * len(lines) + margin), "white")
     draw = ImageDraw.Draw(strip)
     for i, line in enumerate(lines):
-        draw.text((4, 5 + i * (size + 6)), line, fill=BLACK, font=load_font(size))
+        draw.text((margin, margin + 1 + i * line_height), line, fill=BLACK, font=load_font(font_size))
     return np.concatenate([np.asarray(strip), picture])
 
 
+def _wrap_text(text, width, font_size):
+    """The lines of a text that is at most `width` pixels wide; a longer word has a line of its own."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if measure_text_width(longer, font_size) > width:
+            lines.append(word.strip())
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def draw_contact_sheet(frames, columns=4, titles=None, width=None, gap=4, caption=None):
-    """Frames side by side in rows -> PIL image. titles: one a frame, drawn into it; width: of each frame, in pixels;
-    caption: above all of them, with the run."""
+    """Frames side by side.
+
+    Parameters
+    ----------
+    frames : list of (H,W,3) uint8
+    columns : int
+        Frames in a line.
+    titles : list of str, optional
+        One for each frame, drawn into it.
+    width : int, optional
+        Of each frame, in pixels; None: as they are.
+    gap : int
+        White pixels between frames.
+    caption : str, optional
+        Above all of them, together with the notebook's run.
+
+    Returns
+    -------
+    PIL.Image.Image
+    """
     frames = [scale_frame(frame, width) for frame in frames]
     if not frames:
         raise ValueError("a contact sheet of no frames")
     if titles is not None:
         frames = [annotate_frame(frame, [], title=title) for frame, title in zip(frames, titles, strict=True)]
-    columns = min(columns, len(frames))
-    w, h = max(f.shape[1] for f in frames) + gap, max(f.shape[0] for f in frames) + gap
-    sheet = Image.new("RGB", (columns * w - gap, -(-len(frames) // columns) * h - gap), "white")
-    for i, frame in enumerate(frames):
-        sheet.paste(Image.fromarray(frame), (i % columns * w, i // columns * h))
-    return Image.fromarray(add_caption(np.asarray(sheet), caption)) if caption else sheet
+    sheet = tile_frames(frames, columns, gap)
+    return Image.fromarray(add_caption(sheet, caption) if caption else sheet)
 
 
-def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=KEYFRAMES):
-    """Keyframes of a data set with their annotated boxes and labels, spread over videos and actions -> PIL image.
+def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=KEYFRAMES_CAPTION):
+    """Keyframes of a data set with their annotated boxes and labels, of many videos and actions.
 
-    table: the split's ground truth. Taken are, one after the other, the keyframes that add the most new actions, each
-    from another video while there are any.
+    Parameters
+    ----------
+    layout : DatasetLayout
+    split : str
+        For the titles.
+    table : DataFrame
+        The split's ground truth.
+    count : int
+        How many keyframes: each next one adds the most new actions, from another video while there are any.
+    columns, width, caption
+        As for draw_contact_sheet.
+
+    Returns
+    -------
+    PIL.Image.Image
     """
-    frames, names = [], layout.load_short_names()
-    for video_id, timestamp in _varied(table, count):
-        rows = table[(table.video_id == video_id) & (table.timestamp == timestamp)]
-        frame = _keyframe(layout, video_id, timestamp, width)
+    frames = []
+    annotator = FrameAnnotator(layout.load_short_names())
+    for video_id, timestamp in _select_varied_keyframes(table, count):
+        keyframe = table[(table.video_id == video_id) & (table.timestamp == timestamp)]
+        frame = _load_keyframe(layout, video_id, timestamp, width)
         title = f"{split}  {video_id}  {format_seconds(timestamp)} s"
-        frames.append(annotate_frame(frame, select_people(rows), title=title, label_map=names))
+        frames.append(annotator.annotate(frame, select_people(keyframe), title=title))
     clock = "AVA's seconds" if layout.start_s else "seconds from the video's beginning"
     return draw_contact_sheet(frames, columns, caption=caption and caption.replace("{clock}", clock))
+
+
+def draw_mistakes_sheet(layout, mistakes, columns=4, width=320, caption=MISTAKES_CAPTION):
+    """The most confident mistakes as pictures -> PIL image.
+
+    Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
+    mistakes: the table of ErrorAnalysis.find_top_mistakes; the others as for draw_contact_sheet.
+    """
+    frames = []
+    names = layout.load_short_names()
+    for mistake in mistakes.itertuples():
+        box = np.array([mistake.x1, mistake.y1, mistake.x2, mistake.y2])
+        people = [Person(box, ((mistake.action_id, mistake.score),))]
+        styles = [GREEN]
+        if not np.isnan(mistake.gt_x1):
+            box = np.array([mistake.gt_x1, mistake.gt_y1, mistake.gt_x2, mistake.gt_y2])
+            people.append(Person(box, ((mistake.does, None),)))
+            styles.append(BLUE)
+        # `does` is text already, several names in one label: it stands for itself.
+        annotator = FrameAnnotator(names | {mistake.does: mistake.does})
+        frame = _load_keyframe(layout, mistake.video_id, mistake.timestamp, width)
+        title = f"{mistake.kind}: {mistake.video_id} {format_seconds(mistake.timestamp)} s"
+        frames.append(annotator.annotate(frame, people, styles, title))
+    return draw_contact_sheet(frames, columns, caption=caption)
 
 
 def format_seconds(seconds):
@@ -87,41 +150,29 @@ def format_seconds(seconds):
     return f"{round(float(seconds), 3):.12g}"
 
 
-def draw_mistakes_sheet(layout, worst, columns=4, width=320, caption=MISTAKES):
-    """The most confident mistakes (errors.Analysis.worst) as pictures -> PIL image.
-
-    Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
-    """
-    frames, names = [], layout.load_short_names()
-    for row in worst.itertuples():
-        people = [Person(np.array([row.x1, row.y1, row.x2, row.y2]), ((row.action_id, row.score),))]
-        if not np.isnan(row.gt_x1):
-            people.append(Person(np.array([row.gt_x1, row.gt_y1, row.gt_x2, row.gt_y2]), ((row.does, None),)))
-        known = names | {row.does: row.does}  # of the person: names already, several in a line
-        title = f"{row.kind}: {row.video_id} {format_seconds(row.timestamp)} s"
-        frame = _keyframe(layout, row.video_id, row.timestamp, width)
-        frames.append(annotate_frame(frame, people, colour=[GREEN, BLUE][: len(people)], title=title, label_map=known))
-    return draw_contact_sheet(frames, columns, caption=caption)
-
-
-def _keyframe(layout, video_id, timestamp, width):
+def _load_keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
+    number = to_frame_number(timestamp, layout.start_s)
     with open_video(layout, video_id) as reader:
-        number = min(max(1, to_frame_number(timestamp, layout.start_s)), reader.n_ava_frames)
+        number = min(max(1, number), reader.n_ava_frames)
         return scale_frame(reader.read_ava_frames([number])[0], width)
 
 
-def _varied(table, count):
-    """`count` (video_id, timestamp) with many actions, rare ones too; another video each while there are any."""
-    rarity = 1 / table.action_id.map(table.action_id.value_counts())
-    keyframes = table.assign(rarity=rarity).groupby(["video_id", "timestamp"], sort=True)
-    sets = keyframes.action_id.agg(frozenset)
-    weight = dict(zip(table.action_id, rarity, strict=True))
-    chosen, seen, used = [], set(), []
-    for _ in range(min(count, len(sets))):
-        fresh = [(sum(weight[a] for a in s - seen) - 10 * used.count(key[0]), key) for key, s in sets.items()]
-        best = max((value, key) for value, key in fresh if key not in chosen)[1]
+def _select_varied_keyframes(table, count):
+    """`count` sorted (video_id, timestamp) with many actions, rare ones too, of as many videos as possible."""
+    rarity = 1 / table.action_id.value_counts()
+    actions_of = table.groupby(["video_id", "timestamp"], sort=True).action_id.agg(frozenset)
+    chosen = []
+    shown_actions = set()
+    for _ in range(min(count, len(actions_of))):
+        used_videos = [video_id for video_id, _ in chosen]
+        # (value, keyframe) of each that is not chosen yet: its new actions by rarity, less if its video is shown.
+        candidates = []
+        for keyframe, actions in actions_of.items():
+            if keyframe not in chosen:
+                gain = sum(rarity[action] for action in actions - shown_actions)
+                candidates.append((gain - SAME_VIDEO_COST * used_videos.count(keyframe[0]), keyframe))
+        best = max(candidates)[1]
         chosen.append(best)
-        used.append(best[0])
-        seen |= sets[best]
+        shown_actions |= actions_of[best]
     return sorted(chosen)

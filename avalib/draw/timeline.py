@@ -1,5 +1,7 @@
 """Who does what when: one person's actions over time as bars, from any table of annotations or detections."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -7,50 +9,90 @@ from matplotlib.colors import to_rgb
 
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.draw.colors import GROUP_COLORS, GROUP_TITLES, get_person_color
-from avalib.draw.people import group_by_time, resolve_action_names
-from avalib.draw.plots import apply_style, place_legend_below
+from avalib.draw.colors import GROUP_COLORS, get_person_color
+from avalib.draw.figure_style import apply_style, build_group_handles, place_legend_below
+from avalib.draw.people import group_people_by_time, resolve_action_names
 
-SEGMENTS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
+SEGMENT_COLUMNS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
+LARGEST_GAP_STEPS = 1.5  # between two times of one segment
+GAP_BETWEEN_PEOPLE = 0.6  # of a line
 
 
-def add_times(table, video=None):
-    """One video's rows with time_s and a person_id that lasts, whichever way the table tells them.
+@dataclass(frozen=True, order=True)
+class Segment:
+    """A stretch of time in which a person does one action, and the mean score."""
 
-    table: detect's (time_s, person_id, action_id …) or AVA's (video_id, timestamp, x1 … y2, action_id); where it has no
-    person_id, people are followed from keyframe to keyframe by their boxes. Raises ValueError for a table of several
-    videos without `video`, for a video that it doesn't have, and for missing columns.
+    start_s: float
+    stop_s: float
+    score: float
+
+
+def to_timeline_table(table, video=None):
+    """One video's part of a table, with time_s and a person_id that lasts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From avalib.detect (time_s, person_id, action_id …) or an AVA table (video_id, timestamp, x1 … y2, action_id).
+        Without a person_id, people are tracked from keyframe to keyframe by their boxes.
+    video : str, optional
+        The video_id; needed where the table has several.
+
+    Raises
+    ------
+    ValueError
+        Several videos and none chosen, a video that is not in the table, missing columns.
     """
     if "video_id" in table:
-        there = list(dict.fromkeys(table["video_id"]))
-        if video is None and len(there) > 1:
-            raise ValueError(f"the table has {len(there)} videos ({', '.join(there[:5])} …): say video=… which one")
-        if video is not None and video not in there:
-            raise ValueError(f"video {video!r} is not in the table; there are {', '.join(map(str, there)) or 'none'}")
+        videos = list(dict.fromkeys(table["video_id"]))
+        if video is None and len(videos) > 1:
+            listed = ", ".join(videos[:5])
+            raise ValueError(f"the table has {len(videos)} videos ({listed} …): choose one with video=…")
+        if video is not None and video not in videos:
+            listed = ", ".join(map(str, videos)) or "none"
+            raise ValueError(f"video {video!r} is not in the table; there are {listed}")
         table = table if video is None else table[table["video_id"] == video]
-    time = next((column for column in ("time_s", "timestamp") if column in table), None)
-    missing = [] if time else ["time_s or timestamp"]
-    missing += [c for c in ("action_id", *(() if "person_id" in table else BOX_COLUMNS)) if c not in table]
+    time_column = next((column for column in ("time_s", "timestamp") if column in table), None)
+    required = ["action_id"] if "person_id" in table else ["action_id", *BOX_COLUMNS]
+    missing = [column for column in required if column not in table]
+    if time_column is None:
+        missing.insert(0, "time_s or timestamp")
     if missing:
         raise ValueError(f"a timeline needs the column {', '.join(missing)}; the table has {', '.join(table.columns)}")
-    table = table.assign(time_s=table[time].astype(float))
-    return table if "person_id" in table else _followed(table)
+    table = table.assign(time_s=table[time_column].astype(float))
+    return table if "person_id" in table else _track_people(table)
 
 
-def _followed(table):
-    """The table with person_ids from following the boxes."""
-    moments = group_by_time(table.assign(timestamp=table["time_s"]))
-    ids = {(t, *person.box): person.person_id for t, people in moments.items() for person in people}
+def _track_people(table):
+    """The table with person_ids from tracking the boxes."""
+    people_by_time = group_people_by_time(table.assign(timestamp=table["time_s"]))
+    ids = {(time, *person.box): person.person_id for time, people in people_by_time.items() for person in people}
     return table.assign(person_id=[ids[tuple(row)] for row in table[["time_s", *BOX_COLUMNS]].to_numpy()])
 
 
 def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
-    """Runs of an action: DataFrame person_id, action_id, action, start_s, stop_s, score (the mean; 1 when annotated).
+    """Find the stretches of time in which a person does an action.
 
-    A row of the table stands for `step` seconds around its time (None: the commonest distance of two times); rows that
-    are up to 1.5 steps apart are one run. Scores below the threshold end it. See `timed` for the table.
+    Parameters
+    ----------
+    table : DataFrame
+        From avalib.detect, or an AVA table of annotations or detections; see `to_timeline_table`.
+    video : str, optional
+        The video_id; needed where the table has several.
+    score_threshold : float
+        Lower scores end a segment. A table without scores is an annotation and has score 1.
+    step : float, optional
+        The seconds that a line of the table stands for; None: the median distance of two times. Times that are up to
+        1.5 steps apart are one segment.
+    label_map : dict, optional
+        {action_id: name}; default: the names in the table's column `action`, else AVA's.
+
+    Returns
+    -------
+    DataFrame
+        person_id, action_id, action, start_s, stop_s, score (the mean).
     """
-    table = add_times(table, video)
+    table = to_timeline_table(table, video)
     times = np.unique(table["time_s"])
     if step is None:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
@@ -58,99 +100,141 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
         table = table.assign(score=1.0)
     table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
     keys = zip(table["person_id"], table["action_id"], strict=True)
-    found = join_segments(zip(keys, table["time_s"], table["score"], strict=True), step)
-    runs = pd.DataFrame(
-        [(*key, *run) for key, of_key in found.items() for run in of_key],
-        columns=["person_id", "action_id", "start_s", "stop_s", "score"],
-    ).astype({"start_s": float, "stop_s": float, "score": float})
+    segments_of = join_segments(zip(keys, table["time_s"], table["score"], strict=True), step)
+    rows = [
+        (*key, segment.start_s, segment.stop_s, segment.score)
+        for key, segments_of_key in segments_of.items()
+        for segment in segments_of_key
+    ]
+    columns = ["person_id", "action_id", "start_s", "stop_s", "score"]
+    segments = pd.DataFrame(rows, columns=columns).astype({"start_s": float, "stop_s": float, "score": float})
     names = resolve_action_names(table, label_map)
-    return runs.assign(action=runs["action_id"].map(names))[SEGMENTS]
+    return segments.assign(action=segments["action_id"].map(names))[SEGMENT_COLUMNS]
 
 
-def join_segments(rows, step):
-    """Rows (key, time_s, score) that are up to 1.5 steps apart become runs: {key: [(start_s, stop_s, mean score)]}."""
-    best, found = {}, {}
-    for key, time_s, score in rows:
-        best[key, time_s] = max(score, best.get((key, time_s), score))
-    for (key, time_s), score in sorted(best.items()):
-        of_key = found.setdefault(key, [])
-        if of_key and time_s - of_key[-1][-1][0] <= 1.5 * step:
-            of_key[-1].append((time_s, score))
+def join_segments(scored_times, step):
+    """Join times that are up to 1.5 steps apart: (key, time_s, score), … -> {key: [Segment]}."""
+    # The highest score of each key at each time.
+    best_scores = {}
+    for key, time_s, score in scored_times:
+        best_scores[key, time_s] = max(score, best_scores.get((key, time_s), score))
+    runs_of = {}  # {key: [[(time_s, score), …] of each segment]}
+    for (key, time_s), score in sorted(best_scores.items()):
+        runs = runs_of.setdefault(key, [])
+        if runs and time_s - runs[-1][-1][0] <= LARGEST_GAP_STEPS * step:
+            runs[-1].append((time_s, score))
         else:
-            of_key.append([(time_s, score)])
-    return {
-        key: [(run[0][0] - step / 2, run[-1][0] + step / 2, sum(s for _, s in run) / len(run)) for run in of_key]
-        for key, of_key in found.items()
-    }
+            runs.append([(time_s, score)])
+    return {key: [_to_segment(run, step) for run in runs] for key, runs in runs_of.items()}
 
 
-def assign_lanes(runs, top_k=5, people=8):
-    """What is worth a line: [(person_id, [action_id, …])], people in order of appearance.
+def _to_segment(run, step):
+    """The Segment of (time_s, score), …; half a step before the first and after the last time belong to it."""
+    mean_score = sum(score for _, score in run) / len(run)
+    return Segment(run[0][0] - step / 2, run[-1][0] + step / 2, mean_score)
 
-    The `people` with the most seconds of action, and of each the top_k actions by seconds x score, the first first.
+
+def select_lanes(segments, top_k=5, max_people=8):
+    """Which lines are drawn: [(person_id, [action_id, …])], people and actions in the order of their first times.
+
+    The max_people people with the most seconds x score, and of each person the top_k actions by seconds x score.
     """
-    weight = (runs["stop_s"] - runs["start_s"]) * runs["score"]
-    of_person = weight.groupby(runs["person_id"]).sum().nlargest(people).index
-    runs = runs.assign(weight=weight)[runs["person_id"].isin(of_person)]
-    first = runs.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
-    best = runs.groupby(["person_id", "action_id"])["weight"].sum()
-    chosen = {person: best[person].nlargest(top_k).index for person in first}
-    started = runs.groupby(["person_id", "action_id"])["start_s"].min()
-    return [(p, sorted(chosen[p], key=lambda action, p=p: started[p, action])) for p in first]
+    segments = segments.assign(weight=(segments["stop_s"] - segments["start_s"]) * segments["score"])
+    best_people = segments.groupby("person_id")["weight"].sum().nlargest(max_people).index
+    segments = segments[segments["person_id"].isin(best_people)]
+    by_first_time = segments.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
+    weights = segments.groupby(["person_id", "action_id"])["weight"].sum()
+    first_times = segments.groupby(["person_id", "action_id"])["start_s"].min()
+    lanes = []
+    for person_id in by_first_time:
+        actions = weights[person_id].nlargest(top_k).index
+        lanes.append((person_id, sorted(actions, key=lambda action, times=first_times[person_id]: times[action])))
+    return lanes
 
 
 @apply_style
 def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None):
-    """Who does what when, a band of lines per person -> matplotlib figure.
+    """Plot who does what when: a band for each person, a line for each action.
 
-    table: what avalib.detect gives, or an AVA table of annotations or detections (see `timed`). Bars are runs of at
-    least score_threshold, in the colour of the action's group, the stronger the surer. top_k: most lines a person;
-    people: most people; what doesn't fit is counted in the title. label_map {action_id: name}: default the names in the
-    table's column `action`, or else AVA's.
+    Parameters
+    ----------
+    table : DataFrame
+        From avalib.detect, or an AVA table of annotations or detections; see `to_timeline_table`.
+    video : str, optional
+        The video_id; needed where the table has several.
+    score_threshold : float
+        Lower scores are not drawn.
+    top_k, people : int
+        At most so many lines for each person, and so many people. What is left out is counted in the title.
+    label_map : dict, optional
+        {action_id: name}; default: the names in the table's column `action`, else AVA's.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Bars have the color of their action's group, the stronger the higher the score.
     """
-    runs = find_segments(table, video, score_threshold, label_map=label_map)
-    drawn = assign_lanes(runs, top_k, people)
-    lines = [(person, action) for person, chosen in drawn for action in chosen]
-    fig, axis = plt.subplots(figsize=(10, 1.5 + 0.26 * max(len(lines), 2)), layout="constrained")
+    segments = find_segments(table, video, score_threshold, label_map=label_map)
+    lanes = select_lanes(segments, top_k, people)
+    lines = [(person, action) for person, actions in lanes for action in actions]
+    figure, axis = plt.subplots(figsize=(10, 1.5 + 0.26 * max(len(lines), 2)), layout="constrained")
     groups = get_action_groups(resolve_action_names(table, label_map))
-    place = {line: -i - 0.6 * [p for p, _ in drawn].index(line[0]) for i, line in enumerate(lines)}
-    for row in runs.itertuples():
-        if (row.person_id, row.action_id) in place:
-            colour = np.array(to_rgb(GROUP_COLORS[groups[row.action_id]]))
-            pale = 0.75 * (1 - row.score) if "score" in table else 0
-            axis.barh(place[row.person_id, row.action_id], row.stop_s - row.start_s, left=row.start_s, height=0.8,
-                      color=(1 - pale) * colour + pale)  # fmt: skip
-    names = dict(zip(runs["action_id"], runs["action"], strict=True))
-    axis.set_yticks(list(place.values()), [names[action] for _, action in lines])
-    _name_people(axis, drawn, place)
+    # Lines from the top down, with a gap between people.
+    rank_of = {person: rank for rank, (person, _) in enumerate(lanes)}
+    y_of = {line: -i - GAP_BETWEEN_PEOPLE * rank_of[line[0]] for i, line in enumerate(lines)}
+    has_scores = "score" in table
+    _draw_segments(axis, segments, y_of, groups, has_scores)
+    names = dict(zip(segments["action_id"], segments["action"], strict=True))
+    axis.set_yticks(list(y_of.values()), [names[action] for _, action in lines])
+    _draw_people(axis, lanes, y_of)
     axis.grid(axis="y", visible=False)
-    axis.set(xlabel="time [s]", ylim=(min(place.values(), default=-1) - 0.7, 0.7))
+    axis.set(xlabel="time [s]", ylim=(min(y_of.values(), default=-1) - 0.7, 0.7))
     if not lines:
-        axis.text(0.5, 0.5, f"no action with a score of {score_threshold} or more", ha="center",
-                  transform=axis.transAxes)  # fmt: skip
-    stronger = ", the stronger the surer" if "score" in table else ""
-    _title(fig, axis, title or f"Who does what when: bars{stronger}", runs, drawn, lines, groups)
-    return fig
+        message = f"no action with a score of {score_threshold} or more"
+        axis.text(0.5, 0.5, message, ha="center", transform=axis.transAxes)
+    title = title or f"Who does what when: bars{', the stronger the surer' if has_scores else ''}"
+    axis.set_title(title + _describe_left_out(segments, lanes))
+    if handles := build_group_handles(groups[action] for _, action in lines):
+        place_legend_below(figure, handles)
+    return figure
 
 
-def _name_people(axis, drawn, place):
-    """Each person's number beside its lines, on its colour, the same as in the pictures."""
-    for person, chosen in drawn:
-        ys = [place[person, action] for action in chosen]
+def _draw_segments(axis, segments, y_of, groups, has_scores):
+    """A bar for each segment with a line, paler the lower its score."""
+    for segment in segments.itertuples():
+        y = y_of.get((segment.person_id, segment.action_id))
+        if y is None:
+            continue
+        color = np.array(to_rgb(GROUP_COLORS[groups[segment.action_id]]))
+        paleness = 0.75 * (1 - segment.score) if has_scores else 0
+        color = (1 - paleness) * color + paleness
+        axis.barh(y, segment.stop_s - segment.start_s, left=segment.start_s, height=0.8, color=color)
+
+
+def _draw_people(axis, lanes, y_of):
+    """A band behind each person's lines, and its number beside them in its color, the same as in the pictures."""
+    for person_id, actions in lanes:
+        ys = [y_of[person_id, action] for action in actions]
         axis.axhspan(min(ys) - 0.55, max(ys) + 0.55, color="#000000", alpha=0.035, linewidth=0)
-        axis.annotate(f"person {int(person)}", (1, np.mean(ys)), (6, 0), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va="center", fontsize=9, fontweight="bold",
-                      bbox={"facecolor": get_person_color(person), "edgecolor": "none", "pad": 2})  # fmt: skip
+        axis.annotate(
+            f"person {int(person_id)}",
+            (1, np.mean(ys)),
+            (6, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            fontweight="bold",
+            bbox={"facecolor": get_person_color(person_id), "edgecolor": "none", "pad": 2},
+        )
 
 
-def _title(fig, axis, title, runs, drawn, lines, groups):
-    """The title with what was left out, and the groups' legend."""
-    hidden = runs["person_id"].nunique() - len(drawn)
-    fewer = runs[runs["person_id"].isin([p for p, _ in drawn])].groupby(["person_id", "action_id"]).ngroups - len(lines)
-    left_out = [f"{n} more {what}" for n, what in ((hidden, "people"), (fewer, "actions")) if n]
-    axis.set_title(title + (f"   (not shown: {', '.join(left_out)})" if left_out else ""))
-    found = {groups[action] for _, action in lines}
-    handles = [plt.Rectangle((0, 0), 1, 1, color=GROUP_COLORS[g], label=GROUP_TITLES[g]) for g in GROUP_COLORS
-               if g in found]  # fmt: skip
-    if handles:
-        place_legend_below(fig, handles)
+def _describe_left_out(segments, lanes):
+    """The end of the title: the people, and the actions of the people shown, that have no line."""
+    shown_people = [person for person, _ in lanes]
+    n_people = segments["person_id"].nunique() - len(shown_people)
+    of_shown = segments[segments["person_id"].isin(shown_people)]
+    n_actions = of_shown.groupby(["person_id", "action_id"]).ngroups - sum(len(actions) for _, actions in lanes)
+    left_out = [f"{count} more {what}" for count, what in ((n_people, "people"), (n_actions, "actions")) if count]
+    return f"   (not shown: {', '.join(left_out)})" if left_out else ""

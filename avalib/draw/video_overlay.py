@@ -1,78 +1,135 @@
-"""A video file with what avalib.detect found in it drawn on it, frame by frame, in bounded memory."""
+"""A video file with the detections of avalib.detect drawn on it, frame by frame, in bounded memory."""
 
 import itertools
 from pathlib import Path
 
 import numpy as np
 
-from avalib.draw.annotate import annotate_frame, scale_frame
-from avalib.draw.people import group_by_time, interpolate_people, resolve_action_names
+from avalib.draw.annotate import PERSON, FrameAnnotator, scale_frame
+from avalib.draw.people import LONGEST_GAP_S, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.render import save_gif
 from avalib.utils.download import get_local_path
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
 
-GIF_SECONDS = 20  # a GIF holds all its pictures at once, and nobody loads a longer one
+MAX_GIF_S = 20  # a GIF holds all its pictures at once, and a longer one is too large to load
+GIF_FPS = 10
+SUFFIXES = (".mp4", ".mkv", ".gif")
 
 
-def render_frames(video, table, start=0.0, stop=None, fps=10, width=None, score_threshold=0.3, top_k=3):
-    """The pictures of a video with people's boxes and actions, in a colour each: yields (H,W,3) uint8, one at a time.
+def render_frames(video, detections, start=0.0, stop=None, fps=10, width=None, score_threshold=0.3, top_k=3):
+    """Draw people's boxes and actions on the frames of a video, a color for each person.
 
-    video: the file or URL that was given to avalib.detect; table: what it gave, or its csv read by pandas. start, stop:
-    seconds; fps: pictures a second, None: as many as the video has; width: pixels, None: the video's own. Labels under
-    score_threshold and beyond the top_k of a person are left out. Between the table's times boxes lie on the straight
-    line, up to a cut. Pictures that the file doesn't give are left out.
-    Raises VideoError, ValueError for a table of something else.
+    Between the table's times boxes lie on the straight line, up to a cut. Frames that cannot be decoded are left out.
+
+    Parameters
+    ----------
+    video : path or URL
+        The video of the detections.
+    detections : DataFrame
+        What avalib.detect returned, or its csv read by pandas.
+    start, stop : float
+        Seconds; stop None: to the end.
+    fps : float, optional
+        Frames per second; None: as many as the video has.
+    width : int, optional
+        In pixels; None: the video's own.
+    score_threshold : float
+        Labels with a lower score are not drawn.
+    top_k : int
+        At most so many labels for each person.
+
+    Yields
+    ------
+    (H,W,3) uint8, one at a time.
+
+    Raises
+    ------
+    VideoError
+        The video cannot be read.
+    ValueError
+        The table has other columns, or the video does not have these seconds.
     """
-    if absent := [c for c in ("time_s", "person_id", "x1", "action_id", "score") if c not in table]:
-        raise ValueError(f"no column {', '.join(absent)}: expected the table that avalib.detect gives")
-    moments = group_by_time(table.rename(columns={"time_s": "timestamp"}))
-    names = resolve_action_names(table)
-    gap = max(1.5, 1.5 * float(np.median(np.diff(list(moments))))) if len(moments) > 1 else 1.5
-    cuts, places = table.attrs.get("cuts_s", ()), {}
+    if missing := [c for c in ("time_s", "person_id", "x1", "action_id", "score") if c not in detections]:
+        raise ValueError(f"no column {', '.join(missing)}: expected the table that avalib.detect gives")
+    people_by_time = group_people_by_time(detections.rename(columns={"time_s": "timestamp"}))
+    annotator = FrameAnnotator(resolve_action_names(detections), keep_positions=True)
+    longest_gap = LONGEST_GAP_S
+    if len(people_by_time) > 1:  # tables of a step over a second
+        longest_gap = max(longest_gap, 1.5 * float(np.median(np.diff(list(people_by_time)))))
+    cuts_s = detections.attrs.get("cuts_s", ())
     with Video(get_local_path(video)) as reader:
         stop = reader.duration_s if stop is None else min(stop, reader.duration_s)
-        for time_s, frame in _pictures(reader, start, stop, fps or reader.fps):
-            people = interpolate_people(moments, time_s, cuts, gap) if moments else []
-            people = [person.keeping(score_threshold, top_k) for person in people]
-            yield annotate_frame(scale_frame(frame, width), people, "person", f"{time_s:.1f} s", names, places)
+        for time_s, frame in _iter_frames_at_rate(reader, start, stop, fps or reader.fps):
+            people = interpolate_people(people_by_time, time_s, cuts_s, longest_gap) if people_by_time else []
+            people = [person.filter_labels(score_threshold, top_k) for person in people]
+            yield annotator.annotate(scale_frame(frame, width), people, PERSON, f"{time_s:.1f} s")
 
 
-def _pictures(reader, start, stop, fps):
-    """(time, frame) at a constant rate; each native frame is decoded once."""
+def _iter_frames_at_rate(reader, start, stop, fps):
+    """Yield (time, frame) at a constant rate; each native frame is decoded once."""
     times = start + np.arange(int(np.ceil((stop - start) * fps - 1e-6))) / fps
-    wanted = np.clip(np.searchsorted(reader.times_s, times + 0.25 / fps, side="right") - 1, 0, None)
-    if not len(wanted):
+    # The native frame on the screen at each time; a quarter of a step is tolerance.
+    numbers = np.clip(np.searchsorted(reader.times_s, times + 0.25 / fps, side="right") - 1, 0, None)
+    if not len(numbers):
         raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
-    frames = zip(
-        itertools.count(wanted[0]), reader.iter_frames(wanted[0], wanted[-1] + 1, allow_missing=True), strict=False
-    )
-    n, frame = next(frames)
-    for time_s, index in zip(times, wanted, strict=True):
-        while n < index:
-            n, frame = next(frames)
+    frames = reader.iter_frames(numbers[0], numbers[-1] + 1, allow_missing=True)
+    decoded = zip(itertools.count(numbers[0]), frames, strict=False)
+    n, frame = next(decoded)
+    for time_s, number in zip(times, numbers, strict=True):
+        while n < number:
+            n, frame = next(decoded)
         if frame is not None:
             yield float(time_s), frame
 
 
 def get_overlay_path(path):
-    """`path`, if a video can be written to it. Raises ValueError for another suffix."""
+    """`path` as a Path, if a video can be written to it. Raises ValueError for another suffix."""
     path = Path(path)
-    if path.suffix not in (".mp4", ".mkv", ".gif"):
+    if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: expected a name that ends in .mp4 or .gif")
     return path
 
 
-def write_overlay_video(path, video, table, start=0.0, stop=None, fps=None, **options):
-    """Write `watch`'s pictures to a .mp4 (any length) or a .gif (up to 20 s, 10 pictures a second); returns the path.
+def write_overlay_video(
+    path, video, detections, start=0.0, stop=None, fps=None, width=None, score_threshold=0.3, top_k=3
+):
+    """Write the frames of `render_frames` to a video of any length (.mp4, .mkv) or to a GIF of up to 20 seconds.
 
-    options: watch's. Raises ValueError for another suffix, or a GIF that would be longer.
+    Parameters
+    ----------
+    path : path
+        The suffix chooses the format.
+    video, detections, start, stop, width, score_threshold, top_k
+        As for render_frames.
+    fps : float, optional
+        Frames per second; None: the video's own, 10 in a GIF.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        The path has another suffix, or the GIF would be longer.
     """
     path = get_overlay_path(path)
+    is_gif = path.suffix == ".gif"
     with Video(get_local_path(video)) as reader:
-        seconds, rate = (stop or reader.duration_s) - start, reader.fps
-    if path.suffix == ".gif" and seconds > GIF_SECONDS:
+        seconds = (stop or reader.duration_s) - start
+        native_fps = reader.fps
+    if is_gif and seconds > MAX_GIF_S:
         raise ValueError(f"{path}: {seconds:.0f} s are too long for a GIF; write .mp4, or choose start and stop")
-    fps = fps or (10 if path.suffix == ".gif" else rate)
-    pictures = render_frames(video, table, start, stop, fps, **options)
-    return save_gif(path, pictures, fps) if path.suffix == ".gif" else write_mp4(path, pictures, fps)
+    fps = fps or (GIF_FPS if is_gif else native_fps)
+    frames = render_frames(
+        video,
+        detections,
+        start=start,
+        stop=stop,
+        fps=fps,
+        width=width,
+        score_threshold=score_threshold,
+        top_k=top_k,
+    )
+    return save_gif(path, frames, fps) if is_gif else write_mp4(path, frames, fps)

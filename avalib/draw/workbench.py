@@ -1,6 +1,6 @@
-"""The workbench of notebooks 05 and 07: a video, what was annotated and what the rows say, under sliders and buttons.
+"""The workbench of notebooks 05 and 07: a video, its annotation and the models' detections, with sliders and buttons.
 
-Its static twin, for headless runs, is `Workbench.sheet`.
+`Workbench.static_snapshot` is its picture for headless runs.
 """
 
 import io
@@ -15,221 +15,354 @@ from avalib.draw.annotate import scale_frame
 from avalib.draw.colors import get_person_color
 from avalib.draw.mistake_navigator import MistakeNavigator
 from avalib.draw.person_timeline import build_person_strips, render_person_html
-from avalib.draw.render import RenderOptions, render_scene
-from avalib.draw.scene import load_scene
+from avalib.draw.render import RenderOptions, SceneRenderer
+from avalib.draw.scene import ANNOTATED, find_busiest_video, load_scene
 from avalib.draw.sheets import draw_contact_sheet
 
-TRUTH = {"beside": "annotation beside", "under": "annotation under (dashed)", "off": "no annotation"}
+ANNOTATION_CHOICES = {"beside": "annotation beside", "under": "annotation under (dashed)", "off": "no annotation"}
+ALL_ACTIONS = "all actions"
+MAX_PANEL_WIDTH = 480  # pixels
+PANEL_GAP = 4
+OPEN_SCENES = 4  # that stay in memory
+SCALED_FRAMES = 2048
+MAX_COLUMNS = 4
+JPEG_QUALITY = 88
 
 
 class Workbench:
-    """Scenes under a time slider: play, threshold, action filter, annotation, rows, people, and jumps to what matters.
+    """Scenes with a time slider, and controls for what is drawn; the last line of a notebook's cell shows it.
 
-    open_scene: (video_id, start or None) -> Scene; videos: the ids to choose from; jumps: a Jumps or None. Frames are
-    kept scaled, so a step draws boxes and encodes one JPEG. `.widget` is the whole of it; the controls are attributes
-    (video, time, play, threshold, action, truth, by_person, rows {name: toggle}, people {person_id: button});
-    `.show(i)` is the JPEG of frame i as they stand, `.sheet()` the static twin.
+    The controls are attributes: video, time, play, threshold, action, annotation, by_person, model_toggles {model:
+    toggle}, person_buttons {person_id: button}, mistake_button, example_button. `.widget` holds all of them, `.message`
+    is the line of text beside the two buttons.
+
+    Parameters
+    ----------
+    open_scene : callable
+        (video_id, start or None) -> Scene.
+    videos : list of str
+        The video_ids to choose from.
+    navigator : MistakeNavigator, optional
+        What the two buttons ask.
+    score_threshold : float
+        The threshold's first value.
+    top_k : int
+        At most so many predictions for each person.
+    width : int
+        Of the picture, in pixels.
+    video : str, optional
+        The video_id to begin with.
     """
 
-    def __init__(self, open_scene, videos, jumps=None, score_threshold=0.3, top_k=3, width=1000, video=None):
-        self._open, self.jumps, self.top_k, self.width = lru_cache(maxsize=4)(open_scene), jumps, top_k, width
-        self._scaled = lru_cache(maxsize=2048)(lambda scene_id, i, w: scale_frame(self.scene.frames[i], w))
-        self._loading, self.picked, self.people = False, None, {}
+    def __init__(self, open_scene, videos, navigator=None, score_threshold=0.3, top_k=3, width=1000, video=None):
+        self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
+        # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
+        self._scale_frame = lru_cache(maxsize=SCALED_FRAMES)(
+            lambda scene_id, i, width: scale_frame(self.scene.frames[i], width)
+        )
+        self.navigator = navigator
+        self.top_k = top_k
+        self.width = width
+        self.selected_person = None  # the person_id that was clicked
+        self.person_buttons = {}
+        self._is_loading = False  # controls change while a video is opened: nothing is drawn yet
         self.video = ui.Dropdown(options=videos, value=video or videos[0], description="video")
-        self.scene = self._open(self.video.value, None)
-        self._make_controls(score_threshold)
-        self._fill()
-        self._watch()
+        self.scene = self._open_scene(self.video.value, None)
+        self._build_controls(score_threshold)
+        self._build_layout()
+        self._fill_controls()
+        self._connect_controls()
         self._redraw()
 
     # --- controls ---
 
-    def _make_controls(self, score_threshold):
-        wide = ui.Layout(width="420px")
-        self.time = ui.IntSlider(0, 0, 1, description="frame", continuous_update=True, readout=False, layout=wide)
+    def _build_controls(self, score_threshold):
+        """Make the controls that stay the same from video to video."""
+        is_annotated = self.scene.is_annotated
+        slider_layout = ui.Layout(width="420px")
+        self.time = ui.IntSlider(
+            value=0,
+            min=0,
+            max=1,
+            description="frame",
+            continuous_update=True,
+            readout=False,
+            layout=slider_layout,
+        )
         self.play = ui.Play(min=0, max=1, repeat=True)
         ui.jslink((self.play, "value"), (self.time, "value"))
         self.clock = ui.Label()
         self.threshold = ui.FloatSlider(score_threshold, min=0, max=1, step=0.05, description="score ≥")
-        self.action = ui.Dropdown(options=[("all actions", None)], description="action")
-        known = "annotated" in self.scene.moments
-        states = [(words, key) for key, words in TRUTH.items()]
-        self.truth = ui.Dropdown(options=states, value="beside" if known else "off", description="truth")
-        self.by_person = ui.Checkbox(not known, description="a colour per person", indent=False)
-        self.rows = {name: ui.ToggleButton(True, description=name) for name in self.scene.rows}
-        self.mistake = ui.Button(description="next mistake", tooltip="the surest mistakes of the first row, in order")
-        self.example = ui.Button(description="next example", tooltip="the next second at which the action is annotated")
-        self.words, self.image, self.panel = ui.Label(), ui.Image(format="jpeg"), ui.HTML()
-        self.image.layout = ui.Layout(align_self="flex-start", max_width="100%")  # or one panel would be blown up
-        self.buttons = ui.HBox(layout=ui.Layout(flex_flow="row wrap"))
-        self.truth.layout.display = None if known and self.rows else "none"
-        rows = ui.HBox(list(self.rows.values()), layout=ui.Layout(flex_flow="row wrap"))
-        rows.layout.display = None if len(self.rows) > 1 else "none"
-        seek = ui.HBox([self.mistake, self.example, self.words])
-        seek.layout.display = None if self.jumps else "none"
-        self.video.layout.display = None if len(self.video.options) > 1 else "none"
-        lines = [[self.video, self.play, self.time, self.clock], [self.threshold, self.action, self.truth]]
-        lines[1].append(self.by_person)
-        lines = [ui.HBox(line, layout=ui.Layout(flex_flow="row wrap")) for line in lines]
-        self.widget = ui.VBox([*lines, rows, seek, self.image, self.buttons, self.panel])
+        self.action = ui.Dropdown(options=[(ALL_ACTIONS, None)], description="action")
+        self.annotation = ui.Dropdown(
+            options=[(text, mode) for mode, text in ANNOTATION_CHOICES.items()],
+            value="beside" if is_annotated else "off",
+            description="truth",
+        )
+        self.by_person = ui.Checkbox(not is_annotated, description="a color per person", indent=False)
+        self.model_toggles = {name: ui.ToggleButton(True, description=name) for name in self.scene.predictions}
+        self.mistake_button = ui.Button(
+            description="next mistake", tooltip="the surest mistakes of the first model, in order"
+        )
+        self.example_button = ui.Button(
+            description="next example", tooltip="the next second at which the action is annotated"
+        )
+        self.message = ui.Label()
+        # Without these limits one panel alone would be blown up.
+        self.image = ui.Image(format="jpeg", layout=ui.Layout(align_self="flex-start", max_width="100%"))
+        self.person_bar = ui.HBox(layout=ui.Layout(flex_flow="row wrap"))
+        self.person_panel = ui.HTML()
 
-    def _watch(self):
+    def _build_layout(self):
+        """Put the controls in lines; those without a use here are hidden."""
+        models = _wrap_line(self.model_toggles.values())
+        navigation = ui.HBox([self.mistake_button, self.example_button, self.message])
+        has_choice = self.scene.is_annotated and self.model_toggles
+        self.video.layout.display = None if len(self.video.options) > 1 else "none"
+        self.annotation.layout.display = None if has_choice else "none"
+        models.layout.display = None if len(self.model_toggles) > 1 else "none"
+        navigation.layout.display = None if self.navigator else "none"
+        self.widget = ui.VBox(
+            [
+                _wrap_line([self.video, self.play, self.time, self.clock]),
+                _wrap_line([self.threshold, self.action, self.annotation, self.by_person]),
+                models,
+                navigation,
+                self.image,
+                self.person_bar,
+                self.person_panel,
+            ]
+        )
+
+    def _connect_controls(self):
+        """Call what the controls are for when they change."""
         self.video.observe(lambda _: self._load(self.video.value), "value")
-        for control in (self.time, self.threshold, self.action, self.truth, self.by_person, *self.rows.values()):
+        drawn_controls = [self.time, self.threshold, self.action, self.annotation, self.by_person]
+        for control in (*drawn_controls, *self.model_toggles.values()):
             control.observe(self._redraw, "value")
-        self.mistake.on_click(lambda _: self.next_mistake())
-        self.example.on_click(lambda _: self.next_example())
+        self.mistake_button.on_click(lambda _: self.go_to_next_mistake())
+        self.example_button.on_click(lambda _: self.go_to_next_example())
 
     def _load(self, video_id, time_s=None):
         """Open a video (around time_s) and fill the controls with what is in it."""
-        if self._loading:
+        if self._is_loading:
             return
-        self._loading = True
+        self._is_loading = True
         try:
-            self.scene, self.picked = self._open(video_id, time_s), None
+            self.scene = self._open_scene(video_id, time_s)
+            self.selected_person = None
             self.video.value = video_id
-            self._fill()
+            self._fill_controls()
         finally:
-            self._loading = False
+            self._is_loading = False
         self._redraw()
 
-    def _fill(self):
+    def _fill_controls(self):
+        """Set the controls to the scene: its length, actions and people."""
         last = len(self.scene.frames) - 1
         self.time.value = 0
-        self.time.max = self.play.max = last
+        self.time.max = last
+        self.play.max = last
         self.play.interval = round(1000 / self.scene.fps)
-        chosen, options = self.action.value, self._choices()
-        self.action.options = options
-        self.action.value = chosen if chosen in dict(options).values() else None
-        everybody = [*self.scene.truth, *(moment for row in self.scene.rows.values() for moment in row)]
-        self.people = {i: self._button(i) for i in sorted({p.person_id for moment in everybody for p in moment})}
-        self.buttons.children = [ui.Label("people (click one):"), *self.people.values()]
-        self._strips = lru_cache(maxsize=64)(lambda person, score: build_person_strips(self.scene, person, score))
-
-    def _button(self, person_id):
-        button = ui.Button(description=f"person {person_id}", layout=ui.Layout(width="110px"))
-        button.style.button_color, button.style.text_color = get_person_color(person_id), "#141414"
-        button.on_click(lambda _: self.pick(None if self.picked == person_id else person_id))
-        return button
-
-    def _choices(self):
-        """('all actions', None) and every action that anybody is annotated or predicted with, by name."""
-        moments = [moment for found in self.scene.moments.values() for moment in found.values()]
-        found = {action for people in moments for person in people for action, _ in person.labels}
-        names = self.scene.label_map or {action: shorten_action_name(action) for action in found}
-        return [("all actions", None), *sorted((names[action], action) for action in found)]
-
-    # --- what is done ---
-
-    def pick(self, person_id):
-        """Look at one person (None: at everybody): its boxes alone keep labels, its timeline is shown."""
-        self.picked = person_id
-        self._redraw()
-
-    def go(self, video_id, time_s):
-        """To a second of a video."""
-        if video_id != self.video.value or not self.scene.start <= time_s < self.scene.stop:
-            self._load(video_id, None if self._covers(video_id, time_s) else time_s)
-        self.time.value = int(abs(self.scene.times_s - time_s).argmin())
-
-    def _covers(self, video_id, time_s):
-        """Whether opening a video without a time shows that second."""
-        opened = self._open(video_id, None)
-        return opened.start <= time_s < opened.stop
-
-    def next_mistake(self):
-        """To the next of the first shown row's surest mistakes (with the chosen action), and the person concerned."""
-        name = next((name for name, toggle in self.rows.items() if toggle.value), None)
-        self._jump(self.jumps.mistake(name, self.action.value, self.threshold.value) if name else None, "mistake")
-
-    def next_example(self):
-        """To the next annotated second with the chosen action, after this one, in the order of videos and time."""
-        if self.action.value is None:
-            self.words.value = "choose an action first"
-            return
-        here = self.video.value, float(self.scene.times_s[self.time.value])
-        self._jump(self.jumps.example(self.action.value, *here), "example")
-
-    def _jump(self, found, what):
-        if found is None:
-            self.words.value = f"no (more) {what} with these settings"
-            return
-        self.go(found.video_id, found.time_s)
-        self.pick(self._nearest(found.box))
-        self.words.value = found.words
-
-    def _nearest(self, box):
-        """The person_id whose box at this frame is nearest to a given one."""
-        i = self.time.value
-        people = [p for moment in (self.scene.truth[i], *(r[i] for r in self.scene.rows.values())) for p in moment]
-        return min(people, key=lambda p: abs(p.box - box).sum()).person_id if people else None
-
-    # --- what is seen ---
-
-    def look(self):
-        """The Look that the controls stand for."""
-        chosen = None if self.action.value is None else frozenset({self.action.value})
-        truth, by_person = self.truth.value, self.by_person.value
-        return RenderOptions(self.threshold.value, self.top_k, chosen, truth != "off", truth == "under", by_person,
-                    picked=self.picked)  # fmt: skip
-
-    def picture(self, i):
-        """Frame i as it is to be seen now, (H,W,3) uint8."""
-        shown = [name for name, toggle in self.rows.items() if toggle.value]
-        panels = max(1, len(shown) + (self.truth.value == "beside"))
-        columns = min(panels, 4 if panels != 6 else 3)
-        width = min(480, (self.width - 4 * (columns - 1)) // columns)
-        return render_scene(
-            self.scene, i, self._scaled(id(self.scene), i, width), self.look(), columns=columns, shown=shown
+        selected_action = self.action.value
+        choices = self._list_action_choices()
+        self.action.options = choices
+        self.action.value = selected_action if selected_action in dict(choices).values() else None
+        people_by_frame = [*self.scene.annotated]
+        for predicted in self.scene.predictions.values():
+            people_by_frame += predicted
+        person_ids = sorted({person.person_id for people in people_by_frame for person in people})
+        self.person_buttons = {person_id: self._build_person_button(person_id) for person_id in person_ids}
+        self.person_bar.children = [ui.Label("people (click one):"), *self.person_buttons.values()]
+        self._build_strips = lru_cache(maxsize=64)(
+            lambda person_id, score_threshold: build_person_strips(self.scene, person_id, score_threshold)
         )
 
-    def show(self, i):
-        """Frame i as it is to be seen now: JPEG bytes."""
+    def _build_person_button(self, person_id):
+        """A button in the person's color that selects it, or nobody again."""
+        button = ui.Button(description=f"person {person_id}", layout=ui.Layout(width="110px"))
+        button.style.button_color = get_person_color(person_id)
+        button.style.text_color = "#141414"
+        button.on_click(lambda _: self.select_person(None if self.selected_person == person_id else person_id))
+        return button
+
+    def _list_action_choices(self):
+        """("all actions", None) and (name, action_id) of every action that is annotated or predicted, by name."""
+        actions = {
+            action
+            for people_by_time in self.scene.people_by_time.values()
+            for people in people_by_time.values()
+            for person in people
+            for action, _ in person.labels
+        }
+        names = {action: shorten_action_name(action) for action in actions} | (self.scene.label_map or {})
+        return [(ALL_ACTIONS, None), *sorted((names[action], action) for action in actions)]
+
+    # --- commands ---
+
+    def select_person(self, person_id):
+        """Select one person (None: everybody): its boxes alone keep labels, and its timeline is shown."""
+        self.selected_person = person_id
+        self._redraw()
+
+    def go_to(self, video_id, time_s):
+        """Show a second of a video."""
+        if video_id != self.video.value or not self.scene.start <= time_s < self.scene.stop:
+            first_scene = self._open_scene(video_id, None)
+            is_at_start = first_scene.start <= time_s < first_scene.stop
+            self._load(video_id, None if is_at_start else time_s)
+        self.time.value = int(abs(self.scene.times_s - time_s).argmin())
+
+    def go_to_next_mistake(self):
+        """Show the next of the first shown model's surest mistakes (of the selected action), and select the person."""
+        models = self._list_shown_models()
+        target = None
+        if models:
+            target = self.navigator.find_next_mistake(models[0], self.action.value, self.threshold.value)
+        self._go_to_target(target, "mistake")
+
+    def go_to_next_example(self):
+        """Show the next annotated second with the selected action, in the order of videos and time."""
+        if self.action.value is None:
+            self.message.value = "choose an action first"
+            return
+        time_s = float(self.scene.times_s[self.time.value])
+        self._go_to_target(self.navigator.find_next_example(self.action.value, self.video.value, time_s), "example")
+
+    def _go_to_target(self, target, kind):
+        if target is None:
+            self.message.value = f"no (more) {kind} with these settings"
+            return
+        self.go_to(target.video_id, target.time_s)
+        self.select_person(self._find_nearest_person(target.box))
+        self.message.value = target.description
+
+    def _find_nearest_person(self, box):
+        """The person_id whose box at this frame is nearest to `box`; None where nobody is."""
+        i = self.time.value
+        people = list(self.scene.annotated[i])
+        for predicted in self.scene.predictions.values():
+            people += predicted[i]
+        return min(people, key=lambda person: abs(person.box - box).sum()).person_id if people else None
+
+    # --- pictures ---
+
+    def _list_shown_models(self):
+        """The models whose toggle is on."""
+        return [name for name, toggle in self.model_toggles.items() if toggle.value]
+
+    def get_options(self):
+        """The RenderOptions that the controls stand for."""
+        return RenderOptions(
+            score_threshold=self.threshold.value,
+            top_k=self.top_k,
+            actions=None if self.action.value is None else frozenset({self.action.value}),
+            annotation=self.annotation.value,
+            by_person=self.by_person.value,
+            person_id=self.selected_person,
+        )
+
+    def render_frame(self, i):
+        """Frame i as the controls have it, (H,W,3) uint8."""
+        models = self._list_shown_models()
+        n_panels = max(1, len(models) + (self.annotation.value == "beside"))
+        columns = 3 if n_panels == 6 else min(n_panels, MAX_COLUMNS)
+        panel_width = min(MAX_PANEL_WIDTH, (self.width - PANEL_GAP * (columns - 1)) // columns)
+        renderer = SceneRenderer(self.scene, self.get_options(), models=models, columns=columns)
+        return renderer.render(i, self._scale_frame(id(self.scene), i, panel_width))
+
+    def encode_frame(self, i):
+        """Frame i as the controls have it: JPEG bytes."""
         with io.BytesIO() as buffer:
-            Image.fromarray(self.picture(i)).save(buffer, "JPEG", quality=88)
+            Image.fromarray(self.render_frame(i)).save(buffer, "JPEG", quality=JPEG_QUALITY)
             return buffer.getvalue()
 
-    def sheet(self, columns=2, every_s=1.0):
-        """The static twin: what is seen at every `every_s` seconds, as the controls stand -> PIL image."""
-        chosen = range(0, len(self.scene.frames), max(1, round(every_s * self.scene.fps)))
-        return draw_contact_sheet([self.picture(i) for i in chosen], columns)
+    def static_snapshot(self, columns=2, every_s=1.0):
+        """A frame every `every_s` seconds, as the controls have it, on one sheet -> PIL image."""
+        step = max(1, round(every_s * self.scene.fps))
+        return draw_contact_sheet([self.render_frame(i) for i in range(0, len(self.scene.frames), step)], columns)
 
     def _redraw(self, _=None):
-        if self._loading:
+        """Show the frame and the selected person as the controls have them."""
+        if self._is_loading:
             return
         i = self.time.value
-        self.image.value = self.show(i)
+        self.image.value = self.encode_frame(i)
         self.clock.value = f"{self.scene.times_s[i]:.1f} s"
-        for person_id, button in self.people.items():
-            button.icon = "check" if person_id == self.picked else ""
-        found = () if self.picked is None else self._strips(self.picked, self.threshold.value)
-        shown = {"annotated"} | {name for name, toggle in self.rows.items() if toggle.value}
-        found = [strip for strip in found if strip[0] in shown]
-        self.panel.value = "" if self.picked is None else render_person_html(self.scene, self.picked, found, i)
+        for person_id, button in self.person_buttons.items():
+            button.icon = "check" if person_id == self.selected_person else ""
+        self.person_panel.value = "" if self.selected_person is None else self._render_person(i)
+
+    def _render_person(self, i):
+        """HTML of the selected person: the annotation and the shown models."""
+        shown_sources = {ANNOTATED, *self._list_shown_models()}
+        strips = self._build_strips(self.selected_person, self.threshold.value)
+        strips = [strip for strip in strips if strip.source in shown_sources]
+        return render_person_html(self.scene, self.selected_person, strips, i)
 
     def _ipython_display_(self):
         display(self.widget)
 
 
-def open_workbench(layout, truth, rows, video="", seconds=40, fps=10, label_map=None, exclusions=None, **options):
-    """The Workbench of a data set's split, to be the last line of a notebook's cell.
+def _wrap_line(controls):
+    """Controls side by side, in as many lines as the page needs."""
+    return ui.HBox(list(controls), layout=ui.Layout(flex_flow="row wrap"))
 
-    truth: its ground truth; rows: {name: detections}, as `find_rows` gives them; video: the id to begin with, "" the
-    one with the most actions; seconds, fps: how much of a video is open at a time; label_map, exclusions (paths): what
-    counts when mistakes are looked for; options: Workbench's score_threshold, top_k, width (pixels).
+
+def open_workbench(
+    layout,
+    truth,
+    predictions,
+    video="",
+    seconds=40,
+    fps=10,
+    label_map=None,
+    exclusions=None,
+    score_threshold=0.3,
+    top_k=3,
+    width=1000,
+) -> Workbench:
+    """Open the Workbench of a data set's split.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    truth : DataFrame
+        The split's ground truth.
+    predictions : dict
+        {model: table of the split's detections}, as `load_predictions` returns them.
+    video : str
+        The video_id to begin with; "": the one with the most different actions.
+    seconds, fps : float
+        How much of a video is open at a time, frames per second.
+    label_map, exclusions : path, optional
+        The actions that count, and the seconds that do not, when mistakes are listed.
+    score_threshold, top_k, width
+        As for Workbench.
     """
-    first = truth.groupby("video_id").timestamp.min()
+    first_times = truth.groupby("video_id").timestamp.min()
 
     def open_scene(video_id, time_s):
-        start = first[video_id] if time_s is None else max(first[video_id], time_s - seconds / 2)
-        return load_scene(layout, truth, rows, video_id, float(start), seconds, fps)
+        start = first_times[video_id] if time_s is None else max(first_times[video_id], time_s - seconds / 2)
+        return load_scene(layout, truth, predictions, video=video_id, start=float(start), seconds=seconds, fps=fps)
 
-    video = video or truth.groupby("video_id").action_id.nunique().idxmax()
     return Workbench(
-        open_scene, sorted(first.index), MistakeNavigator(truth, rows, label_map, exclusions), video=video, **options
+        open_scene,
+        sorted(first_times.index),
+        navigator=MistakeNavigator(truth, predictions, label_map, exclusions),
+        score_threshold=score_threshold,
+        top_k=top_k,
+        width=width,
+        video=video or find_busiest_video(truth),
     )
 
 
-def open_scrubber(scene, **options):
-    """The Workbench of one Scene; options: score_threshold, top_k, width (pixels)."""
-    return Workbench(lambda video_id, time_s: scene, [scene.video_id], **options)
+def open_scrubber(scene, score_threshold=0.3, top_k=3, width=1000) -> Workbench:
+    """Open the Workbench of one Scene; the options are those of Workbench."""
+    return Workbench(
+        lambda video_id, time_s: scene,
+        [scene.video_id],
+        score_threshold=score_threshold,
+        top_k=top_k,
+        width=width,
+    )

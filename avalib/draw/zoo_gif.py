@@ -7,20 +7,43 @@ from avalib.draw.render import render_side_by_side, save_gif, save_mp4
 from avalib.draw.scene import load_scene
 from avalib.draw.sheets import add_caption
 
-ORDER = "annotated, then the rows of the zoo; green: what they say, its score"
+GIF_COLORS = 64  # a file under 2 MB, small enough for git
 
 
-def write_zoo_gif(layout, truth, rows, out, video="", start=None, seconds=10, fps=3, width=200, **look):
-    """Write the GIF and an mp4 beside it; -> (path of the GIF, Scene).
+def write_zoo_gif(layout, truth, predictions, path, options=None, video="", start=None, seconds=10, fps=3, width=200):
+    """Write a GIF of the annotation and every model's detections, and an mp4 beside it.
 
-    rows: {name: detections}; video, start: None and "" take what is liveliest; fps: pictures a second; width: of each
-    panel, in pixels; look: see side_by_side.
+    Parameters
+    ----------
+    layout : DatasetLayout
+    truth : DataFrame
+        The split's ground truth.
+    predictions : dict
+        {model: table of the split's detections}.
+    path : path
+        Of the GIF; the mp4 has the same name.
+    options : RenderOptions, optional
+    video : str
+        A video_id; "": the video with the most different actions.
+    start : float, optional
+        The first second; None: from where on the most is going on.
+    seconds, fps : float
+        Length, frames per second.
+    width : int
+        Of each panel, in pixels.
+
+    Returns
+    -------
+    (Path, Scene)
+        Of the GIF, and what it shows.
     """
-    cut = load_scene(layout, truth, rows, video, start, seconds, fps, label_map=None)
-    words = (
-        f"{cut.video_id}, {cut.start:.0f} to {cut.stop:.0f} s, {len(rows)} of {len(zoo.list_models())} rows: {ORDER}"
+    scene = load_scene(layout, truth, predictions, video=video, start=start, seconds=seconds, fps=fps)
+    caption = (
+        f"{scene.video_id}, {scene.start:.0f} to {scene.stop:.0f} s, {len(predictions)} of {len(zoo.list_models())} "
+        "models: annotated, then the models of the zoo; green: what they say, its score"
     )
-    frames = [add_caption(frame, words) for frame in render_side_by_side(cut, width, **look)]
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    save_mp4(Path(out).with_suffix(".mp4"), frames, fps)
-    return save_gif(out, frames, fps, colours=64), cut  # under 2 MB, small enough for git
+    frames = [add_caption(frame, caption) for frame in render_side_by_side(scene, options, width=width)]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_mp4(path.with_suffix(".mp4"), frames, fps)
+    return save_gif(path, frames, fps, colors=GIF_COLORS), scene

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import format_location
-from avalib.data.csv_rows import NO_PERSON
 from avalib.data.label_map import load_label_map
 from avalib.data.labels import get_action_names, get_evaluated_actions
-from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
+from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, NO_PERSON
 from avalib.evaluation.matching import find_run_starts, number_frames
 from avalib.evaluation.protocols import Protocol
 

@@ -156,7 +156,7 @@ def write_checkpoint_file(path, state_dict, meta):
     """Write tensors and what is to be known of them: mmcv's {"meta", "state_dict"}, or safetensors by the suffix.
 
     meta: plain values (numbers, words, lists, dicts), numpy's and dataclass-free. The file appears whole or not at all.
-    Raises TypeError for other values in meta, files.DiskFullError (an OSError) where the disk is full.
+    Raises TypeError for other values in meta, DiskFullError (an OSError) where the disk is full.
     """
     path = Path(path)
     meta = json.loads(json.dumps(meta, default=_plain))  # the same plain values in both formats

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from avalib.utils.files import check_free_space
+from avalib.utils.disk_space import check_free_space
 
 VALUES_PER_WEIGHT = {"sgd": 1, "adamw": 2}  # that the optimizer stores
 

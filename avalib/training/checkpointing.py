@@ -21,8 +21,9 @@ import torch
 from avalib.training.logger import TrainingLog
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import atomic_path, remove_abandoned_parts
+from avalib.utils.files import atomic_path
 from avalib.utils.interrupts import Stopped
+from avalib.utils.temporary_files import remove_abandoned_parts
 
 logger = logging.getLogger(__name__)
 

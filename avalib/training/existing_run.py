@@ -12,9 +12,9 @@ from avalib.training.saved_run import SavedRun, load_last_checkpoint, load_saved
 from avalib.utils.device import PRECISIONS
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import remove_abandoned_parts, wait_for_writers
-from avalib.utils.locks import LockedError, find_refusal, hold
+from avalib.utils.locks import LockedError, describe_conflict, hold_lock
 from avalib.utils.run_folder import archive_folder, find_free_name
+from avalib.utils.temporary_files import remove_abandoned_parts, wait_for_writers
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ def get_lock_path(output_dir):
 
 
 def lock_run(output_dir):
-    """The lock on a training's folder (utils.locks.hold)."""
-    return hold(get_lock_path(output_dir), "a training")
+    """The lock on a training's folder (utils.locks.hold_lock)."""
+    return hold_lock(get_lock_path(output_dir), "a training")
 
 
 # --- what becomes of it -----------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def resolve_existing_run(config, output_dir, existing="stop", minutes=None, cont
         version of this package wrote it.
     """
     check_choice(existing)
-    refusal = context.broadcast(find_refusal(get_lock_path(output_dir)) if context.is_main else None)
+    refusal = context.broadcast(describe_conflict(get_lock_path(output_dir)) if context.is_main else None)
     if refusal:
         raise LockedError(refusal)
     saved = context.broadcast(load_saved_run(output_dir) if context.is_main else None)
@@ -104,7 +104,7 @@ def _adopt_settings(config, saved, output_dir):
         adopted = dataclasses.replace(
             config,
             entry=zoo.ZooEntry(**fingerprint["entry"]),
-            recipe=zoo.override_recipe(config.recipe, fingerprint["recipe"]),
+            recipe=zoo.update_recipe(config.recipe, fingerprint["recipe"]),
             dtype=PRECISIONS[fingerprint["precision"]],
             checkpoint=fingerprint["checkpoint"],
             minutes=saved.minutes,

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from avalib.utils.disk_space import describe_disk_full
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import disk_full_described, write_text
+from avalib.utils.files import write_text
 
 LOSS = "loss_action_cls"
 MAP = "mAP@0.5IOU"
@@ -54,7 +55,7 @@ class TrainingLog:
         """Add an entry, here and in the files."""
         self.rows.append(row)
         if self.path:
-            with disk_full_described(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
+            with describe_disk_full(self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
                 file.write(_format_line(row))
         if self.writer:
             for key, value in row.items():

@@ -17,8 +17,8 @@ from avalib.training.profiling import (
     time_clip_reading,
     time_micro_batch,
 )
+from avalib.utils.disk_space import get_free_bytes
 from avalib.utils.distributed import SINGLE_PROCESS
-from avalib.utils.files import free_bytes
 from avalib.utils.process import count_cores
 from avalib.video.frame_cache_builder import estimate_frame_caches
 
@@ -241,7 +241,7 @@ def estimate_disk(config, state, keyframes):
     return DiskEstimate(
         checkpoints_gb=round(run_bytes / 1e9, 2),
         new_caches_gb=round(caches.size_GB, 2) if caches else 0.0,
-        free_gb=round(free_bytes(config.layout.root) / 1e9, 1),
+        free_gb=round(get_free_bytes(config.layout.root) / 1e9, 1),
     )
 
 

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 
-def check_whole(path, name=None):
+def check_complete(path, name=None):
     """Whether the content shows that nothing is missing at the end: True, or False for kinds that don't show it.
 
     name: the file's final name, whose suffix counts. Raises ValueError that says what is missing.

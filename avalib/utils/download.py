@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from avalib.utils.files import compute_sha256
-from avalib.utils.http_request import Interrupted, length_of, open_url
+from avalib.utils.http_request import RetryableError, open_url, parse_length
 from avalib.utils.http_transfer import FetchError, transfer_file
 
 
@@ -45,8 +45,8 @@ def get_download_size(url, timeout_s=10.0):
     """Bytes of the file at `url` as its server tells them, None where it doesn't; for plans, so it never raises."""
     try:
         with open_url(url, timeout_s, method="HEAD") as answer:
-            return length_of(answer.headers)
-    except (OSError, ValueError, http.client.HTTPException, Interrupted):
+            return parse_length(answer.headers)
+    except (OSError, ValueError, http.client.HTTPException, RetryableError):
         return None
 
 

@@ -23,7 +23,7 @@ _HTML = re.compile(rb"^" + _SKIPPED + rb"<(?:!doctype\s+html|(?:" + _TAGS + rb")
 _OPEN_COMMENT = re.compile(rb"^" + _SKIPPED + rb"<!--(?!.*-->)", re.S)
 
 
-class Interrupted(Exception):
+class RetryableError(Exception):
     """This attempt failed, another may not.
 
     wait_s: what the server asked to wait (Retry-After), else None. retries: at most so many more, None: as usual.
@@ -140,47 +140,47 @@ def open_url(url, timeout_s, method="GET", **headers):
         return answer
 
 
-def length_of(headers):
+def parse_length(headers):
     """Bytes that an answer's body has to have; None where the server doesn't say, or says nonsense.
 
-    Raises Interrupted for two different lengths.
+    Raises RetryableError for two different lengths.
     """
     if "chunked" in headers.get("Transfer-Encoding", "").lower():
         return None  # a chunked body ends with an empty chunk, whatever the length says
     lengths = {value.strip() for text in headers.get_all("Content-Length", []) for value in text.split(",")}
     if len(lengths) > 1:
-        raise Interrupted(f"the server names two lengths: {', '.join(sorted(lengths))[:80]}")
+        raise RetryableError(f"the server names two lengths: {', '.join(sorted(lengths))[:80]}")
     return next((int(length) for length in lengths if _LENGTH.fullmatch(length)), None)
 
 
-def range_of(headers):
-    """(first byte, last byte, total or None) of a partial answer (206). Raises Interrupted where they can't be so."""
+def parse_range(headers):
+    """(first byte, last byte, total or None) of a partial answer (206). Raises RetryableError where they can't be so."""
     text = headers.get("Content-Range", "")
     found = _RANGE.fullmatch(text.strip())
     if found is None:
         kind = headers.get_content_type()
-        raise Interrupted(f"the server sent another range than asked for ({text[:80]!r}, {kind})")
+        raise RetryableError(f"the server sent another range than asked for ({text[:80]!r}, {kind})")
     first, last = int(found[1]), int(found[2])
     total = None if found[3] == "*" else int(found[3])
-    length = length_of(headers)
+    length = parse_length(headers)
     if last < first or (total is not None and last >= total) or length not in (None, last - first + 1):
-        raise Interrupted(f"the server contradicts itself: range {text[:80]!r}, length {length}")
+        raise RetryableError(f"the server contradicts itself: range {text[:80]!r}, length {length}")
     return first, last, total
 
 
-def total_beyond(headers):
+def parse_unsatisfied_total(headers):
     """The file's size as an answer "416 range not satisfiable" names it, else None."""
     found = _UNRANGED.fullmatch(headers.get("Content-Range", "").strip())
     return int(found[1]) if found else None
 
 
-def version_of(headers):
+def get_version(headers):
     """What If-Range may be asked with: a strong ETag (weak ones are not allowed there), else the date of the file."""
     etag = headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
 
-def wait_of(headers):
+def parse_retry_after(headers):
     """Seconds that Retry-After asks for, at most 60; None where it has none, a date or nonsense."""
     text = headers.get("Retry-After", "").strip()
     return min(60.0, float(text)) if re.fullmatch(r"\d{1,9}", text, re.A) else None
@@ -195,7 +195,7 @@ def is_html(head):
     return bool(_HTML.match(head) or _OPEN_COMMENT.match(head))
 
 
-def title_of(page):
+def find_title(page):
     """A web page's title in brackets, for messages, or ""."""
     found = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
     return f" ({found.group(1).decode(errors='replace').strip()[:80]!r})" if found else ""

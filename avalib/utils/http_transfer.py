@@ -22,30 +22,22 @@ from urllib.parse import urlsplit
 
 from tqdm.auto import tqdm
 
-from avalib.utils.completeness import check_whole
+from avalib.utils.completeness import check_complete
+from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_bytes, is_disk_full
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import (
-    DiskFullError,
-    compute_sha256,
-    find_abandoned_parts,
-    flush_to_disk,
-    free_bytes,
-    is_disk_full,
-    part_name,
-    to_megabytes,
-    write_json,
-)
+from avalib.utils.files import compute_sha256, flush_to_disk, write_json
 from avalib.utils.http_request import (
-    Interrupted,
+    RetryableError,
+    find_title,
+    get_version,
     is_html,
-    length_of,
     open_url,
-    range_of,
-    title_of,
-    total_beyond,
-    version_of,
-    wait_of,
+    parse_length,
+    parse_range,
+    parse_retry_after,
+    parse_unsatisfied_total,
 )
+from avalib.utils.temporary_files import find_abandoned_parts, make_part_path
 
 CHUNK = 1 << 18
 HEAD = 1024  # bytes that are looked at before anything is written
@@ -110,7 +102,7 @@ class Part:
 
     def __init__(self, path, url):
         self.final, self.url, self.note = Path(path), url, {}
-        self.path = part_name(self.final, "download")
+        self.path = make_part_path(self.final, "download")
         self._shared = self.final.with_name(f"{self.final.name}.part")
 
     @property
@@ -133,7 +125,7 @@ class Part:
             return
 
     def _abandoned(self):
-        folder, stem = self.final.parent, part_name(self.final, "download").name.rsplit(".", 2)[0]
+        folder, stem = self.final.parent, make_part_path(self.final, "download").name.rsplit(".", 2)[0]
         stem = stem.rpartition(".")[0] if self.final.suffix else stem
         own = [path for path in find_abandoned_parts(folder, "download") if path.name.startswith(f"{stem}.")]
         return [path for path in own if _read_note(path).get("url") == self.url]
@@ -195,7 +187,7 @@ def _bring(part, expected, bar, timeout_s, retries, backoff_s, stop):
             _attempt(part, expected, bar, timeout_s, stop)
             if expected is None:
                 _check_content(part)
-        except Interrupted as error:
+        except RetryableError as error:
             failures = 1 if part.size - before >= PROGRESS else failures + 1
             pieces += 1
             if failures > min(retries, retries if error.retries is None else error.retries):
@@ -228,11 +220,11 @@ def _check_content(part):
     """Hold a file without a hash to what its own content tells; says where nothing tells whether it is whole."""
     told = part.note.get("total") is not None
     try:
-        shown = check_whole(part.path, part.final.name)
+        shown = check_complete(part.path, part.final.name)
     except ValueError as error:
         part.discard()
         if not told:
-            raise Interrupted(f"the answer ended early: {error}") from error
+            raise RetryableError(f"the answer ended early: {error}") from error
         raise FetchError(
             f"{part.url}: as long as the server says, but {error}. The server's own file is damaged; try a mirror."
         ) from error
@@ -249,7 +241,7 @@ def _attempt(part, expected, bar, timeout_s, stop):
             bar.refresh()
             _receive(answer, part, start, note, bar, timeout_s, stop)
         if note["total"] is not None and part.size != note["total"]:
-            raise Interrupted(f"the connection ended at {part.size:,} of {note['total']:,} bytes")
+            raise RetryableError(f"the connection ended at {part.size:,} of {note['total']:,} bytes")
     except urllib.error.HTTPError as error:
         with error:
             _refused(part, error)
@@ -267,17 +259,17 @@ def _attempt(part, expected, bar, timeout_s, stop):
 
 
 def _described(part, error):
-    """What a failed connection means: Interrupted, or FetchError where another attempt would fail too."""
+    """What a failed connection means: RetryableError, or FetchError where another attempt would fail too."""
     host = urlsplit(part.url).hostname
     if isinstance(error, ssl.SSLCertVerificationError):
         return FetchError(f"{part.url}: the server's certificate is not trusted here ({error}). {_PORTAL}")
     if isinstance(error, http.client.InvalidURL):
         return FetchError(f"{part.url}: not an address that can be opened ({error})")
     if isinstance(error, socket.gaierror):
-        return Interrupted(f"the name {host} can't be resolved ({error.strerror})", wait_s=0.2, retries=1)
+        return RetryableError(f"the name {host} can't be resolved ({error.strerror})", wait_s=0.2, retries=1)
     if getattr(error, "errno", None) == errno.ENETUNREACH:
-        return Interrupted(f"no network ({error.strerror})", wait_s=0.2, retries=1)
-    return Interrupted(f"{type(error).__name__}: {error}")
+        return RetryableError(f"no network ({error.strerror})", wait_s=0.2, retries=1)
+    return RetryableError(f"{type(error).__name__}: {error}")
 
 
 def _open(part, expected, timeout_s):
@@ -292,7 +284,7 @@ def _open(part, expected, timeout_s):
 
 
 def _understood(answer, part):
-    """(where the body starts in the file, the note of it). Raises Interrupted, FetchError for what isn't the file."""
+    """(where the body starts in the file, the note of it). Raises RetryableError, FetchError for what isn't the file."""
     headers, name = answer.headers, urlsplit(part.url).path
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     packed_itself = name.endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")  # many servers say so of these
@@ -302,38 +294,38 @@ def _understood(answer, part):
             "Download it with a browser and give its path, or set a mirror (AVALIB_MIRROR)."
         )
     note = {
-        "version": version_of(headers),
+        "version": get_version(headers),
         "etag": headers.get("ETag"),
         "modified": headers.get("Last-Modified"),
     }
     if answer.status == 200:  # from the start, whatever was asked for
-        return 0, note | {"total": length_of(headers)}
+        return 0, note | {"total": parse_length(headers)}
     if answer.status != 206:
-        raise Interrupted(f"HTTP {answer.status} {answer.reason}, without the file")
+        raise RetryableError(f"HTTP {answer.status} {answer.reason}, without the file")
     try:
-        start, _, total = range_of(headers)
+        start, _, total = parse_range(headers)
         if start != part.size:
-            raise Interrupted(f"the server sent the range from {start:,} on, asked for was {part.size:,}")
+            raise RetryableError(f"the server sent the range from {start:,} on, asked for was {part.size:,}")
         note["total"] = total
         for key, what in (("etag", "ETag"), ("modified", "date"), ("total", "size")):
             if None not in (before := part.note.get(key), note[key]) and before != note[key]:
-                raise Interrupted(f"the file has changed on the server (its {what})")
-    except Interrupted:
+                raise RetryableError(f"the file has changed on the server (its {what})")
+    except RetryableError:
         part.discard()  # the next attempt is from the start
         raise
     return start, part.note | {key: value for key, value in note.items() if value is not None}
 
 
 def _refused(part, error):
-    """Turn an HTTP status into "again" (Interrupted) or into words (FetchError)."""
+    """Turn an HTTP status into "again" (RetryableError) or into words (FetchError)."""
     if error.code == 416:  # the part is as long as the file, or longer
-        if total_beyond(error.headers) == part.size > 0:
+        if parse_unsatisfied_total(error.headers) == part.size > 0:
             part.note["total"] = part.size
             return
         part.discard()
-        raise Interrupted("the server has a shorter file than the part; from the start") from error
+        raise RetryableError("the server has a shorter file than the part; from the start") from error
     if error.code in _TRY_AGAIN or error.code < 200:
-        raise Interrupted(f"HTTP {error.code} {error.reason}", wait_of(error.headers)) from error
+        raise RetryableError(f"HTTP {error.code} {error.reason}", parse_retry_after(error.headers)) from error
     advice = {404: "Check the address; the file may have moved.", 401: "It needs a login.", 403: "Access is refused."}
     reason = " ".join(str(error.reason).split())[:200]
     refusal = FetchError(f"{part.url}: HTTP {error.code} {reason}. {advice.get(error.code, '')}".rstrip())
@@ -349,7 +341,7 @@ def _receive(answer, part, start, note, bar, timeout_s, stop):
         while len(head) < HEAD and (block := next(blocks, b"")):
             head += block
         _check_head(head, part)
-    if note["total"] is not None and note["total"] - start > free_bytes(part.path.parent):
+    if note["total"] is not None and note["total"] - start > get_free_bytes(part.path.parent):
         raise _disk_full(part, note["total"] - start)
     with open(part.path, "r+b" if part.path.exists() else "wb") as file:
         part.begin(file, start, note)
@@ -363,30 +355,30 @@ def _receive(answer, part, start, note, bar, timeout_s, stop):
 
 
 def _blocks(answer, timeout_s):
-    """The body as it comes. Raises Interrupted for a trickle under 1 kB/s; silence is the socket's own timeout."""
+    """The body as it comes. Raises RetryableError for a trickle under 1 kB/s; silence is the socket's own timeout."""
     window, arrived = time.monotonic(), 0
     while block := answer.read1(CHUNK):
         yield block
         arrived += len(block)
         if (elapsed := time.monotonic() - window) > timeout_s:
             if arrived < 1000 * elapsed:
-                raise Interrupted(f"stalled: {arrived:,} bytes in {elapsed:.0f} s")
+                raise RetryableError(f"stalled: {arrived:,} bytes in {elapsed:.0f} s")
             window, arrived = time.monotonic(), 0
 
 
 def _check_head(head, part):
     """Raise for nothing at all, and for a web page under a file's name."""
     if not head:
-        raise Interrupted("the server sent an empty file")
+        raise RetryableError("the server sent an empty file")
     if is_html(head) and Path(urlsplit(part.url).path).suffix not in (".html", ".htm"):
-        title = title_of(head)
+        title = find_title(head)
         raise FetchError(f"{part.url}: the server sent a web page{title} instead of the file. {_PORTAL}")
 
 
 def _disk_full(part, needed, what=""):
-    free = to_megabytes(free_bytes(part.path.parent))
+    free = format_megabytes(get_free_bytes(part.path.parent))
     return DownloadDiskFullError(
-        f"{part.final}: the disk is full{what}. {to_megabytes(needed)} are needed, {free} are free. {_MAKE_ROOM}"
+        f"{part.final}: the disk is full{what}. {format_megabytes(needed)} are needed, {free} are free. {_MAKE_ROOM}"
     )
 
 

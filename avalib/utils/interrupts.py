@@ -37,7 +37,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def interrupts_deferred():
+def defer_interrupts():
     """Start processes in here: a Ctrl-C is obeyed at the end, and the processes begin with SIGINT held back.
 
     Without this a worker that is still importing its modules dies of it, before any line of ours has run.
@@ -75,7 +75,7 @@ def ignore_first_termination():
 
 
 @contextmanager
-def child_signals_kept():
+def keep_child_signals():
     """Start torch's loader processes in here: SIGCHLD does afterwards what it did before.
 
     torch has it raise RuntimeError at whatever line the main process is when a loader process has died, such as in the
@@ -124,7 +124,7 @@ class WorkerPool(ProcessPoolExecutor):
         super().__init__(workers, get_context("spawn"), initializer=_begin, initargs=(initializer,))
 
     def submit(self, function, *args, **kwargs):
-        with interrupts_deferred():
+        with defer_interrupts():
             return super().submit(function, *args, **kwargs)
 
     def pids(self):

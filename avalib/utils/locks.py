@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import part_name
-from avalib.utils.process import host_name, is_running, start_time
+from avalib.utils.process import get_host_name, get_start_time, is_running
+from avalib.utils.temporary_files import make_part_path
 
 HEARTBEAT_S = 20  # how often a holder touches its lock
 SILENCE_S = 600  # after so long without a touch, a lock of another machine is stale
@@ -63,7 +63,7 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold(path, work):
+def hold_lock(path, work):
     """Hold the lock file `path` inside the context.
 
     Parameters
@@ -82,7 +82,7 @@ def hold(path, work):
     LockedError
         Another process holds it; the message names host, process and since when, and says what to do.
     """
-    lock = acquire(path, work)
+    lock = acquire_lock(path, work)
     try:
         yield lock
     finally:
@@ -90,7 +90,7 @@ def hold(path, work):
             lock.release()
 
 
-def acquire(path, work):
+def acquire_lock(path, work):
     """The Lock, see `hold`; to be released by the caller."""
     path = Path(path).absolute()
     content = {**_identity(os.getpid()), "since": datetime.now(UTC).isoformat(timespec="seconds"), "work": work}
@@ -112,7 +112,7 @@ def acquire(path, work):
     return Lock(path, content)
 
 
-def find_refusal(path):
+def describe_conflict(path):
     """What `hold` would say of a lock that another process holds; "" where none does. To ask before work begins."""
     path = Path(path).absolute()
     holder = _read(path)
@@ -123,7 +123,7 @@ def find_refusal(path):
 
 def _identity(pid):
     """What tells one process from all others: host, number, and the start time that a reused number doesn't share."""
-    return {"host": host_name(), "pid_space": _pid_space(), "pid": pid, "started": start_time(pid)}
+    return {"host": get_host_name(), "pid_space": _pid_space(), "pid": pid, "started": get_start_time(pid)}
 
 
 def _pid_space():
@@ -136,7 +136,7 @@ def _pid_space():
 
 def _create(path, content):
     """Make the lock's file, whole, if there is none: FileExistsError else."""
-    part = part_name(path)
+    part = make_part_path(path)
     try:
         part.write_text(json.dumps(content) + "\n", encoding="utf-8")
         try:
@@ -179,15 +179,15 @@ def _read(path):
 
 
 def _is_stale(path, holder):
-    here = holder.get("host") == host_name() and holder.get("pid_space") == _pid_space()
+    here = holder.get("host") == get_host_name() and holder.get("pid_space") == _pid_space()
     if here and isinstance(holder.get("pid"), int) and holder["pid"] > 0:
-        return not is_running(holder["pid"]) or holder.get("started") != start_time(holder["pid"])
+        return not is_running(holder["pid"]) or holder.get("started") != get_start_time(holder["pid"])
     return _silence_s(path) > SILENCE_S
 
 
 def _silence_s(path):
     """Seconds since the lock was touched, by the clock of the disk that it lies on."""
-    part = part_name(path)
+    part = make_part_path(path)
     try:
         part.touch()
         return part.stat().st_mtime - path.stat().st_mtime
@@ -204,9 +204,9 @@ def _describe(holder):
 
 def _refusal(path, holder):
     holder = holder or {}
-    if holder.get("host") == host_name() and holder.get("pid") == os.getpid():
+    if holder.get("host") == get_host_name() and holder.get("pid") == os.getpid():
         way = "It is this very process: wait for that call, or restart the kernel."
-    elif holder.get("host") == host_name():
+    elif holder.get("host") == get_host_name():
         way = f"Wait for it, or stop it: kill {holder.get('pid')}."
     else:
         silent = f"{_silence_s(path):.0f} s ago" if path.exists() else "just now"

@@ -66,7 +66,7 @@ def _reconstruct(kind, shape, typecode):
     return np.ndarray((0,), np.int8)
 
 
-def fill(array, state):
+def fill_array(array, state):
     """Give an array of `_reconstruct` what the file says of it: (version, shape, dtype, is_fortran, bytes)."""
     version, shape, dtype, is_fortran, content = state
     content = content.encode("latin1") if isinstance(content, str) else content  # Python 2 wrote text
@@ -132,6 +132,6 @@ for _package in ("numpy.core", "numpy._core"):
     _NAMES[f"{_package}.numeric", "_frombuffer"] = FROM_BUFFER
 
 
-def find_numpy(module, name):
+def find_numpy_name(module, name):
     """What stands for a name of numpy's pickles; None for others."""
     return _NAMES.get((module, name))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def host_name():
+def get_host_name():
     """This machine's network name without characters that a file name can't hold."""
     name = socket.gethostname() or "localhost"
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
@@ -26,7 +26,7 @@ def is_running(pid):
     return _state(pid) != "Z"  # a zombie has ended and only waits to be collected
 
 
-def start_time(pid):
+def get_start_time(pid):
     """When a process began, in clock ticks since the machine started; None where the system does not tell (not Linux).
 
     The system uses process numbers again: the same number with another start time is another process.
@@ -75,7 +75,7 @@ def count_cores():
     return os.cpu_count() or 1
 
 
-def peak_memory_bytes():
+def get_peak_memory_bytes():
     """The most memory that this process, and the largest of its ended children, have held, added up.
 
     None on systems without the `resource` module (Windows).
@@ -89,7 +89,7 @@ def peak_memory_bytes():
     return unit * sum(usage.ru_maxrss for usage in usages)
 
 
-def total_memory_bytes():
+def get_total_memory_bytes():
     """The machine's memory; None where the system does not tell."""
     if sys.platform == "win32":
         return _windows_memory_bytes()[0]
@@ -99,7 +99,7 @@ def total_memory_bytes():
         return None
 
 
-def available_memory_bytes():
+def get_available_memory_bytes():
     """Memory that this process can still take without swapping, a container's limit included: all of it
     where the system tells no more, None where it tells nothing."""
     if sys.platform == "win32":
@@ -109,12 +109,12 @@ def available_memory_bytes():
     used = next(iter(_lines("/sys/fs/cgroup/memory.current")), "").strip()
     if limit.isdigit() and used.isdigit():
         bounds.append(max(int(limit) - int(used), 0))
-    return min(bounds) if bounds else total_memory_bytes()
+    return min(bounds) if bounds else get_total_memory_bytes()
 
 
 def check_memory(needed_bytes, purpose):
     """Raise a ValueError where something would take more than half of the memory that is free."""
-    free = available_memory_bytes()
+    free = get_available_memory_bytes()
     if free is not None and needed_bytes > free // 2:
         raise ValueError(
             f"{needed_bytes / 1e9:,.1f} GB are needed ({purpose}), the limit is half of the free memory, "

@@ -48,7 +48,7 @@ class Field:
     line: int
 
 
-def parse(text, source):
+def parse_prototext(text, source):
     """The fields of a message in text form; ValueError naming source and line for what isn't one."""
     tokens = _Tokens(text, source)
     top, closer = [], None
@@ -188,7 +188,7 @@ def _shown(kind, value):
     return "the end of the file" if kind == "end" else f"{value[:40]!r}"
 
 
-def quote(text):
+def quote_text(text):
     """A text as a string in double quotes that `parse` reads back; ValueError for what isn't Unicode text."""
     try:
         text.encode()

@@ -27,8 +27,8 @@ from avalib.utils.pickled_arrays import (
     ForbiddenNameError,
     Function,
     PickleError,
-    fill,
-    find_numpy,
+    fill_array,
+    find_numpy_name,
 )
 from avalib.utils.pickled_matrices import read_matrix
 
@@ -43,7 +43,7 @@ _DOUBLE = struct.Struct(">d")
 _FAULTS = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 
-def load(path, find=None):
+def load_pickle(path, find=None):
     """The value in a pickle file. See `loads`.
 
     Raises
@@ -59,10 +59,10 @@ def load(path, find=None):
         data = file.read()
     if not data:
         raise PickleError("the file is empty")
-    return loads(data, find=find)[0]
+    return parse_pickle(data, find=find)[0]
 
 
-def loads(data, start=0, find=None, persistent=None):
+def parse_pickle(data, start=0, find=None, persistent=None):
     """The value of the pickle that begins at byte `start`.
 
     Parameters
@@ -85,7 +85,7 @@ def loads(data, start=0, find=None, persistent=None):
     ------
     PickleError
     """
-    reader = _Reader(data, start, find or find_numpy, persistent)
+    reader = _Reader(data, start, find or find_numpy_name, persistent)
     try:
         value = reader.run()
     except PickleError:
@@ -319,7 +319,7 @@ class _Reader:
             target.build(state)
         elif type(target) is np.ndarray:
             self.charge(sum(len(part) for part in state if type(part) is str))
-            fill(target, state)
+            fill_array(target, state)
         elif type(target) is not dict:  # an OrderedDict's attributes are not read
             raise PickleError(f"a {type(target).__name__} with a state, before byte {self.position:,}")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from avalib.utils import limits
 from avalib.utils.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, MAX_UNPACKED_RATIO, MAX_UNPACKED_RATIO_FROM
-from avalib.utils.process import available_memory_bytes
+from avalib.utils.process import get_available_memory_bytes
 
 _MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
@@ -41,10 +41,10 @@ def read_text(path, max_bytes=MAX_TEXT_BYTES):
     """
     name, file = open_binary(path, max_bytes)
     with file:
-        return decode(file.read(), name)
+        return decode_text(file.read(), name)
 
 
-def decode(content, name):
+def decode_text(content, name):
     """The text of some bytes, as `read_text`; name: the file's, for messages."""
     mark, encoding = next((pair for pair in _MARKS if content.startswith(pair[0])), (b"", "utf-8"))
     content = content[len(mark) :]
@@ -127,7 +127,7 @@ def open_binary(source, max_bytes=MAX_FILE_BYTES):
     if any(start.startswith(mark) for mark, encoding in _MARKS if encoding != "utf-8"):
         with file:
             content = file.read()
-        file = io.BytesIO(decode(content, name).encode())
+        file = io.BytesIO(decode_text(content, name).encode())
     return name, file
 
 
@@ -149,7 +149,7 @@ def unpack_gzip(file, name, max_bytes=MAX_FILE_BYTES):
 
     The bound is `max_bytes`, or half of the memory that is free where that is less, and what check_unpacked allows.
     """
-    free = available_memory_bytes()
+    free = get_available_memory_bytes()
     bound = max_bytes if free is None else min(max_bytes, free // 2)
     packed = file.seek(0, io.SEEK_END)
     file.seek(0)

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 from avalib.utils.limits import MAX_FILE_BYTES
-from avalib.utils.pickled_arrays import Function, PickleError, find_numpy
-from avalib.utils.safe_pickle import loads
+from avalib.utils.pickled_arrays import Function, PickleError, find_numpy_name
+from avalib.utils.safe_pickle import parse_pickle
 
 MAX_DIMENSIONS = 8
 MAX_DIRECTORY_BYTES = 4 << 20  # of a zip: about 50,000 entries; the zoo's files have 1,000
@@ -113,7 +113,7 @@ for _name, _dtype in _STORAGES.items():
 
 
 def _find(module, name):
-    return _NAMES.get((module, name)) or find_numpy(module, name)
+    return _NAMES.get((module, name)) or find_numpy_name(module, name)
 
 
 class _Storages(dict):
@@ -199,7 +199,7 @@ class TorchFile:
         self.root = roots[0]
         if f"{self.root}byteorder" in names and self._read_entry("byteorder") != b"little":
             raise PickleError("weights of a big-endian machine. Load and save them again on a little-endian one")
-        return loads(self._read_entry("data.pkl"), find=_find, persistent=storages)[0]
+        return parse_pickle(self._read_entry("data.pkl"), find=_find, persistent=storages)[0]
 
     def _read_entry(self, name):
         try:
@@ -214,12 +214,12 @@ class TorchFile:
         """The content of the older kind: magic number, version, machine, content, the storages' keys, their bytes."""
         if data[257:262] == b"ustar":
             raise PickleError("a tar archive of torch 0.1. Load and save it with a newer torch")
-        magic, position = loads(data, find=_find, persistent=storages)
+        magic, position = parse_pickle(data, find=_find, persistent=storages)
         if type(magic) is not int or magic != _MAGIC:
             raise PickleError(f"a pickle of a {type(magic).__name__}, but not one of torch.save")
         values = []
         for _ in range(4):
-            value, position = loads(data, position, find=_find, persistent=storages)
+            value, position = parse_pickle(data, position, find=_find, persistent=storages)
             values.append(value)
         version, machine, content, keys = values
         if version != _LEGACY_VERSION or not isinstance(machine, dict) or machine.get("little_endian") is not True:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tqdm.auto import tqdm
 
-from avalib.utils.files import check_free_space, clear_abandoned_parts, free_bytes
+from avalib.utils.disk_space import check_free_space, get_free_bytes
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
 from avalib.video.frame_cache import estimate_cache_size, write_frame_cache
@@ -88,7 +89,7 @@ def build_outdated_caches(layout, paths, short_side, workers=None, progress=True
     if estimate is not None:
         logger.info(
             f"packing {estimate.videos} videos at short side {short_side}: about {estimate.size_GB:.2f} GB "
-            f"({free_bytes(layout.root) / 1e9:,.0f} GB free) and {estimate.minutes:.1f} minutes in {workers} "
+            f"({get_free_bytes(layout.root) / 1e9:,.0f} GB free) and {estimate.minutes:.1f} minutes in {workers} "
             f"processes ({estimate.frames_per_s:.0f} frames a second each)"
         )
         check_free_space(layout.root, estimate.size_GB * 1e9, "for the packed frames")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib.utils.files import atomic_path, path_inside
+from avalib.utils.files import atomic_path, join_inside
 from avalib.video.frame_cache import FrameCache
 from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.packet_index import PacketIndex
@@ -45,7 +45,7 @@ def open_video(layout, video_id: str) -> Video | JpegFolder:
     path = layout.find_video(video_id)
     if path.is_dir():
         return JpegFolder(path)
-    index_path = path_inside(layout.root / "cache" / "index", f"{video_id}.npz")
+    index_path = join_inside(layout.root / "cache" / "index", f"{video_id}.npz")
     if is_newer(index_path, path) and (index := _load_index(index_path)):
         return Video(path, index=index, cut=layout.get_cut_range(path))
     opened = Video(path, cut=layout.get_cut_range(path))
@@ -72,7 +72,7 @@ def _load_index(path):
 
 def get_cache_path(layout, video_id: str, short_side: int) -> Path:
     """The path of a video's frame cache at a short side. Raises ValueError for an id that leads to another folder."""
-    return path_inside(layout.root / "cache" / f"short_{short_side}", f"{video_id}.frames")
+    return join_inside(layout.root / "cache" / f"short_{short_side}", f"{video_id}.frames")
 
 
 class FrameSource:

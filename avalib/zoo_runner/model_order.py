@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from avalib import zoo
-from avalib.data.synthetic.motions import TIME_ACTIONS
+from avalib.data.synthetic.action_ids import TIME_ACTIONS
 from avalib.zoo.entries import ZooEntry
 
 ORDER_COLUMNS = ["question", "better", "worse", "published difference", "measured difference", "noise", "appears"]

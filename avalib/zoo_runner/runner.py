@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from avalib.utils.files import compute_sha256, write_json
 from avalib.utils.interrupts import Stopped
-from avalib.utils.locks import hold
+from avalib.utils.locks import hold_lock
 from avalib.zoo_runner.notebook_kernel import describe_error, execute_notebook, signal_kernels
 from avalib.zoo_runner.run_inputs import compute_inputs, explain_rerun, get_inputs_path
 from avalib.zoo_runner.shared_training import copy_training, find_shared_runs, has_own_training
@@ -202,7 +202,7 @@ class ZooRunner:
     def _try_notebook(self, zoo_run, notebook, device):
         """The result of a notebook; an error becomes a result, so that the other runs continue."""
         try:
-            with hold(zoo_run.folder / ".notebooks.lock", f"notebook {notebook}"):
+            with hold_lock(zoo_run.folder / ".notebooks.lock", f"notebook {notebook}"):
                 return self._run_notebook(zoo_run, notebook, device)
         except Exception as error:
             return NotebookResult(zoo_run.name, notebook, "failed", error=describe_error(error))

@@ -5,8 +5,9 @@ import shutil
 from dataclasses import replace
 
 from avalib import zoo
-from avalib.utils.files import atomic_path, part_name, write_json
+from avalib.utils.files import atomic_path, write_json
 from avalib.utils.run_folder import archive_folder, read_record
+from avalib.utils.temporary_files import make_part_path
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def find_shared_runs(zoo_runs):
 
 
 def _has_equal_network(zoo_run, earlier):
-    return zoo.find_equal_network(zoo.get(zoo_run.model), zoo.get(earlier.model), zoo_run.dataset)
+    return zoo.is_same_training(zoo.get(zoo_run.model), zoo.get(earlier.model), zoo_run.dataset)
 
 
 def has_own_training(zoo_run):
@@ -49,7 +50,7 @@ def copy_training(zoo_run, original):
     if not original.has_outputs("03_train"):
         return f"{original.name}, whose training it shares, has not been trained"
     train = zoo_run.folder / "train"
-    copy = part_name(train)
+    copy = make_part_path(train)
     try:
         resume_files = shutil.ignore_patterns("last.pth", "final.pth", ".*")
         shutil.copytree(original.folder / "train", copy, ignore=resume_files)

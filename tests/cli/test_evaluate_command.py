@@ -7,7 +7,7 @@ import sys
 import pytest
 from evaluation_tables import LABELS, make_tables
 
-from avalib.cli import main
+from avalib.cli.app import main
 from avalib.data.ava_csv import write_ava_csv
 from avalib.data.exclusions import write_exclusions
 from avalib.data.label_map import write_label_map

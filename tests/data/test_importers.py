@@ -15,8 +15,10 @@ from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare
 from avalib.data.dataset import ClipDataset
-from avalib.data.importers import check_annotations, import_dataset, read_annotations
+from avalib.data.importers.import_checks import check_annotations
 from avalib.data.importers.annotation_export import export_annotations
+from avalib.data.importers.dataset_import import import_dataset
+from avalib.data.importers.formats import read_annotations
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names
@@ -32,7 +34,7 @@ from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
 
 ENTRY = zoo.get("slowonly_r50")
-RECIPE = replace(zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
+RECIPE = replace(zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
 HEADER = "video,frame,x1,y1,x2,y2,action,person,split\n"
 
 

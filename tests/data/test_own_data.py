@@ -15,8 +15,9 @@ from avalib.data.catalog import find_dataset, prepare
 from avalib.data.importers.source_videos import SourceVideos
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
-from avalib.detection import person_detector
-from avalib.detection.given_boxes import read_given_boxes
+from avalib.detection import proposal_generation
+from avalib.detection.person_boxes import read_person_boxes
+from avalib.detection.person_detector import DetectedPeople
 from avalib.utils import markup
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
@@ -469,7 +470,7 @@ def test_ones_own_proposals_are_given_boxes(imported):
             layout.get_csv_path("val"),
             read_proposals(layout.get_proposals_path("val")),
         ):
-            assert read_given_boxes(source, reader).time_s.tolist() == [1, 2]
+            assert read_person_boxes(source, reader).time_s.tolist() == [1, 2]
 
 
 def test_proposals_are_made_for_ones_own_seconds(imported, monkeypatch, tmp_path):
@@ -480,9 +481,10 @@ def test_proposals_are_made_for_ones_own_seconds(imported, monkeypatch, tmp_path
             pass
 
         def __call__(self, pictures):
-            return [(np.array([[0.1, 0.1, 0.9, picture.mean() / 255]]), np.array([1.0])) for picture in pictures]
+            boxes = [np.array([[0.1, 0.1, 0.9, picture.mean() / 255]]) for picture in pictures]
+            return [DetectedPeople(box, np.array([1.0])) for box in boxes]
 
-    monkeypatch.setattr(person_detector, "PersonDetector", Finder)
+    monkeypatch.setattr(proposal_generation, "PersonDetector", Finder)
     layout = imported(csv_of(*ROWS, f"walkA,0.5,{BOX_PX},walk", f"walkA,0.7,{BOX_PX},walk"))
     paths = {name: layout.find_video(name) for name in ("walkA", "walkB")}
     keyframes = {name: rows_of(layout).query("video_id == @name").timestamp.unique() for name in paths}

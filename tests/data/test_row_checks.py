@@ -221,7 +221,7 @@ def test_a_parquet_column_that_pandas_would_take_for_an_index_is_read(tmp_path):
 
 @pytest.mark.slow
 def test_a_parquet_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet_table, "available_memory_bytes", lambda: 1 << 24)
+    monkeypatch.setattr(parquet_table, "get_available_memory_bytes", lambda: 1 << 24)
     pd.concat([frame()] * 200_000).to_parquet(tmp_path / "t.parquet", index=False)
     assert (tmp_path / "t.parquet").stat().st_size < 100_000
     with pytest.raises(ValueError, match=r"t\.parquet.*400,000 rows need .*MAX_FILE_BYTES.*is 8,388,608"):

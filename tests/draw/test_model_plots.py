@@ -19,4 +19,4 @@ def test_without_speeds_the_benchmark_is_named():
 
 def test_the_order_counts_the_models_that_were_not_measured():
     figure = draw.plot_published_order({"slowonly_r50": [10.0, 12.0], "slowfast_r50": []})
-    assert "6 rows not measured" in figure.axes[0].get_title()
+    assert "6 models not measured" in figure.axes[0].get_title()

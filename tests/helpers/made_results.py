@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 
-from avalib.data.synthetic.motions import TIME_ACTIONS
+from avalib.data.synthetic.action_ids import TIME_ACTIONS
 from avalib.zoo_runner.result_records import load_results
 
 RESULTS = load_results(Path(__file__).parents[2] / "outputs" / "results")

@@ -19,7 +19,7 @@ from torch import nn
 
 from avalib import zoo
 from avalib.data.labels import get_action_names
-from avalib.models import build, checkpoint
+from avalib.models import checkpoint
 from avalib.models.build import build_model
 from avalib.models.checkpoint import get_default_preprocessing
 from avalib.models.checkpoint_file import CheckpointError
@@ -381,7 +381,7 @@ TOKENS = [
 
 
 def read_with_a_tiny_network(path):
-    build.Detector = Tiny  # this process's only
+    Detector = Tiny  # this process's only
     build_model(NAME, path, verbose=False)
     build_model(None, path, verbose=False)
 

@@ -15,7 +15,7 @@ MODELS = list(draw.MODEL_COLORS)
 
 
 def test_without_detections_the_tool_names_the_notebooks_to_run(tmp_path):
-    with pytest.raises(SystemExit, match="run notebooks 03 and 04 first"):
+    with pytest.raises(SystemExit, match="Run notebooks 03 and 04 first"):
         draw_zoo_gif.main(["--dataset", "tiny", "--output-dir", str(tmp_path)])
 
 
@@ -38,5 +38,5 @@ def test_all_models_with_detections_are_side_by_side_in_one_gif(tmp_path, tiny, 
         assert opened.n_frames == 6
         assert opened.width == 4 * 204 - 4  # the annotation and three models
         picture = np.asarray(opened.convert("RGB"))
-    assert (picture == draw.BLUE["line"]).all(-1).any(), "the annotated boxes"
+    assert (picture == draw.BLUE.line).all(-1).any(), "the annotated boxes"
     assert out.with_suffix(".mp4").stat().st_size < out.stat().st_size

@@ -26,8 +26,8 @@ from avalib.training.existing_run import RunExistsError, load_checkpoint_to_resu
 from avalib.training.initial_state import build_initial_model, initialize_state
 from avalib.training.logger import read_log
 from avalib.training.step import NonFiniteError, run_forward
-from avalib.utils import files
-from avalib.utils.files import DiskFullError
+from avalib.utils import disk_space
+from avalib.utils.disk_space import DiskFullError
 from avalib.utils.interrupts import Stopped
 
 
@@ -224,7 +224,7 @@ def test_a_disk_that_gets_full_leaves_the_old_checkpoint(tiny, tmp_path):
 
 
 def test_a_training_whose_checkpoints_do_not_fit_does_not_begin(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "free_bytes", lambda path: 20_000_000)
+    monkeypatch.setattr(disk_space, "get_free_bytes", lambda path: 20_000_000)
     with pytest.raises(DiskFullError, match=r"two checkpoints of .* MB are needed|MB are needed .*two checkpoints"):
         train_model(make_config(tiny), tmp_path / "run", progress=False)
 

@@ -131,7 +131,7 @@ def test_another_programs_file_is_named(tiny, tmp_path):
 HOLDER = """
 import sys
 from avalib.utils import locks
-with locks.hold(sys.argv[1], "a training"):
+with locks.hold_lock(sys.argv[1], "a training"):
     print("held", flush=True)
     input()
 """

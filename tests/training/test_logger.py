@@ -14,7 +14,7 @@ from avalib.training.logger import (
     read_log,
     summarize_log,
 )
-from avalib.utils.files import DiskFullError
+from avalib.utils.disk_space import DiskFullError
 
 ROW = {
     "mode": "train",

@@ -12,8 +12,8 @@ import time
 import numpy as np
 import pytest
 
+from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download import download_file, get_download_size
-from avalib.utils.files import DiskFullError
 from avalib.utils.http_transfer import FetchError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)

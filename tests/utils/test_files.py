@@ -2,28 +2,15 @@
 
 import errno
 import gzip
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from avalib.utils.files import (
-    DiskFullError,
-    atomic_path,
-    atomic_write,
-    clear_abandoned_parts,
-    find_abandoned_parts,
-    link_or_copy,
-    path_inside,
-    remove_abandoned_parts,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from avalib.utils.files import atomic_path, atomic_write, join_inside, link_or_copy, write_bytes, write_text
+from avalib.utils.temporary_files import remove_abandoned_parts
 
 
 def parts_in(folder):
@@ -55,76 +42,6 @@ def test_a_kill_keeps_the_old_content(tmp_path):
     [left] = parts_in(tmp_path)
     assert remove_abandoned_parts(tmp_path) == [left]
     assert parts_in(tmp_path) == []
-
-
-def test_files_of_running_processes_are_not_removed(tmp_path):
-    with atomic_path(tmp_path / "a.bin") as part:
-        part.write_bytes(b"1")
-        assert remove_abandoned_parts(tmp_path) == []
-        assert part.exists()
-
-
-def test_files_of_other_machines_are_removed_after_a_day(tmp_path):
-    part = tmp_path / ".a.othermachine-12-0.part.csv"
-    part.write_text("1", encoding="utf-8")
-    assert remove_abandoned_parts(tmp_path) == []
-    os.utime(part, (0, time.time() - 90_000))
-    assert remove_abandoned_parts(tmp_path) == [part]
-
-
-def test_two_writers_at_once_do_not_share_a_temporary_file(tmp_path):
-    path = tmp_path / "a.txt"
-    with atomic_write(path, "w") as first, atomic_write(path, "w") as second:
-        first.write("first")
-        second.write("second")
-    assert path.read_text(encoding="utf-8") == "first"
-    assert parts_in(tmp_path) == []
-
-
-def test_a_long_name_fits(tmp_path):
-    path = tmp_path / ("é" * 125 + ".json")
-    write_json(path, {"a": 1})
-    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, "No space left on device"),
-        RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
-        Exception("Error while serializing: I/O error: No space left on device (os error 28)"),
-    ],
-    ids=["system", "torch", "safetensors"],
-)
-def test_a_full_disk_is_said_and_nothing_is_left(tmp_path, error):
-    with pytest.raises(DiskFullError, match=r"a\.pth: 0\.5 MB are needed, [\d,.]+ MB are free"):
-        with atomic_path(tmp_path / "a.pth") as part:
-            part.write_bytes(bytes(500_000))
-            raise error
-    assert parts_in(tmp_path) == []
-
-
-def test_what_cannot_fit_is_not_begun(tmp_path):
-    with pytest.raises(DiskFullError, match="1,000,000,000.0 MB are needed"):
-        with atomic_path(tmp_path / "a.pth", needed_bytes=10**15):
-            pytest.fail("began to write")
-
-
-@pytest.mark.slow
-def test_a_real_full_disk_is_said(tmp_path):
-    resource = pytest.importorskip("resource")
-    code = (
-        "import resource, signal, sys, torch\nfrom avalib.utils import files\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "with files.atomic_path(sys.argv[1]) as part:\n    torch.save(torch.zeros(1_000_000), part)\n"
-    )
-    assert resource
-    answer = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "a.pth")], capture_output=True, encoding="utf-8"
-    )
-    assert "DiskFullError" in answer.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_is_written_to_and_stays_one(tmp_path):
@@ -175,38 +92,12 @@ def test_a_gz_holds_text_or_bytes_once_packed(tmp_path):
 @pytest.mark.parametrize("name", ["../a", "/etc/a", "a/../../b", "..", ".", "", "a\0b"])
 def test_a_name_from_data_does_not_lead_outside(tmp_path, name):
     with pytest.raises(ValueError, match="plain name"):
-        path_inside(tmp_path / "cache", name)
+        join_inside(tmp_path / "cache", name)
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a/b.npz", "...", "a..b", "é", "a/../b"])
 def test_a_name_from_data_may_lead_inside(tmp_path, name):
-    assert tmp_path / "cache" in path_inside(tmp_path / "cache", name).parents
-
-
-def test_what_was_removed_is_said_in_one_line(tmp_path, capsys):
-    for n in range(3):
-        part = tmp_path / f".a.othermachine-12-{n}.part.csv"
-        part.write_text("1", encoding="utf-8")
-        os.utime(part, (0, time.time() - 90_000))
-    clear_abandoned_parts(tmp_path, tmp_path / "absent")
-    assert capsys.readouterr().out == f"removed 3 unfinished files of processes that were stopped, in {tmp_path}\n"
-    clear_abandoned_parts(tmp_path)
-    assert capsys.readouterr().out == ""
-
-
-def test_a_killed_download_is_not_removed(tmp_path):
-    part = tmp_path / ".a.othermachine-12-0.download.mp4"
-    part.write_text("1", encoding="utf-8")
-    os.utime(part, (0, time.time() - 90_000))
-    assert remove_abandoned_parts(tmp_path) == [] and find_abandoned_parts(tmp_path, "download") == [part]
-
-
-def test_files_of_the_first_version_are_removed_too(tmp_path):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    (tmp_path / f".a.{ended.pid}.part.frames").write_bytes(b"1")
-    (tmp_path / f".b.{os.getpid()}.part.frames").write_bytes(b"1")
-    assert [path.name for path in remove_abandoned_parts(tmp_path)] == [f".a.{ended.pid}.part.frames"]
+    assert tmp_path / "cache" in join_inside(tmp_path / "cache", name).parents
 
 
 def test_an_error_of_the_system_names_the_file_that_was_asked_for(tmp_path):

@@ -17,9 +17,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from avalib.utils.completeness import check_whole
+from avalib.utils.completeness import check_complete
+from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download import download_file, get_download_size
-from avalib.utils.files import DiskFullError
 from avalib.utils.http_transfer import FetchError
 
 CONTENT = np.random.default_rng(0).bytes(30_000)
@@ -291,11 +291,11 @@ def test_completeness_of_every_cut(tmp_path):
     for name, content in KINDS.items():
         path = tmp_path / name
         path.write_bytes(content)
-        assert check_whole(path)
+        assert check_complete(path)
         for stop in np.linspace(16, len(content) - 1, 20).astype(int):
             path.write_bytes(content[:stop])
             with pytest.raises(ValueError, match="cut short|promises|not whole|read"):
-                check_whole(path)
+                check_complete(path)
 
 
 # --- heads ------------------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ import process_groups
 import pytest
 
 from avalib.utils import locks
-from avalib.utils.locks import SILENCE_S, LockedError, acquire, hold
-from avalib.utils.process import host_name, start_time
+from avalib.utils.locks import SILENCE_S, LockedError, acquire_lock, hold_lock
+from avalib.utils.process import get_host_name, get_start_time
 
 HOLDER = """
 import sys, time
 from avalib.utils import locks
-with locks.hold(sys.argv[1], "a training"):
+with locks.hold_lock(sys.argv[1], "a training"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -39,15 +39,15 @@ def holder(path):
 
 
 def test_a_held_lock_names_host_process_and_since_and_what_to_do(path, holder):
-    with pytest.raises(LockedError) as error, hold(path, "a training"):
+    with pytest.raises(LockedError) as error, hold_lock(path, "a training"):
         pass
     said = str(error.value)
-    assert f"a training, process {holder.pid} on {host_name()}, since 20" in said
+    assert f"a training, process {holder.pid} on {get_host_name()}, since 20" in said
     assert f"kill {holder.pid}" in said and str(path.parent) in said
 
 
 def test_a_released_lock_leaves_nothing(path):
-    with hold(path, "a training") as lock:
+    with hold_lock(path, "a training") as lock:
         assert lock.is_held() and json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid()
     assert list(path.parent.iterdir()) == []
 
@@ -56,17 +56,17 @@ def test_the_lock_of_a_killed_process_is_taken_over(path, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert path.exists()
-    with hold(path, "a training") as lock:
+    with hold_lock(path, "a training") as lock:
         assert lock.is_held()
 
 
-@pytest.mark.skipif(start_time(os.getpid()) is None, reason="this system does not tell start times")
+@pytest.mark.skipif(get_start_time(os.getpid()) is None, reason="this system does not tell start times")
 def test_a_process_number_that_was_used_again_is_no_holder(path, holder):
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(
         json.dumps(content | {"started": content["started"] - 1}), encoding="utf-8"
     )  # of an earlier process of this number
-    with hold(path, "a training") as lock:
+    with hold_lock(path, "a training") as lock:
         assert lock.is_held()
 
 
@@ -79,24 +79,24 @@ def of_another_machine(path, seconds_ago):
 def test_another_machines_lock_with_a_heartbeat_holds_and_says_how_to_remove_it(path):
     of_another_machine(path, 30)
     with pytest.raises(LockedError, match=r"process 1 on node17.*last heard of 3\d s ago.*remove .*\.train\.lock"):
-        acquire(path, "a training")
+        acquire_lock(path, "a training")
 
 
 def test_another_machines_lock_without_a_heartbeat_is_taken_over(path):
     of_another_machine(path, SILENCE_S + 60)
-    with hold(path, "a training") as lock:
+    with hold_lock(path, "a training") as lock:
         assert lock.is_held()
 
 
 def test_a_holder_touches_its_lock(path, monkeypatch):
     monkeypatch.setattr(locks, "HEARTBEAT_S", 0.02)
-    with hold(path, "a training"):
+    with hold_lock(path, "a training"):
         os.utime(path, (1, 1))
         process_groups.wait_until(lambda: path.stat().st_mtime > 1)
 
 
 def test_a_holder_that_lost_its_lock_knows_it_and_leaves_the_other_ones(path):
-    lock = acquire(path, "a training")
+    lock = acquire_lock(path, "a training")
     of_another_machine(path, 0)
     with pytest.raises(LockedError, match="lost the lock to a training, process 1 on node17"):
         lock.check()
@@ -108,17 +108,17 @@ def test_a_holder_that_lost_its_lock_knows_it_and_leaves_the_other_ones(path):
 def test_a_torn_lock_holds_until_it_is_silent(content, path):
     path.write_text(content, encoding="utf-8")
     with pytest.raises(LockedError, match="unknown"):
-        acquire(path, "a training")
+        acquire_lock(path, "a training")
     os.utime(path, (1, 1))
-    with hold(path, "a training") as lock:
+    with hold_lock(path, "a training") as lock:
         assert lock.is_held()
 
 
 def test_the_same_process_does_not_lock_itself_out_for_ever(path):
-    with hold(path, "a training"):
+    with hold_lock(path, "a training"):
         with pytest.raises(LockedError, match="this very process"):
-            acquire(path, "a training")
-    acquire(path, "a training").release()
+            acquire_lock(path, "a training")
+    acquire_lock(path, "a training").release()
 
 
 @pytest.mark.skipif(
@@ -129,14 +129,14 @@ def test_a_folder_that_cannot_be_written_needs_no_lock_as_root(path, monkeypatch
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(locks, "_create", refuse)
-    with hold(path, "a training") as lock:
+    with hold_lock(path, "a training") as lock:
         assert lock is None
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_needs_no_lock(tmp_path):
     tmp_path.chmod(0o555)
-    with hold(tmp_path / ".lock", "a training") as lock:
+    with hold_lock(tmp_path / ".lock", "a training") as lock:
         assert lock is None
 
 
@@ -146,7 +146,7 @@ from avalib.utils import locks
 while time.time() < float(sys.argv[2]):
     pass
 try:
-    with locks.hold(sys.argv[1], "a race"):
+    with locks.hold_lock(sys.argv[1], "a race"):
         print("got it", flush=True)
         sys.stdin.read()
 except locks.LockedError:

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from avalib.utils import prototext
-from avalib.utils.prototext import _TOKEN, Field, parse, quote
+from avalib.utils.prototext import _TOKEN, Field, parse_prototext, quote_text
 
 
 def plain(fields):
@@ -30,7 +30,7 @@ def plain(fields):
     ],
 )
 def test_what_the_specification_allows(text, fields):
-    assert plain(parse(text, "a.pbtxt")) == fields
+    assert plain(parse_prototext(text, "a.pbtxt")) == fields
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_the_specification_allows(text, fields):
 )
 def test_what_it_does_not_is_named_by_line(text, line, said):
     with pytest.raises(ValueError) as error:
-        parse(text, "a.pbtxt")
+        parse_prototext(text, "a.pbtxt")
     assert f"a.pbtxt, line {line}: " in str(error.value) and said in str(error.value)
 
 
@@ -68,12 +68,12 @@ def test_quoted_text_comes_back():
     ]
     for _ in range(2000):
         text = "".join(chr(generator.choice(generator.choice(ranges))) for _ in range(generator.randrange(12)))
-        assert parse(f"name: {quote(text)} id: 1", "a.pbtxt")[0].value == text
+        assert parse_prototext(f"name: {quote_text(text)} id: 1", "a.pbtxt")[0].value == text
 
 
 def test_half_a_surrogate_pair_can_not_be_written():
     with pytest.raises(ValueError, match="surrogate"):
-        quote("a\ud800")
+        quote_text("a\ud800")
 
 
 def test_every_letter_is_looked_at_a_bounded_number_of_times(monkeypatch):
@@ -89,5 +89,5 @@ def test_every_letter_is_looked_at_a_bounded_number_of_times(monkeypatch):
     pattern = _TOKEN
     monkeypatch.setattr(prototext, "_TOKEN", Counting())
     text = "# comment\n" * 500 + 'item {\n name: "a"\n id: 1\n}\n' * 2000
-    assert len(parse(text, "a.pbtxt")) == 2000
+    assert len(parse_prototext(text, "a.pbtxt")) == 2000
     assert sum(read) == len(text)

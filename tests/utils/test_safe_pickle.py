@@ -13,7 +13,7 @@ import pytest
 
 from avalib.data.proposals import read_proposals
 from avalib.utils.pickled_arrays import PickleError
-from avalib.utils.safe_pickle import MEMORY_BASE, load, loads
+from avalib.utils.safe_pickle import MEMORY_BASE, load_pickle, parse_pickle
 
 NUMBERS = np.arange(10.0).reshape(2, 5)
 SHARED = [1.5, (2, 3)]
@@ -56,14 +56,14 @@ def same(one, other):
 @pytest.mark.parametrize("content", [PLAIN, ARRAYS, [ARRAYS["a,0902"], PLAIN]], ids=["plain", "arrays", "both"])
 def test_what_python_writes_comes_back(content, protocol):
     for data in (pickle.dumps(content, protocol), pickletools.optimize(pickle.dumps(content, protocol))):
-        assert same(loads(data)[0], content)
+        assert same(parse_pickle(data)[0], content)
 
 
 def test_many_arrays_are_the_same_ones_as_pythons(tmp_path):
     random = np.random.default_rng(0)
     content = {f"v,{n}": random.random((n % 7, 5)) for n in range(400)}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        assert same(loads(pickle.dumps(content, protocol))[0], content)
+        assert same(parse_pickle(pickle.dumps(content, protocol))[0], content)
 
 
 def python2(arrays):
@@ -133,13 +133,15 @@ def test_pickles_of_python_2_are_read():
     content = {f"video,{902 + n}": np.random.default_rng(n).random((n % 9 + 1, 5)) for n in range(60)}
     data = python2(content)
     assert same(pickle.loads(data, encoding="latin1"), content)  # so the test's writer is right
-    assert same(loads(data)[0], content)
+    assert same(parse_pickle(data)[0], content)
 
 
 def test_numpys_numbers_become_plain_ones():
     content = {"sf": np.int64(-7), "score": np.float32(0.5), "label": np.uint8(3), "flag": np.bool_(True)}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        assert same(loads(pickle.dumps(content, protocol))[0], {"sf": -7, "score": 0.5, "label": 3, "flag": True})
+        assert same(
+            parse_pickle(pickle.dumps(content, protocol))[0], {"sf": -7, "score": 0.5, "label": 3, "flag": True}
+        )
 
 
 # --- hostile files ----------------------------------------------------------------------------------------------------
@@ -288,10 +290,10 @@ def test_an_array_that_begins_large_is_refused(tmp_path):
     shape = b"\x8a\x06\x00\xe8vH\x17\x00\x85"  # (100000000000,)
     path.write_bytes(b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + shape + b"U\x01b\x87R.")
     with pytest.raises(PickleError, match="numpy writes"):
-        load(path)
+        load_pickle(path)
 
 
 def test_a_protocol_of_the_future_is_refused(tmp_path):
     (tmp_path / "a.pkl").write_bytes(b"\x80\x09}.")
     with pytest.raises(PickleError, match="protocol 9"):
-        load(tmp_path / "a.pkl")
+        load_pickle(tmp_path / "a.pkl")

@@ -6,7 +6,7 @@ import pytest
 
 from avalib.utils import text
 from avalib.utils.limits import MAX_LABEL_MAP_BYTES
-from avalib.utils.text import decode, open_binary, read_text
+from avalib.utils.text import decode_text, open_binary, read_text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -16,7 +16,7 @@ def test_a_byte_order_mark_is_no_letter(tmp_path, encoding):
 
 
 def test_utf_16_big_endian_is_read():
-    assert decode(b"\xfe\xff" + "walk".encode("utf-16-be"), "a.txt") == "walk"
+    assert decode_text(b"\xfe\xff" + "walk".encode("utf-16-be"), "a.txt") == "walk"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_another_encoding_is_named_with_what_it_would_say(tmp_path, content, enc
 
 def test_utf_16_without_a_mark_is_named():
     with pytest.raises(ValueError, match="UTF-16 without a byte-order mark"):
-        decode("a,902,0.1\n".encode("utf-16-le"), "a.csv")
+        decode_text("a,902,0.1\n".encode("utf-16-le"), "a.csv")
 
 
 def test_gzip_is_undone_whatever_the_suffix(tmp_path):
@@ -52,7 +52,7 @@ def test_a_gzip_bomb_stops_at_the_limit(tmp_path):
 
 
 def test_a_gzip_bomb_stops_at_half_of_the_free_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(text, "available_memory_bytes", lambda: 2_000_000)
+    monkeypatch.setattr(text, "get_available_memory_bytes", lambda: 2_000_000)
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(bytes(1 << 22)))
     with pytest.raises(ValueError, match="more than 1,000,000 bytes.*MAX_FILE_BYTES, or half of the free memory"):
         open_binary(tmp_path / "a.csv.gz")

@@ -9,7 +9,7 @@ import time
 import nbformat
 import pytest
 
-from avalib.utils.locks import hold
+from avalib.utils.locks import hold_lock
 from avalib.zoo_runner.notebook_kernel import NotebookKernel
 from avalib.zoo_runner.runner import ZooRunner, list_devices, raise_on_failure
 from avalib.zoo_runner.zoo_run import list_zoo_runs
@@ -83,7 +83,7 @@ def test_a_run_that_cannot_even_start_gives_its_device_back(toy_notebooks, tiny)
 
 def test_a_run_that_another_process_executes_is_refused_with_its_name(toy_notebooks, tiny):
     runner = build_runner(toy_notebooks, tiny, ["slowonly_r50"])
-    with hold(runner.zoo_runs[0].folder / ".notebooks.lock", "notebook 03_train"):
+    with hold_lock(runner.zoo_runs[0].folder / ".notebooks.lock", "notebook 03_train"):
         summary = runner.run()
     assert summary[0].status == "failed"
     assert f"notebook 03_train, process {os.getpid()}" in summary[0].error

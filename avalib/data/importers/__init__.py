@@ -6,11 +6,11 @@ A module per format (csv, ava_annotations, coco, cvat, tubelets) reads raw rows 
 AVA's terms; dataset_import checks, splits and writes them; annotation_export writes a data set for an annotation tool.
 """
 
-from avalib.data.importers.annotation_checks import check_annotations
 from avalib.data.importers.annotation_export import export_annotations
 from avalib.data.importers.base import ImportedAnnotations
 from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
 from avalib.data.importers.formats import FORMATS, read_annotations
+from avalib.data.importers.import_checks import check_annotations
 from avalib.data.importers.source_videos import MANIFEST, SourceVideo
 
 __all__ = [

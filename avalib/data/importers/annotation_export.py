@@ -14,7 +14,7 @@ from avalib.data.importers.source_videos import SourceVideo, measure_video
 from avalib.data.label_map import read_label_map
 from avalib.data.layout import DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.utils.files import atomic_path, atomic_write, path_inside, write_text
+from avalib.utils.files import atomic_path, atomic_write, join_inside, write_text
 from avalib.video.frame_numbers import AVA_FPS
 
 CSV_HEADER = ["video", "time_s", *BOX_COLUMNS, "action", "person", "split"]
@@ -161,7 +161,7 @@ def _write_cvat(export):
                 for (frame, *corners), of_box in of_person.groupby(["frame", *BOX_COLUMNS], sort=True):
                     _add_cvat_box(track, frame, corners, set(of_box.action), actions)
             ET.indent(root)
-            with atomic_path(path_inside(export.folder, f"{rows.video_id}.xml")) as part:
+            with atomic_path(join_inside(export.folder, f"{rows.video_id}.xml")) as part:
                 ET.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
 
 

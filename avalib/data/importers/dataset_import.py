@@ -10,9 +10,9 @@ import pandas as pd
 
 from avalib.data.ava_csv import write_ava_csv
 from avalib.data.exclusions import write_exclusions
-from avalib.data.importers.annotation_checks import check_annotations, drop_faulty_rows
 from avalib.data.importers.base import ImportedAnnotations
 from avalib.data.importers.formats import read_annotations
+from avalib.data.importers.import_checks import check_annotations, drop_faulty_rows
 from avalib.data.importers.import_proposals import read_import_proposals
 from avalib.data.importers.keyframe_split import assign_splits, thin_keyframes
 from avalib.data.importers.picture_folders import iter_picture_frames

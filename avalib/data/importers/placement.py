@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avalib.data.importers.source_videos import MANIFEST
-from avalib.utils.files import flush_to_disk, part_name, write_json
-from avalib.utils.process import host_name, is_running, start_time
+from avalib.utils.files import flush_to_disk, write_json
+from avalib.utils.process import get_host_name, get_start_time, is_running
+from avalib.utils.temporary_files import make_part_path
 
 IMPORTING = ".importing"
 PIECES = ("annotations", "proposals", "videos")
@@ -60,7 +61,7 @@ def stage_import(root):
     root = Path(os.path.realpath(root))
     root.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(root)
-    staging = root / part_name(root).name if root.is_dir() else part_name(root)
+    staging = root / make_part_path(root).name if root.is_dir() else make_part_path(root)
     staging.mkdir()
     try:
         yield staging
@@ -151,11 +152,11 @@ class _Owner:
 
     host: str
     pid: int
-    started: float | None  # as utils.process.start_time returns it
+    started: float | None  # as utils.process.get_start_time returns it
 
     @classmethod
     def this_process(cls):
-        return cls(host=host_name(), pid=os.getpid(), started=start_time(os.getpid()))
+        return cls(host=get_host_name(), pid=os.getpid(), started=get_start_time(os.getpid()))
 
     @classmethod
     def read(cls, pending):
@@ -168,15 +169,15 @@ class _Owner:
 
     def is_alive(self):
         """Whether another process with this id is running; one on another host counts as alive."""
-        if self.host != host_name():
+        if self.host != get_host_name():
             return True
-        is_same = is_running(self.pid) and start_time(self.pid) == self.started
+        is_same = is_running(self.pid) and get_start_time(self.pid) == self.started
         return is_same and self.pid != os.getpid()
 
 
 def _remove_abandoned(root):
     """Remove what killed imports of this data set left beside it or in it."""
-    prefix = part_name(root).name.split(f".{host_name()}-{os.getpid()}-")[0]
+    prefix = make_part_path(root).name.split(f".{get_host_name()}-{os.getpid()}-")[0]
     for folder in (root.parent, root):
         if not folder.is_dir():
             continue
@@ -184,7 +185,7 @@ def _remove_abandoned(root):
             if not path.name.startswith(prefix):
                 continue
             owner = _STAGING_NAME.fullmatch(path.name.removeprefix(prefix))
-            if owner and owner["host"] == host_name() and not is_running(int(owner["pid"])):
+            if owner and owner["host"] == get_host_name() and not is_running(int(owner["pid"])):
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib.data.csv_rows import NO_PERSON
 from avalib.data.importers.base import ImportedAnnotations, check_class_name, format_locations
 from avalib.data.importers.source_videos import SourceVideos, assign_video_ids, measure_video
 from avalib.data.label_map import load_label_map
-from avalib.data.row_checks import BOX_COLUMNS, check_rows
+from avalib.data.row_checks import BOX_COLUMNS, NO_PERSON, check_rows
 from avalib.utils.limits import MAX_ACTION_ID
 
 MAX_SIDE_PX = 100_000  # of a frame

@@ -1,6 +1,6 @@
 """Places: wide textured panoramas, a far wall and a ground that move at different rates, and things that stand there.
 
-Pictures are drawn at twice the size of the video. Colours are muted, so that people stand out.
+Pictures are painted at twice the size of the video. Colors are muted, so that people stand out.
 """
 
 from dataclasses import dataclass
@@ -8,16 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from avalib.data.synthetic.puppet import convert_hsv
+from avalib.data.synthetic.characters import convert_hsv, scale_color
+from avalib.data.synthetic.things import Thing, build_shapes, draw_muted_color
 
-PANORAMA = 1536  # pixels after which the panorama repeats
-_WIDE = PANORAMA + 900  # painted a little further, so that no crop has to wrap
-_TALL = 400
+PANORAMA_WIDTH = 1536  # pixels after which the panorama repeats
+PAINTED_WIDTH = PANORAMA_WIDTH + 900  # a little further, so that no crop has to wrap
+FAR_HEIGHT = 400
+GROUND_BOTTOM = 560  # pixels down the stage; the ground is painted from the horizon to here
+N_BRICK_SHADES = 24
+SKY_COLORS = [(170, 202, 228), (206, 214, 220), (226, 206, 190)]
+CAR_DEPTH = 1.35
+N_CARS = 3
 
 
 @dataclass(frozen=True)
 class Place:
-    """One of KINDS of places, its looks following from `seed`; `horizon` in pixels down the 640x480 stage."""
+    """One of PLACE_KINDS, its looks following from `seed`; `horizon` in pixels down the 640x480 stage."""
 
     kind: str
     horizon: int
@@ -26,199 +32,223 @@ class Place:
 
 @dataclass(frozen=True)
 class Scenery:
-    """A painted Place: the far picture (ends at the horizon), the ground, how fast the far one moves, and things."""
+    """A painted Place."""
 
-    far: Image.Image
+    far: Image.Image  # ends at the horizon
     ground: Image.Image
-    far_rate: float
-    ground_colour: tuple
-    things: tuple  # (x, depth, shapes): what stands behind the people
-    moving: tuple  # (x, speed, depth, shapes): what passes behind them
+    far_rate: float  # how fast the far picture moves, as a part of the camera's movement
+    ground_color: tuple
+    things: tuple[Thing, ...]  # what stands behind the people
+    moving_things: tuple[Thing, ...]  # what passes behind them
 
 
-def _clouded(rng, height, cell, low, high):
-    """Smooth random texture (height, PANORAMA) float32 between `low` and `high` that wraps at its sides."""
-    rows, columns = height // cell + 2, max(2, PANORAMA // cell)
-    seed = rng.random((rows, columns)).astype(np.float32)
-    seed = np.concatenate([seed, seed[:, :1]], axis=1)
-    size = (PANORAMA + PANORAMA // columns, rows * cell)
-    picture = Image.fromarray(seed).resize(size, Image.Resampling.BILINEAR)
-    return np.float32(low) + np.float32(high - low) * np.asarray(picture)[:height, :PANORAMA]
+def paint_place(place):
+    """The Scenery of a Place."""
+    rng = np.random.default_rng(place.seed)
+    far = Image.new("RGB", (PAINTED_WIDTH, FAR_HEIGHT))
+    _FAR_PAINTERS[place.kind](rng, far, ImageDraw.Draw(far))
+    ground, ground_color = _paint_ground(rng, place.kind, GROUND_BOTTOM - place.horizon)
+    return Scenery(
+        far=far,
+        ground=ground,
+        far_rate=FAR_RATES[place.kind],
+        ground_color=ground_color,
+        things=tuple(_place_things(rng, place.kind)),
+        moving_things=tuple(_place_cars(rng)) if place.kind == "street" else (),
+    )
 
 
-def _surface(rng, height, colour, contrast, cell, depth=None):
-    """Pixels (height, _WIDE, 3) of one colour with soft blotches and grain; `depth` (height,) shades rows."""
-    soft = _clouded(rng, height, cell, 1 - contrast, 1 + contrast)
-    soft *= _clouded(rng, height, 4, 1 - contrast / 2, 1 + contrast / 2)
-    if depth is not None:
-        soft *= depth[:, None].astype(np.float32)
-    once = np.empty((height, PANORAMA, 3), np.uint8)
-    for c in range(3):
-        once[..., c] = np.minimum(soft * np.float32(colour[c]), 255)
-    return np.concatenate([once, once[:, : _WIDE - PANORAMA]], axis=1)
+def _place_things(rng, kind):
+    """Things behind the people, about one body height apart."""
+    spots = np.arange(-2.4, 2.5, 1.2) + rng.uniform(-0.4, 0.4, 5)
+    things = []
+    for x in spots:
+        if rng.random() < 0.6:
+            depth = rng.uniform(1.15, 1.4)
+            things.append(Thing(x, depth, build_shapes(rng, rng.choice(BACKGROUND_THINGS[kind]))))
+    return things
 
 
-def _repeat(draw_once):
-    """Draw on a panorama twice, a period apart, so that it wraps."""
-    for shift in (0, PANORAMA):
-        draw_once(shift)
+def _place_cars(rng):
+    """Cars that all drive in the same direction."""
+    direction = rng.choice([-1, 1])
+    cars = []
+    for _ in range(N_CARS):
+        start_x = direction * rng.uniform(-9, 1)
+        speed = direction * rng.uniform(1.2, 2.4)
+        cars.append(Thing(start_x, CAR_DEPTH, build_shapes(rng, "car"), speed))
+    return cars
 
 
-def _muted(rng, low=0.5, high=0.85):
-    return convert_hsv(rng.random(), rng.uniform(0.05, 0.28), rng.uniform(low, high))
+def _build_clouds(rng, height, cell, low, high):
+    """Smooth random texture (height, PANORAMA_WIDTH) float32 between `low` and `high` that wraps at its sides."""
+    # One random number per cell; the first column once more at the end, so that the sides fit.
+    n_rows = height // cell + 2
+    n_columns = max(2, PANORAMA_WIDTH // cell)
+    cells = rng.random((n_rows, n_columns)).astype(np.float32)
+    cells = np.concatenate([cells, cells[:, :1]], axis=1)
+    size = (PANORAMA_WIDTH + PANORAMA_WIDTH // n_columns, n_rows * cell)
+    texture = Image.fromarray(cells).resize(size, Image.Resampling.BILINEAR)
+    return np.float32(low) + np.float32(high - low) * np.asarray(texture)[:height, :PANORAMA_WIDTH]
 
 
-def _room(rng, far, draw):
-    colour, accent = _muted(rng, 0.6, 0.9), _muted(rng, 0.35, 0.7)
-    style, step = rng.integers(4), int(rng.choice([48, 64, 96]))
-    far.paste(Image.fromarray(_surface(rng, _TALL, colour, 0.06, 90)))
-    for x in range(0, _WIDE, step):
-        if style == 0:
-            draw.rectangle((x, 0, x + step // 3, _TALL), fill=tuple(int(c * 0.93) for c in colour))
-        elif style == 1:
-            for y in range(int(x / step) % 2 * step // 2, _TALL, step):
-                draw.ellipse((x, y, x + 10, y + 10), fill=tuple(int(c * 0.88) for c in colour))
-        elif style == 2:
-            draw.line((x, _TALL // 2, x, _TALL), fill=tuple(int(c * 0.85) for c in colour), width=3)
-    pictures = [(x, rng.integers(3), _muted(rng, 0.4, 0.95)) for x in range(60, PANORAMA - 150, 260)]
-    heights = rng.integers(90, 190, len(pictures))
-
-    def hang(shift):
-        for (x, kind, shade), h in zip(pictures, heights, strict=True):
-            x, h = x + shift, int(h)
-            if kind == 0:  # a window
-                draw.rectangle((x, 60, x + 130, 60 + h), fill=(188, 214, 232), outline=(245, 245, 240), width=9)
-                draw.line((x + 65, 60, x + 65, 60 + h), fill=(245, 245, 240), width=6)
-            elif kind == 1:  # a picture
-                draw.rectangle((x, 90, x + 90, 90 + h // 2), fill=shade, outline=(84, 62, 40), width=6)
-            else:  # a door or a cupboard
-                draw.rectangle((x, _TALL - 270, x + 120, _TALL), fill=accent, outline=(70, 60, 56), width=4)
-
-    _repeat(hang)
-    draw.rectangle((0, _TALL - 14, _WIDE, _TALL), fill=tuple(int(c * 0.6) for c in accent))
+def _build_surface(rng, height, color, contrast, cell, row_factors=None):
+    """Pixels (height, PAINTED_WIDTH, 3) of one color with soft blotches and grain; `row_factors` (height,) shade it."""
+    brightness = _build_clouds(rng, height, cell, 1 - contrast, 1 + contrast)
+    brightness *= _build_clouds(rng, height, 4, 1 - contrast / 2, 1 + contrast / 2)
+    if row_factors is not None:
+        brightness *= row_factors[:, None].astype(np.float32)
+    panorama = np.empty((height, PANORAMA_WIDTH, 3), np.uint8)
+    for channel in range(3):
+        panorama[..., channel] = np.minimum(brightness * np.float32(color[channel]), 255)
+    return _extend(panorama)
 
 
-def _street(rng, far, draw):
-    far.paste(Image.fromarray(_surface(rng, _TALL, (168, 194, 216), 0.05, 160)))
-    houses, x = [], 0
-    while x < PANORAMA:
-        width = min(int(rng.integers(150, 320)), PANORAMA - x)
-        houses.append((x, width, int(rng.integers(10, 130)), _muted(rng, 0.45, 0.8), int(rng.integers(38, 62))))
+def _extend(panorama):
+    """(H, PANORAMA_WIDTH, 3) continued from its beginning to (H, PAINTED_WIDTH, 3)."""
+    return np.concatenate([panorama, panorama[:, : PAINTED_WIDTH - PANORAMA_WIDTH]], axis=1)
+
+
+def _paint_room(rng, far, draw):
+    """A wall with a pattern, windows, pictures and doors."""
+    color = draw_muted_color(rng, 0.6, 0.9)
+    accent = draw_muted_color(rng, 0.35, 0.7)
+    pattern = rng.integers(4)  # stripes, dots, panels or none
+    step = int(rng.choice([48, 64, 96]))
+    far.paste(Image.fromarray(_build_surface(rng, FAR_HEIGHT, color, 0.06, 90)))
+    for x in range(0, PAINTED_WIDTH, step):
+        if pattern == 0:
+            draw.rectangle((x, 0, x + step // 3, FAR_HEIGHT), fill=scale_color(color, 0.93))
+        elif pattern == 1:
+            for y in range(int(x / step) % 2 * step // 2, FAR_HEIGHT, step):
+                draw.ellipse((x, y, x + 10, y + 10), fill=scale_color(color, 0.88))
+        elif pattern == 2:
+            draw.line((x, FAR_HEIGHT // 2, x, FAR_HEIGHT), fill=scale_color(color, 0.85), width=3)
+    openings = [(x, rng.integers(3), draw_muted_color(rng, 0.4, 0.95)) for x in range(60, PANORAMA_WIDTH - 150, 260)]
+    heights = rng.integers(90, 190, len(openings))
+    # Everything is drawn twice, a period apart, so that the panorama wraps.
+    for shift in (0, PANORAMA_WIDTH):
+        for (x, kind, shade), height in zip(openings, heights, strict=True):
+            _draw_opening(draw, x + shift, int(height), kind, shade, accent)
+    draw.rectangle((0, FAR_HEIGHT - 14, PAINTED_WIDTH, FAR_HEIGHT), fill=scale_color(accent, 0.6))
+
+
+def _draw_opening(draw, x, height, kind, shade, accent):
+    """Draw a window, a picture, or a door."""
+    if kind == 0:
+        draw.rectangle((x, 60, x + 130, 60 + height), fill=(188, 214, 232), outline=(245, 245, 240), width=9)
+        draw.line((x + 65, 60, x + 65, 60 + height), fill=(245, 245, 240), width=6)
+    elif kind == 1:
+        draw.rectangle((x, 90, x + 90, 90 + height // 2), fill=shade, outline=(84, 62, 40), width=6)
+    else:
+        draw.rectangle((x, FAR_HEIGHT - 270, x + 120, FAR_HEIGHT), fill=accent, outline=(70, 60, 56), width=4)
+
+
+@dataclass(frozen=True)
+class _House:
+    x: int
+    width: int
+    top: int
+    color: tuple
+    window_step: int
+
+
+def _paint_street(rng, far, draw):
+    """A row of houses before the sky."""
+    far.paste(Image.fromarray(_build_surface(rng, FAR_HEIGHT, (168, 194, 216), 0.05, 160)))
+    houses = []
+    x = 0
+    while x < PANORAMA_WIDTH:
+        width = min(int(rng.integers(150, 320)), PANORAMA_WIDTH - x)
+        top = int(rng.integers(10, 130))
+        houses.append(_House(x, width, top, draw_muted_color(rng, 0.45, 0.8), int(rng.integers(38, 62))))
         x += width
-
-    def build(shift):
-        for x, width, top, shade, step in houses:
-            x += shift
-            draw.rectangle((x, top, x + width, _TALL), fill=shade, outline=tuple(int(c * 0.6) for c in shade), width=3)
-            for wx in range(x + 16, x + width - 30, step):
-                for wy in range(top + 18, _TALL - 50, step + 8):
-                    draw.rectangle((wx, wy, wx + step // 2, wy + step // 2 + 6), fill=(96, 108, 122))
-
-    _repeat(build)
+    for shift in (0, PANORAMA_WIDTH):
+        for house in houses:
+            _draw_house(draw, house, house.x + shift)
 
 
-def _field(rng, far, draw):
-    sky = [(170, 202, 228), (206, 214, 220), (226, 206, 190)][rng.integers(3)]
-    clouds = _clouded(rng, _TALL, 110, -0.6, 1.2).clip(0, 0.5)[..., None]
-    once = (np.array(sky, np.float32) * (1 - clouds) + 246 * clouds).astype(np.uint8)
-    far.paste(Image.fromarray(np.concatenate([once, once[:, : _WIDE - PANORAMA]], axis=1)))
-    x = np.arange(_WIDE)
-    for level, value in ((0.55, 0.62), (0.75, 0.5)):
-        green = convert_hsv(rng.uniform(0.22, 0.4), 0.28, value)
-        ridge = _TALL * level + 34 * np.sin(2 * np.pi * rng.integers(2, 5) * x / PANORAMA + rng.uniform(0, 6))
-        ridge += 12 * np.sin(2 * np.pi * rng.integers(7, 13) * x / PANORAMA)
-        draw.polygon([(0, _TALL), *zip(x[::8].tolist(), ridge[::8].tolist(), strict=True), (_WIDE, _TALL)], fill=green)
+def _draw_house(draw, house, x):
+    outline = scale_color(house.color, 0.6)
+    draw.rectangle((x, house.top, x + house.width, FAR_HEIGHT), fill=house.color, outline=outline, width=3)
+    size = house.window_step // 2
+    for window_x in range(x + 16, x + house.width - 30, house.window_step):
+        for window_y in range(house.top + 18, FAR_HEIGHT - 50, house.window_step + 8):
+            draw.rectangle((window_x, window_y, window_x + size, window_y + size + 6), fill=(96, 108, 122))
 
 
-def _gym(rng, far, draw):
-    brick, mortar = _muted(rng, 0.55, 0.8), _muted(rng, 0.6, 0.85)
-    far.paste(Image.fromarray(_surface(rng, _TALL, mortar, 0.05, 70)))
-    shades = [tuple(int(c * f) for c in brick) for f in rng.uniform(0.86, 1.05, 24)]
-    for row, y in enumerate(range(0, _TALL, 24)):
-        for k, x in enumerate(range(-(row % 2) * 32, _WIDE, 64)):
-            draw.rectangle((x, y, x + 60, y + 21), fill=shades[(row * 7 + k % 24 * 5) % 24])
-    band = _muted(rng, 0.4, 0.8)
-    draw.rectangle((0, 150, _WIDE, 190), fill=band)
+def _paint_field(rng, far, draw):
+    """Two ridges of hills before a cloudy sky."""
+    sky = SKY_COLORS[rng.integers(len(SKY_COLORS))]
+    clouds = _build_clouds(rng, FAR_HEIGHT, 110, -0.6, 1.2).clip(0, 0.5)[..., None]
+    panorama = (np.array(sky, np.float32) * (1 - clouds) + 246 * clouds).astype(np.uint8)
+    far.paste(Image.fromarray(_extend(panorama)))
+    x = np.arange(PAINTED_WIDTH)
+    for level, brightness in ((0.55, 0.62), (0.75, 0.5)):
+        green = convert_hsv(rng.uniform(0.22, 0.4), 0.28, brightness)
+        # Whole numbers of waves per panorama, so that it wraps.
+        ridge_y = FAR_HEIGHT * level + 34 * np.sin(
+            2 * np.pi * rng.integers(2, 5) * x / PANORAMA_WIDTH + rng.uniform(0, 6)
+        )
+        ridge_y += 12 * np.sin(2 * np.pi * rng.integers(7, 13) * x / PANORAMA_WIDTH)
+        ridge = zip(x[::8].tolist(), ridge_y[::8].tolist(), strict=True)
+        draw.polygon([(0, FAR_HEIGHT), *ridge, (PAINTED_WIDTH, FAR_HEIGHT)], fill=green)
 
 
-def _ground(rng, kind, height):
-    colour = {
+def _paint_gym(rng, far, draw):
+    """A brick wall with a painted band."""
+    brick = draw_muted_color(rng, 0.55, 0.8)
+    mortar = draw_muted_color(rng, 0.6, 0.85)
+    far.paste(Image.fromarray(_build_surface(rng, FAR_HEIGHT, mortar, 0.05, 70)))
+    shades = [scale_color(brick, factor) for factor in rng.uniform(0.86, 1.05, N_BRICK_SHADES)]
+    for row, y in enumerate(range(0, FAR_HEIGHT, 24)):
+        for column, x in enumerate(range(-(row % 2) * 32, PAINTED_WIDTH, 64)):
+            shade = shades[(row * 7 + column % N_BRICK_SHADES * 5) % N_BRICK_SHADES]
+            draw.rectangle((x, y, x + 60, y + 21), fill=shade)
+    draw.rectangle((0, 150, PAINTED_WIDTH, 190), fill=draw_muted_color(rng, 0.4, 0.8))
+
+
+def _paint_ground(rng, kind, height):
+    """(picture, RGB color) of the ground, from the horizon down."""
+    color = _draw_ground_colors(rng)[kind]
+    contrast, cell = (0.2, 26) if kind == "field" else (0.09, 60)
+    row_factors = np.linspace(0.8, 1.06, height)
+    ground = Image.fromarray(_build_surface(rng, height, color, contrast, cell, row_factors=row_factors))
+    if kind == "field":
+        return ground, color
+    # Boards, slabs or painted lines, closer together far away.
+    draw = ImageDraw.Draw(ground)
+    dark = scale_color(color, 0.72)
+    for index in range(7):
+        y = int(height * (index / 7) ** 1.6)
+        draw.line((0, y, PAINTED_WIDTH, y), fill=dark, width=2)
+    for x in range(0, PAINTED_WIDTH, 96 if kind == "room" else 192):
+        draw.line((x, 0, x - 60, height), fill=dark, width=2)
+    return ground, color
+
+
+def _draw_ground_colors(rng):
+    """{kind of place: RGB}; all are drawn, so that the random numbers that follow are the same for all kinds."""
+    return {
         "room": convert_hsv(rng.uniform(0.03, 0.13), rng.uniform(0.1, 0.4), rng.uniform(0.45, 0.75)),
         "street": convert_hsv(0.6, 0.04, rng.uniform(0.45, 0.7)),
         "field": convert_hsv(rng.uniform(0.2, 0.33), rng.uniform(0.25, 0.42), rng.uniform(0.45, 0.65)),
         "gym": convert_hsv(rng.uniform(0.06, 0.6), rng.uniform(0.1, 0.3), rng.uniform(0.5, 0.75)),
-    }[kind]
-    rough = (0.2, 26) if kind == "field" else (0.09, 60)
-    picture = Image.fromarray(_surface(rng, height, colour, *rough, depth=np.linspace(0.8, 1.06, height)))
-    draw, dark = ImageDraw.Draw(picture), tuple(int(c * 0.72) for c in colour)
-    if kind != "field":
-        for i in range(7):  # boards, slabs, painted lines: closer together far away
-            y = int(height * (i / 7) ** 1.6)
-            draw.line((0, y, _WIDE, y), fill=dark, width=2)
-        for x in range(0, _WIDE, 96 if kind == "room" else 192):
-            draw.line((x, 0, x - 60, height), fill=dark, width=2)
-    return picture, colour
+    }
 
 
-def list_shapes(rng, what):
-    """A thing as flat shapes: ("poly", [(x, z), …] in body heights, colour) and ("disc", (x, z, r), colour)."""
-    box = lambda x1, z1, x2, z2, c: ("poly", [(x1, z1), (x2, z1), (x2, z2), (x1, z2)], c)  # noqa: E731
-    c = _muted(rng, 0.3, 0.7)
-    dark = tuple(int(v * 0.6) for v in c)
-    if what == "tree":
-        green, size = convert_hsv(rng.uniform(0.2, 0.38), 0.4, rng.uniform(0.3, 0.5)), rng.uniform(0.8, 1.2)
-        crown = [("disc", (dx * size, z * size, r * size), green) for dx, z, r in ((-0.2, 1, 0.3), (0.2, 1, 0.3))]
-        return [box(-0.05, 0, 0.05, size, (88, 68, 50)), *crown, ("disc", (0, 1.3 * size, 0.34 * size), green)]
-    if what == "lamp":
-        return [box(-0.025, 0, 0.025, 1.6, (70, 72, 76)), ("disc", (0, 1.6, 0.09), (240, 232, 190))]
-    if what == "sofa":
-        return [box(-0.5, 0.06, 0.5, 0.5, dark), box(-0.46, 0.06, 0.46, 0.26, c), box(-0.56, 0.02, -0.46, 0.36, c)]
-    if what == "shelf":
-        spines = np.linspace(-0.3, 0.225, 8)
-        books = [box(x, 0.56, x + 0.06, rng.uniform(0.66, 0.76), _muted(rng)) for x in spines]
-        return [box(-0.34, 0, 0.34, 1.2, dark), box(-0.3, 0.05, 0.3, 0.5, c), box(-0.3, 0.55, 0.3, 0.8, c), *books]
-    if what == "plant":
-        green = convert_hsv(rng.uniform(0.24, 0.4), 0.45, rng.uniform(0.3, 0.55))
-        leaves = [("disc", (rng.uniform(-0.13, 0.13), 0.25 + 0.06 * i, 0.1), green) for i in range(5)]
-        return [*leaves, box(-0.09, 0, 0.09, 0.2, (150, 92, 62))]
-    if what == "table":
-        return [box(-0.4, 0.3, 0.4, 0.36, c), box(-0.36, 0, -0.31, 0.3, dark), box(0.31, 0, 0.36, 0.3, dark)]
-    if what == "fence":
-        posts = [box(-0.9 + i * 0.2, 0, -0.83 + i * 0.2, 0.4, c) for i in range(10)]
-        return [*posts, box(-0.95, 0.25, 1.0, 0.31, dark)]
-    if what == "car":
-        wheels = [("disc", (x, 0.1, 0.1), (34, 34, 38)) for x in (-0.42, 0.42)]
-        roof = ("poly", [(-0.38, 0.34), (-0.24, 0.56), (0.26, 0.56), (0.42, 0.34)], (150, 172, 186))
-        return [roof, box(-0.72, 0.1, 0.72, 0.36, c), *wheels]
-    raise ValueError(f"no such thing as {what!r}")
-
-
-_PAINT = {"room": _room, "street": _street, "field": _field, "gym": _gym}
-_THINGS = {
+_FAR_PAINTERS = {"room": _paint_room, "street": _paint_street, "field": _paint_field, "gym": _paint_gym}
+PLACE_KINDS = tuple(_FAR_PAINTERS)
+FAR_RATES = {"room": 0.62, "gym": 0.62, "street": 0.45, "field": 0.25}
+BACKGROUND_THINGS = {
     "room": ("sofa", "shelf", "lamp", "plant"),
     "street": ("lamp", "tree", "fence"),
     "field": ("tree", "tree", "fence"),
     "gym": ("table", "shelf"),
 }
-FOREGROUND = {"room": ("table", "plant"), "street": ("fence", "plant"), "field": ("fence", "plant"), "gym": ("table",)}
-KINDS = tuple(_PAINT)
-
-
-def paint_place(place):
-    """The Scenery of a Place."""
-    rng, kind = np.random.default_rng(place.seed), place.kind
-    far = Image.new("RGB", (_WIDE, _TALL))
-    _PAINT[kind](rng, far, ImageDraw.Draw(far))
-    ground, colour = _ground(rng, kind, 560 - place.horizon)
-    spots = np.arange(-2.4, 2.5, 1.2) + rng.uniform(-0.4, 0.4, 5)
-    things = [
-        (x, rng.uniform(1.15, 1.4), list_shapes(rng, rng.choice(_THINGS[kind]))) for x in spots if rng.random() < 0.6
-    ]
-    moving = []
-    if kind == "street":
-        way = rng.choice([-1, 1])
-        moving = [
-            (way * rng.uniform(-9, 1), way * rng.uniform(1.2, 2.4), 1.35, list_shapes(rng, "car")) for _ in range(3)
-        ]
-    rate = {"room": 0.62, "gym": 0.62, "street": 0.45, "field": 0.25}[kind]
-    return Scenery(far, ground, rate, colour, tuple(things), tuple(moving))
+FOREGROUND_THINGS = {
+    "room": ("table", "plant"),
+    "street": ("fence", "plant"),
+    "field": ("fence", "plant"),
+    "gym": ("table",),
+}

@@ -1,11 +1,8 @@
-"""Rendering mini-AVA to disk: videos in parallel, then annotations, with a manifest that lets a broken run go on."""
+"""Rendering the synthetic data set to disk: videos in parallel, then annotations, with a manifest to resume from."""
 
 import hashlib
 import itertools
-import json
-import os
 import zlib
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,33 +17,37 @@ from avalib.data.label_map import write_label_map
 from avalib.data.labels import get_action_names
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import write_proposals
+from avalib.data.row_checks import BOX_COLUMNS
+from avalib.data.synthetic.action_ids import ACTIONS
 from avalib.data.synthetic.camera import Take
-from avalib.data.synthetic.ground_truth import build_annotations
-from avalib.data.synthetic.motions import ACTIONS
-from avalib.data.synthetic.scenes import deal_roles, plan_video
-from avalib.utils.files import (
-    DiskFullError,
-    check_free_space,
-    clear_abandoned_parts,
-    compute_sha256,
-    is_writable,
-    remove_abandoned_parts,
-    write_json,
-)
-from avalib.utils.interrupts import WorkerPool
+from avalib.data.synthetic.ground_truth import PlacedTake, build_annotations
+from avalib.data.synthetic.render_manifest import SPLITS, RenderManifest
+from avalib.data.synthetic.render_pool import RenderPool
+from avalib.data.synthetic.scenes import deal_shot_kinds, plan_video
+from avalib.utils.disk_space import check_free_space
+from avalib.utils.files import is_writable
+from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.video.writer import write_mp4
 
-VERSION = 7
-CRF, GOP, PRESET = 24, 48, "superfast"
-SPLITS = ("train", "val")
-_RATES = (Fraction(30), Fraction(25), Fraction(30000, 1001), *[Fraction(30)] * 5)
-_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_BYTES_PER_SECOND = 100_000  # of video, generously; for the check of free space
+CRF = 24
+KEYFRAME_INTERVAL = 48
+PRESET = "superfast"
+FRAME_RATES = (Fraction(30), Fraction(25), Fraction(30000, 1001), *[Fraction(30)] * 5)
+MEAN_SHOT_S = 5.2
+ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+ID_LENGTH = 11  # as YouTube's
+VIDEO_BYTES_PER_SECOND = 100_000  # generously, for the check of free space
+ANNOTATION_BYTES = 5_000_000
+
+# Streams of random numbers of one video, added to its seed.
+PLAN_STREAM = 1
+NOISE_STREAM = 2
+ANNOTATION_STREAM = 3
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many videos, how long in seconds (shortest, longest), and of which of scenes.KINDS (none: all)."""
+    """How many videos, how long in seconds (shortest, longest), and of which of scenes.SHOT_KINDS (empty: all)."""
 
     train: int
     val: int
@@ -63,8 +64,8 @@ SIZES = {
 
 
 @dataclass(frozen=True)
-class Spec:
-    """One video to be: everything about it follows from `seed`."""
+class VideoSpec:
+    """One video to be rendered: everything about it follows from `seed`."""
 
     video_id: str
     split: str
@@ -75,214 +76,205 @@ class Spec:
     kinds: tuple[str, ...]  # of its shots
 
     @property
-    def file(self):
+    def file_name(self):
         return self.video_id + self.suffix
+
+    @property
+    def duration_s(self):
+        return float(self.n_frames / self.fps)
+
+    def build_rng(self, stream):
+        """A generator for one of the streams of random numbers."""
+        return np.random.default_rng([*self.seed, stream])
 
 
 def list_videos(size="mini", seed=0):
-    """The Specs of all videos of a size, train first. Raises ValueError for an unknown size."""
+    """The VideoSpecs of all videos of a size, train first. Raises ValueError for an unknown size."""
     if size not in SIZES:
-        raise ValueError(f"size {size!r}: there are {', '.join(SIZES)}")
-    found = []
-    for s, split in enumerate(SPLITS):
-        dealt = deal_roles(np.random.default_rng((seed, zlib.crc32(size.encode()), s)), SIZES[size].kinds)
-        for i in range(getattr(SIZES[size], split)):
-            key = (seed, zlib.crc32(size.encode()), s, i)
-            rng = np.random.default_rng(key)
-            name = "".join(_ID_LETTERS[k] for k in rng.integers(0, 64, 11))
-            fps = _RATES[(i + 2 * s) % len(_RATES)]
-            seconds = rng.uniform(*SIZES[size].seconds)
-            kinds = tuple(itertools.islice(dealt, max(2, round(seconds / 5.2))))
-            found.append(Spec(name, split, ".mkv" if s and not i else ".mp4", fps, round(seconds * fps), key, kinds))
-    return found
+        raise ValueError(f"size {size!r}: expected one of {', '.join(SIZES)}")
+    size_key = zlib.crc32(size.encode())
+    specs = []
+    for split_index, split in enumerate(SPLITS):
+        shot_kinds = deal_shot_kinds(np.random.default_rng((seed, size_key, split_index)), SIZES[size].kinds)
+        for index in range(getattr(SIZES[size], split)):
+            specs.append(_draw_video(size, split_index, index, (seed, size_key, split_index, index), shot_kinds))
+    return specs
+
+
+def _draw_video(size, split_index, index, seed, shot_kinds):
+    """The VideoSpec of the index-th video of a split; `shot_kinds` is an endless iterator."""
+    rng = np.random.default_rng(seed)
+    video_id = "".join(ID_CHARACTERS[k] for k in rng.integers(0, len(ID_CHARACTERS), ID_LENGTH))
+    fps = FRAME_RATES[(index + 2 * split_index) % len(FRAME_RATES)]
+    duration_s = rng.uniform(*SIZES[size].seconds)
+    n_shots = max(2, round(duration_s / MEAN_SHOT_S))
+    is_first_of_val = SPLITS[split_index] == "val" and index == 0
+    return VideoSpec(
+        video_id=video_id,
+        split=SPLITS[split_index],
+        suffix=".mkv" if is_first_of_val else ".mp4",
+        fps=fps,
+        n_frames=round(duration_s * fps),
+        seed=seed,
+        kinds=tuple(itertools.islice(shot_kinds, n_shots)),
+    )
 
 
 def build_takes(spec):
-    """The shots of one video, worked out: [(first frame, Take)]."""
-    found, first, start = [], 0, 0.0
-    for shot in plan_video(np.random.default_rng([*spec.seed, 1]), float(spec.n_frames / spec.fps), spec.kinds):
-        last = min(round((start + shot.seconds) * spec.fps), spec.n_frames)
-        found.append((first, Take(shot, (np.arange(first, last) / float(spec.fps)) - start)))
-        first, start = last, start + shot.seconds
-    return found
+    """The shots of one video, as a list of PlacedTakes."""
+    takes = []
+    first_frame = 0
+    start_s = 0.0
+    for shot in plan_video(spec.build_rng(PLAN_STREAM), spec.duration_s, spec.kinds):
+        end_frame = min(round((start_s + shot.duration) * spec.fps), spec.n_frames)
+        times_s = np.arange(first_frame, end_frame) / float(spec.fps) - start_s
+        takes.append(PlacedTake(first_frame, Take(shot, times_s)))
+        first_frame = end_frame
+        start_s += shot.duration
+    return takes
 
 
-def iter_frames(spec):
-    """Yield one video's frames, (240,320,3) uint8 RGB, as they are before encoding."""
-    return _frames(spec, build_takes(spec))
-
-
-def _frames(spec, shots):
-    noise = np.random.default_rng([*spec.seed, 2])
-    for _, take in shots:
-        for i in range(len(take.times)):
-            yield take.draw(i, noise)
+def iter_frames(spec, takes=None):
+    """Yield one video's frames, (240,320,3) uint8 RGB, as they are before encoding; takes: None, or its PlacedTakes."""
+    rng = spec.build_rng(NOISE_STREAM)
+    for placed in takes or build_takes(spec):
+        for frame in range(len(placed.take.times_s)):
+            yield placed.take.draw_frame(frame, rng)
 
 
 def make_video(spec, folder):
-    """Write one video; returns its entry in the manifest and its annotations."""
-    digest, shots = hashlib.sha256(), build_takes(spec)
+    """Write one video.
 
-    def hashed():
-        for frame in _frames(spec, shots):
+    Returns
+    -------
+    entry : dict
+        Of the manifest.
+    annotations : VideoAnnotations
+    """
+    digest = hashlib.sha256()
+    takes = build_takes(spec)
+
+    def iter_hashed_frames():
+        for frame in iter_frames(spec, takes):
             digest.update(frame)
             yield frame
 
-    path = write_mp4(folder / spec.file, hashed(), spec.fps, CRF, GOP, preset=PRESET, threads=1)
-    entry = {"file": spec.file, "split": spec.split, "fps": str(spec.fps), "frames": spec.n_frames}
-    entry |= {"bytes": path.stat().st_size, "pixels_sha256": digest.hexdigest()}
-    return entry, annotate_video(spec, shots)
+    path = write_mp4(
+        folder / spec.file_name,
+        iter_hashed_frames(),
+        spec.fps,
+        CRF,
+        KEYFRAME_INTERVAL,
+        preset=PRESET,
+        threads=1,
+    )
+    entry = {
+        "file": spec.file_name,
+        "split": spec.split,
+        "fps": str(spec.fps),
+        "frames": spec.n_frames,
+        "bytes": path.stat().st_size,
+        "pixels_sha256": digest.hexdigest(),
+    }
+    return entry, annotate_video(spec, takes)
 
 
-def annotate_video(spec, shots=None):
-    """Rows (truth, excluded, proposals) of one video, without drawing it; see annotate.annotate."""
-    rng = np.random.default_rng([*spec.seed, 3])
-    return build_annotations(shots or build_takes(spec), float(spec.fps), spec.n_frames, rng)
+def annotate_video(spec, takes=None):
+    """The VideoAnnotations of one video, without drawing it; takes: None, or its PlacedTakes."""
+    return build_annotations(
+        takes or build_takes(spec), float(spec.fps), spec.n_frames, spec.build_rng(ANNOTATION_STREAM)
+    )
 
 
 def render_dataset(root, size="mini", seed=0, workers=None, progress=True):
-    """Render a mini-AVA of a named size into folder `root`; -> annotations.Layout.
+    """Render a synthetic data set in AVA's shape.
 
-    The same size and seed give the same annotations byte for byte and the same pixels before encoding, however many
-    `workers` (processes; None: one a core) make them. A broken run goes on where it was; a finished one returns at
-    once.
-    Raises ValueError for an unknown size or a folder that holds another one; OSError when there is no space for it.
+    The same size and seed give the same annotations byte for byte and the same pixels before encoding, whatever the
+    number of workers. An interrupted call resumes; a second one returns at once.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder to write into.
+    size : str
+        One of SIZES.
+    seed : int
+    workers : int, optional
+        Processes. The default is one per core, or none for little work.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DatasetLayout
+        Of version "mini".
+
+    Raises
+    ------
+    ValueError
+        For an unknown size or a folder that holds another one.
+    OSError
+        If there is not enough free space.
     """
-    specs, layout = list_videos(size, seed), DatasetLayout(Path(root), "mini")
-    manifest = _Manifest(layout, size, seed)
-    todo = [spec for spec in specs if not manifest.has(spec)]
-    if not todo and manifest.complete():
+    specs = list_videos(size, seed)
+    layout = DatasetLayout(Path(root), "mini")
+    manifest = RenderManifest(layout, size, seed)
+    missing = [spec for spec in specs if not manifest.has_video(spec)]
+    if not missing and manifest.has_tables():
         return layout
-    if not is_writable(layout.videos):
-        raise PermissionError(
-            f"{layout.root} can't be written, and {len(todo)} of {len(specs)} videos are not there yet. "
-            "Choose another folder: root, or AVALIB_DATA."
-        )
-    clear_abandoned_parts(layout.root, layout.videos, layout.annotations, layout.get_proposals_path("train").parent)
-    n_frames = sum(spec.n_frames for spec in todo)
-    bar = tqdm(total=n_frames, unit=" frames", desc=f"render {size}", disable=not progress)
-    seconds = sum(float(spec.n_frames / spec.fps) for spec in todo)
-    check_free_space(layout.root, int(seconds * _BYTES_PER_SECOND) + 5_000_000, "for the videos")
-    with bar, RenderPool(workers, todo, layout.videos) as jobs:
-        made = dict(jobs.each(annotate_video, [spec for spec in specs if spec not in todo]))
-        for spec, (entry, rows) in jobs.each(make_video, todo, layout.videos):
-            manifest.add(spec, entry)
-            made[spec] = rows
-            bar.update(spec.n_frames)
-        _write_tables(layout, {spec: made[spec] for spec in specs})
+    _prepare_folder(layout, missing, n_videos=len(specs))
+    progress_bar = tqdm(
+        total=sum(spec.n_frames for spec in missing), unit=" frames", desc=f"render {size}", disable=not progress
+    )
+    with progress_bar, RenderPool(workers, missing, layout.videos) as pool:
+        annotations = dict(pool.run(annotate_video, [spec for spec in specs if spec not in missing]))
+        for spec, (entry, of_video) in pool.run(make_video, missing, layout.videos):
+            manifest.add_video(spec, entry)
+            annotations[spec] = of_video
+            progress_bar.update(spec.n_frames)
+        _write_tables(layout, specs, annotations)
         manifest.finish(specs)
     return layout
 
 
-class RenderPool:
-    """Runs jobs in `workers` processes, or right here when the work is small; says which video failed."""
-
-    def __init__(self, workers, specs, folder):
-        small = workers is None and sum(spec.n_frames for spec in specs) < 1500
-        self.workers = 1 if small else min(workers or os.cpu_count() or 1, max(len(specs), 1))
-        self.folder, self.pool = folder, None
-
-    def __enter__(self):
-        if self.workers > 1:
-            self.pool = WorkerPool(self.workers)
-        return self
-
-    def each(self, job, specs, *rest):
-        """Yield (spec, job(spec, *rest)) as they are done."""
-        if self.pool is None:
-            for spec in specs:
-                yield spec, _named(spec, lambda spec=spec: job(spec, *rest))
-            return
-        running = {self.pool.submit(job, spec, *rest): spec for spec in specs}
-        for future in as_completed(running):
-            yield running[future], _named(running[future], future.result)
-
-    def __exit__(self, kind, error, trace):
-        """After an interruption or a failure the videos under way are not waited for, and leave nothing behind."""
-        if self.pool is None:
-            return
-        self.pool.__exit__(kind, error, trace)
-        if kind:
-            remove_abandoned_parts(self.folder)  # the terminated processes'
+def _prepare_folder(layout, missing, n_videos):
+    """Check that the missing videos can be written, and clear what an interrupted call left."""
+    if not is_writable(layout.videos):
+        raise PermissionError(
+            f"{layout.root} can't be written, and {len(missing)} of {n_videos} videos are missing. "
+            "Choose another folder: root, or AVALIB_DATA."
+        )
+    clear_abandoned_parts(layout.root, layout.videos, layout.annotations, layout.get_proposals_path("train").parent)
+    video_bytes = sum(spec.duration_s for spec in missing) * VIDEO_BYTES_PER_SECOND
+    check_free_space(layout.root, int(video_bytes) + ANNOTATION_BYTES, "for the videos")
 
 
-def _named(spec, call):
-    """call(), its errors with the video's name."""
-    try:
-        return call()
-    except DiskFullError:
-        raise  # names the file, and what to do
-    except OSError as error:
-        raise OSError(error.errno, f"rendering video {spec.file} failed: {error.strerror or error}") from error
-    except Exception as error:
-        raise RuntimeError(f"rendering video {spec.file} ({spec.split}, seed {spec.seed}) failed: {error}") from error
-
-
-def _write_tables(layout, made):
-    """Write csv's, exclusions, proposals and label maps from {spec: annotate(…)}."""
+def _write_tables(layout, specs, annotations):
+    """Write csv files, exclusions, proposals and label maps; annotations: {VideoSpec: VideoAnnotations}."""
     layout.annotations.mkdir(parents=True, exist_ok=True)
     layout.get_proposals_path("train").parent.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        columns = {0: ["timestamp", "x1", "y1", "x2", "y2", "action_id", "person_id"], 1: ["timestamp"]}
-        columns[2] = ["timestamp", "x1", "y1", "x2", "y2", "score"]
-        tables = []
-        for part in range(3):
-            rows = [(s.video_id, *np.atleast_1d(r)) for s, m in made.items() if s.split == split for r in m[part]]
-            table = pd.DataFrame(rows, columns=["video_id", *columns[part]])
-            whole = {c: np.int64 for c in ("action_id", "person_id") if c in table}
-            tables.append(table.astype({"video_id": str, "timestamp": np.float64} | whole))
-        write_ava_csv(tables[0], layout.get_csv_path(split))
-        write_exclusions(tables[1], layout.get_exclusions_path(split))
-        write_proposals(tables[2], layout.get_proposals_path(split))
-    write_label_map(get_action_names(), layout.label_map_path)
-    write_label_map({i: get_action_names()[i] for i in ACTIONS}, layout.evaluated_label_map_path)
+        truth = []
+        excluded = []
+        proposals = []
+        for spec in specs:
+            if spec.split == split:
+                of_video = annotations[spec]
+                truth += [(spec.video_id, *row) for row in of_video.truth]
+                excluded += [(spec.video_id, second) for second in of_video.excluded]
+                proposals += [(spec.video_id, *row) for row in of_video.proposals]
+        frame_columns = ["video_id", "timestamp"]
+        truth_table = _build_table(truth, [*frame_columns, *BOX_COLUMNS, "action_id", "person_id"])
+        truth_table = truth_table.astype({"action_id": np.int64, "person_id": np.int64})
+        write_ava_csv(truth_table, layout.get_csv_path(split))
+        write_exclusions(_build_table(excluded, frame_columns), layout.get_exclusions_path(split))
+        proposals_table = _build_table(proposals, [*frame_columns, *BOX_COLUMNS, "score"])
+        write_proposals(proposals_table, layout.get_proposals_path(split))
+    action_names = get_action_names()
+    write_label_map(action_names, layout.label_map_path)
+    evaluated_names = {action_id: action_names[action_id] for action_id in ACTIONS}
+    write_label_map(evaluated_names, layout.evaluated_label_map_path)
 
 
-class _Manifest:
-    """manifest.json: what was made from what, with hashes; rewritten after every video."""
-
-    def __init__(self, layout, size, seed):
-        self.layout, self.path = layout, layout.root / "manifest.json"
-        self.head = {"dataset": "mini-AVA", "size": size, "seed": seed, "version": VERSION}
-        self.known = (
-            json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {**self.head, "videos": {}}
-        )
-        for key in ("size", "seed"):
-            if self.known.get(key) != self.head[key]:
-                raise ValueError(
-                    f"{layout.root} holds {key} {self.known.get(key)!r}, {self.head[key]!r} was asked for; "
-                    "choose another folder or delete this one"
-                )
-        if self.known["version"] != VERSION:  # an older renderer's: everything is made anew
-            self.known = {**self.head, "videos": {}}
-
-    def has(self, spec):
-        entry, path = self.known["videos"].get(spec.video_id), self.layout.videos / spec.file
-        return entry is not None and path.is_file() and path.stat().st_size == entry["bytes"]
-
-    def _tables(self):
-        files = [
-            f(s)
-            for s in SPLITS
-            for f in (self.layout.get_csv_path, self.layout.get_exclusions_path, self.layout.get_proposals_path)
-        ]
-        return [*files, self.layout.label_map_path, self.layout.evaluated_label_map_path]
-
-    def complete(self):
-        """Whether the annotation files are there as they were written."""
-        hashes = self.known.get("files", {})
-        return bool(hashes) and all(
-            path.is_file() and compute_sha256(path) == hashes.get(path.name) for path in self._tables()
-        )
-
-    def add(self, spec, entry):
-        self.known["videos"][spec.video_id] = entry
-        self._save()
-
-    def finish(self, specs):
-        self.known["videos"] = {s.video_id: self.known["videos"][s.video_id] for s in specs}
-        self.known["files"] = {path.name: compute_sha256(path) for path in self._tables()}
-        self._save()
-
-    def _save(self):
-        write_json(self.path, self.known)
+def _build_table(rows, columns):
+    return pd.DataFrame(rows, columns=columns).astype({"video_id": str, "timestamp": np.float64})

@@ -1,350 +1,232 @@
-"""Roles: what one person, or two together, do for the length of a shot, as lists of acts."""
-
-from dataclasses import replace
+"""Roles for one person: what somebody does for the length of a shot."""
 
 import numpy as np
 
-from avalib.data.synthetic.motions import (
+from avalib.data.synthetic.action_ids import (
     BEND,
-    BENT,
     CARRY,
     CROUCH,
     DANCE,
     FALL,
-    FALL_BACK,
-    FALL_FORWARD,
-    FIGHT,
     GET_UP,
-    HOLDING,
-    HUG,
-    KNEELING,
     LIE,
     LIFT,
-    LISTEN,
-    ONE_KNEE,
     PHONE,
-    PRONE,
     PUT,
-    RESTING,
     RUN,
     SIT,
+    STAND,
+    WALK,
+    WAVE,
+)
+from avalib.data.synthetic.arm_gestures import add_gesture
+from avalib.data.synthetic.characters import draw_object_color
+from avalib.data.synthetic.motions import build_dance, build_still, build_stride, build_transition, build_walk
+from avalib.data.synthetic.poses import (
+    BENT,
+    FALL_BACK,
+    FALL_FORWARD,
+    HOLDING,
+    KNEELING,
+    LIFT_BOX,
+    ONE_KNEE,
+    PRONE,
+    RESTING,
     SITTING,
     SITTING_LOW,
     SQUAT,
-    STAND,
     STANDING,
     SUPINE,
-    TAKE,
-    TALK,
-    WALK,
-    WATCH,
-    WAVE,
-    Act,
-    along,
-    dance,
-    fight,
-    hold,
-    stride,
-    with_arms,
 )
-from avalib.data.synthetic.puppet import convert_hsv
+from avalib.data.synthetic.script import TO_VIEWER_DEG, draw_yaw
 
 
-def facing(rng, way, low=8, high=48):
-    """A yaw towards the right (way > 0) or the left, turned a little to the viewer, so that faces are seen."""
-    turned = rng.uniform(low, high)
-    return -turned if way > 0 else -180 + turned
-
-
-def colour(rng):
-    """A colour for an object: bright enough to see."""
-    return convert_hsv(rng.random(), rng.uniform(0.35, 0.9), rng.uniform(0.55, 0.95))
-
-
-class Script:
-    """The acts of one performer being written: where they stand, how long it lasts so far, whom they may look at."""
-
-    def __init__(self, rng, index, x, depth, seconds, others):
-        self.rng, self.index, self.x, self.depth, self.seconds = rng, index, x, depth, seconds
-        self.others = [o for o in others if o != index]
-        self.acts, self.total = [], 0.0
-        self.seat = self.prop = None
-        self.holding = False
-        self.x0 = x
-        self.yaw = facing(rng, rng.choice([-1, 1]))
-
-    @property
-    def left(self):
-        """Seconds still to fill."""
-        return self.seconds + 0.5 - self.total
-
-    def add(self, low, high, motion, *labels, speed=0.0, **more):
-        """An act of low..high seconds."""
-        act = Act(self.rng.uniform(low, high), motion, labels, speed=speed, yaw=self.yaw, **more)
-        self.acts.append(act)
-        self.total += act.duration
-        self.x += speed * np.cos(np.radians(self.yaw)) * act.duration
-        return act.duration
-
-    def cut_in(self):
-        """Begin somewhere in the middle of the first act, as a cut does."""
-        first = self.acts[0]
-        if not first.grab and first.labels[0] not in (FALL, GET_UP) and not first.speed:
-            spared = self.rng.uniform(0, 0.6) * first.duration
-            self.acts[0] = replace(first, duration=first.duration - spared)
-
-    def turn_to(self, way):
-        self.yaw = facing(self.rng, way)
-
-    def bag(self, chance):
-        """Perhaps give a bag to carry all the time, in a hand that hangs; returns whether."""
-        if self.rng.random() >= chance:
-            return False
-        self.prop, self.holding = ("bag", self.rng.uniform(0.15, 0.22), colour(self.rng)), True
-        return True
-
-    def idle(self, low, high, still=STANDING, label=STAND, quiet=False):
-        """Keep a pose: watching somebody, waving, on the phone, an arm held up, or nothing in particular."""
-        rng, more, labels = self.rng, {}, [label]
-        motion = hold(still, rng)
-        what = rng.choice(["watch", "plain", "phone", "wave", "raised"], p=[0.51, 0.1, 0.2, 0.12, 0.07])
-        if quiet and what in ("phone", "wave", "raised"):
-            what = "plain"
-        if what == "watch" and self.others:
-            more["look"] = int(rng.choice(self.others))
-            labels.append(WATCH)
-        if self.prop and self.prop[0] == "bag":
-            labels.append(CARRY)
-        if what == "phone":
-            motion, more = with_arms(motion, rng, "phone"), {"phone": True}
-            labels.append(PHONE)
-        elif what in ("wave", "raised"):
-            motion = with_arms(motion, rng, what, facing_us=abs(self.yaw + 90) < 62)
-            labels += [WAVE] if what == "wave" else []
-        elif label == STAND and not self.prop and rng.random() < 0.45:
-            motion = with_arms(motion, rng, rng.choice(["hips", "behind"]))
-        self.add(low, high, motion, *labels, **more)
-
-
-# --- alone ------------------------------------------------------------------------------------------------------------
-
-
-def faller(s):
-    """Stands or walks, falls, lies, gets up, and again."""
-    lying = s.rng.random() < 0.4
-    while s.left > 0:
-        s.turn_to(s.rng.choice([-1, 1]) if abs(s.x) < 0.3 else -s.x)
-        forward = s.rng.random() < 0.5
-        keys = FALL_FORWARD if forward else FALL_BACK
-        if not lying:
-            if s.rng.random() < 0.3:
-                speed = s.rng.uniform(0.4, 0.6)
-                s.add(0.8, 1.6, stride(s.rng, speed, False), WALK, speed=speed)
+def play_faller(script):
+    """Stand or walk, fall, lie, get up, and again."""
+    rng = script.rng
+    is_lying = rng.random() < 0.4
+    while script.remaining_s > 0:
+        script.turn_towards(rng.choice([-1, 1]) if abs(script.x) < 0.3 else -script.x)
+        key_poses = FALL_FORWARD if rng.random() < 0.5 else FALL_BACK
+        if not is_lying:
+            if rng.random() < 0.3:
+                speed = rng.uniform(0.4, 0.6)
+                script.add_act(0.8, 1.6, build_walk(rng, speed), WALK, speed=speed)
             else:
-                s.idle(0.8, 1.7, quiet=True)
-            s.add(1.6, 2.0, along(keys), FALL)
-        s.add(1.0, 2.4, hold(keys[-1][1], s.rng, sway=0.6), LIE)
-        s.add(1.6, 2.0, along(keys, backwards=True), GET_UP)
-        lying = False
+                script.add_pastime(0.8, 1.7, is_quiet=True)
+            script.add_act(1.6, 2.0, build_transition(key_poses), FALL)
+        _, lying_pose = key_poses[-1]
+        script.add_act(1.0, 2.4, build_still(lying_pose, rng, sway=0.6), LIE)
+        script.add_act(1.6, 2.0, build_transition(key_poses, backwards=True), GET_UP)
+        is_lying = False
 
 
-def lifter(s):
-    """Lifts a box, holds or carries it, puts it down, and again."""
-    s.holding = bool(s.rng.random() < 0.5)
-    s.prop = ("box", s.rng.uniform(0.2, 0.3), colour(s.rng))
-    holding = s.holding
-    while s.left > 0:
-        if not holding:
-            s.idle(0.5, 1.6, quiet=True)
-            s.add(1.7, 2.0, along(TAKE), BEND, LIFT, grab=1)
-        hold_or_carry(s, 1.0, 2.2)
-        s.add(1.7, 2.0, along(TAKE, backwards=True), BEND, PUT, grab=-1)
-        holding = False
+def play_lifter(script):
+    """Lift a box, hold or carry it, put it down, and again."""
+    rng = script.rng
+    starts_holding = bool(rng.random() < 0.5)
+    script.give_box(0.2, 0.3)
+    script.holds_prop = starts_holding
+    is_holding = starts_holding
+    while script.remaining_s > 0:
+        if not is_holding:
+            script.add_pastime(0.5, 1.6, is_quiet=True)
+            script.add_act(1.7, 2.0, build_transition(LIFT_BOX), BEND, LIFT, grab=1)
+        _hold_or_carry(script, 1.0, 2.2)
+        script.add_act(1.7, 2.0, build_transition(LIFT_BOX, backwards=True), BEND, PUT, grab=-1)
+        is_holding = False
 
 
-def hold_or_carry(s, low, high):
+def play_carrier(script):
+    """Carry a box to and fro, with rests."""
+    script.give_box(0.2, 0.32)
+    while script.remaining_s > 0:
+        _hold_or_carry(script, 1.5, 3.0)
+
+
+def _hold_or_carry(script, min_s, max_s):
     """Some time with the box in the arms, standing or walking."""
-    if s.rng.random() < 0.35:
-        s.turn_to(-s.x if abs(s.x) > 0.2 else s.rng.choice([-1, 1]))
-        speed = s.rng.uniform(0.35, 0.6)
-        s.add(low, high, with_arms(stride(s.rng, speed, False), s.rng, "hold"), WALK, CARRY, speed=speed)
+    rng = script.rng
+    if rng.random() < 0.35:
+        script.turn_towards(-script.x if abs(script.x) > 0.2 else rng.choice([-1, 1]))
+        speed = rng.uniform(0.35, 0.6)
+        motion = add_gesture(build_walk(rng, speed), rng, "hold")
+        script.add_act(min_s, max_s, motion, WALK, CARRY, speed=speed)
     else:
-        s.add(low, high, with_arms(hold(HOLDING, s.rng), s.rng, "hold"), STAND, CARRY)
+        script.add_act(min_s, max_s, add_gesture(build_still(HOLDING, rng), rng, "hold"), STAND, CARRY)
 
 
-def carrier(s):
-    """Carries a box or a bag to and fro, with rests."""
-    s.prop, s.holding = ("box", s.rng.uniform(0.2, 0.32), colour(s.rng)), True
-    while s.left > 0:
-        hold_or_carry(s, 1.5, 3.0)
+def play_dancer(script):
+    """Dance, with short rests."""
+    script.yaw = TO_VIEWER_DEG + script.rng.uniform(-50, 50)
+    while script.remaining_s > 0:
+        script.add_act(3.0, 6.0, build_dance(script.rng), DANCE)
+        if script.rng.random() < 0.4:
+            script.add_pastime(1.0, 2.0)
 
 
-def dancer(s):
-    """Dances, with short rests."""
-    s.yaw = -90 + s.rng.uniform(-50, 50)
-    while s.left > 0:
-        s.add(3.0, 6.0, dance(s.rng), DANCE)
-        if s.rng.random() < 0.4:
-            s.idle(1.0, 2.0)
-
-
-def waver(s):
-    """Waves, holds an arm up, and stands."""
-    s.yaw = -90 + s.rng.uniform(-55, 55) if s.rng.random() < 0.75 else facing(s.rng, -s.x, 5, 30)
-    frontal = abs(s.yaw + 90) < 62
-    still, label = (STANDING, STAND) if s.rng.random() < 0.8 else (SITTING, SIT)
-    s.seat = colour(s.rng) if label == SIT else None
-    while s.left > 0:
-        what = s.rng.choice(["wave", "raised", "idle"], p=[0.55, 0.25, 0.2])
-        if what == "idle":
-            s.idle(1.0, 2.5, still, label)
+def play_waver(script):
+    """Wave, hold an arm up, and stand or sit."""
+    rng = script.rng
+    if rng.random() < 0.75:
+        script.yaw = TO_VIEWER_DEG + rng.uniform(-55, 55)
+    else:
+        script.yaw = draw_yaw(rng, -script.x, 5, 30)
+    is_standing = rng.random() < 0.8
+    pose = STANDING if is_standing else SITTING
+    label = STAND if is_standing else SIT
+    if not is_standing:
+        script.seat_color = draw_object_color(rng)
+    while script.remaining_s > 0:
+        gesture = rng.choice(["wave", "raised", "idle"], p=[0.55, 0.25, 0.2])
+        if gesture == "idle":
+            script.add_pastime(1.0, 2.5, pose, label)
         else:
-            motion = with_arms(hold(still, s.rng), s.rng, what, facing_us=frontal)
-            s.add(1.8, 3.6, motion, label, *([WAVE] if what == "wave" else []))
+            motion = add_gesture(build_still(pose, rng), rng, gesture, is_frontal=script.is_frontal)
+            labels = [label, WAVE] if gesture == "wave" else [label]
+            script.add_act(1.8, 3.6, motion, *labels)
 
 
-def mover(s, running=None, reach=1.2):
-    """Walks or runs to and fro across the picture, some on the phone, with stops."""
-    running = s.rng.random() < 0.5 if running is None else running
-    speed = s.rng.uniform(1.1, 1.7) if running else s.rng.uniform(0.38, 0.75)
-    motion, labels, phone = stride(s.rng, speed, running), [RUN if running else WALK], False
-    if not running and s.bag(0.3):
+def play_mover(script, reach=1.2, is_running=None):
+    """Walk or run to and fro between -reach and reach, some on the phone, with stops; is_running None: at random."""
+    rng = script.rng
+    if is_running is None:
+        is_running = rng.random() < 0.5
+    speed = rng.uniform(1.1, 1.7) if is_running else rng.uniform(0.38, 0.75)
+    motion = build_stride(rng, speed, is_running)
+    labels = [RUN if is_running else WALK]
+    has_phone = False
+    if not is_running and script.maybe_give_bag(0.3):
         labels.append(CARRY)
-    elif not running and s.rng.random() < 0.5:
-        motion, phone = with_arms(motion, s.rng, "phone"), True
+    elif not is_running and rng.random() < 0.5:
+        motion = add_gesture(motion, rng, "phone")
+        has_phone = True
         labels.append(PHONE)
-    way = s.rng.choice([-1, 1])
-    while s.left > 0:
-        s.yaw = facing(s.rng, way, 5, 35)
-        room = max(reach - way * s.x, 0.5)
-        long = min(room / (speed * np.cos(np.radians(s.yaw + (180 if way < 0 else 0)))), 4.0)
-        s.add(long, long + 0.01, motion, *labels, speed=speed, phone=phone)
-        way = -way
-        if not running and s.rng.random() < 0.35:
-            s.idle(1.0, 2.2, quiet=s.holding)
+    direction = rng.choice([-1, 1])
+    while script.remaining_s > 0:
+        script.yaw = draw_yaw(rng, direction, 5, 35)
+        # As long as it takes to the end of the way, at most 4 seconds.
+        distance = max(reach - direction * script.x, 0.5)
+        turn = script.yaw + (180 if direction < 0 else 0)
+        duration = min(distance / (speed * np.cos(np.radians(turn))), 4.0)
+        script.add_act(duration, duration + 0.01, motion, *labels, speed=speed, has_phone=has_phone)
+        direction = -direction
+        if not is_running and rng.random() < 0.35:
+            script.add_pastime(1.0, 2.2, is_quiet=script.holds_prop)
 
 
-def marcher(s, speed, running, way):
-    """Walks or runs all the time, the camera beside."""
-    s.yaw = 0.0 if way > 0 else -180.0
-    motion, labels, phone = stride(s.rng, speed, running), [RUN if running else WALK], False
-    what = s.rng.choice(["plain", "phone", "hold"], p=[0.6, 0.2, 0.2]) if not running else "plain"
-    if what != "plain":
-        motion, phone = with_arms(motion, s.rng, what), what == "phone"
-        labels.append(PHONE if phone else CARRY)
-    if what == "hold":
-        s.prop, s.holding = ("box", s.rng.uniform(0.18, 0.28), colour(s.rng)), True
-    while s.left > 0:
-        s.add(3, 4, motion, *labels, speed=speed, phone=phone)
+def play_marcher(script, speed, is_running, direction):
+    """Walk or run all the time, the camera beside."""
+    rng = script.rng
+    script.yaw = 0.0 if direction > 0 else -180.0
+    motion = build_stride(rng, speed, is_running)
+    labels = [RUN if is_running else WALK]
+    gesture = "plain"
+    if not is_running:
+        gesture = rng.choice(["plain", "phone", "hold"], p=[0.6, 0.2, 0.2])
+    if gesture != "plain":
+        motion = add_gesture(motion, rng, gesture)
+        labels.append(PHONE if gesture == "phone" else CARRY)
+    if gesture == "hold":
+        script.give_box(0.18, 0.28)
+    while script.remaining_s > 0:
+        script.add_act(3, 4, motion, *labels, speed=speed, has_phone=gesture == "phone")
 
 
-def sitter(s):
-    """Sits on a chair or on the ground."""
-    chair = s.rng.random() < 0.6
-    s.seat = colour(s.rng) if chair else None
-    s.yaw = facing(s.rng, -s.x, 10, 60)
-    while s.left > 0:
-        s.idle(2.0, 4.5, SITTING if chair else SITTING_LOW, SIT)
+def play_sitter(script):
+    """Sit on a chair or on the ground."""
+    has_chair = script.rng.random() < 0.6
+    if has_chair:
+        script.seat_color = draw_object_color(script.rng)
+    script.yaw = draw_yaw(script.rng, -script.x, 10, 60)
+    while script.remaining_s > 0:
+        script.add_pastime(2.0, 4.5, SITTING if has_chair else SITTING_LOW, SIT)
 
 
-def sleeper(s):
-    """Lies, resting."""
-    s.yaw = facing(s.rng, s.rng.choice([-1, 1]), 0, 30)
-    still = (SUPINE, PRONE, RESTING)[s.rng.integers(3)]
-    while s.left > 0:
-        s.add(3, 5, hold(still, s.rng, sway=0.8), LIE)
+def play_sleeper(script):
+    """Lie, resting."""
+    rng = script.rng
+    script.yaw = draw_yaw(rng, rng.choice([-1, 1]), 0, 30)
+    pose = (SUPINE, PRONE, RESTING)[rng.integers(3)]
+    while script.remaining_s > 0:
+        script.add_act(3, 5, build_still(pose, rng, sway=0.8), LIE)
 
 
-def croucher(s):
-    """Crouches or kneels, with spells of standing."""
-    while s.left > 0:
-        still = (SQUAT, KNEELING, ONE_KNEE)[s.rng.integers(3)]
-        s.idle(2.5, 4.5, still, CROUCH, quiet=s.rng.random() < 0.7)
-        if s.rng.random() < 0.4:
-            s.idle(1.0, 2.0)
+def play_croucher(script):
+    """Crouch or kneel, with spells of standing."""
+    rng = script.rng
+    while script.remaining_s > 0:
+        pose = (SQUAT, KNEELING, ONE_KNEE)[rng.integers(3)]
+        script.add_pastime(2.5, 4.5, pose, CROUCH, is_quiet=rng.random() < 0.7)
+        if rng.random() < 0.4:
+            script.add_pastime(1.0, 2.0)
 
 
-def bender(s):
-    """Bends over and straightens up."""
-    while s.left > 0:
-        s.add(1.8, 3.2, hold(BENT, s.rng, sway=4), BEND)
-        s.idle(0.8, 1.8)
+def play_bender(script):
+    """Bend over and straighten up."""
+    while script.remaining_s > 0:
+        script.add_act(1.8, 3.2, build_still(BENT, script.rng, sway=4), BEND)
+        script.add_pastime(0.8, 1.8)
 
 
-def bystander(s):
-    """Stands about."""
-    s.yaw = facing(s.rng, -s.x, 0, 80)
-    s.bag(0.35)
-    while s.left > 0:
-        s.idle(2.0, 4.0, quiet=s.holding)
+def play_bystander(script):
+    """Stand about."""
+    script.yaw = draw_yaw(script.rng, -script.x, 0, 80)
+    script.maybe_give_bag(0.35)
+    while script.remaining_s > 0:
+        script.add_pastime(2.0, 4.0, is_quiet=script.holds_prop)
 
 
-# --- two together -----------------------------------------------------------------------------------------------------
-
-
-def face_each_other(a, b, low=8, high=38):
-    a.yaw, b.yaw = facing(a.rng, b.x - a.x, low, high), facing(b.rng, a.x - b.x, low, high)
-
-
-def talk(a, b, turns=99):
-    """Stand or sit, and take turns in talking and listening; returns after `turns` or when the shot is full."""
-    face_each_other(a, b)
-    sitting = a.total == 0 and a.rng.random() < 0.35
-    if sitting:
-        a.seat, b.seat = colour(a.rng), colour(b.rng)
-    still, label = (SITTING, SIT) if sitting else (STANDING, STAND)
-    _take_turns(a, b, turns, lambda rng: hold(still, rng), label)
-
-
-def stroll(a, b, speed, way):
-    """Walk side by side, talking, the camera beside."""
-    a.yaw = b.yaw = 0.0 if way > 0 else -180.0
-    _take_turns(a, b, 99, lambda rng: stride(rng, speed, False), WALK, speed=speed)
-
-
-def _take_turns(a, b, turns, motion, label, **more):
-    speaker, listener = (a, b) if a.rng.random() < 0.5 else (b, a)
-    while a.left > 0 and turns > 0:
-        long = a.rng.uniform(2.0, 4.2)
-        for s, other, what, said in ((speaker, listener, "talk", TALK), (listener, speaker, "listen", LISTEN)):
-            moving = with_arms(motion(s.rng), s.rng, what)
-            s.add(long, long, moving, label, said, WATCH, look=other.index, **more)
-        speaker, listener, turns = listener, speaker, turns - 1
-
-
-def brawl(a, b):
-    """Fight, facing each other."""
-    face_each_other(a, b, 0, 22)
-    while a.left > 0:
-        long = a.rng.uniform(3, 6)
-        a.add(long, long, fight(a.rng, 0), STAND, FIGHT)
-        b.add(long, long, fight(a.rng, 1), STAND, FIGHT)
-
-
-def meet(a, b):
-    """Walk up to each other, hug, talk, part, and again."""
-    speed = a.rng.uniform(0.4, 0.55)
-
-    def walking(rng):
-        return stride(rng, speed, False)
-
-    def hugging(rng):
-        return with_arms(hold(STANDING, rng), rng, "hug")
-
-    while a.left > 0:
-        face_each_other(a, b, 6, 20)
-        gap = abs(a.x - b.x) - 0.19
-        if gap > 0.05:
-            both(a, b, gap / 2 / speed / np.cos(np.radians(13)), walking, WALK, speed=speed)
-        both(a, b, a.rng.uniform(3.0, 5.0), hugging, STAND, HUG)
-        a.turn_to(a.x0 - b.x0)
-        b.turn_to(b.x0 - a.x0)
-        both(a, b, a.rng.uniform(0.6, 0.9), walking, WALK, speed=speed)
-        if a.rng.random() < 0.45:
-            talk(a, b, turns=1)
-
-
-def both(a, b, long, motion, *labels, **more):
-    """The same for two, each with their own small differences."""
-    for s in (a, b):
-        s.add(long, long, motion(s.rng), *labels, **more)
+# Movers and runners also need to know how far they can go: see scenes.
+ROLES = {
+    "faller": play_faller,
+    "lifter": play_lifter,
+    "carrier": play_carrier,
+    "dancer": play_dancer,
+    "waver": play_waver,
+    "sitter": play_sitter,
+    "sleeper": play_sleeper,
+    "croucher": play_croucher,
+    "bender": play_bender,
+    "bystander": play_bystander,
+}

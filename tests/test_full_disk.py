@@ -2,7 +2,6 @@
 
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from avalib.data.exclusions import write_exclusions
 from avalib.data.label_map import write_label_map
 from avalib.data.proposals import write_proposals
 from avalib.data.validation import DatasetReport
-from avalib.draw.plots import create_figure
+from avalib.draw.figure_style import create_figure
 from avalib.models.checkpoint_file import write_checkpoint_file
 from avalib.utils.files import atomic_path, copy_file, write_text
 from avalib.video.frame_cache import write_frame_cache
@@ -68,7 +67,7 @@ WRITERS = {
     "figure.png": lambda path: draw.save_figure(figure(), path, dpi=200),
     "check.json": lambda path: DatasetReport(TABLE.assign(status="ok"), TABLE, TABLE, "").save(path),
     "index.npz": lambda path: save_index(path),
-    "copy.bin": lambda path: copy_file(Path(__file__).with_name("test_http_transfer.py"), path),
+    "copy.bin": lambda path: copy_file(pd.core.frame.__file__, path),  # some large file
     "text.txt": lambda path: write_text(path, "x" * 3 * LIMIT),
     "table.csv.gz": lambda path: write_ava_csv(TABLE, path),
 }

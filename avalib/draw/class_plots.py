@@ -1,0 +1,173 @@
+"""Bars and curves of actions: their average precision, precision over recall, how many boxes they have.
+
+Every function returns a matplotlib figure whose title says what to look for. The colors are those of colors.py.
+"""
+
+import numpy as np
+import pandas as pd
+
+from avalib.data.labels import get_action_groups, get_action_names
+from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
+from avalib.draw.figure_style import apply_style, build_group_handles, create_figure, place_legend_below
+
+MAX_BARS = 200  # of a plot; matplotlib's pictures are at most 65,536 pixels high
+
+
+@apply_style
+def plot_per_class(report, baseline=None, title=None):
+    """Plot the AP of each action beside how many boxes it has, best first.
+
+    Parameters
+    ----------
+    report : Report
+        What avalib.evaluate returns. Actions without ground truth are left out and counted in the title.
+    baseline : Report, optional
+        Another one, drawn as marks.
+    title : str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_absent = int(report.per_class["AP"].isna().sum())
+    table = report.per_class.dropna(subset=["AP"]).sort_values("AP", ascending=False, kind="stable")
+    n_hidden = max(len(table) - MAX_BARS, 0)
+    table = table.head(MAX_BARS)
+    colors = [GROUP_COLORS[group] for group in table["group"]]
+    names = [_shorten_name(name) for name in table["action"]]
+    figure, (left, right) = create_figure(2, (10, 1.3 + 0.24 * len(table)), width_ratios=[3, 1.3], sharey=True)
+    handles = build_group_handles(table["group"])
+
+    # Left: average precisions, with their numbers.
+    places = _draw_bars(left, table["AP"], colors, names)
+    left.axvline(report.mAP, color="black", linewidth=1, linestyle=":")
+    left.set_title(f"mAP {report.mAP:.3f} (dotted)", fontsize=10)
+    for place, value in zip(places, table["AP"], strict=True):
+        left.annotate(f"{value:.2f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    if baseline is not None:
+        baseline_aps = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"])
+        label = f"guessing by class frequencies, mAP {baseline.mAP:.3f}"
+        handles += left.plot(baseline_aps, places, "|", color="black", markersize=11, markeredgewidth=2.2, label=label)
+    left.set(xlabel="average precision at IoU 0.5", xlim=(0, 1.06))
+
+    # Right: how many boxes there are to find.
+    _draw_bars(right, table["ground_truth"], colors, names)
+    right.set(xlabel="boxes to find (log scale)", xscale="log")
+    right.tick_params(axis="y", labelleft=False, length=0)
+    right.set_xlim(1, 1.6 * table["ground_truth"].max())
+
+    place_legend_below(figure, handles)
+    if title is None:
+        title = "What is recognised, and how often it occurs"
+        title += ": bars should reach beyond the marks" if baseline is not None else ""
+        title += f" ({n_absent} actions without boxes left out)" if n_absent else ""
+    figure.suptitle(title + (f" ({n_hidden} more actions not shown)" if n_hidden else ""))
+    return figure
+
+
+@apply_style
+def plot_pr_curves(report, actions, title="Precision stays high until most people are found; the area is the AP"):
+    """Plot precision over recall of some actions (ids or names) -> matplotlib figure.
+
+    Thin: as measured; thick: the envelope whose area is the AP. report: what avalib.evaluate returns.
+    """
+    by_id = report.per_class.set_index("action_id")
+    figure, axis = create_figure(1, (8.5, 4.6))
+    for i, action in enumerate(dict.fromkeys(actions)):
+        curve = report.compute_pr_curve(action)
+        row = by_id.loc[action] if action in by_id.index else by_id[by_id["action"] == action].iloc[0]
+        color = SERIES_COLORS[i % len(SERIES_COLORS)]
+        line_style = "-" if i < len(SERIES_COLORS) else "--"
+        label = f"{_shorten_name(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"
+        # The envelope begins at recall 0 with its highest precision.
+        recall = np.r_[0, curve["recall"]]
+        envelope = np.r_[curve["envelope"].iloc[:1], curve["envelope"]]
+        axis.step(recall, envelope, where="pre", linewidth=2, label=label, color=color, linestyle=line_style)
+        axis.plot(curve["recall"], curve["precision"], linewidth=0.6, alpha=0.5, color=color, linestyle=line_style)
+    axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02), title=title)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+@apply_style
+def plot_ap_by_training(table, title="More boxes to learn from, better recognised: points should rise to the right"):
+    """Plot the AP of each action over the number of its training boxes -> matplotlib figure.
+
+    table: of ErrorAnalysis.compare_with_training: action, group, AP, training_boxes.
+    """
+    figure, axis = create_figure(1, (8.5, 4.6))
+    boxes = table["training_boxes"].clip(lower=1)
+    axis.scatter(boxes, table["AP"], s=42, color=[GROUP_COLORS[group] for group in table["group"]])
+    for name, x, ap in zip(table["action"], boxes, table["AP"], strict=True):
+        axis.annotate(_shorten_name(name), (x, ap), (5, 3), textcoords="offset points", fontsize=7.5)
+    axis.set(
+        xscale="log", xlabel="boxes with this label in training (log scale)", ylabel="average precision", title=title
+    )
+    axis.set(ylim=(0, 1.02), xlim=(0.8 * boxes.min(), 2 * boxes.max()))
+    axis.legend(handles=build_group_handles(table["group"]), loc="upper left")
+    return figure
+
+
+@apply_style
+def plot_class_counts(train, val, label_map=None, title="A long tail: a few actions are most of the data"):
+    """Plot how many boxes each action has in train (bar) and val (dot), the commonest first.
+
+    Parameters
+    ----------
+    train, val : DataFrame
+        Tables of ground truth.
+    label_map : dict, optional
+        {action_id: name}; default: AVA's 80. Actions that do not occur are left out and counted.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    label_map = label_map or get_action_names()
+    counts = pd.DataFrame({"train": train["action_id"].value_counts(), "val": val["action_id"].value_counts()})
+    counts = counts.reindex(list(label_map)).fillna(0).astype(int)
+    n_absent = int((counts.sum(axis=1) == 0).sum())
+    counts = counts[counts.sum(axis=1) > 0].sort_values("train", ascending=False, kind="stable")
+    n_hidden = max(len(counts) - MAX_BARS, 0)
+    counts = counts.head(MAX_BARS)
+    group_of = get_action_groups(label_map)
+    groups = [group_of[action] for action in counts.index]
+    names = [_shorten_name(label_map[action]) for action in counts.index]
+    figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
+    places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
+    axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
+    for place, number in zip(places, counts["train"], strict=True):
+        point = (max(number, 1), place)
+        axis.annotate(f"{number:,}", point, (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.set(xscale="log", xlabel="boxes with this label (bar: train, dot: val; log scale)", title=title)
+    axis.set_xlim(0.8, counts.to_numpy().max() * 2)
+    axis.legend(handles=build_group_handles(groups), loc="lower right")
+    if n_hidden:
+        axis.set_title(f"{title} ({n_hidden} more actions not shown)")
+    if n_absent:
+        axis.annotate(
+            f"{n_absent} of {len(label_map)} actions do not occur",
+            (1, 0),
+            (0, -32),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+        )
+    return figure
+
+
+def _draw_bars(axis, values, colors, names):
+    """Horizontal bars from the top down -> their places on the y axis."""
+    places = np.arange(len(values))[::-1]
+    axis.barh(places, values, color=colors, height=0.75)
+    axis.set_yticks(places, names)
+    axis.set_ylim(-0.6, len(values) - 0.4)
+    axis.grid(axis="y", visible=False)
+    return places
+
+
+def _shorten_name(name):
+    """An action's name without its bracket."""
+    return name.split(" (")[0]

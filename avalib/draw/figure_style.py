@@ -1,0 +1,61 @@
+"""The style of all figures, and the line in their corner that names the notebook's run."""
+
+import functools
+
+import matplotlib.pyplot as plt
+
+from avalib.draw.colors import GROUP_COLORS, GROUP_TITLES
+from avalib.utils.notebook_run import get_run_caption
+
+STYLE = {
+    "figure.facecolor": "white",  # readable in a dark notebook too
+    "figure.dpi": 110,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "axes.titlesize": 11,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "font.size": 9.5,
+}
+
+
+def apply_style(plot):
+    """Decorator of a function that returns a figure: it gets the package's style and the run's name in its corner."""
+
+    @functools.wraps(plot)
+    def wrapper(*args, **options):
+        with plt.rc_context(STYLE):
+            figure = plot(*args, **options)
+            is_interactive = plt.isinteractive()
+            if caption := get_run_caption():
+                figure.supxlabel(caption, x=0.995, ha="right", fontsize=6.5, color="#777777")
+        # A notebook turns interactive mode on at its first figure; rc_context would turn it off again.
+        plt.interactive(is_interactive)
+        return figure
+
+    return wrapper
+
+
+def create_figure(columns, size, **options):
+    """A figure and its axes (an array of them if there are several); options: of plt.subplots."""
+    return plt.subplots(1, columns, figsize=size, layout="constrained", **options)
+
+
+def place_legend_below(figure, handles):
+    """A legend below a figure's axes and above the line that names the run."""
+    line_height = 14 / 72 / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, line_height, 1, 1 - line_height))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, borderaxespad=1.8)
+
+
+def build_group_handles(groups):
+    """A legend's handles for the groups of actions that occur."""
+    groups = set(groups)
+    return [
+        plt.Rectangle((0, 0), 1, 1, color=color, label=GROUP_TITLES[group])
+        for group, color in GROUP_COLORS.items()
+        if group in groups
+    ]

@@ -1,0 +1,108 @@
+"""Curves of a training: loss, learning rate and validation mAP, once or while the training runs."""
+
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display
+
+from avalib.draw.colors import SERIES_COLORS
+from avalib.draw.figure_style import apply_style, create_figure
+from avalib.training.logger import build_log_table, compute_spread, read_log
+
+LOSS = "loss_action_cls"
+MAP = "mAP@0.5IOU"
+
+
+@apply_style
+def plot_training_curves(log, title="Training: the loss falls, the validation mAP rises"):
+    """Plot loss and learning rate by iteration, validation mAP@0.5 by epoch -> matplotlib figure.
+
+    log: the path of log.jsonl, its lines as a list of dicts, or a DataFrame of them.
+    """
+    figure, (loss_axis, rate_axis, validation_axis) = create_figure(3, (12, 3.4), width_ratios=[2, 1, 1.3])
+    table = _to_log_table(log)
+    steps = table[table["mode"] == "train"]
+    iterations = steps["iteration"] if "iteration" in steps else pd.Series(np.arange(1, len(steps) + 1), steps.index)
+    _plot_loss(loss_axis, iterations, steps[LOSS])
+    rate_axis.plot(iterations, steps["lr"], color=SERIES_COLORS[1])
+    rate_axis.set(xlabel="iteration", ylabel="learning rate", title="Schedule", ylim=(0, None))
+    _plot_validation(validation_axis, table[table["mode"] == "val"] if MAP in table else table.iloc[:0])
+    figure.suptitle(title)
+    return figure
+
+
+def _to_log_table(log):
+    """The log as a DataFrame with the columns that are plotted."""
+    if isinstance(log, (str, Path)):
+        log = read_log(log)
+    return build_log_table(log.to_dict("records") if isinstance(log, pd.DataFrame) else log)
+
+
+def _plot_loss(axis, iterations, loss):
+    """The loss of each step and its moving average."""
+    window = max(1, len(loss) // 25)
+    smooth = loss.rolling(window, min_periods=1).mean()
+    axis.plot(iterations, loss, color=SERIES_COLORS[5], alpha=0.5, linewidth=0.8, label="each step")
+    axis.plot(iterations, smooth, color=SERIES_COLORS[0], linewidth=1.8, label=f"mean of {window}")
+    axis.set(xlabel="iteration", ylabel="binary cross-entropy", title="Loss: falls, then flattens", ylim=(0, None))
+    if len(loss) > 20:  # the first steps of a training may be far above all others
+        axis.set_ylim(0, 1.15 * float(np.quantile(loss, 0.98)))
+    axis.legend(loc="upper right")
+
+
+def _plot_validation(axis, validations):
+    """The mAP of each validation, its best, and how much the last ones differ."""
+    axis.set(xlabel="epoch", ylabel="mAP@0.5", title="Validation: rises, then levels off")
+    if not len(validations):
+        axis.text(0.5, 0.5, "no validation yet", ha="center", va="center", transform=axis.transAxes)
+        return
+    epochs = validations["epoch"]
+    scores = validations[MAP]
+    axis.plot(epochs, scores, color=SERIES_COLORS[2], marker="o")
+    best = validations.loc[scores.idxmax()]
+    point = (best["epoch"], best[MAP])
+    axis.annotate(f"best {best[MAP]:.3f}", point, (0, 7), textcoords="offset points", ha="center")
+    axis.set_ylim(0, max(0.05, 1.25 * scores.max()))
+    spread = compute_spread(scores)
+    count = spread["validations"]
+    if count > 1:
+        axis.fill_between(
+            [epochs.iloc[-count], epochs.iloc[-1]],
+            spread["lowest"],
+            spread["highest"],
+            color=SERIES_COLORS[2],
+            alpha=0.2,
+            linewidth=0,
+            label=f"last {count}: {spread['mean']:.3f} ± {spread['std']:.3f}",
+        )
+        axis.legend(loc="lower right")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+class LiveCurves:
+    """Training curves that redraw themselves below a notebook's cell: call it with the log's lines so far.
+
+    They are drawn at most once in `seconds` and after each validation; the picture stays when training ends.
+    """
+
+    def __init__(self, seconds=5):
+        self.seconds = seconds
+        self._drawn_at = -np.inf
+        self._display = None
+
+    def __call__(self, log):
+        if not len(log):
+            return
+        has_validated = log[-1]["mode"] == "val"
+        if time.monotonic() - self._drawn_at < self.seconds and not has_validated:
+            return
+        figure = plot_training_curves(log, title="Training now")
+        if self._display is None:
+            self._display = display(figure, display_id=True)
+        else:
+            self._display.update(figure)
+        plt.close(figure)  # or the notebook shows it a second time
+        self._drawn_at = time.monotonic()

@@ -1,0 +1,68 @@
+"""Bars and curves carry the numbers of the report and of the tables."""
+
+import types
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from figures import read_text
+
+from avalib import draw
+from avalib.draw.class_plots import MAX_BARS
+from avalib.draw.colors import GROUP_COLORS
+
+
+def test_bars_are_the_average_precisions_and_the_boxes(report):
+    figure = draw.plot_per_class(report, baseline=report)
+    left, right = figure.axes
+    table = report.per_class.dropna(subset=["AP"]).sort_values("AP", ascending=False, kind="stable")
+    assert [bar.get_width() for bar in left.patches] == table["AP"].tolist()
+    assert [bar.get_width() for bar in right.patches] == table["ground_truth"].tolist()
+    assert [label.get_text() for label in left.get_yticklabels()] == [a.split(" (")[0] for a in table["action"]]
+    assert left.patches[0].get_facecolor() == matplotlib.colors.to_rgba(GROUP_COLORS[table["group"].iloc[0]])
+
+
+def test_the_bars_figure_says_the_map_and_what_is_left_out(report):
+    text = read_text(draw.plot_per_class(report))
+    assert f"mAP {report.mAP:.3f}" in text
+    assert "1 actions without boxes" in text
+
+
+def test_a_plot_of_ten_thousand_classes_shows_the_best_and_says_how_many_more():
+    n = 9_999
+    table = pd.DataFrame({"action_id": range(1, n + 1), "action": [f"class {i}" for i in range(n)], "group": "other"})
+    table = table.assign(AP=np.linspace(1, 0, n), ground_truth=5, detections=5, recall=1.0)
+    figure = draw.plot_per_class(types.SimpleNamespace(per_class=table, mAP=0.5))
+    assert len(figure.axes[0].patches) == MAX_BARS
+    assert f"({n - MAX_BARS} more actions not shown)" in figure.get_suptitle()
+
+
+def test_actions_stand_at_their_boxes_and_precision(report):
+    per_class = report.per_class[["action", "group", "AP"]].dropna().head(6)
+    table = per_class.assign(training_boxes=[0, 3, 3, 40, 40, 900][: len(per_class)])
+    axis = draw.plot_ap_by_training(table).axes[0]
+    points = axis.collections[0].get_offsets().data
+    np.testing.assert_allclose(points[:, 0], table["training_boxes"].clip(lower=1))
+    np.testing.assert_allclose(points[:, 1], table["AP"])
+
+
+def test_names_of_actions_do_not_overlap(report):
+    per_class = report.per_class[["action", "group", "AP"]].dropna().head(6)
+    axis = draw.plot_ap_by_training(per_class.assign(training_boxes=[0, 3, 3, 40, 40, 900][: len(per_class)])).axes[0]
+    extents = [text.get_window_extent() for text in axis.texts]
+    assert extents
+    assert not any(a.overlaps(b) for i, a in enumerate(extents) for b in extents[:i])
+
+
+def test_precision_recall_curves_by_id_and_name(report):
+    figure = draw.plot_pr_curves(report, [12, "watch (a person)"])
+    assert "stand: AP 1.00, 5 boxes" in read_text(figure)
+    assert len(figure.axes[0].lines) == 4
+
+
+def test_class_counts_of_train_and_val(square):
+    figure = draw.plot_class_counts(square.truth, square.truth[square.truth.timestamp < 903])
+    axis = figure.axes[0]
+    assert [bar.get_width() for bar in axis.patches] == [5, 5]
+    assert axis.lines[0].get_xdata().tolist() == [2, 2]
+    assert "78 of 80 actions do not occur" in read_text(figure)
