@@ -33,7 +33,7 @@ from avalib.utils.files import (
     write_json,
     write_table,
 )
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 from avalib.utils.limits import MAX_TEXT_BYTES
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
@@ -61,7 +61,7 @@ def download_ava(layout, mirrors=None, cut=False, workers=None, max_videos=None,
     cut second 900 to 1801 out of every video, as H.264 at 30 a second (the uncut files may go then); without it frames
     are read from the uncut videos, and are the same. workers: downloads, and cutting processes, at a time. max_videos:
     only so many, the csv's first. options: fetch's (timeout_s, retries, backoff_s).
-    Raises fetch.FetchError without annotations or person boxes; a video that can't be had does not stop the others.
+    Raises fetch.DownloadError without annotations or person boxes; a video that can't be had does not stop the others.
     """
     places = SERVERS | {kind: str(place).rstrip("/") for kind, place in (mirrors or {}).items()}
     if unknown := sorted(places.keys() - SERVERS.keys()):
@@ -161,7 +161,7 @@ def list_annotation_files(layout):
 def download_annotations(layout, server, get):
     """Fetch ava_v2.x.zip, check it (the CRC of every member) and unpack what is needed.
 
-    Raises fetch.FetchError that says what is wrong with the zip.
+    Raises fetch.DownloadError that says what is wrong with the zip.
     """
     if all(path.is_file() for path in list_annotation_files(layout)):
         return
@@ -180,7 +180,7 @@ def download_annotations(layout, server, get):
             for path in list_annotation_files(layout):
                 write_bytes(path, opened.read(members[path.name]))
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise FetchError(f"{archive}: {error}. Delete it and call again, or give another mirror.") from error
+        raise DownloadError(f"{archive}: {error}. Delete it and call again, or give another mirror.") from error
 
 
 def load_video_file_names(layout, server, get):
@@ -190,14 +190,14 @@ def load_video_file_names(layout, server, get):
         get(server, NAMES, path)
     names = path.read_text(encoding="utf-8").split()
     if odd := [name for name in names if Path(name).suffix not in VIDEO_SUFFIXES or "/" in name]:
-        raise FetchError(f"{path}: {odd[0]!r} is not a video's file name; delete the list and call again")
+        raise DownloadError(f"{path}: {odd[0]!r} is not a video's file name; delete the list and call again")
     return {Path(name).stem: name for name in names}
 
 
 def download_proposals(layout, server, get):
     """The person boxes of train, val and test, one pickle each, read once (no code in it runs) before it counts.
 
-    Raises fetch.FetchError for one that holds something else.
+    Raises fetch.DownloadError for one that holds something else.
     """
     for split in SPLITS:
         path = layout.get_proposals_path(split)
@@ -207,7 +207,7 @@ def download_proposals(layout, server, get):
         try:
             read_proposals(got)
         except ValueError as error:
-            raise FetchError(f"{error}. Delete the file and call again, or give another mirror.") from error
+            raise DownloadError(f"{error}. Delete the file and call again, or give another mirror.") from error
         os.replace(got, path)
 
 
@@ -241,7 +241,7 @@ def download_videos(layout, todo, names, server, workers=None, options=None, pro
 
 def _get_video(layout, video_id, name, server, get):
     if name is None:
-        raise FetchError(f"{video_id}: not in {NAMES}, so its file name isn't known; put it into {layout.videos}")
+        raise DownloadError(f"{video_id}: not in {NAMES}, so its file name isn't known; put it into {layout.videos}")
     path = get(server, name, layout.videos / name, link=True)
     try:
         seconds = read_duration_s(path)
@@ -324,5 +324,5 @@ def _get(server, name, path, options, link=False):
         if found == path:
             return path  # else it lies in the folder that AVALIB_MIRROR names
     if not found.is_file():
-        raise FetchError(f"{found}: not in this mirror; put it there or leave the mirror out")
+        raise DownloadError(f"{found}: not in this mirror; put it there or leave the mirror out")
     return link_or_copy(found, path) if link else copy_file(found, path)
