@@ -9,7 +9,8 @@ import numpy as np
 import permissions
 import pytest
 
-from avalib.data.ava_download import SERVERS, download_ava
+from avalib.data.ava_download import download_ava
+from avalib.data.ava_source import SERVERS
 from avalib.data.importers.dataset_import import import_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.utils.files import write_bytes, write_text
@@ -116,7 +117,7 @@ def test_a_rendering_that_cannot_be_written_is_not_begun(own_tiny):
         "except PermissionError as error:\n    print(error)\n"
     )
     with permissions.read_only(own_tiny.root):
-        assert "can't be written, and 1 of 3 videos are not there" in permissions.run(code, own_tiny.root)
+        assert "can't be written, and 1 of 3 videos are missing" in permissions.run(code, own_tiny.root)
 
 
 @pytest.mark.slow
