@@ -14,7 +14,7 @@ _PUBLIC = {
     "import_data": "data.catalog",
     "lint_csv": "data.lint",
     "list_models": "zoo.entries",
-    "make_proposals": "detection.person_detector",
+    "make_proposals": "detection.proposal_generation",
     "prepare": "data.catalog",
 }
 _PACKAGES = ("data", "detection", "draw", "evaluation", "models", "training", "utils", "video", "zoo", "zoo_runner")

@@ -134,11 +134,8 @@ def test_a_command_prints_letters_that_the_console_lacks_as_escapes(scored):
     assert "gehen\\u2026" in child.stdout
 
 
-COMMANDS = ["avalib.detection.video_detector", "avalib.training"]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_is_shown_on_any_console(command):
-    child = run_plain("-m", command, "--help")
+@pytest.mark.parametrize("words", [[], ["train"], ["detect"]], ids=["avalib", "train", "detect"])
+def test_help_is_shown_on_any_console(words):
+    child = run_plain("-m", "avalib", *words, "--help")
     assert child.returncode == 0, child.stderr

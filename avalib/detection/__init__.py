@@ -1,1 +1,1 @@
-"""People in videos of any kind: their boxes, found or given."""
+"""Any video to a table of people and their actions: person boxes, tracks, scores."""

@@ -1,4 +1,4 @@
-"""What a video is given as: a file, or a URL that is downloaded; anything else is refused by name."""
+"""Locate a video: a file, or a URL that is downloaded; anything else raises a descriptive error."""
 
 import os
 import re
@@ -6,35 +6,62 @@ import re
 from avalib.utils.download import get_local_path
 from avalib.video.video_error import VideoError
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?):/", re.I)  # Path makes one slash of two
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+MAX_SHOWN = 200  # letters of a name in messages
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://", re.I)
+_URL_AS_PATH = re.compile(r"https?:/(?!/)", re.I)  # Path makes one slash of two
 
 
-def locate_video(video, **options):
-    """The path of a video file, downloaded first where it is a URL. options: fetch.fetch's.
+def locate_video(video, mirror=None, progress=True):
+    """Locate a video file; a URL is downloaded first.
 
-    Raises ValueError for what is neither a path nor a URL, VideoError for a path where no file is, and FetchError.
+    Parameters
+    ----------
+    video : str or Path
+        A file or a URL (http, https).
+    mirror, progress
+        See `download.download_file`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        `video` is neither a path nor a URL.
+    VideoError
+        There is no video file at the path, or the URL's scheme is not read.
+    FetchError
+        The download failed.
     """
     if isinstance(video, bool) or not isinstance(video, (str, os.PathLike)) or not str(video).strip():
         raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras aren't read")
-    shown = str(video) if len(str(video)) <= 200 else f"{str(video)[:100]}…"
-    scheme = _SCHEME.match(str(video))
-    if scheme and scheme[2]:
+    text = str(video)
+    shown = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}…"
+    if _URL_AS_PATH.match(text):
         raise VideoError(f"{shown}: a URL made into a path; give it as text")
+    scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() not in ("http", "https"):
         raise VideoError(
             f"{shown}: {scheme[1]} isn't read, only files and http(s); record it first, as with "
             f"ffmpeg -i {shown} -t 60 -c copy clip.mkv"
         )
-    path = get_local_path(str(video), **options)
+    path = get_local_path(text, mirror=mirror, progress=progress)
+    _check_video_path(path, shown)
+    return path
+
+
+def _check_video_path(path, shown):
+    """Raise VideoError unless a path is a file that may be a video. shown: its name in messages."""
     try:
-        is_file, is_folder = path.is_file(), path.is_dir()
+        is_file = path.is_file()
+        is_folder = path.is_dir()
     except (OSError, ValueError) as error:
         raise VideoError(f"{shown}: not a file's name ({getattr(error, 'strerror', None) or error})") from error
     if is_folder:
         raise VideoError(f"{shown}: is a folder; give one video file")
     if not is_file:
         raise VideoError(f"{shown}: no such video file")
-    if path.suffix.lower() in PICTURES:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         raise VideoError(f"{shown}: is a picture; expected a video")
-    return path

@@ -1,14 +1,16 @@
-"""Where the mAP goes: what each kind of mistake costs every action, what perfect boxes or perfect naming would give.
+"""Where the mAP goes: the cost of each kind of mistake, and what perfect boxes or perfect classification would give.
 
-    found = errors.analyse("gt.csv", "detections.csv", label_map, exclusions)
-    found.compute_loss_breakdown()   found.compute_oracle_map()   found.find_confusions()   found.find_top_mistakes()   found.compare_with_training("train.csv")
+    analysis = analyze_errors("gt.csv", "detections.csv")
+    analysis.compute_loss_breakdown()
+    analysis.find_top_mistakes()
 
-A false positive is named by the annotated person that its box overlaps most, whatever that person does: background (IoU
-below 0.1), wrong box (below the metric's IoU, or a person taken already), and on a right box wrong action (scored at
-least as high as everything this person does) or ranking (lower than that, but above others who do it).
+A false positive is classified by the annotated person that its box overlaps most, whatever that person does:
+background (IoU below 0.1), localization (IoU below the metric's threshold, or a person that is matched already), or, on
+a well-placed box, classification (its score is at least as high as the scores of all actions that this person does) or
+ranking (its score is lower than one of those, but higher than some true positives).
 """
 
-from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import pandas as pd
@@ -20,273 +22,315 @@ from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.average_precision import compute_average_precision
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
-from avalib.evaluation.matching import iter_pair_blocks
+from avalib.evaluation.labeled_boxes import MIN_IOU, LabeledBoxes, find_distinct_boxes, find_overlaps
 from avalib.evaluation.protocols import get_protocol
-from avalib.evaluation.report import Report
-from avalib.utils.boxes import compute_iou_pairs
 from avalib.utils.process import check_memory
 
-NEAR = 0.1  # below this IoU a box has nothing to do with a person
-TRUE, BACKGROUND, WRONG_BOX, WRONG_ACTION, RANKING, MISSED = range(6)
-KINDS = ("true", "background", "wrong_box", "wrong_action", "ranking", "missed_people")
+_DETECTION_COLUMNS = [*KEYFRAME_COLUMNS, *BOX_COLUMNS]
+
+
+class Kind(IntEnum):
+    """What a detection in a ranking is, or a ground-truth box without a detection (MISSED)."""
+
+    TRUE_POSITIVE = 0
+    BACKGROUND = 1
+    LOCALIZATION = 2
+    CLASSIFICATION = 3
+    RANKING = 4
+    MISSED = 5
+
+
+FALSE_POSITIVES = (Kind.BACKGROUND, Kind.LOCALIZATION, Kind.CLASSIFICATION, Kind.RANKING)
+MISTAKES = tuple(kind.name.lower() for kind in (*FALSE_POSITIVES, Kind.MISSED))
 
 
 def analyze_errors(ground_truth, detections, label_map=None, exclusions=None, protocol="mmaction", iou=0.5):
-    """An `Analysis` of detections; arguments as `metrics.evaluate`'s, one IoU. Raises what that raises."""
+    """Analyze the mistakes in detections.
+
+    Parameters
+    ----------
+    ground_truth, detections, label_map, exclusions, protocol
+        See `evaluator.evaluate`.
+    iou : float
+        One IoU threshold.
+
+    Returns
+    -------
+    ErrorAnalysis
+
+    Raises
+    ------
+    ValueError
+        For several thresholds, and as `evaluate`.
+    """
     label_map = resolve_label_map(label_map)
     thresholds = check_thresholds(iou)
     if len(thresholds) > 1:
         raise ValueError(f"iou {iou!r}: expected one threshold; the analysis is of one")
-    gt, det = read_ava_csv(ground_truth, "ground_truth"), read_ava_csv(detections, "detections")
+    gt = read_ava_csv(ground_truth, "ground_truth")
+    det = read_ava_csv(detections, "detections")
     if exclusions is not None:
-        out = pd.MultiIndex.from_frame(read_exclusions(exclusions))
-        det = det[~pd.MultiIndex.from_frame(det[KEYFRAME_COLUMNS]).isin(out)].reset_index(drop=True)
+        excluded = pd.MultiIndex.from_frame(read_exclusions(exclusions))
+        det = _drop_keyframes(det, excluded)
         if get_protocol(protocol)[1].excluded == "both":
-            gt = gt[~pd.MultiIndex.from_frame(gt[KEYFRAME_COLUMNS]).isin(out)].reset_index(drop=True)
-    report = evaluate(gt, det, label_map, None, protocol, thresholds)
+            gt = _drop_keyframes(gt, excluded)
+    report = evaluate(gt, det, label_map, protocol=protocol, iou=thresholds)
+
+    # number the frames of both tables, then the distinct boxes in them
     gt = gt[gt["action_id"] != NO_ACTION].reset_index(drop=True)
-    keys = (
-        pd.concat([det[KEYFRAME_COLUMNS], gt[KEYFRAME_COLUMNS]])
-        .groupby(KEYFRAME_COLUMNS, sort=False)
-        .ngroup()
-        .to_numpy()
+    keyframes = pd.concat([det[KEYFRAME_COLUMNS], gt[KEYFRAME_COLUMNS]])
+    frame = keyframes.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy()
+    boxes = find_distinct_boxes(frame[: len(det)], det[BOX_COLUMNS].to_numpy())
+    people = find_distinct_boxes(frame[len(det) :], gt[BOX_COLUMNS].to_numpy())
+    check_memory(8 * len(boxes) * len(label_map), "scores of every box for every action")
+    return ErrorAnalysis(
+        report=report,
+        protocol=protocol,
+        gt=gt,
+        det=det,
+        people=people,
+        boxes=boxes,
+        overlaps=find_overlaps(boxes, people),
     )
-    return ErrorAnalysis(report, gt, det, *_people(gt, keys[len(det) :], label_map), *_meet(gt, det, keys), protocol)
 
 
-def _people(gt, frame, label_map):
-    """(the person of every ground-truth row, first row of every person, labels (P,K) bool)."""
-    person = gt.assign(frame=frame).groupby(["frame", *BOX_COLUMNS], sort=False).ngroup().to_numpy()
-    first = np.unique(person, return_index=True)[1]
-    labels = np.zeros((len(first), len(label_map)), bool)
-    column = gt["action_id"].map({action: k for k, action in enumerate(label_map)})
-    counted = column.notna().to_numpy()
-    labels[person[counted], column[counted].astype(int)] = True
-    return person, first, labels
+def _drop_keyframes(table, excluded):
+    is_excluded = pd.MultiIndex.from_frame(table[KEYFRAME_COLUMNS]).isin(excluded)
+    return table[~is_excluded].reset_index(drop=True)
 
 
-def _meet(gt, det, keys):
-    """(distinct box of every detection, first row of every box, overlapping pairs: box, person, IoU), pairs by box."""
-    frame, gt_frame = keys[: len(det)], keys[len(det) :]
-    box = det.assign(frame=frame).groupby(["frame", *BOX_COLUMNS], sort=False).ngroup().to_numpy()
-    first = np.unique(box, return_index=True)[1]
-    people = np.unique(
-        gt.assign(frame=gt_frame).groupby(["frame", *BOX_COLUMNS], sort=False).ngroup(), return_index=True
-    )[1]
-    order = np.argsort(gt_frame[people], kind="stable")
-    parts, boxes, gt_boxes = (
-        [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))],
-        det[BOX_COLUMNS].to_numpy(),
-        gt[BOX_COLUMNS].to_numpy(),
-    )
-    for block in iter_pair_blocks(frame[first], gt_frame[people[order]]):
-        b, p = block.left, order[block.right]
-        iou = compute_iou_pairs(boxes[first[b]], gt_boxes[people[p]])
-        parts.append((b[iou > 0], p[iou > 0], iou[iou > 0]))
-    return box, first, *map(np.concatenate, zip(*parts, strict=True))
-
-
-@dataclass
-class ErrorAnalysis:
-    """One set of detections beside the people that were there; rows are row numbers of `gt` and `det`.
-
-    person (G,), person_row (P,), labels (P,K): the person of each annotation, and what each does; box (D,), box_row
-    (B,): the distinct box of each detection; pair_box, pair_person, pair_iou: the boxes and people of each keyframe,
-    where they overlap.
-    """
-
-    report: Report
-    gt: pd.DataFrame
-    det: pd.DataFrame
-    person: np.ndarray
-    person_row: np.ndarray
-    labels: np.ndarray
-    box: np.ndarray
-    box_row: np.ndarray
-    pair_box: np.ndarray
-    pair_person: np.ndarray
-    pair_iou: np.ndarray
-    protocol: str
-
-    def __post_init__(self):
-        self.iou = self.report.thresholds[0]
-        self.actions = list(self.report.label_map)
-        self.nearest, self.near_iou = _best_of(self.pair_box, self.pair_person, self.pair_iou, len(self.box_row))
-        self.nearest_box, self.found_iou = _best_of(
-            self.pair_person, self.pair_box, self.pair_iou, len(self.person_row)
-        )
-        check_memory(8 * len(self.box_row) * len(self.actions), "scores of every box for every action")
-        self.scores = np.full((len(self.box_row), len(self.actions)), -np.inf)  # of every box for every action
-        column = self.det["action_id"].map({action: k for k, action in enumerate(self.actions)})
-        there = np.flatnonzero(column.notna())
-        np.maximum.at(self.scores, (self.box[there], column.iloc[there].astype(int)), self.det["score"].iloc[there])
-        own = np.where(self._nearest_labels(), self.scores, -np.inf)
-        self.best_own = own.max(axis=1, initial=-np.inf)  # the best score of what the nearest person really does
-
-    def _nearest_labels(self):
-        """Labels (B,K) of the person nearest to every box; none where there is nobody."""
-        if not len(self.labels):
-            return np.zeros((len(self.box_row), len(self.actions)), bool)
-        return self.labels[self.nearest] & (self.near_iou >= NEAR)[:, None]
+class ErrorAnalysis(LabeledBoxes):
+    """Detections beside the annotated people, and what the mistakes cost. Made by `analyze_errors`."""
 
     def classify_detections(self, action):
-        """What each detection in an action's ranking is (N,): an index into KINDS."""
-        ranking, k = self.report.rankings[action], self.actions.index(action)
-        box = self.box[ranking.rows]
-        overlap = self.near_iou[box]
-        right = np.where(self.scores[box, k] >= self.best_own[box], WRONG_ACTION, RANKING)
-        if len(self.labels):
-            right[self.labels[self.nearest[box], k]] = WRONG_BOX  # the person does it, another box got it
-        kind = np.where(overlap >= self.iou, right, np.where(overlap >= NEAR, WRONG_BOX, BACKGROUND))
-        kind[ranking.true[0]] = TRUE
+        """The `Kind` (N,) of each detection in an action's ranking."""
+        ranking = self.report.rankings[action]
+        k = self.actions.index(action)
+        box = self.boxes.of_row[ranking.rows]
+        person = self.best_person.index[box]
+        iou = self.best_person.iou[box]
+
+        # on a well-placed box: another action scored lower than this one, or a correct one scored higher
+        is_top = self.scores[box, k] >= self.best_correct_score[box]
+        kind = np.where(is_top, Kind.CLASSIFICATION, Kind.RANKING)
+        # the person does the action, but another box is matched
+        if len(self.people):
+            kind[self.labels[person, k]] = Kind.LOCALIZATION
+        # on a badly placed box
+        kind[iou < self.iou] = Kind.LOCALIZATION
+        kind[iou < min(MIN_IOU, self.iou)] = Kind.BACKGROUND
+        kind[ranking.true[0]] = Kind.TRUE_POSITIVE
         return kind
 
-    def compute_loss_breakdown(self):
-        """What each kind of mistake costs: DataFrame action_id, action, group, ground_truth, AP, background, wrong_box,
-        wrong_action, ranking, missed_people, a row per action with ground truth; the last six add up to 1.
+    # --- the cost of each kind of mistake -----------------------------------------------------------------------------
 
-        AP is the mean over the ground truth of the precision at which each box is found, 0 where it isn't. What a found
-        one lacks to precision 1 is shared among the false positives ranked above it, by kind; one that isn't found is
-        missed_people (no box near), wrong_action (its box has no row for the action) or wrong_box.
+    def compute_loss_breakdown(self) -> pd.DataFrame:
+        """How much AP each kind of mistake costs.
+
+        AP is the mean, over the ground-truth boxes, of the precision at which each one is matched (0 if it is not).
+        The precision that a matched box lacks to 1 is attributed to the false positives ranked above it, by kind. A
+        box that is not matched counts as missed (no detected box near), classification (its box has no detection of
+        the action) or localization.
+
+        Returns
+        -------
+        DataFrame
+            action_id, action, group, ground_truth, AP, background, localization, classification, ranking, missed; one
+            row per action with ground truth. AP and the mistakes add up to 1.
         """
-        rows = [self._losses(action) for action in self.actions if self.report.rankings[action].n_gt]
-        return pd.DataFrame(rows, columns=["action_id", "action", "group", "ground_truth", "AP", *KINDS[1:]])
+        rows = [self._break_down(action) for action in self.actions if self.report.rankings[action].n_gt]
+        return pd.DataFrame(rows, columns=["action_id", "action", "group", "ground_truth", "AP", *MISTAKES])
 
-    def _losses(self, action):
-        ranking, k = self.report.rankings[action], self.actions.index(action)
-        kind, true = self.classify_detections(action), ranking.true[0]
-        at = np.flatnonzero(true)
-        precision = np.arange(1, len(at) + 1) / (at + 1)
-        peaks = np.flatnonzero(precision == np.maximum.accumulate(precision[::-1])[::-1])
-        read = at[peaks[np.searchsorted(peaks, np.arange(len(at)))]]  # where the envelope takes its value from
-        lost = [(np.cumsum(kind == wrong)[read] / (read + 1)).sum() for wrong in range(1, MISSED)] + [0.0]
+    def _break_down(self, action):
+        ranking = self.report.rankings[action]
+        kind = self.classify_detections(action)
 
-        people = np.setdiff1d(self.person[np.flatnonzero(self.gt["action_id"] == action)], self._claimed(ranking, k))
-        missed = (self.found_iou[people] < NEAR).sum()
-        unscored = ((self.found_iou[people] >= self.iou) & ~self._scored(people, k)).sum()
-        lost[MISSED - 1] += missed
-        lost[WRONG_ACTION - 1] += unscored
-        lost[WRONG_BOX - 1] += ranking.n_gt - len(at) - missed - unscored
-        ap = compute_average_precision(true, ranking.scores, ranking.n_gt)
-        name, group = self.report.label_map[action], get_action_groups(self.report.label_map)[action]
-        return action, name, group, ranking.n_gt, ap, *(share / ranking.n_gt for share in lost)
+        # for each true positive the rank at which the envelope of the precision has its value
+        hits = np.flatnonzero(ranking.true[0])
+        precision = np.arange(1, len(hits) + 1) / (hits + 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        peaks = np.flatnonzero(precision == envelope)
+        ranks = hits[peaks[np.searchsorted(peaks, np.arange(len(hits)))]]
 
-    def _claimed(self, ranking, k):
-        """People found by a true positive: of those near its box who do the action the one it overlaps most."""
-        boxes = self.box[ranking.rows[ranking.true[0]]]
-        doing = self.labels[self.pair_person, k] if len(self.pair_person) else np.zeros(0, bool)
-        person, _ = _best_of(self.pair_box[doing], self.pair_person[doing], self.pair_iou[doing], len(self.box_row))
-        return person[boxes]
+        # the share of each kind of false positive up to that rank, summed over the true positives
+        loss = {wrong: (np.cumsum(kind == wrong)[ranks] / (ranks + 1)).sum() for wrong in FALSE_POSITIVES}
 
-    def _scored(self, people, k):
-        """Whether the box nearest to each person has a score for the action."""
-        return np.isfinite(self.scores[self.nearest_box[people], k]) if len(self.scores) else people < 0
+        # the ground-truth boxes without a true positive
+        n_missed, n_unscored = self._count_unmatched(action)
+        loss[Kind.MISSED] = n_missed
+        loss[Kind.CLASSIFICATION] += n_unscored
+        loss[Kind.LOCALIZATION] += ranking.n_gt - len(hits) - n_missed - n_unscored
 
-    def compute_oracle_map(self):
-        """AP if one thing were perfect: DataFrame action_id, action, AP, perfect_boxes, perfect_actions; the mAPs are
-        in `.attrs`, by the same names.
-
-        perfect_boxes: every annotated person has its own box, scored as the nearest detected box was (0 if none was
-        near), and there is nothing else. perfect_actions: the detected boxes as they are, each scored for what its
-        person does (IoU at least the metric's), the better of two boxes higher, and for nothing else.
-        """
-        people = self.gt.iloc[self.person_row][[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True)
-        near = self.found_iou >= NEAR
-        scores = np.where(near[:, None], self.scores[self.nearest_box] if len(self.scores) else 0.0, 0.0)
-        boxes = self.det.iloc[self.box_row][[*KEYFRAME_COLUMNS, *BOX_COLUMNS]].reset_index(drop=True)
-        right = self._nearest_labels() & (self.near_iou >= self.iou)[:, None]
-        order = np.argsort(-self.near_iou, kind="stable")  # a person with two boxes is found by the better one
-        perfect = {
-            "perfect_boxes": self._table(
-                people, np.where(np.isfinite(scores), scores, 0.0), np.ones(scores.shape, bool)
-            ),
-            "perfect_actions": self._table(boxes.iloc[order], self.near_iou[order, None] * right[order], right[order]),
+        row = {
+            "action_id": action,
+            "action": self.report.label_map[action],
+            "group": get_action_groups(self.report.label_map)[action],
+            "ground_truth": ranking.n_gt,
+            "AP": compute_average_precision(ranking.true[0], ranking.scores, ranking.n_gt),
         }
+        return row | {wrong.name.lower(): value / ranking.n_gt for wrong, value in loss.items()}
+
+    def _count_unmatched(self, action):
+        """Unmatched people who do an action: the number without a box near, and with a box without its score."""
+        k = self.actions.index(action)
+        performers = self.people.of_row[np.flatnonzero(self.gt["action_id"] == action)]
+        people = np.setdiff1d(performers, self._find_matched_people(action))
+        iou = self.best_box.iou[people]
+        if len(self.boxes):
+            is_scored = np.isfinite(self.scores[self.best_box.index[people], k])
+        else:
+            is_scored = np.zeros(len(people), bool)
+        return (iou < MIN_IOU).sum(), ((iou >= self.iou) & ~is_scored).sum()
+
+    def _find_matched_people(self, action):
+        """The person of each true positive: of those who do the action the one that its box overlaps most."""
+        ranking = self.report.rankings[action]
+        box = self.boxes.of_row[ranking.rows[ranking.true[0]]]
+        does_action = self.labels[:, self.actions.index(action)]
+        return self.overlaps.select_people(does_action).find_best_person().index[box]
+
+    # --- perfect parts ------------------------------------------------------------------------------------------------
+
+    def compute_oracle_map(self) -> pd.DataFrame:
+        """AP if one part of the detector were perfect.
+
+        perfect_boxes: each annotated person has exactly one box, with the scores of the detected box that overlaps the
+        person most (0 if none is near). perfect_actions: each detected box is scored for the actions that its person
+        does (at an IoU of at least the metric's) and for no others; of two boxes the better placed one scores higher.
+
+        Returns
+        -------
+        DataFrame
+            action_id, action, AP, perfect_boxes, perfect_actions; `.attrs` has the mAPs by the last three names.
+        """
         table = self.report.per_class[["action_id", "action", "AP"]].copy()
         table.attrs["AP"] = self.report.mAP
+        perfect = {
+            "perfect_boxes": self._build_perfect_boxes(),
+            "perfect_actions": self._build_perfect_actions(),
+        }
         for name, detections in perfect.items():
-            report = evaluate(self.gt, detections, self.report.label_map, None, self.protocol, self.iou)
+            report = evaluate(self.gt, detections, self.report.label_map, protocol=self.protocol, iou=self.iou)
             table[name] = report.per_class["AP"]
             table.attrs[name] = report.mAP
         return table[table["AP"].notna()].reset_index(drop=True)
 
-    def _table(self, boxes, scores, mask):
-        """A detections table of boxes (N rows) with scores (N,K) where mask (N,K)."""
-        row, k = np.nonzero(mask)
-        return boxes.iloc[row].reset_index(drop=True).assign(action_id=np.array(self.actions)[k], score=scores[row, k])
+    def _build_perfect_boxes(self):
+        scores = np.zeros((len(self.people), len(self.actions)))
+        if len(self.boxes):
+            box_scores = self.scores[self.best_box.index]
+            is_scored = (self.best_box.iou >= MIN_IOU)[:, None] & np.isfinite(box_scores)
+            scores[is_scored] = box_scores[is_scored]
+        people = self.gt.iloc[self.people.first_row][_DETECTION_COLUMNS]
+        return self._build_detections(people, scores, np.ones(scores.shape, bool))
 
-    def compare_with_training(self, train):
-        """AP beside the boxes to learn from: DataFrame action_id, action, group, AP, training_boxes."""
+    def _build_perfect_actions(self):
+        iou = self.best_person.iou
+        is_correct = self.box_labels & (iou >= self.iou)[:, None]
+        order = np.argsort(-iou, kind="stable")
+        boxes = self.det.iloc[self.boxes.first_row][_DETECTION_COLUMNS].iloc[order]
+        return self._build_detections(boxes, iou[order, None] * is_correct[order], is_correct[order])
+
+    def _build_detections(self, boxes, scores, mask):
+        """A table of detections of boxes (N rows) with scores (N,K) where mask (N,K) is True."""
+        row, k = np.nonzero(mask)
+        table = boxes.iloc[row].reset_index(drop=True)
+        return table.assign(action_id=np.array(self.actions)[k], score=scores[row, k])
+
+    # --- actions and examples -----------------------------------------------------------------------------------------
+
+    def compare_with_training(self, train) -> pd.DataFrame:
+        """AP beside the number of training boxes: action_id, action, group, AP, training_boxes.
+
+        train: ground truth of the training split, a path or a table.
+        """
         counts = read_ava_csv(train, "ground_truth")["action_id"].value_counts()
         table = self.report.per_class[["action_id", "action", "group", "AP"]].dropna(subset="AP")
-        boxes = table["action_id"].map(counts).fillna(0).astype(np.int64)
-        return table.assign(training_boxes=boxes).reset_index(drop=True)
+        n_boxes = table["action_id"].map(counts).fillna(0).astype(np.int64)
+        return table.assign(training_boxes=n_boxes).reset_index(drop=True)
 
-    def find_confusions(self, n=20):
-        """The n commonest: DataFrame does_id, does, taken_for_id, taken_for, people, share, mean_score.
+    def find_confusions(self, n=20) -> pd.DataFrame:
+        """The n most frequent confusions of two actions.
 
-        On a right box, an action the person doesn't do, scored above everything they do; share is of the right boxes of
-        all who do `does`."""
-        boxes = np.flatnonzero(self.near_iou >= self.iou)
-        labels = self._nearest_labels()[boxes]
-        confident = (self.scores[boxes] > self.best_own[boxes, None]) & ~labels
-        scores = np.where(confident, self.scores[boxes], 0)
-        people = labels.T.astype(float) @ confident  # (K does, K taken for)
+        A confusion is, on a well-placed box, an action that the person does not do, with a higher score than all
+        actions that the person does.
+
+        Returns
+        -------
+        DataFrame
+            does_id, does, taken_for_id, taken_for, people, share, mean_score; share is of all well-placed boxes of
+            people who do `does`.
+        """
+        boxes = np.flatnonzero(self.best_person.iou >= self.iou)
+        labels = self.box_labels[boxes]
+        is_confused = (self.scores[boxes] > self.best_correct_score[boxes, None]) & ~labels
+        scores = np.where(is_confused, self.scores[boxes], 0)
+
+        # how many boxes, and the sum of their scores, for each pair of actions: (K does, K taken for)
+        count = labels.T.astype(float) @ is_confused
         total = labels.T.astype(float) @ scores
-        does, taken = np.unravel_index(np.argsort(-people, axis=None, kind="stable")[:n], people.shape)
-        names = list(self.report.label_map.values())
+        most_frequent = np.argsort(-count, axis=None, kind="stable")[:n]
+        does, taken_for = np.unravel_index(most_frequent, count.shape)
+        action_ids = np.array(self.actions)
+        names = np.array(list(self.report.label_map.values()), object)
         table = pd.DataFrame(
             {
-                "does_id": [self.actions[i] for i in does],
-                "does": [names[i] for i in does],
-                "taken_for_id": [self.actions[i] for i in taken],
-                "taken_for": [names[i] for i in taken],
-                "people": people[does, taken].astype(int),
-                "share": people[does, taken] / np.maximum(labels.sum(axis=0)[does], 1),
-                "mean_score": total[does, taken] / np.maximum(people[does, taken], 1),
+                "does_id": action_ids[does],
+                "does": names[does],
+                "taken_for_id": action_ids[taken_for],
+                "taken_for": names[taken_for],
+                "people": count[does, taken_for].astype(int),
+                "share": count[does, taken_for] / np.maximum(labels.sum(axis=0)[does], 1),
+                "mean_score": total[does, taken_for] / np.maximum(count[does, taken_for], 1),
             }
         )
         return table[table["people"] > 0].reset_index(drop=True)
 
-    def find_top_mistakes(self, n=20, per_person=1):
-        """The n most confident mistakes, ready to be drawn: DataFrame video_id, timestamp, x1, y1, x2, y2 (detection),
-        action_id, score, action, kind, does (what the nearest person does), iou, gt_x1, gt_y1, gt_x2, gt_y2 (NaN
-        without one). At most `per_person` for one action and person (on background: and box)."""
+    def find_top_mistakes(self, n=20, per_person=1) -> pd.DataFrame:
+        """The n false positives with the highest scores.
+
+        At most `per_person` for one action and person (on the background: and box).
+
+        Returns
+        -------
+        DataFrame
+            video_id, timestamp, x1, y1, x2, y2 (the detection), action_id, score, action, kind, does (the actions of
+            the person it overlaps most), iou, gt_x1, gt_y1, gt_x2, gt_y2 (that person's box; NaN on the background).
+        """
         parts = []
         for action in self.actions:
-            rows, kind = self.report.rankings[action].rows, self.classify_detections(action)
-            parts += [pd.DataFrame({"row": rows[kind != TRUE][: 50 * n], "kind": kind[kind != TRUE][: 50 * n]})]
-        wrong = pd.concat(parts, ignore_index=True)
-        box = self.box[wrong["row"]]
-        wrong["score"] = self.det["score"].to_numpy()[wrong["row"]]
-        wrong["person"] = np.where(self.near_iou[box] >= NEAR, self.nearest[box], -1 - box)
-        wrong["action_id"] = self.det["action_id"].to_numpy()[wrong["row"]]
-        wrong = wrong.sort_values("score", ascending=False, kind="stable")
-        wrong = wrong[wrong.groupby(["person", "action_id"]).cumcount() < per_person].head(n)
-        return self._drawable(wrong)
+            kind = self.classify_detections(action)
+            is_wrong = kind != Kind.TRUE_POSITIVE
+            # far more than n, as some are dropped below
+            part = {"row": self.report.rankings[action].rows[is_wrong][: 50 * n], "kind": kind[is_wrong][: 50 * n]}
+            parts.append(pd.DataFrame(part))
+        mistakes = pd.concat(parts, ignore_index=True)
+        rows = mistakes["row"].to_numpy()
+        box = self.boxes.of_row[rows]
+        is_near = self.best_person.iou[box] >= MIN_IOU
+        mistakes = mistakes.assign(
+            score=self.det["score"].to_numpy()[rows],
+            action_id=self.det["action_id"].to_numpy()[rows],
+            person=np.where(is_near, self.best_person.index[box], -1 - box),  # negative: a box on the background
+        )
+        mistakes = mistakes.sort_values("score", ascending=False, kind="stable")
+        repetition = mistakes.groupby(["person", "action_id"]).cumcount()
+        mistakes = mistakes[repetition < per_person].head(n)
+        return self._describe_mistakes(mistakes["row"].to_numpy(), mistakes["kind"])
 
-    def _drawable(self, wrong):
-        rows, box = wrong["row"].to_numpy(), self.box[wrong["row"]]
-        near = self.near_iou[box] >= NEAR
-        names = np.array(list(self.report.label_map.values()), object)
-        table = self.det.iloc[rows][[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
-        labels = self._nearest_labels()[box]
+    def _describe_mistakes(self, rows, kinds):
+        """The table of `find_top_mistakes` for some rows of the detections."""
+        box = self.boxes.of_row[rows]
+        iou = self.best_person.iou[box]
+        is_near = iou >= MIN_IOU
         person_boxes = np.full((len(rows), 4), np.nan)
-        if near.any():
-            person_boxes[near] = self.gt[BOX_COLUMNS].to_numpy()[self.person_row[self.nearest[box[near]]]]
+        person_boxes[is_near] = self.people.boxes[self.best_person.index[box[is_near]]]
+        names = np.array(list(self.report.label_map.values()), object)
+        table = self.det.iloc[rows][[*_DETECTION_COLUMNS, "action_id", "score"]].reset_index(drop=True)
         return table.assign(
             action=table["action_id"].map(self.report.label_map),
-            kind=[KINDS[kind] for kind in wrong["kind"]],
-            does=[", ".join(names[row]) for row in labels],
-            iou=self.near_iou[box],
+            kind=[Kind(kind).name.lower() for kind in kinds],
+            does=[", ".join(names[labels]) for labels in self.box_labels[box]],
+            iou=iou,
             **{f"gt_{column}": person_boxes[:, i] for i, column in enumerate(BOX_COLUMNS)},
         )
-
-
-def _best_of(left, right, iou, n):
-    """For each of n things on the left the one on the right it overlaps most (0 if none), and the IoU: (n,), (n,)."""
-    best, overlap = np.zeros(n, int), np.zeros(n)
-    order = np.lexsort((right, -iou, left))
-    first = order[np.r_[True, np.diff(left[order]) != 0]] if len(order) else order
-    best[left[first]], overlap[left[first]] = right[first], iou[first]
-    return best, overlap

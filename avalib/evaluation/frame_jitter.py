@@ -1,5 +1,5 @@
-"""How much random test frames move a score. The published tests drew theirs at random (v0.10.0), so a published number
-is one draw of many; how wide they lie is measured here on a data set that is at hand.
+"""How much random test frames change the mAP. The published tests drew their frames at random (MMAction2 v0.10.0), so a
+published number is one draw of many; here the spread is measured on a data set at hand.
 """
 
 import statistics
@@ -15,43 +15,69 @@ from avalib.utils.files import compute_sha256
 def measure_frame_jitter(
     checkpoints, layout, dataset, seeds=5, device="auto", precision="auto", workers=0, progress=True
 ):
-    """Score each model with the nominal frames, then with random ones for so many seeds. -> a dict for json.
+    """Evaluate each model with the nominal frames, and with random frames for several seeds.
 
-    checkpoints {model: path}; layout, dataset: the data set and its name; seeds: at least 2. "rows" has, for each
-    model, nominal (mAP 0..1), mAP (a list, one a seed), mean, std and the checkpoint's hash. See scoreboard.tolerance.
+    Parameters
+    ----------
+    checkpoints : dict
+        {model: path}.
+    layout : DatasetLayout
+    dataset : str
+        The data set's name.
+    seeds : int
+        Number of seeds, at least 2.
+    device, precision, workers, progress
+        See `inference.detect_dataset`.
+
+    Returns
+    -------
+    dict
+        Plain values: dataset, protocol, and rows, one per model with nominal (mAP 0..1), mAP (a list, one per seed),
+        mean, std and the checkpoint's hash. See `published_comparison.judge_mAP`.
     """
     if seeds < 2:
         raise ValueError(f"seeds={seeds}: a spread needs at least 2")
-    rules = dict(
-        label_map=layout.evaluated_label_map_path,
-        exclusions=layout.get_exclusions_path("val"),
-        protocol=layout.protocol,
-    )
     rows = []
     for model, checkpoint in checkpoints.items():
         detector, recipe = load_trained_model(model, checkpoint, dataset)
-        drawn = [replace(recipe, jitter_at_test=False)]
-        drawn += [replace(recipe, jitter_at_test=True, seed=seed) for seed in range(seeds)]
-        found = []
-        for one in drawn:
-            detections, _ = detect_dataset(detector, layout, "val", one, device, precision, workers, progress)
-            found.append(evaluate(layout.get_csv_path("val"), detections, **rules).mAP)
-        nominal, *values = found
-        rows.append(
-            {
-                "model": model, "nominal": nominal, "mAP": values, "mean": statistics.mean(values),
-                "std": statistics.stdev(values), "checkpoint": compute_sha256(checkpoint),
-            }
-        )  # fmt: skip
+        recipes = [replace(recipe, jitter_at_test=False)]
+        recipes += [replace(recipe, jitter_at_test=True, seed=seed) for seed in range(seeds)]
+        mAPs = []
+        for test_recipe in recipes:
+            detections, _ = detect_dataset(detector, layout, "val", test_recipe, device, precision, workers, progress)
+            report = evaluate(
+                layout.get_csv_path("val"),
+                detections,
+                label_map=layout.evaluated_label_map_path,
+                exclusions=layout.get_exclusions_path("val"),
+                protocol=layout.protocol,
+            )
+            mAPs.append(report.mAP)
+        nominal, *jittered = mAPs
+        row = {
+            "model": model,
+            "nominal": nominal,
+            "mAP": jittered,
+            "mean": statistics.mean(jittered),
+            "std": statistics.stdev(jittered),
+            "checkpoint": compute_sha256(checkpoint),
+        }
+        rows.append(row)
     return {"dataset": dataset, "protocol": layout.protocol, "rows": rows}
 
 
-def build_jitter_table(measured):
-    """The same as a DataFrame, in percent: model, nominal, mean, std, lowest, highest, seeds."""
-    return pd.DataFrame(
+def build_jitter_table(measurement):
+    """The result of `measure_frame_jitter` as a table in percent: model, nominal, mean, std, lowest, highest, seeds."""
+    rows = [
         {
-            "model": row["model"], "nominal": 100 * row["nominal"], "mean": 100 * row["mean"], "std": 100 * row["std"],
-            "lowest": 100 * min(row["mAP"]), "highest": 100 * max(row["mAP"]), "seeds": len(row["mAP"]),
+            "model": row["model"],
+            "nominal": 100 * row["nominal"],
+            "mean": 100 * row["mean"],
+            "std": 100 * row["std"],
+            "lowest": 100 * min(row["mAP"]),
+            "highest": 100 * max(row["mAP"]),
+            "seeds": len(row["mAP"]),
         }
-        for row in measured["rows"]
-    ).round(2)  # fmt: skip
+        for row in measurement["rows"]
+    ]
+    return pd.DataFrame(rows).round(2)

@@ -1,6 +1,7 @@
-"""Scores for boxes: a model over a data set's keyframes, to a table of detections."""
+"""Inference: run a model on the keyframes of a data set, and make a table of detections."""
 
 from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from avalib import zoo
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.loader import build_loader
+from avalib.data.row_checks import BOX_COLUMNS
 from avalib.data.samplers import PerVideoBatchSampler, order_in_stretches
 from avalib.data.transforms import normalize_clips
 from avalib.models.build import build_model
@@ -29,9 +31,20 @@ class NotFiniteError(AvalibError, FloatingPointError, ValueError):
 
 
 def load_trained_model(model, checkpoint, dataset_name):
-    """A detector and the recipe it is tested with. -> (Detector, zoo.Recipe).
+    """Load a trained detector, and the recipe it is tested with.
 
-    The recipe is the one inside the checkpoint, or the zoo's for that data set where the file holds none.
+    Parameters
+    ----------
+    model : str or zoo.Entry
+        A model of the zoo.
+    checkpoint : str or path
+        As in `build.build_model`.
+    dataset_name : str
+        The data set whose recipe is used if the checkpoint does not hold one.
+
+    Returns
+    -------
+    Detector, zoo.Recipe
     """
     detector = build_model(model, checkpoint)
     recipe = detector.meta.recipe if detector.meta else None
@@ -39,105 +52,213 @@ def load_trained_model(model, checkpoint, dataset_name):
 
 
 def detect_dataset(detector, layout, split, recipe, device="auto", precision="auto", workers=0, progress=True):
-    """A detector over a split's proposals. -> table of detections (see `detections`), keyframes.
+    """Score all proposals of a split.
 
-    Raises ValueError where the detector was trained for other classes than the data set's.
+    Parameters
+    ----------
+    detector : Detector
+    layout : DatasetLayout
+    split : str
+        "train" or "val".
+    recipe : zoo.Recipe
+    device, precision : str
+        See `device.choose_device` and `device.choose_precision`.
+    workers : int
+        Processes that read clips.
+    progress : bool
+        Whether to show progress bars.
+
+    Returns
+    -------
+    DataFrame
+        Detections, as `build_detections_table` gives them.
+    KeyframeTable
+
+    Raises
+    ------
+    ValueError
+        If the detector was trained for other classes than the data set's.
     """
     check_classes(detector, layout.load_label_map())
     keyframes = load_keyframes(layout, split, recipe.person_score)
     frames = open_frames(layout, recipe, [keyframes], progress)
-    scored = score_keyframes(detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress)
-    return build_detections_table(keyframes, *scored), keyframes
+    scores, boxes_norm = score_keyframes(
+        detector,
+        keyframes,
+        recipe,
+        frames,
+        device=device,
+        precision=precision,
+        workers=workers,
+        progress=progress,
+    )
+    return build_detections_table(keyframes, scores, boxes_norm), keyframes
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """The scores of the proposals in one batch of keyframes."""
+
+    proposals: np.ndarray  # (N,) proposal numbers
+    scores: np.ndarray  # (N,81) float32
+    boxes_norm: np.ndarray  # (N,4)
 
 
 @torch.inference_mode()
 def score_keyframes(
-    model, keyframes, recipe, frames, device="auto", precision="auto", batch_size=8, workers=0, progress=True,
+    model,
+    keyframes,
+    recipe,
+    frames,
+    device="auto",
+    precision="auto",
+    *,
+    batch_size=8,
+    workers=0,
+    progress=True,
     context=SINGLE_PROCESS,
-):  # fmt: skip
-    """Run a model over every keyframe's proposals.
+):
+    """Run a model on the proposals of all keyframes.
 
-    model: Detector; keyframes: dataset.Keyframes; frames: dataset.FrameSource.
-    -> (scores, rows): scores (P,81) float32 0..1, one row a proposal, in keyframe order (the order of
-    keyframes.proposals_norm); and the proposals' boxes (P,4) 0..1, as they came back from the resized frame. Both are
-    NaN where the frames could not be read (said, and an error beyond 1 % of the keyframes).
-    context: the processes that share the work, batch by batch. Each gets what one alone would have got.
+    Parameters
+    ----------
+    model : Detector
+    keyframes : KeyframeTable
+    recipe : zoo.Recipe
+    frames : FrameSource
+    device, precision, workers, progress
+        See `detect_dataset`.
+    batch_size : int
+        Clips in a batch.
+    context : DistributedContext
+        The processes that share the batches. Each gets the complete result, the same as a single process.
+
+    Returns
+    -------
+    scores : (P,81) float32
+        0..1, in the order of `keyframes.proposals_norm`; NaN where the frames could not be read (a warning, and an
+        error for more than 1 % of the keyframes).
+    boxes_norm : (P,4) float32
+        The proposals' boxes after the frame was resized, xyxy in 0..1; NaN likewise.
+
+    Raises
+    ------
+    NotFiniteError
+        If the network's output is NaN or infinite.
     """
     device = choose_device(device)
-    dtype = choose_precision(precision, device)
     disable_malloc_trim()
-    form = FusedDetector(model.to(device).eval(), dtype)
+    network = FusedDetector(model.to(device).eval(), choose_precision(precision, device))
     clips = ClipDataset(keyframes, model.entry, recipe, frames, training=False)
-    mine = PerVideoBatchSampler(keyframes.video_ids, batch_size).batches[context.rank :: context.size]
-    start, found = keyframes.proposal_start, []  # (rows, scores, boxes) of each of this process's batches
-    mine = order_in_stretches(mine, max(workers, 1))
-    with closing(build_loader(clips, mine, workers)) as loader:
+
+    # this process's share of the batches
+    batches = PerVideoBatchSampler(keyframes.video_ids, batch_size).batches[context.rank :: context.size]
+    batches = order_in_stretches(batches, max(workers, 1))
+    scored = []
+    with closing(build_loader(clips, batches, workers)) as loader:
         for batch in tqdm(loader, desc="scoring", unit="batch", disable=not progress):
+            scores = score_batch(network, batch["clips"], batch["rois"], device)
+            indices = batch["index"].tolist()
+            if np.isnan(scores).any():
+                names = [f"{keyframes.video_ids[k]},{keyframes.timestamps[k]:g}" for k in indices]
+                raise build_non_finite_error(model, f"keyframes {' '.join(names[:8])}")
             height, width = batch["clips"].shape[2:4]
-            values = score_batch(form, batch["clips"], batch["rois"], device)
-            if np.isnan(values).any():
-                place = [f"{keyframes.video_ids[k]},{keyframes.timestamps[k]:g}" for k in batch["index"].tolist()]
-                raise build_non_finite_error(model, f"keyframes {' '.join(map(str, place[:8]))}")
-            rows = np.concatenate([np.arange(start[k], start[k + 1]) for k in batch["index"].tolist()])
-            found.append((rows, values, to_norm(batch["rois"][:, 1:].numpy(), width, height)))
-    scores = np.full((start[-1], model.roi_head.bbox_head.fc_cls.out_features), np.nan, np.float32)
-    boxes_norm = np.full((start[-1], 4), np.nan, np.float32)
-    for rows, *values in (one for shard in context.gather(found) for one in shard):
-        scores[rows], boxes_norm[rows] = values
-    return scores, boxes_norm
+            start = keyframes.proposal_start
+            scored.append(
+                ScoredBatch(
+                    proposals=np.concatenate([np.arange(start[k], start[k + 1]) for k in indices]),
+                    scores=scores,
+                    boxes_norm=to_norm(batch["rois"][:, 1:].numpy(), width, height),
+                )
+            )
+
+    # the batches of all processes, in the order of the proposals
+    n_proposals = keyframes.proposal_start[-1]
+    n_classes = model.roi_head.bbox_head.fc_cls.out_features
+    all_scores = np.full((n_proposals, n_classes), np.nan, np.float32)
+    all_boxes_norm = np.full((n_proposals, 4), np.nan, np.float32)
+    for shard in context.gather(scored):
+        for batch in shard:
+            all_scores[batch.proposals] = batch.scores
+            all_boxes_norm[batch.proposals] = batch.boxes_norm
+    return all_scores, all_boxes_norm
 
 
 @torch.inference_mode()
-def score_batch(form, clips, rois, device):
-    """clips (B,T,H,W,3) uint8, rois (N,5) [batch index, x1,y1,x2,y2] in their pixels -> scores (N,81) float32 0..1.
+def score_batch(network, clips, rois, device):
+    """Scores (N,81) float32, 0..1, of some boxes.
 
-    A logit that is NaN or infinite gives NaN, as sigmoid would hide an infinite one; see `not_numbers`.
-    form: an InferenceForm on `device`, or what is called like one.
+    Parameters
+    ----------
+    network : callable
+        (clips, rois) -> logits, for example a `FusedDetector` on `device`.
+    clips : (B,T,H,W,3) uint8
+    rois : (N,5) float
+        [batch index, x1, y1, x2, y2] in the clips' pixels.
+    device : torch.device
+
+    Returns
+    -------
+    (N,81) ndarray
+        NaN where a logit is NaN or infinite (the sigmoid would hide an infinite one).
     """
-    logits = form(normalize_clips(clips.to(device, non_blocking=True)), rois.to(device))
-    logits = logits.float()
+    logits = network(normalize_clips(clips.to(device, non_blocking=True)), rois.to(device)).float()
     return torch.where(logits.isfinite(), logits.sigmoid(), torch.nan).cpu().numpy()
 
 
 def build_non_finite_error(model, clips):
-    """The error for a network whose output is NaN or infinite. clips: which ones, in words."""
+    """The error for a network whose output is NaN or infinite; clips: which ones, as text."""
     source = model.report.source if getattr(model, "report", None) else f"the model ({model.entry.alias})"
     return NotFiniteError(
-        f"{source}: the network's output is NaN or infinite for {clips}. Weights that grew too large, or a precision "
-        "with too small a range? Try precision='float32', then another checkpoint"
+        f"{source}: the network's output is NaN or infinite for {clips}. Are the weights too large, or is the range of "
+        "the precision too small? Try precision='float32', then another checkpoint"
     )
 
 
-def compute_coverage(keyframes, found):
-    """How much of a split was scored: {"keyframes", "videos" (both scored), "of" (keyframes), "share"}."""
-    scored = found[["video_id", "timestamp"]].drop_duplicates()
-    share = len(scored) / max(len(keyframes), 1)
-    return {"keyframes": len(scored), "videos": scored.video_id.nunique(), "of": len(keyframes), "share": share}
+def compute_coverage(keyframes, detections):
+    """The part of a split that has detections: {"keyframes", "videos", "of" (keyframes in the split), "share"}."""
+    scored = detections[["video_id", "timestamp"]].drop_duplicates()
+    return {
+        "keyframes": len(scored),
+        "videos": scored.video_id.nunique(),
+        "of": len(keyframes),
+        "share": len(scored) / max(len(keyframes), 1),
+    }
 
 
 def build_proposals_table(keyframes):
-    """The proposals that `score` scores, as a table: video_id, timestamp, x1, y1, x2, y2, score."""
+    """The proposals of a `KeyframeTable`: a table video_id, timestamp, x1, y1, x2, y2, score."""
     frame = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))
-    table = pd.DataFrame(keyframes.proposals_norm, columns=["x1", "y1", "x2", "y2"])
+    table = pd.DataFrame(keyframes.proposals_norm, columns=BOX_COLUMNS)
     table.insert(0, "video_id", keyframes.video_ids[frame])
     table.insert(1, "timestamp", keyframes.timestamps[frame])
     return table.assign(score=keyframes.proposal_scores.astype(np.float64))
 
 
 def build_detections_table(keyframes, scores, boxes_norm):
-    """Scores as a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
+    """A table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
 
-    Every proposal gets all actions (AVA's 80): no suppression, no cut, no cap (as v0.10.0). Rows are in dataset order,
-    then action, then proposal. A proposal without scores (NaN) gives no rows.
+    Each proposal gets all actions (AVA's 80), without suppression or cap, as in MMAction2 v0.10.0. Rows are in the
+    order of the keyframes, then by action, then by proposal.
+
+    Parameters
+    ----------
+    keyframes : KeyframeTable
+    scores : (P,81) float32
+        As `score_keyframes` gives them; proposals with NaN are left out.
+    boxes_norm : (P,4) float32
     """
-    count, n_actions = np.diff(keyframes.proposal_start), scores.shape[1] - 1
-    frame = np.repeat(np.arange(len(keyframes)), count)  # keyframe of every proposal
+    n_actions = scores.shape[1] - 1
+    # each proposal with scores once for each action, then sorted
     scored = np.flatnonzero(~np.isnan(scores[:, 0]))
     proposal = np.repeat(scored, n_actions)
     action = np.tile(np.arange(1, n_actions + 1), len(scored))
-    order = np.lexsort((proposal, action, frame[proposal]))
-    proposal, action = proposal[order], action[order]
-    table = pd.DataFrame(boxes_norm[proposal].astype(np.float64), columns=["x1", "y1", "x2", "y2"])
-    table.insert(0, "video_id", keyframes.video_ids[frame[proposal]])
-    table.insert(1, "timestamp", keyframes.timestamps[frame[proposal]])
+    frame_of_proposal = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))
+    order = np.lexsort((proposal, action, frame_of_proposal[proposal]))
+    proposal = proposal[order]
+    action = action[order]
+    frame = frame_of_proposal[proposal]
+    table = pd.DataFrame(boxes_norm[proposal].astype(np.float64), columns=BOX_COLUMNS)
+    table.insert(0, "video_id", keyframes.video_ids[frame])
+    table.insert(1, "timestamp", keyframes.timestamps[frame])
     return table.assign(action_id=action, score=scores[proposal, action].astype(np.float64))

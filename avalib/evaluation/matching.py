@@ -94,7 +94,7 @@ def number_boxes(frame, boxes):
     """
     x1, y1, x2, y2 = boxes.T
     keys = [pd.Series(key) for key in (frame, x1, y1, x2, y2)]
-    number = pd.concat(keys, axis=1).groupby(list(range(5)), sort=False).ngroup().to_numpy()
+    number = pd.concat(keys, axis=1).groupby(list(range(5)), sort=False, dropna=False).ngroup().to_numpy()
     # writing from the last row to the first leaves each box's first row
     first_row = np.empty(number.max(initial=-1) + 1, int)
     first_row[number[::-1]] = np.arange(len(number))[::-1]

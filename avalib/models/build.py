@@ -19,6 +19,7 @@ from avalib.models.checkpoint_file import (
     read_checkpoint_file,
 )
 from avalib.models.checkpoint_meta import check_n_classes
+from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device
 
@@ -45,7 +46,7 @@ def build_model(
         n_classes = max(_checked(label_map, "label_map") or get_action_names())
         network = Detector(entry, n_classes=n_classes, **options)
         network.report = network.meta = None
-        return network.to(choose_device(device)).eval()
+        return use_fast_forms(network.to(choose_device(device)).eval())
     label_map = _checked(label_map, "label_map")
     file = read_checkpoint_file(*_locate(entry, str(checkpoint), mirror, progress))
     _check_meta(file.source, check_n_classes, _n_classes(file.state_dict), "the classifier")
@@ -62,4 +63,4 @@ def build_model(
     network.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
     if verbose:
         print(network.report)
-    return network.to(choose_device(device)).eval()
+    return use_fast_forms(network.to(choose_device(device)).eval())

@@ -25,11 +25,11 @@ from avalib.training.existing_run import load_checkpoint_to_resume, lock_run, re
 from avalib.training.initial_state import initialize_state, save_weights
 from avalib.training.logger import MAP, TrainingLog, build_log_table, has_log_file
 from avalib.training.optimizer import compute_lr
+from avalib.training.profiling import measure_peak_memory_mb
 from avalib.training.reproducibility import use_deterministic_algorithms
 from avalib.training.sanity_checks import diagnose_zero_map
 from avalib.training.step import NonFiniteError, train_step, write_bad_batch
 from avalib.utils.distributed import SINGLE_PROCESS
-from avalib.utils.process import get_peak_memory_bytes
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -236,13 +236,6 @@ def group_micro_batches(loader, accumulate):
     batches = iter(loader)
     while micro_batches := list(islice(batches, accumulate)):
         yield micro_batches
-
-
-def measure_peak_memory_mb(device):
-    """The peak memory so far, in MiB: of this process's GPU, or else of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) // 2**20
-    return (get_peak_memory_bytes() or 0) // 2**20
 
 
 # --- a validation -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from avalib.training.checkpointing import TrainState
 from avalib.training.model_options import apply_model_options
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import run_forward, train_step
-from avalib.utils.process import get_total_memory_bytes
+from avalib.utils.process import get_peak_memory_bytes, get_total_memory_bytes
 from avalib.video.frame_cache_builder import find_outdated_caches
 from avalib.video.frame_source import FrameSource
 
@@ -153,3 +153,10 @@ def _read_container_memory():
         return limit - int((folder / "memory.current").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no such file, or "max"
         return float("inf")
+
+
+def measure_peak_memory_mb(device):
+    """The peak memory so far, in MiB: of this process's GPU, or else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) // 2**20
+    return (get_peak_memory_bytes() or 0) // 2**20

@@ -1,6 +1,6 @@
-"""Who is who from one moment to the next: boxes followed by overlap and Hungarian assignment; cuts end everybody.
+"""Track people from one time to the next by the overlap of their boxes and Hungarian assignment.
 
-Needs numpy and scipy alone, so that the evaluator of tubes, the pictures and the streaming detector share it.
+It needs numpy and scipy alone, so that tube mAP, drawing and the video detector share it.
 """
 
 import numpy as np
@@ -8,64 +8,122 @@ from scipy.optimize import linear_sum_assignment
 
 from avalib.utils.boxes import compute_giou_matrix
 
-MIN_GIOU = 0.1, -0.6  # boxes that overlap less are two people: at once, and when they are a second or more apart
-MAX_GAP_S = 1.5  # seconds after which nobody is known to be the same
+MIN_OVERLAP = (0.1, -0.6)  # generalized IoU of one person's boxes: at once, and a second or more apart
+MAX_GAP_S = 1.5  # a person who is away for longer gets a new id
 MAX_PEOPLE = 5_000  # at one time: matching takes time and memory by the square of their number
+_ROUNDING_S = 1e-6  # of times
 
 
 class Tracker:
-    """Gives boxes ids that last, moment by moment.
+    """Gives boxes ids that last, one time after the other.
 
-    Everybody seen in the last `longest_gap` seconds is matched with the new boxes by the assignment with the highest
-    sum of overlaps; a pair under `lowest` (at once, a second apart; on the line between) is two people. overlap: (boxes
-    (N,4), boxes (M,4)) -> (N,M); the default, generalised IoU, still tells near from far where people have moved so
-    much that their boxes no longer touch.
+    The people of the last seconds are matched with the new boxes by the assignment with the highest sum of overlaps.
+
+    Parameters
+    ----------
+    max_gap_s : float
+        People who are away for longer are not matched any more.
+    min_overlap : (float, float)
+        A pair with less overlap is two people: the value for boxes at the same time, and for boxes a second or more
+        apart; linear in between.
+    overlap : callable
+        (boxes (N,4), boxes (M,4)) -> (N,M). The default, generalized IoU, still tells near from far where people have
+        moved so much that their boxes do not touch.
     """
 
-    def __init__(self, longest_gap=MAX_GAP_S, lowest=MIN_GIOU, overlap=compute_giou_matrix):
-        self.longest_gap, self.lowest, self.overlap = longest_gap, lowest, overlap
-        self.count = 0  # people so far, and the next one's id
+    def __init__(self, max_gap_s=MAX_GAP_S, min_overlap=MIN_OVERLAP, overlap=compute_giou_matrix):
+        self.max_gap_s = max_gap_s
+        self.min_overlap = min_overlap
+        self.overlap = overlap
+        self.next_id = 0
         self.reset()
 
     def reset(self):
-        """A cut: nobody after it is anybody before it."""
-        self._ids, self._boxes, self._seen = np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0)
+        """Forget all people, as after a cut; ids go on counting."""
+        self._ids = np.zeros(0, np.int64)
+        self._boxes = np.zeros((0, 4))
+        self._times_s = np.zeros(0)  # of each person's last box
 
     def update(self, time_s, boxes):
-        """boxes (N,4) at time_s (not before the last call's) -> ids (N,) int64, each once."""
+        """Track people to the next time.
+
+        Parameters
+        ----------
+        time_s : float
+            Seconds, not before the last call's.
+        boxes : (N, 4) array of float
+            Up to MAX_PEOPLE.
+
+        Returns
+        -------
+        (N,) array of int64
+            The id of each box, each id once.
+        """
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         if len(boxes) > MAX_PEOPLE:
-            raise ValueError(f"{len(boxes):,} people at {time_s:g} s; at most {MAX_PEOPLE:,} (MAX_PEOPLE) are followed")
-        recent = time_s - self._seen <= self.longest_gap + 1e-6
-        self._ids, self._boxes, self._seen = self._ids[recent], self._boxes[recent], self._seen[recent]
+            raise ValueError(f"{len(boxes):,} people at {time_s:g} s; at most {MAX_PEOPLE:,} (MAX_PEOPLE) are tracked")
+        self._select(time_s - self._times_s <= self.max_gap_s + _ROUNDING_S)
+
         ids = np.full(len(boxes), -1, np.int64)
-        at_once, later = self.lowest
-        lowest = at_once + (later - at_once) * np.minimum(time_s - self._seen, 1)
-        gain = np.maximum(self.overlap(self._boxes, boxes) - lowest[:, None], 0)  # too far is as good as not matched
-        for i, j in zip(*linear_sum_assignment(-gain), strict=True):
-            if gain[i, j] > 0:
-                ids[j] = self._ids[i]
-        new = ids < 0
-        ids[new] = self.count + np.arange(new.sum())
-        self.count += int(new.sum())
-        lost = ~np.isin(self._ids, ids)
-        self._ids = np.concatenate([self._ids[lost], ids])
-        self._boxes = np.concatenate([self._boxes[lost], boxes])
-        self._seen = np.concatenate([self._seen[lost], np.full(len(boxes), float(time_s))])
+        for person, box in self._match(time_s, boxes):
+            ids[box] = self._ids[person]
+        is_new = ids < 0
+        n_new = int(is_new.sum())
+        ids[is_new] = self.next_id + np.arange(n_new)
+        self.next_id += n_new
+
+        # Matched people get their new boxes, the others stay as they were.
+        self._select(~np.isin(self._ids, ids))
+        self._ids = np.concatenate([self._ids, ids])
+        self._boxes = np.concatenate([self._boxes, boxes])
+        self._times_s = np.concatenate([self._times_s, np.full(len(boxes), float(time_s))])
         return ids
 
+    def _match(self, time_s, boxes):
+        """Pairs (index of a person, index of a new box) that are one person."""
+        at_once, second_apart = self.min_overlap
+        min_overlap = at_once + (second_apart - at_once) * np.minimum(time_s - self._times_s, 1)  # (people,)
+        # A pair below its minimum is worth as much as no pair, so that it cannot displace a good one.
+        gain = np.maximum(self.overlap(self._boxes, boxes) - min_overlap[:, None], 0)  # (people, boxes)
+        pairs = zip(*linear_sum_assignment(-gain), strict=True)
+        return [(person, box) for person, box in pairs if gain[person, box] > 0]
 
-def link_boxes(times_s, boxes, *options):
-    """Ids (N,) for one video's boxes (N,4) at times_s (N,): rows of one time with the same box are one person.
+    def _select(self, mask):
+        """Keep only some people."""
+        self._ids = self._ids[mask]
+        self._boxes = self._boxes[mask]
+        self._times_s = self._times_s[mask]
 
-    options: Tracker's, longest_gap first.
+
+def link_boxes(times_s, boxes, max_gap_s=MAX_GAP_S, min_overlap=MIN_OVERLAP, overlap=compute_giou_matrix):
+    """Link the boxes of one video over time.
+
+    Parameters
+    ----------
+    times_s : (N,) array of float
+        Seconds, in any order.
+    boxes : (N, 4) array of float
+        Equal boxes at one time are one person.
+    max_gap_s, min_overlap, overlap
+        See `Tracker`.
+
+    Returns
+    -------
+    (N,) array of int64
+        Person ids.
     """
-    times_s, boxes = np.asarray(times_s, np.float64), np.asarray(boxes, np.float64).reshape(-1, 4)
-    ids, tracker = np.zeros(len(boxes), np.int64), Tracker(*options)
+    times_s = np.asarray(times_s, np.float64)
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
+    ids = np.zeros(len(boxes), np.int64)
+    if not len(boxes):
+        return ids
+    tracker = Tracker(max_gap_s, min_overlap, overlap)
     order = np.argsort(times_s, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(times_s[order])) + 1) if len(order) else []:
-        _, first, person = np.unique(boxes[rows], axis=0, return_index=True, return_inverse=True)
-        rank = np.argsort(np.argsort(first))  # people in the order in which the table has them
+    starts = np.flatnonzero(np.diff(times_s[order])) + 1  # of each time but the first
+    for rows in np.split(order, starts):
+        # Distinct boxes in the order in which the table has them, and which of them each row has.
+        _, first, inverse = np.unique(boxes[rows], axis=0, return_index=True, return_inverse=True)
         people = boxes[rows[np.sort(first)]]
-        ids[rows] = tracker.update(times_s[rows[0]], people)[rank[person.ravel()]]
+        rank = np.argsort(np.argsort(first))
+        ids[rows] = tracker.update(times_s[rows[0]], people)[rank[inverse.ravel()]]
     return ids

@@ -98,6 +98,29 @@ def test_the_figure_has_a_line_for_each_action(three_people):
     assert len(bars) == 4
 
 
+@pytest.fixture
+def own_table():
+    """A table of avalib.detect with an action of AVA's and one beyond AVA's."""
+    return pd.DataFrame({"time_s": [0.0, 1.0], "person_id": 0, "action_id": [3, 200], "score": 0.9})
+
+
+def test_ones_own_actions_keep_their_names_on_a_timeline(own_table):
+    figure = draw.plot_timeline(own_table.assign(action=["dribble", "shoot"]))
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["dribble", "shoot"]
+
+
+def test_segments_are_named_by_the_table(own_table):
+    assert draw.find_segments(own_table.assign(action=["dribble", "shoot"])).action.tolist() == ["dribble", "shoot"]
+
+
+def test_segments_are_named_by_a_label_map(own_table):
+    assert draw.find_segments(own_table, label_map={3: "pass", 200: "shoot"}).action.tolist() == ["pass", "shoot"]
+
+
+def test_segments_without_names_are_named_as_in_ava(own_table):
+    assert draw.find_segments(own_table).action.tolist() == ["crouch/kneel", "action 200"]
+
+
 def test_the_figure_says_what_is_left_out(three_people):
     text = read_text(draw.plot_timeline(three_people, top_k=2, people=2))
     assert "not shown: 1 more people, 2 more actions" in text

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import publish_results
 import pytest
 from forks import fork
 from publish_results import PublishError, main, publish_runs
@@ -27,7 +28,7 @@ def repository(tiny, tmp_path, monkeypatch):
     """The current folder: a clean repository with the tiny data set, a page for the leaderboard, and a run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(experiment, "get_git_state", lambda: dict(CLEAN_GIT))
-    monkeypatch.setattr(experiment, "list_changed_files", lambda: ["outputs/results/other.json"])
+    monkeypatch.setattr(publish_results, "list_changed_files", lambda: ["outputs/results/other.json"])
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "tiny-seed0").symlink_to(tiny.root)
     monkeypatch.setenv("AVALIB_DATA", "data")
@@ -113,12 +114,12 @@ def assert_refused(message, *folders, error=PublishError, **options):
 
 
 def test_uncommitted_changes_are_refused(repository, monkeypatch):
-    monkeypatch.setattr(experiment, "list_changed_files", lambda: ["avalib/run.py"])
+    monkeypatch.setattr(publish_results, "list_changed_files", lambda: ["avalib/run.py"])
     assert_refused("1 changed files are not committed: avalib/run.py")
 
 
 def test_outside_of_a_repository_publishing_is_refused(repository, monkeypatch):
-    monkeypatch.setattr(experiment, "list_changed_files", list_changed_files)
+    monkeypatch.setattr(publish_results, "list_changed_files", list_changed_files)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(repository.parent))
     assert_refused("git cannot say whether everything is committed")
 

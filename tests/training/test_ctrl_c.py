@@ -165,41 +165,6 @@ def test_ctrl_c_in_papermill_saves(run_folder, tiny):
     assert json.loads(Path("out.ipynb").read_text(encoding="utf-8"))["cells"]
 
 
-POOL = """
-import os, signal, sys, time
-from avalib.utils.interrupts import WorkerPool
-from process_groups import double
-if __name__ == "__main__":
-    arrived = []
-    signal.signal(signal.SIGINT, lambda *_: arrived.append(1))
-    with WorkerPool(2) as pool:
-        futures = [pool.submit(double, i) for i in range(6)]
-        for _ in range(20):
-            os.killpg(0, signal.SIGINT)
-            time.sleep(0.05)
-        print([f.result() for f in futures], len(arrived) > 0)
-"""
-
-
-def test_pool_workers_survive_interrupts_from_their_first_moment_on(tmp_path):
-    (tmp_path / "pool.py").write_text(POOL, encoding="utf-8")
-    path = os.pathsep.join([str(MAIN.parent), str(MAIN.parents[1])])
-    process = process_groups.start_python(tmp_path / "pool.py", env=os.environ | {"PYTHONPATH": path})
-    assert process.communicate(timeout=process_groups.TIMEOUT_S)[0] == "[0, 2, 4, 6, 8, 10] True\n"
-
-
-def test_after_an_error_a_pool_ends_its_workers():
-    from avalib.utils.interrupts import WorkerPool
-
-    with pytest.raises(KeyboardInterrupt), WorkerPool(1) as pool:
-        running = pool.submit(time.sleep, 600)
-        process_groups.wait_until(running.running)
-        (pid,) = pool.pids()
-        raise KeyboardInterrupt
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-
-
 @pytest.mark.slow
 def test_a_second_training_in_a_folder_waits_for_no_running_one_and_resumes_a_killed_one(run_folder, tiny):
     first = process_groups.start_python(MAIN, *LONG, "--save-minutes", "0")

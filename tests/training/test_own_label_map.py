@@ -16,7 +16,7 @@ from avalib.training.train_config import configure_training
 from avalib.video.writer import write_mp4
 
 ENTRY = zoo.get("slowonly_r50")
-RECIPE = replace(zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
+RECIPE = replace(zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
 LABEL_MAP = {1: "walk", 2: "run", 3: "juggle"}
 
 pytestmark = pytest.mark.slow

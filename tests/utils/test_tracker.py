@@ -18,7 +18,7 @@ def test_people_keep_their_ids_whatever_their_order():
 
 
 def test_gaps_cuts_and_absences():
-    tracker = Tracker(longest_gap=1.5)
+    tracker = Tracker(max_gap_s=1.5)
     assert tracker.update(0, [LEFT]).tolist() == [0]
     assert tracker.update(0.5, [RIGHT + 0.1]).tolist() == [1]  # too far away in half a second
     assert tracker.update(1.0, [LEFT, RIGHT + 0.1]).tolist() == [0, 1]  # away for a moment
@@ -30,14 +30,14 @@ def test_gaps_cuts_and_absences():
 def test_the_best_sum_decides_not_the_best_pair():
     wide = np.array([0.0, 0.0, 1.0, 1.0])
     shift = np.array([0.4, 0, 0.4, 0])
-    tracker = Tracker(overlap=compute_iou_matrix, lowest=(0.1, 0.1))
+    tracker = Tracker(overlap=compute_iou_matrix, min_overlap=(0.1, 0.1))
     tracker.update(0, [wide, wide + shift])
     # a greedy choice gives the second box of now to the second of before (IoU 0.67) and leaves the first two apart
     assert tracker.update(1, [wide + 1.5 * shift, wide + 0.5 * shift]).tolist() == [1, 0]
 
 
 def test_a_pair_that_is_too_far_does_not_push_out_a_good_one():
-    tracker = Tracker(overlap=compute_iou_matrix, lowest=(0.3, 0.3))
+    tracker = Tracker(overlap=compute_iou_matrix, min_overlap=(0.3, 0.3))
     tracker.update(0, [LEFT, RIGHT])
     assert tracker.update(1, [RIGHT]).tolist() == [1]
 

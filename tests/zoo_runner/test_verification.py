@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import publish_results
 import pytest
 from publish_results import publish_runs
 from recorded_runs import CLEAN_GIT, write_run
@@ -21,7 +22,7 @@ def repository(tiny, tmp_path, monkeypatch):
     """The current folder, with the tiny data set, a run and its published result."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(experiment, "get_git_state", lambda: dict(CLEAN_GIT))
-    monkeypatch.setattr(experiment, "list_changed_files", lambda: [])
+    monkeypatch.setattr(publish_results, "list_changed_files", lambda: [])
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "tiny-seed0").symlink_to(tiny.root)
     monkeypatch.setenv("AVALIB_DATA", "data")

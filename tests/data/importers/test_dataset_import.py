@@ -27,13 +27,14 @@ from avalib.data.label_map import read_label_map
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.data.video_survey import survey_videos
-from avalib.detection import person_detector
-from avalib.detection.given_boxes import read_given_boxes
+from avalib.detection import proposal_generation
+from avalib.detection.person_boxes import read_person_boxes
+from avalib.detection.person_detector import DetectedPeople
 from avalib.video.frame_source import FrameSource
 from avalib.video.reader import Video
 
 ENTRY = zoo.get("slowonly_r50")
-RECIPE = replace(zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
+RECIPE = replace(zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
@@ -199,7 +200,7 @@ def test_faults_of_an_imported_data_set_are_found_by_the_check(import_source):
 def test_its_boxes_can_be_given_to_the_detector(get_boxes, import_source):
     layout = import_source(build_csv(*CSV_ROWS))
     with Video(layout.find_video("walkA")) as video:
-        assert read_given_boxes(get_boxes(layout), video).time_s.tolist() == [1, 2]
+        assert read_person_boxes(get_boxes(layout), video).time_s.tolist() == [1, 2]
 
 
 class BrightnessDetector:
@@ -209,12 +210,13 @@ class BrightnessDetector:
         pass
 
     def __call__(self, pictures):
-        return [(np.array([[0.1, 0.1, 0.9, picture.mean() / 255]]), np.array([1.0])) for picture in pictures]
+        boxes = [np.array([[0.1, 0.1, 0.9, picture.mean() / 255]]) for picture in pictures]
+        return [DetectedPeople(box, np.array([1.0])) for box in boxes]
 
 
 @pytest.fixture
 def brightness_detector(monkeypatch):
-    monkeypatch.setattr(person_detector, "PersonDetector", BrightnessDetector)
+    monkeypatch.setattr(proposal_generation, "PersonDetector", BrightnessDetector)
 
 
 def test_proposals_are_made_at_own_keyframes(import_source, brightness_detector):

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from avalib.data.importers.dataset_import import import_dataset
-from avalib.detection.given_boxes import read_given_boxes
+from avalib.detection.person_boxes import read_person_boxes
 from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
 
@@ -64,9 +64,9 @@ def import_faulty_csv(path):
     imported(path, "csv", skip_faulty=True)
 
 
-def read_given(path):
+def read_boxes(path):
     with Video(VIDEOS / "walkA.mp4") as reader:
-        read_given_boxes(path, reader)
+        read_person_boxes(path, reader)
 
 
 def test_coco():
@@ -113,16 +113,16 @@ def test_avas_csv():
     fuzzing.run(import_ava, [seed.encode()], EXPECTED, suffix=".csv", tokens=CSV_TOKENS)
 
 
-def test_given_boxes():
+def test_person_boxes():
     seeds = [
         b"time_s,x1,y1,x2,y2,score\n1,0.1,0.1,0.5,0.9,0.9\n1.5,0.1,0.1,0.5,0.9,0.8\n",
         b"video_id,frame,x1,y1,x2,y2,person_id\nwalkA,3,0.1,0.1,0.5,0.9,7\nwalkB,4,0.1,0.1,0.5,0.9,8\n",
         b"walkA,0901,0.1,0.2,0.4,0.8,12,0\nwalkA,0901,0.5,0.2,0.9,0.8,12,1\n",
     ]
-    fuzzing.run(read_given, seeds, EXPECTED, suffix=".csv", tokens=CSV_TOKENS)
+    fuzzing.run(read_boxes, seeds, EXPECTED, suffix=".csv", tokens=CSV_TOKENS)
 
 
-def test_given_boxes_of_parquet(tmp_path):
+def test_person_boxes_of_parquet(tmp_path):
     table = pd.DataFrame({"time_s": [1.0, 1.5], "x1": 0.1, "y1": 0.1, "x2": 0.5, "y2": 0.9, "person_id": [1, 2]})
     table.to_parquet(tmp_path / "a.parquet")
-    fuzzing.run(read_given, [(tmp_path / "a.parquet").read_bytes()], EXPECTED, suffix=".parquet")
+    fuzzing.run(read_boxes, [(tmp_path / "a.parquet").read_bytes()], EXPECTED, suffix=".parquet")

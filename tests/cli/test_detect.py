@@ -1,0 +1,55 @@
+"""`avalib detect`: a video to a csv and a video with boxes."""
+
+import pandas as pd
+import pytest
+from detection_inputs import LABEL_MAP, two_people, write_calm_video
+
+from avalib import zoo
+from avalib.cli import main
+from avalib.detection.detections_table import COLUMNS
+from avalib.models.build import build_model
+from avalib.models.checkpoint import save_checkpoint
+from avalib.video.reader import Video
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """The options of a call with a checkpoint and boxes of one's own, and the folder's name for more."""
+    checkpoint = tmp_path / "own.pth"
+    model = build_model("slowonly_r50")
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=32)
+    save_checkpoint(model, checkpoint, recipe=recipe, label_map=LABEL_MAP)
+    two_people(0, 1, 2).to_csv(tmp_path / "boxes.csv", index=False)
+    video = write_calm_video(tmp_path / "v.mp4", n=75)
+    return ["detect", str(video), "--checkpoint", str(checkpoint), "--boxes", str(tmp_path / "boxes.csv")]
+
+
+@pytest.mark.slow
+def test_the_table_and_the_video_are_written(arguments, tmp_path, capsys):
+    files = ["--csv", str(tmp_path / "d.csv"), "--out", str(tmp_path / "o.mp4")]
+    assert main([*arguments, *files, "--width", "256", "--device", "cpu"]) == 0
+    output = capsys.readouterr().out
+    assert "o.mp4" in output
+    assert "2 people, 6 boxes" in output
+    assert any(name in output for name in LABEL_MAP.values())
+    table = pd.read_csv(tmp_path / "d.csv")
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 18
+    with Video(tmp_path / "o.mp4") as overlay:
+        assert (overlay.width, overlay.height, overlay.n_frames, round(overlay.fps)) == (256, 128, 75, 25)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "slowonly"], "error: no model 'slowonly' in the zoo. Did you mean"),
+        (["--out", "o.txt"], "o.txt: expected a name that ends in .mp4 or .gif"),
+        (["--checkpoint", "no.pth"], "no.pth: no such file"),
+    ],
+)
+def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):
+    video = write_calm_video(tmp_path / "v.mp4", n=5)
+    checkpoint = tmp_path / "own.pth"
+    checkpoint.write_bytes(b"x")
+    assert main(["detect", str(video), "--checkpoint", str(checkpoint), *options]) == 1
+    assert message in capsys.readouterr().err
