@@ -89,7 +89,7 @@ def watching(path, times):
     from avalib.models.checkpoint import CheckpointMeta
 
     model = avalib.build_model("slowonly_r50")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=64)
     model.meta = CheckpointMeta(model.entry, recipe, zoo_names())
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.6, 0.9] for t in times], columns=["time_s", "x1", "y1", "x2", "y2"])
     return lambda: avalib.detect(path, model, boxes=boxes, device="cpu", precision="float32", progress=False)

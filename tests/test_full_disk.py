@@ -2,7 +2,6 @@
 
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -68,7 +67,7 @@ WRITERS = {
     "figure.png": lambda path: draw.save_figure(figure(), path, dpi=200),
     "check.json": lambda path: DatasetReport(TABLE.assign(status="ok"), TABLE, TABLE, "").save(path),
     "index.npz": lambda path: save_index(path),
-    "copy.bin": lambda path: copy_file(Path(__file__), path),
+    "copy.bin": lambda path: copy_file(pd.core.frame.__file__, path),  # some large file
     "text.txt": lambda path: write_text(path, "x" * 3 * LIMIT),
     "table.csv.gz": lambda path: write_ava_csv(TABLE, path),
 }

@@ -9,7 +9,8 @@ import numpy as np
 import permissions
 import pytest
 
-from avalib.data.ava_download import SERVERS, download_ava
+from avalib.data.ava_download import download_ava
+from avalib.data.ava_source import SERVERS
 from avalib.data.importers.dataset_import import import_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.utils.files import write_bytes, write_text

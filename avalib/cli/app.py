@@ -90,7 +90,7 @@ def parse_options(command, arguments):
         options.TrainOptions, args=without_help, prog="avalib train", return_unknown_args=True, add_help=False
     )
     recipe = zoo.get_recipe(zoo.get(first.model), first.dataset)
-    recipe = zoo.customize_recipe(recipe, short_side=first.short_side, batch_size=first.batch_size)
+    recipe = zoo.update_recipe(recipe, short_side=first.short_side, batch_size=first.batch_size)
     return tyro.cli(options.build_train_options(recipe), args=arguments, prog="avalib train")
 
 

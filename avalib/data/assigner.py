@@ -1,4 +1,4 @@
-"""What the head is trained on: which boxes get which labels, the loss, and the numbers that are logged beside it.
+"""Which boxes of a frame train the head, and with which labels.
 
 Source: mmdet 2.8.0 MaxIoUAssigner and RandomSampler, MMAction2 v0.10.0 bbox_head.py.
 """
@@ -7,47 +7,99 @@ import numpy as np
 
 from avalib.utils.boxes import compute_iou_matrix
 
+NEGATIVE = -1  # the assigned index of a box without ground truth
 
-def assign_boxes(proposals, ground_truth, threshold=0.9):
-    """For every proposal (N,4) the index of its ground-truth box (M,4), or -1: int64 (N,). Both in pixels of one frame.
 
-    IoU below `threshold` is negative; otherwise the best ground truth. Then every ground truth takes the proposals that
-    overlap it as much as any does, if that is at least `threshold`, later ones overwriting earlier: this can beat a
-    proposal's own best.
+def assign_boxes(proposals: np.ndarray, ground_truth: np.ndarray, threshold: float = 0.9) -> np.ndarray:
+    """Assign a ground-truth box to each proposal.
+
+    A proposal takes its best ground truth, if their IoU is at least `threshold`. Then each ground truth takes the
+    proposals that overlap it most, if that is at least `threshold`; later ones overwrite earlier ones. This can replace
+    a proposal's own best.
+
+    Parameters
+    ----------
+    proposals : (N,4)
+        In pixels of one frame.
+    ground_truth : (M,4)
+        In the same pixels.
+    threshold : float
+        IoU.
+
+    Returns
+    -------
+    (N,) int64
+        The index of the ground truth, or NEGATIVE.
     """
-    assigned = np.full(len(proposals), -1, np.int64)
+    assigned = np.full(len(proposals), NEGATIVE, np.int64)
     if len(proposals) == 0 or len(ground_truth) == 0:
         return assigned
     iou = compute_iou_matrix(ground_truth, proposals)  # (M,N)
-    best = iou.max(axis=0)
-    assigned[best >= threshold] = iou.argmax(axis=0)[best >= threshold]
-    for index, row in enumerate(iou):
-        if row.max() >= threshold:
-            assigned[row == row.max()] = index
+    is_positive = iou.max(axis=0) >= threshold
+    assigned[is_positive] = iou.argmax(axis=0)[is_positive]
+    for index, overlaps in enumerate(iou):
+        if overlaps.max() >= threshold:
+            assigned[overlaps == overlaps.max()] = index
     return assigned
 
 
-def sample_boxes(assigned, limit=32, rng=None):
-    """Indices of the boxes that train: (positives, negatives), each rising; together at most `limit`.
+def sample_boxes(
+    assigned: np.ndarray, limit: int = 32, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample the boxes that train: random positives up to `limit`, then random negatives up to `limit` together.
 
-    Up to `limit` positives at random (all if fewer), then negatives at random in what room is left.
+    Parameters
+    ----------
+    assigned : (N,) int64
+        Of `assign_boxes`.
+    limit : int
+        How many boxes at most.
+    rng : Generator, optional
+        Where they are drawn from.
+
+    Returns
+    -------
+    positives, negatives : (P,) and (Q,) int64
+        Indices, each rising.
     """
     rng = rng or np.random.default_rng()
-    positives, negatives = np.flatnonzero(assigned >= 0), np.flatnonzero(assigned < 0)
+    positives = np.flatnonzero(assigned != NEGATIVE)
+    negatives = np.flatnonzero(assigned == NEGATIVE)
     if len(positives) > limit:
         positives = np.sort(rng.choice(positives, limit, replace=False))
-    room = limit - len(positives)
-    if len(negatives) > room:
-        negatives = np.sort(rng.choice(negatives, room, replace=False))
+    max_negatives = limit - len(positives)
+    if len(negatives) > max_negatives:
+        negatives = np.sort(rng.choice(negatives, max_negatives, replace=False))
     return positives, negatives
 
 
-def select_training_boxes(ground_truth, labels, proposals, threshold=0.9, limit=32, rng=None):
-    """The boxes of one frame that train, with their targets.
+def select_training_boxes(
+    ground_truth: np.ndarray,
+    labels: np.ndarray,
+    proposals: np.ndarray,
+    threshold: float = 0.9,
+    limit: int = 32,
+    rng: np.random.Generator | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Select the boxes of one frame that train, with their targets.
 
-    ground_truth (M,4), proposals (P,4) float32 pixels; labels (M,81) multi-hot.
-    -> boxes (n,4), targets (n,81), n <= limit: positives by index (ground truths first, as positives of themselves),
-    then negatives, whose targets are empty.
+    Parameters
+    ----------
+    ground_truth : (M,4) float32
+        In pixels.
+    labels : (M,81) float32
+        Multi-hot.
+    proposals : (P,4) float32
+        In pixels.
+    threshold, limit, rng
+        See `assign_boxes`, `sample_boxes`.
+
+    Returns
+    -------
+    boxes : (n,4) float32
+        n <= limit: positives by index (ground truths first, as positives of themselves), then negatives.
+    targets : (n,81) float32
+        Empty for negatives.
     """
     candidates = np.concatenate([ground_truth, proposals]).astype(np.float32)
     assigned = np.concatenate([np.arange(len(ground_truth)), assign_boxes(proposals, ground_truth, threshold)])

@@ -1,12 +1,12 @@
 """Data sets by name: the rendered mini-AVA, the real AVA, and those brought in by `import_data`."""
 
-import json
 import logging
 import os
 import re
 from pathlib import Path
 
-from avalib.data.ava_download import download_ava, get_download_record_path, summarize_downloads
+from avalib.data.ava_download import download_ava
+from avalib.data.download_record import get_download_record_path, read_download_record, summarize_downloads
 from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
 from avalib.data.importers.source_videos import MANIFEST
 from avalib.data.layout import DatasetLayout
@@ -72,9 +72,9 @@ def prepare(
     ava_options = {"mirrors": mirrors, "cut": cut, "max_videos": max_videos}
     options |= {name: value for name, value in ava_options.items() if value}
     if dataset in AVA_VERSIONS:
-        record = get_download_record_path(layout)
-        if record.is_file() and not again:
-            logger.info("%s", summarize_downloads(layout, json.loads(record.read_text(encoding="utf-8"))))
+        record_path = get_download_record_path(layout)
+        if record_path.is_file() and not again:
+            logger.info("%s", summarize_downloads(layout, read_download_record(record_path)))
         else:
             download_ava(layout, workers=workers, progress=progress, **options)
         return layout

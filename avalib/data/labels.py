@@ -5,57 +5,73 @@ An `action_id` is AVA's own, 1..80; a label map is a plain dict {action_id: name
 
 import csv
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-from avalib.data.label_map import read_label_map, write_label_map  # noqa: F401
 
 N_ACTIONS = 80
 N_LOGITS = 81  # the networks' outputs: column 0 is reserved, column i is action_id i
 GROUPS = ("pose", "object", "person")
+LAST_POSE, LAST_OBJECT = 14, 63  # action ids
+
+
+@dataclass(frozen=True)
+class Action:
+    """One of AVA's actions."""
+
+    action_id: int
+    name: str
+    is_evaluated: bool
 
 
 @cache
-def _rows():
+def load_actions() -> tuple[Action, ...]:
+    """AVA's 80 actions, by id."""
     with open(Path(__file__).with_name("actions.csv"), newline="", encoding="utf-8") as file:
-        return tuple((int(r["id"]), r["name"], r["evaluated"] == "1") for r in csv.DictReader(file))
+        return tuple(Action(int(row["id"]), row["name"], row["evaluated"] == "1") for row in csv.DictReader(file))
 
 
 @cache
-def get_action_names():
+def get_action_names() -> dict[int, str]:
     """{action_id: name} of all 80 actions."""
-    return {i: name for i, name, _ in _rows()}
+    return {action.action_id: action.name for action in load_actions()}
 
 
 @cache
-def get_evaluated_actions():
+def get_evaluated_actions() -> dict[int, str]:
     """{action_id: name} of the 60 actions that AVA's metric counts (ActivityNet 2018/2019 task B)."""
-    return {i: name for i, name, counted in _rows() if counted}
+    return {action.action_id: action.name for action in load_actions() if action.is_evaluated}
 
 
-def get_action_group(action_id):
-    """'pose' (1..14), 'object' (15..63) or 'person' (64..80)."""
+def get_action_group(action_id: int) -> str:
+    """'pose' (1..14), 'object' (15..63) or 'person' (64..80). Raises ValueError for other ids."""
     if not 1 <= action_id <= N_ACTIONS:
         raise ValueError(f"action_id {action_id}: AVA's actions are 1..{N_ACTIONS}")
-    return "pose" if action_id <= 14 else "object" if action_id <= 63 else "person"
+    if action_id <= LAST_POSE:
+        return "pose"
+    return "object" if action_id <= LAST_OBJECT else "person"
 
 
-def shorten_action_name(action_id):
-    """The name without its bracket, for labels on pictures: 'carry/hold', 'talk to'; 'action 93' for an id that AVA
-    doesn't have."""
+def shorten_action_name(action_id: int) -> str:
+    """An AVA action's name without its bracket, for labels on pictures: 'carry/hold', 'talk to'.
+
+    'action 93' for an id that AVA doesn't have.
+    """
     return strip_brackets(get_action_names().get(action_id, f"action {action_id}"))
 
 
-def strip_brackets(name):
+def strip_brackets(name: str) -> str:
     """'talk to' for 'talk to (e.g., self, a person, a group)'."""
     return re.sub(r"\s*\(.*?\)", "", name)
 
 
-def get_action_groups(label_map):
-    """{action_id: group}: by id where most of a label map is AVA's, else by name; 'other' for one's own actions."""
-    short = {i: strip_brackets(name) for i, name in get_action_names().items()}
-    wanted = {i: strip_brackets(str(name)) for i, name in label_map.items()}
-    if sum(short.get(i) == name for i, name in wanted.items()) * 2 > len(wanted):
-        return {i: get_action_group(i) if i in short else "other" for i in wanted}
-    by_name = {name: get_action_group(i) for i, name in short.items()}
-    return {i: by_name.get(name, "other") for i, name in wanted.items()}
+def get_action_groups(label_map: Mapping[int, str]) -> dict[int, str]:
+    """{action_id: group} of a label map: by id if most of it is AVA's, else by name; 'other' for other actions."""
+    ava_names = {action_id: strip_brackets(name) for action_id, name in get_action_names().items()}
+    names = {action_id: strip_brackets(str(name)) for action_id, name in label_map.items()}
+    n_equal = sum(ava_names.get(action_id) == name for action_id, name in names.items())
+    if n_equal > len(names) / 2:
+        return {action_id: get_action_group(action_id) if action_id in ava_names else "other" for action_id in names}
+    group_of_name = {name: get_action_group(action_id) for action_id, name in ava_names.items()}
+    return {action_id: group_of_name.get(name, "other") for action_id, name in names.items()}

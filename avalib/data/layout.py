@@ -152,6 +152,13 @@ class DatasetLayout:
         paths = [folder / f"{stem}{suffix}" for folder in folders for suffix in PROPOSAL_SUFFIXES]
         return next((path for path in paths if path.is_file()), paths[0])
 
+    def list_annotation_files(self) -> list[Path]:
+        """The csv files and exclusions of train and val, and both label maps."""
+        tables = [
+            path for split in ("train", "val") for path in (self.get_csv_path(split), self.get_exclusions_path(split))
+        ]
+        return [*tables, self.label_map_path, self.evaluated_label_map_path]
+
     # --- videos -------------------------------------------------------------------------------------------------------
 
     @property

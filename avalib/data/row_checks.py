@@ -96,7 +96,7 @@ def check_video_ids(names: Iterable[str], source: str | Path, locate: Callable[[
     for index, name in enumerate(names):
         if fault := describe_name_fault(name):
             place = source if locate is None else locate(index)
-            raise ValueError(f"{place}, video_id {_shorten(name)}: {fault}")
+            raise ValueError(f"{place}, video_id {shorten_value(name)}: {fault}")
 
 
 def describe_name_fault(name):
@@ -147,7 +147,7 @@ def _check_numbers(table, name, locate):
             invalid &= ~_is_without_box(table)
         if invalid.any():
             row = int(invalid.argmax())
-            value = _shorten(column.iloc[row])
+            value = shorten_value(column.iloc[row])
             raise ValueError(f"{locate(row)}, column {name}, value {value}: expected {expected}")
     if not is_whole_column:
         return values
@@ -156,7 +156,7 @@ def _check_numbers(table, name, locate):
     outside = (values < lowest) | (values > highest)
     if outside.any():
         row = int(outside.argmax())
-        value = _shorten(column.iloc[row])
+        value = shorten_value(column.iloc[row])
         limit = f"1 to MAX_ACTION_ID = {highest:,}" if is_action else f"up to {highest:,}"
         raise ValueError(f"{locate(row)}, column {name}, value {value}: expected {expected}, {limit}")
     return values.astype(np.int64, copy=False)
@@ -235,7 +235,7 @@ def _check_actions(numbers, label_map, locate):
         )
 
 
-def _shorten(value):
+def shorten_value(value):
     """A value for messages, in at most 80 letters."""
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 80 else f"{text[:77]}…"

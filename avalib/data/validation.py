@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from avalib.data.annotation_checks import (
+from avalib.data.ava_csv import read_ava_csv
+from avalib.data.catalog import find_dataset
+from avalib.data.dataset_checks import (
     NOTE,
     OK,
     SPLITS,
@@ -24,8 +26,6 @@ from avalib.data.annotation_checks import (
     check_splits,
     lint_split,
 )
-from avalib.data.ava_csv import read_ava_csv
-from avalib.data.catalog import find_dataset
 from avalib.data.layout import DatasetLayout
 from avalib.data.video_survey import inspect_videos
 from avalib.utils.files import write_json

@@ -104,7 +104,7 @@ def _adopt_settings(config, saved, output_dir):
         adopted = dataclasses.replace(
             config,
             entry=zoo.ZooEntry(**fingerprint["entry"]),
-            recipe=zoo.override_recipe(config.recipe, fingerprint["recipe"]),
+            recipe=zoo.update_recipe(config.recipe, fingerprint["recipe"]),
             dtype=PRECISIONS[fingerprint["precision"]],
             checkpoint=fingerprint["checkpoint"],
             minutes=saved.minutes,

@@ -1,6 +1,7 @@
 """The zoo: seven entries (entries) and the recipes that they are trained with (recipes), as plain data.
 
-An experiment is `dataclasses.replace(entry, …)` or `dataclasses.replace(recipe, …)`; `run.py` records the difference.
+For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses.replace(entry, …)`; the run's record
+(run.json) has the differences.
 """
 
 from avalib.zoo.entries import ENTRIES, ZooEntry, build_zoo_table, compare_fields, get, list_models, render_zoo_table
@@ -8,11 +9,10 @@ from avalib.zoo.recipes import (
     Recipe,
     build_mini_recipe,
     build_published_recipe,
-    customize_recipe,
-    find_equal_network,
     get_recipe,
-    override_recipe,
+    is_same_training,
     scale_lr,
+    update_recipe,
 )
 
 __all__ = [
@@ -23,12 +23,11 @@ __all__ = [
     "build_published_recipe",
     "build_zoo_table",
     "compare_fields",
-    "customize_recipe",
-    "find_equal_network",
     "get",
     "get_recipe",
+    "is_same_training",
     "list_models",
-    "override_recipe",
     "render_zoo_table",
     "scale_lr",
+    "update_recipe",
 ]

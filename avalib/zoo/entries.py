@@ -6,6 +6,7 @@ Source: MMAction2 v0.10.0, configs/detection/ava (README table, configs, release
 """
 
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 
 from avalib.utils.suggest import suggest
 
@@ -15,10 +16,12 @@ _RECOGNITION = "https://download.openmmlab.com/mmaction/recognition/"
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One row of the zoo: the network, what was published about it, and where its files are."""
+    """One model of the zoo: the network, what was published about it, and where its files are."""
 
     alias: str
     name: str  # the full published name
+
+    # network
     modality: str
     pretrained: str  # what the backbone starts from
     backbone: str  # "SlowOnly" or "SlowFast"
@@ -30,12 +33,18 @@ class ZooEntry:
     channel_ratio: int | None  # SlowFast: the fast pathway is this much thinner
     fusion_kernel: int | None  # SlowFast: the laterals' length over time
     context: bool  # a global feature is appended to every RoI's
+
+    # published result
     resolution: str
     published_mAP: float  # mAP@0.5 in percent, AVA v2.1 val, protocol "mmaction"
     published_gpus: str
+
+    # published training
     videos_per_gpu: int
     lr: float  # for lr_for_gpus x videos_per_gpu clips a step
     lr_for_gpus: int
+
+    # files
     checkpoint_url: str
     checkpoint_sha256: str  # the first 8 hex digits, as in the file's name
     log_url: str
@@ -267,15 +276,24 @@ ENTRIES = (
 )
 
 
-def list_models():
-    """The seven aliases, in the published table's order."""
-    return [entry.alias for entry in ENTRIES]
+def list_models(pattern: str = "*") -> list[str]:
+    """The aliases of the zoo's models, in the published table's order.
+
+    Parameters
+    ----------
+    pattern : str
+        A shell pattern: "slowfast*", "*_r101". "*" lists all.
+    """
+    return [entry.alias for entry in ENTRIES if fnmatchcase(entry.alias, pattern)]
 
 
-def get(name):
+def get(name: str) -> ZooEntry:
     """The entry with this alias or full published name.
 
-    Raises KeyError that lists the names and suggests the nearest.
+    Raises
+    ------
+    KeyError
+        There is none. The message lists the aliases and suggests the nearest name.
     """
     for entry in ENTRIES:
         if name in (entry.alias, entry.name):
@@ -284,39 +302,48 @@ def get(name):
     raise KeyError(f"no model {name!r} in the zoo.{hint} There are: {', '.join(list_models())}")
 
 
-def compare_fields(base, other):
+def compare_fields(base, other) -> dict[str, tuple]:
     """{field: (base's value, other's value)} of two entries or two recipes, where they differ."""
-    return {
-        f.name: (getattr(base, f.name), getattr(other, f.name))
-        for f in fields(base)
-        if getattr(base, f.name) != getattr(other, f.name)
-    }
+    differences = {}
+    for field in fields(base):
+        values = getattr(base, field.name), getattr(other, field.name)
+        if values[0] != values[1]:
+            differences[field.name] = values
+    return differences
 
 
 def build_zoo_table():
     """The published README's table as a DataFrame: model, modality, pretrained, backbone, input, GPUs, resolution, mAP."""
     import pandas as pd
 
-    rows = [
+    return pd.DataFrame(
         {
-            "model": e.alias,
-            "modality": e.modality,
-            "pretrained": e.pretrained,
-            "backbone": f"{e.backbone} R{e.depth}" + (" + context" if e.context else ""),
-            "input": f"{e.clip_len}x{e.frame_interval}",  # frames x interval
-            "GPUs": e.published_gpus,
-            "resolution": e.resolution,
-            "mAP": e.published_mAP,
+            "model": entry.alias,
+            "modality": entry.modality,
+            "pretrained": entry.pretrained,
+            "backbone": f"{entry.backbone} R{entry.depth}" + (" + context" if entry.context else ""),
+            "input": f"{entry.clip_len}x{entry.frame_interval}",  # frames x interval
+            "GPUs": entry.published_gpus,
+            "resolution": entry.resolution,
+            "mAP": entry.published_mAP,
         }
-        for e in ENTRIES
+        for entry in ENTRIES
+    )
+
+
+def render_zoo_table() -> str:
+    """The same as markdown, with links to the published files; README.md holds it between `<!-- zoo table -->` marks."""
+    table = build_zoo_table()
+    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
+    table["files"] = [
+        f"[checkpoint][{entry.alias}], [log][{entry.alias}-log], [json][{entry.alias}-json]" for entry in ENTRIES
     ]
-    return pd.DataFrame(rows)
-
-
-def render_zoo_table():
-    """The same as markdown, with the row's published files; README.md holds it between `<!-- zoo table -->` marks."""
-    frame = build_zoo_table()
-    frame["files"] = [f"[ckpt]({e.checkpoint_url}) [log]({e.log_url}) [json]({e.json_url})" for e in ENTRIES]
-    frame["model"] = [f"`{alias}`" for alias in frame["model"]]
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
+    lines = [f"| {' | '.join(cells)} |" for cells in rows]
+    # the links' targets, so that the table can be read as text too
+    lines.append("")
+    for entry in ENTRIES:
+        lines.append(f"[{entry.alias}]: {entry.checkpoint_url}")
+        lines.append(f"[{entry.alias}-log]: {entry.log_url}")
+        lines.append(f"[{entry.alias}-json]: {entry.json_url}")
+    return "\n".join(lines)

@@ -3,27 +3,52 @@
 Source: MMAction2 v0.10.0, configs/detection/ava.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from types import UnionType
+from typing import get_args, get_origin
 
 from avalib.utils.suggest import suggest
-from avalib.zoo.entries import compare_fields
+from avalib.zoo.entries import ZooEntry
 
-LOWEST = {  # of the numbers that have a lowest value
-    "epochs": 1, "videos_per_gpu": 1, "clips_per_step": 1, "lr": 0, "momentum": 0, "weight_decay": 0, "grad_clip": 0,
-    "warmup_epochs": 0, "warmup_ratio": 0, "gamma": 0, "milestones": 0, "train_short_side": 16, "crop": 16,
-    "test_short_side": 16, "rois_per_frame": 1, "cache_short_side": 16, "validate_every": 1, "seed": 0,
-}  # fmt: skip
+MINIMA = {  # of the numbers that have a lowest value
+    "epochs": 1,
+    "videos_per_gpu": 1,
+    "clips_per_step": 1,
+    "lr": 0,
+    "momentum": 0,
+    "weight_decay": 0,
+    "grad_clip": 0,
+    "warmup_epochs": 0,
+    "warmup_ratio": 0,
+    "gamma": 0,
+    "milestones": 0,
+    "train_short_side": 16,
+    "crop": 16,
+    "test_short_side": 16,
+    "rois_per_frame": 1,
+    "cache_short_side": 16,
+    "validate_every": 1,
+    "seed": 0,
+}
+FRACTIONS = ("flip", "colour", "person_score", "assign_iou", "dropout")  # numbers from 0 to 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an entry is trained and tested. Sizes in pixels, `lr` for `clips_per_step` clips."""
+    """How a model is trained and tested. Sizes are in pixels; `lr` is for `clips_per_step` clips."""
 
     name: str
     dataset: str
-    initial: str  # "pretrained" (the row's Kinetics recogniser; the head is new) or "random"
+
+    # model
+    initial: str  # "pretrained" (the entry's Kinetics recognizer; the head is new) or "random"
+
+    # duration and batch
     epochs: int  # passes over the training keyframes
     videos_per_gpu: int  # clips that one process takes at a time, over which batch norm and the loss take their means
+
+    # optimizer and learning rate
     lr: float  # learning rate for `clips_per_step` clips
     clips_per_step: int  # the global batch that `lr` is meant for
     optimizer: str  # "sgd" or "adamw"
@@ -35,19 +60,29 @@ class Recipe:
     schedule: str  # "step" or "cosine"
     milestones: tuple[int, ...]  # epochs before which "step" multiplies lr by gamma
     gamma: float  # factor of the "step" schedule at each milestone
+
+    # data: pictures
     train_short_side: tuple[int, int]  # uniform, both ends included
     crop: int  # side of the training crop, pixels
     test_short_side: int  # short side of the test pictures, pixels
     flip: float  # probability of mirroring a training clip
-    colour: float  # strength 0..1 of random colour changes in training; the published recipe has none
+    colour: float  # strength 0..1 of random color changes in training; the published recipe has none
+
+    # data: boxes
     person_score: float  # proposals at or above it (or the frame's best) are kept
     rois_per_frame: int  # boxes sampled from a training frame
     assign_iou: float  # IoU from which a proposal takes the labels of an annotated box
+
+    # head and frames
     dropout: float  # probability in the head
     shuffle_frames: bool  # an experiment: the clip's frames in random order, in training and test
     jitter_at_test: bool  # v0.10.0 jitters frames in test too; False takes the nominal ones
+
+    # initialization
     zero_init_residual: bool  # the BN behind every conv3 starts at 0
     prior_bias: bool  # the classifier's biases start at each action's share of the boxes (published: at 0)
+
+    # running
     cache_short_side: int | None  # read training clips from packed frames of this short side; None: from the videos
     validate_every: int  # epochs between validations
     seed: int = 0  # of initialisation, sampling and dropout
@@ -55,18 +90,18 @@ class Recipe:
 
     def __post_init__(self):
         """Raise ValueError for numbers that no training can have, such as 0 epochs."""
-        for name, lowest in LOWEST.items():
+        for name, minimum in MINIMA.items():
             values = getattr(self, name)
             for value in values if isinstance(values, tuple) else (values,):
-                if value is not None and not (lowest <= value < float("inf")):
-                    raise ValueError(f"{name}={values!r}: expected at least {lowest}")
-        for name in ("flip", "colour", "person_score", "assign_iou", "dropout"):
+                if value is not None and not (minimum <= value < float("inf")):
+                    raise ValueError(f"{name}={values!r}: expected at least {minimum}")
+        for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 to 1")
 
 
-def build_published_recipe(entry):
-    """The recipe behind the published row (Source: v0.10.0 configs; 20 epochs of SGD, steps after 10 and 15)."""
+def build_published_recipe(entry: ZooEntry) -> Recipe:
+    """The recipe behind the published checkpoint (Source: v0.10.0 configs; 20 epochs of SGD, steps after 10 and 15)."""
     return Recipe(
         name="published",
         dataset="ava2.1",
@@ -102,7 +137,7 @@ def build_published_recipe(entry):
     )
 
 
-# The mini's epochs: what two CPU cores train in about eight minutes, so fewer for the rows that cost more a clip.
+# the mini-AVA's epochs: what two CPU cores train in about eight minutes, so fewer for models that cost more a clip
 MINI_EPOCHS = {
     "slowonly_r50": 9,
     "slowonly_omnisource_r50": 9,
@@ -114,7 +149,7 @@ MINI_EPOCHS = {
 }
 
 
-def build_mini_recipe(entry):
+def build_mini_recipe(entry: ZooEntry) -> Recipe:
     """The recipe for the rendered mini-AVA, from random initialisation: small pictures, few epochs, two CPU cores."""
     return Recipe(
         name="mini",
@@ -154,80 +189,123 @@ def build_mini_recipe(entry):
 RECIPES = {"published": build_published_recipe, "mini": build_mini_recipe}
 
 
-def get_recipe(entry, dataset):
+def get_recipe(entry: ZooEntry, dataset: str) -> Recipe:
     """The recipe of an entry on a data set by name: "mini", "large", "tiny" (rendered) or "ava2.1", "ava2.2"."""
     return RECIPES["published" if dataset.startswith("ava") else "mini"](entry)
 
 
-# What two rows of one network may differ in: their names, what they start from and how AVA was trained.
-FIELDS_WITHOUT_EFFECT = {
-    "alias", "name", "pretrained", "published_mAP", "published_gpus", "videos_per_gpu", "lr", "lr_for_gpus",
-    "checkpoint_url", "checkpoint_sha256", "log_url", "json_url", "pretrained_url", "pretrained_sha256",
-}  # fmt: skip
+# the fields of an entry that make the network
+NETWORK_FIELDS = (
+    "modality",
+    "backbone",
+    "depth",
+    "clip_len",
+    "frame_interval",
+    "resample_rate",
+    "speed_ratio",
+    "channel_ratio",
+    "fusion_kernel",
+    "context",
+)
 
 
-def find_equal_network(a, b, dataset):
+def is_same_training(a: ZooEntry, b: ZooEntry, dataset: str) -> bool:
     """Whether training on a data set is the same for two entries: one network, one recipe, random weights."""
-    ours, theirs = get_recipe(a, dataset), get_recipe(b, dataset)
-    return not compare_fields(a, b).keys() - FIELDS_WITHOUT_EFFECT and ours == theirs and ours.initial == "random"
+    recipe = get_recipe(a, dataset)
+    is_same_network = all(getattr(a, name) == getattr(b, name) for name in NETWORK_FIELDS)
+    return is_same_network and recipe == get_recipe(b, dataset) and recipe.initial == "random"
 
 
-def scale_lr(entry, gpus, videos_per_gpu):
-    """The learning rate for `gpus` x `videos_per_gpu` clips a step by the linear rule (Source: arXiv:1706.02677).
+def scale_lr(model: ZooEntry | Recipe, gpus: int, videos_per_gpu: int) -> float:
+    """The learning rate for `gpus` x `videos_per_gpu` clips a step, by the linear rule.
 
-    `entry` is anything with `lr` and the batch it is meant for: an Entry (lr_for_gpus x videos_per_gpu) or a Recipe
-    (clips_per_step).
+    Parameters
+    ----------
+    model : ZooEntry or Recipe
+        Its `lr`, and the batch that it is for: lr_for_gpus x videos_per_gpu, or clips_per_step.
+    gpus, videos_per_gpu : int
+
+    Raises
+    ------
+    ValueError
+        One of the numbers is below 1.
+
+    Source: Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677.
     """
     if gpus < 1 or videos_per_gpu < 1:
         raise ValueError(f"gpus={gpus}, videos_per_gpu={videos_per_gpu}: both must be at least 1")
-    base = entry.clips_per_step if isinstance(entry, Recipe) else entry.lr_for_gpus * entry.videos_per_gpu
-    return entry.lr * gpus * videos_per_gpu / base
+    if isinstance(model, Recipe):
+        base_clips = model.clips_per_step
+    else:
+        base_clips = model.lr_for_gpus * model.videos_per_gpu
+    return model.lr * gpus * videos_per_gpu / base_clips
 
 
-def customize_recipe(base, *, short_side=None, batch_size=None, lr=None, **changes):
-    """A recipe with some numbers changed; None leaves one as it is. `difference(base, …)` tells what changed.
+def update_recipe(
+    base: Recipe,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    short_side: int | None = None,
+    batch_size: int | None = None,
+    **changes,
+) -> Recipe:
+    """A recipe with some values changed. `compare_fields(base, ...)` gives the differences.
 
-    short_side: of the test pictures and of the training crop; the range of training sizes moves in proportion, and so
-    does the cache. batch_size: clips a step on one device; the learning rate follows by the linear rule. lr: for the
-    recipe's own batch. Other names are the recipe's own fields.
+    Parameters
+    ----------
+    base : Recipe
+    overrides : mapping of str to object, optional
+        {field: value}, taken as they are: None is a value where the field may be None. They come last.
+    short_side : int, optional
+        Pixels of the test pictures and of the training crop. The range of training sizes and the frame cache's short
+        side follow in proportion.
+    batch_size : int, optional
+        Clips a step on one device. The learning rate follows by the linear rule.
+    **changes
+        Values of the recipe's own fields; None leaves a field as it is. `lr` is for the recipe's own batch.
+
+    Raises
+    ------
+    TypeError
+        A recipe has no such field (the message suggests the nearest), or its values are of another kind.
+    ValueError
+        No training can have such a value, such as 0 epochs.
     """
-    known = {f.name for f in fields(base)}
-    if unknown := sorted(set(changes) - known):
-        raise TypeError(f"a recipe has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+    values = {name: value for name, value in changes.items() if value is not None or name not in _FIELD_TYPES}
+    if batch_size is not None:
+        values["videos_per_gpu"] = batch_size
     if short_side is not None:
         factor = short_side / base.test_short_side
-        sides = tuple(round(side * factor) for side in base.train_short_side)
-        cache = base.cache_short_side and round(base.cache_short_side * factor)
-        changes |= dict(crop=short_side, test_short_side=short_side, train_short_side=sides, cache_short_side=cache)
-    changes |= {"lr": lr} | ({} if batch_size is None else {"videos_per_gpu": batch_size})
-    return replace(base, **{name: value for name, value in changes.items() if value is not None})
+        values["crop"] = short_side
+        values["test_short_side"] = short_side
+        values["train_short_side"] = tuple(round(side * factor) for side in base.train_short_side)
+        if base.cache_short_side is not None:
+            values["cache_short_side"] = round(base.cache_short_side * factor)
+    values |= overrides or {}
+    return replace(base, **{name: _to_field_type(name, value) for name, value in values.items()})
 
 
-def override_recipe(base, changes):
-    """A recipe with these of its numbers replaced, {field: value}; None is a value where the field may be None.
-
-    Raises TypeError for a name that a recipe doesn't have (with the nearest one) or a value of another kind.
-    """
-    values, known = {}, {f.name: f.type for f in fields(base)}
-    for name, value in changes.items():
-        if name not in known:
-            raise TypeError(f"a recipe has no {name!r}.{suggest(name, known)} It has: {', '.join(known)}")
-        values[name] = _as_kind(value, known[name], name)
-    return replace(base, **values)
+_FIELD_TYPES = {field.name: field.type for field in fields(Recipe)}
 
 
-def _as_kind(value, kind, name):
-    """`value`, if it is of the annotated kind of a recipe's field (an int will do for a float, a list for a tuple)."""
-    if value is None and kind.__class__.__name__ == "UnionType":
-        return None
-    if hasattr(kind, "__args__") and kind.__class__.__name__ != "UnionType":  # tuple[int, ...] or tuple[int, int]
-        fixed = 2 if ... not in kind.__args__ else None
-        if isinstance(value, list | tuple) and all(type(v) is int for v in value) and fixed in (None, len(value)):
-            return tuple(value)
-    elif kind is float and type(value) in (int, float):
-        return float(value)
-    elif type(value) in (kind, *getattr(kind, "__args__", ())):
+def _to_field_type(name, value):
+    """A field's value in the field's type: an int will do for a float, a list for a tuple. Raises TypeError."""
+    if name not in _FIELD_TYPES:
+        raise TypeError(f"a recipe has no {name!r}.{suggest(name, _FIELD_TYPES)} It has: {', '.join(_FIELD_TYPES)}")
+    field_type = _FIELD_TYPES[name]
+    if isinstance(field_type, UnionType):  # int | None
+        if type(value) in field_type.__args__:
+            return value
+    elif get_origin(field_type) is tuple:  # tuple[int, ...] or tuple[int, int]
+        item_types = get_args(field_type)
+        length = None if item_types[-1] is ... else len(item_types)
+        if isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            if length in (None, len(value)):
+                return tuple(value)
+    elif field_type is float:
+        if type(value) in (int, float):
+            return float(value)
+    elif type(value) is field_type:
         return value
-    raise TypeError(
-        f"recipe: {name}={value!r}: expected {getattr(kind, '__name__', kind) if type(kind) is type else kind}"
-    )
+    expected = field_type.__name__ if type(field_type) is type else field_type
+    raise TypeError(f"recipe: {name}={value!r}: expected {expected}")

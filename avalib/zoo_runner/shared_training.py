@@ -30,7 +30,7 @@ def find_shared_runs(zoo_runs):
 
 
 def _has_equal_network(zoo_run, earlier):
-    return zoo.find_equal_network(zoo.get(zoo_run.model), zoo.get(earlier.model), zoo_run.dataset)
+    return zoo.is_same_training(zoo.get(zoo_run.model), zoo.get(earlier.model), zoo_run.dataset)
 
 
 def has_own_training(zoo_run):

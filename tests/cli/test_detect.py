@@ -18,7 +18,7 @@ def arguments(tmp_path):
     """The options of a call with a checkpoint and boxes of one's own, and the folder's name for more."""
     checkpoint = tmp_path / "own.pth"
     model = build_model("slowonly_r50")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(model.entry), short_side=32)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=32)
     save_checkpoint(model, checkpoint, recipe=recipe, label_map=LABEL_MAP)
     two_people(0, 1, 2).to_csv(tmp_path / "boxes.csv", index=False)
     video = write_calm_video(tmp_path / "v.mp4", n=75)

@@ -15,14 +15,11 @@ from PIL import Image
 from avalib import zoo
 from avalib.data import catalog
 from avalib.data.ava_csv import read_ava_csv
-from avalib.data.ava_download import (
-    SERVERS,
-    download_ava,
-    get_download_record_path,
-    list_required_videos,
-    plan_downloads,
-)
+from avalib.data.ava_download import download_ava, list_required_videos
+from avalib.data.ava_source import SERVERS, build_source
 from avalib.data.dataset import ClipDataset
+from avalib.data.download_plan import RequiredVideos, plan_downloads
+from avalib.data.download_record import get_download_record_path
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.video_survey import survey_videos
@@ -74,7 +71,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
         assert not asked, "what is there is not asked for again"
     assert "labels of the test split were never published" in capsys.readouterr().out
     record = json.loads(get_download_record_path(layout).read_text(encoding="utf-8"))
-    assert (record["videos"], record["not_had"]) == (3, []) and len(record["hashes"]) == 9
+    assert (record["videos"], record["missing_videos"]) == (3, []) and len(record["hashes"]) == 9
     assert catalog.prepare("ava2.1", root=tmp_path / "ava") == layout  # no server, no question
     assert (survey_videos(layout).problem == "").all()
     for name in names:
@@ -82,7 +79,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
             before = len(fake_ava_server.BEFORE)
             assert (uncut.ava_index - before).tolist() == cut.ava_index.tolist()
             assert np.abs(uncut.read_ava_frames([100])[0].astype(int) - cut.read_ava_frames([100])[0]).mean() < 4
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=True)
     assert clips[0]["clip"].shape == (4, 32, 32, 3) and "missing" not in clips[0]
@@ -106,18 +103,18 @@ def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_pat
     gone = read_ava_csv(tiny.get_csv_path("val"), "ground_truth").video_id[0]
     with fake_ava_server.served(folder, {names[gone]: "404"}) as (url, _):
         layout, record = prepare(tmp_path, url)
-    (row,) = record["not_had"]
+    (row,) = record["missing_videos"]
     truth = read_ava_csv(tiny.get_csv_path("val"), "ground_truth")
     assert row["video_id"] == gone and "HTTP 404" in row["reason"] and row["split"] == "val"
     assert (row["keyframes"], row["labels"]) == (truth.timestamp.nunique(), len(truth))
     assert row["classes"] == truth.action_id.nunique() and len(row["classes_lost"].split(", ")) == row["classes"]
-    assert f"not had: {gone}" in capsys.readouterr().out
-    assert pd.read_csv(layout.root / "not_had_v2.1.csv").video_id.tolist() == [gone]
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    assert f"missing: {gone}" in capsys.readouterr().out
+    assert pd.read_csv(layout.root / "missing_videos_v2.1.csv").video_id.tolist() == [gone]
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     with pytest.raises(VideoError, match=rf"1 of 1 videos are missing.*more than the 1% that may be.*{gone}"):
         open_frames(layout, recipe, [load_keyframes(layout, "val")])
     layout, record = prepare(tmp_path, folder)  # from elsewhere
-    assert record["not_had"] == [] and layout.find_video(gone).is_symlink() == (os.name != "nt")
+    assert record["missing_videos"] == [] and layout.find_video(gone).is_symlink() == (os.name != "nt")
 
 
 def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path):
@@ -128,7 +125,7 @@ def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path
     shutil.copy(tiny.find_video(second), other / names[second])  # a cut, where an uncut one belongs
     with fake_ava_server.served(other) as (url, _):
         layout, record = prepare(tmp_path / "ava", url)
-    reasons = {row["video_id"]: row["reason"] for row in record["not_had"]}
+    reasons = {row["video_id"]: row["reason"] for row in record["missing_videos"]}
     assert "not readable as a video" in reasons[first] and "begins at 900 s" in reasons[second]
     assert (layout.videos / f"{names[first]}.refused").is_file()
     shutil.copy(tiny.find_video(second), layout.videos / names[second])
@@ -160,7 +157,7 @@ def test_folders_of_jpgs_are_found_and_give_the_same_clips(servers, tiny, tmp_pa
         for number, frame in enumerate(cut.iter_ava_frames(), 1):
             Image.fromarray(frame).save(folder / spelling.format(number, name=name), quality=95)
             Image.fromarray(frame[:8, :8]).save(folder / f"flow_x_{number:05d}.jpg")
-    recipe = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
+    recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     (a, b) = (
         ClipDataset(keyframes, ENTRY, recipe, FrameSource(place), training=True)[(3, 1)]["clip"].int()
@@ -203,10 +200,10 @@ def test_a_mirror_in_the_environment_keeps_its_files(servers, tmp_path, monkeypa
 def test_the_plan_asks_the_servers_for_sizes(servers, tmp_path):
     folder, names = servers
     layout, _ = prepare(tmp_path, folder)
-    places = SERVERS
+    videos = RequiredVideos(ids=list(names), pending=list(names), file_names=names)
     with fake_ava_server.served(folder) as (url, _):
-        places = dict.fromkeys(SERVERS, url)
-        steps = plan_downloads(layout, list(names), list(names), names, places, cut=True).set_index("step")
+        source = build_source(dict.fromkeys(SERVERS, url))
+        steps = plan_downloads(layout, videos, source, cut=True).set_index("step")
     size = sum((folder / name).stat().st_size for name in names.values()) / 1e9
     assert steps.loc["videos", "GB"] == pytest.approx(size, abs=0.001) and steps.loc["videos", "there"] == 0
     assert steps.loc["person boxes", "there"] == 3 and steps.loc["cuts", "minutes"] > 0

@@ -26,7 +26,7 @@ from avalib.video.resize import resize_frames_and_boxes
 from avalib.video.video_error import VideoError
 
 ENTRY = zoo.get("slowonly_r50")
-RECIPE = zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=48, cache_short_side=None)
+RECIPE = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=48, cache_short_side=None)
 RECIPE = replace(RECIPE, cache_short_side=None)
 
 

@@ -34,7 +34,7 @@ from avalib.video.reader import Video
 from avalib.video.writer import write_mp4
 
 ENTRY = zoo.get("slowonly_r50")
-RECIPE = replace(zoo.customize_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
+RECIPE = replace(zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32), cache_short_side=None)
 HEADER = "video,frame,x1,y1,x2,y2,action,person,split\n"
 
 

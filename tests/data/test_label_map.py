@@ -45,7 +45,7 @@ def test_a_file_is_read_as_it_is_meant(tmp_path, name, content, expected):
     [
         ("lm.txt", "0: fall\n1: walk", "line 1: action_id 0; are ids counted from 0?"),
         ("lm.txt", "1: fall\nwalk", "line 2: 'walk' without an id"),
-        ("lm.txt", "1: fall\n1: walk", "line 2: id 1 is given twice"),
+        ("lm.txt", "1: fall\n1: walk", "line 2: id 1 occurs twice"),
         ("lm.txt", "1. fall\n2. walk", "line 1: '1. fall': expected `1: name`"),
         ("lm.txt", "1 - fall\n2 - walk", "line 1"),
         ("lm.txt", "1:\n2:", "line 1"),
@@ -56,7 +56,7 @@ def test_a_file_is_read_as_it_is_meant(tmp_path, name, content, expected):
         ("lm.txt", "id,name\n1,fall", "line 1: 'id,name' without an id"),
         ("lm.txt", "<!DOCTYPE html>", "html"),
         ("lm.txt", "", "without actions"),
-        ("lm.json", '{"1": "fall", "1": "walk"}', "key '1' is given twice"),
+        ("lm.json", '{"1": "fall", "1": "walk"}', "key '1' occurs twice"),
         ("lm.json", '{"1": "fall"', "line 1: not json"),
         ("lm.json", "[" * 100_000, "nested too deep"),
         ("lm.json", '{"1": 5.5}', "name of action 1 is 5.5"),
@@ -117,7 +117,7 @@ def test_wrong_label_maps_in_memory(source, said):
 
 def test_one_name_for_two_ids_is_an_error_where_names_are_looked_up():
     assert load_label_map({1: "a", 2: "a"}) == {1: "a", 2: "a"}
-    with pytest.raises(ValueError, match="'a' is given twice, for ids 1 and 2"):
+    with pytest.raises(ValueError, match="'a' occurs twice, for ids 1 and 2"):
         load_label_map({1: "a", 2: "a"}, unique_names=True)
 
 

@@ -87,7 +87,8 @@ def test_recall_is_the_share_of_people_with_a_box():
     boxes = people.iloc[[1]].assign(x2=0.75, score=1.0)  # covers 0.25 of 0.4
     assert compute_proposal_recall(people, boxes) == pytest.approx(1 / 3)
     assert compute_proposal_recall(people, boxes, min_iou=0.7) == 0
-    assert compute_proposal_recall(people, boxes.iloc[:0]) == 0 and compute_proposal_recall(people, people.assign(score=1.0)) == 1
+    assert compute_proposal_recall(people, boxes.iloc[:0]) == 0
+    assert compute_proposal_recall(people, people.assign(score=1.0)) == 1
 
 
 def test_unknown_ways_to_decode_are_refused(tiny):

@@ -10,7 +10,7 @@ from avalib.training.train_config import configure_training
 BLOCKS[14] = (1, 1, 1, 1)
 ENTRY = replace(zoo.get("slowonly_r50"), depth=14)
 RECIPE = replace(
-    zoo.customize_recipe(zoo.build_mini_recipe(zoo.get("slowonly_r50")), short_side=32, batch_size=2, epochs=2),
+    zoo.update_recipe(zoo.build_mini_recipe(zoo.get("slowonly_r50")), short_side=32, batch_size=2, epochs=2),
     cache_short_side=None,
     validate_every=1,
     optimizer="sgd",

@@ -50,11 +50,23 @@ def test_the_published_recipe(entry):
     assert zoo.scale_lr(entry, 8, entry.videos_per_gpu) == pytest.approx(entry.lr)
 
 
-def test_by_alias_by_name_or_a_hint():
-    for entry in zoo.ENTRIES:
-        assert zoo.get(entry.alias) is zoo.get(entry.name) is entry
+def test_a_pattern_chooses_models_in_the_tables_order():
+    assert zoo.list_models("slowfast*") == ["slowfast_r50", "slowfast_context_r50", "slowfast_r50_8x8"]
+    assert zoo.list_models("nothing*") == []
+
+
+@pytest.mark.parametrize("entry", zoo.ENTRIES, ids=zoo.list_models())
+def test_an_entry_has_two_names(entry):
+    assert zoo.get(entry.alias) is entry
+    assert zoo.get(entry.name) is entry
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest_and_all_others():
     with pytest.raises(KeyError, match="Did you mean 'slowfast_r50_8x8'.*slowonly_r50, .*slowfast_context_r50"):
         zoo.get("slowfast_r50_8x")
+
+
+def test_an_unknown_name_is_answered_with_all_names():
     with pytest.raises(KeyError, match="There are: slowonly_r50"):
         zoo.get("zzz")
 
@@ -96,24 +108,3 @@ def test_the_readme_has_this_table():
     assert found.group(1).strip() == zoo.render_zoo_table(), (
         "paste the output of avalib.zoo.render_zoo_table() between the marks"
     )
-
-
-def test_a_recipe_with_other_numbers():
-    base = zoo.build_published_recipe(zoo.get("slowonly_r50"))
-    small = zoo.customize_recipe(base, short_side=128, batch_size=4, epochs=3, flip=None)
-    assert (small.crop, small.test_short_side, small.train_short_side) == (128, 128, (128, 160))
-    assert (small.videos_per_gpu, small.epochs, small.flip) == (4, 3, base.flip)
-    assert set(zoo.compare_fields(base, small)) == {
-        "crop", "test_short_side", "train_short_side", "videos_per_gpu", "epochs",
-    }  # fmt: skip
-    assert zoo.customize_recipe(base) == base
-    assert zoo.customize_recipe(base, videos_per_gpu=3).videos_per_gpu == 3
-    with pytest.raises(TypeError, match="a recipe has no epoch; it has .*epochs"):
-        zoo.customize_recipe(base, epoch=3)
-
-
-def test_rows_that_are_the_same_from_random_weights():
-    pairs = [(a.alias, b.alias) for i, a in enumerate(zoo.ENTRIES) for b in zoo.ENTRIES[:i]
-             if zoo.find_equal_network(a, b, "mini")]  # fmt: skip
-    assert pairs == [("slowonly_omnisource_r50", "slowonly_r50"), ("slowonly_omnisource_r101", "slowonly_r101")]
-    assert not zoo.find_equal_network(zoo.ENTRIES[0], zoo.ENTRIES[1], "ava2.1")  # they start from other weights there

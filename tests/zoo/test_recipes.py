@@ -68,14 +68,63 @@ def test_a_number_that_no_training_can_have_is_named(name, value):
         replace(recipe, **{name: value})
 
 
-def test_overrides_by_name_are_held_to_their_kind():
-    base = zoo.build_published_recipe(zoo.get("slowonly_r50"))
-    changed = zoo.override_recipe(
-        base, {"lr": 1, "milestones": [8, 11], "cache_short_side": None, "zero_init_residual": False}
-    )
+BASE = zoo.build_published_recipe(zoo.get("slowonly_r50"))
+
+
+def test_a_short_side_moves_all_sizes():
+    small = zoo.update_recipe(BASE, short_side=128)
+    assert (small.crop, small.test_short_side, small.train_short_side) == (128, 128, (128, 160))
+    assert set(zoo.compare_fields(BASE, small)) == {"crop", "test_short_side", "train_short_side"}
+
+
+def test_a_short_side_moves_the_frame_cache():
+    mini = zoo.build_mini_recipe(zoo.get("slowonly_r50"))
+    assert zoo.update_recipe(mini, short_side=128).cache_short_side == 160
+
+
+def test_a_batch_size_is_the_clips_of_one_device():
+    assert zoo.compare_fields(BASE, zoo.update_recipe(BASE, batch_size=4)) == {"videos_per_gpu": (16, 4)}
+
+
+def test_none_leaves_a_field_as_it_is():
+    assert zoo.update_recipe(BASE, epochs=3, flip=None) == replace(BASE, epochs=3)
+    assert zoo.update_recipe(BASE) == BASE
+
+
+def test_overrides_come_last_and_none_is_a_value():
+    mini = zoo.build_mini_recipe(zoo.get("slowonly_r50"))
+    assert zoo.update_recipe(mini, {"cache_short_side": None}, short_side=32).cache_short_side is None
+
+
+def test_values_take_the_fields_type():
+    changed = zoo.update_recipe(BASE, {"lr": 1, "milestones": [8, 11], "zero_init_residual": False})
     assert (changed.lr, changed.milestones, changed.zero_init_residual) == (1.0, (8, 11), False)
+
+
+@pytest.mark.parametrize(
+    "update", [lambda n: zoo.update_recipe(BASE, {n: 1}), lambda n: zoo.update_recipe(BASE, **{n: 1})]
+)
+def test_a_misspelt_field_is_answered_with_the_nearest(update):
     with pytest.raises(TypeError, match="no 'weight_deacy'. Did you mean 'weight_decay'"):
-        zoo.override_recipe(base, {"weight_deacy": 1})
-    for name, value in {"epochs": 1.5, "lr": "high", "milestones": 10, "train_short_side": [256], "flip": None}.items():
-        with pytest.raises(TypeError, match=f"{name}=.*expected"):
-            zoo.override_recipe(base, {name: value})
+        update("weight_deacy")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    {"epochs": 1.5, "lr": "high", "milestones": 10, "train_short_side": [256], "flip": None}.items(),
+)
+def test_a_value_of_another_kind_is_refused(name, value):
+    with pytest.raises(TypeError, match=f"{name}=.*expected"):
+        zoo.update_recipe(BASE, {name: value})
+
+
+def test_models_whose_training_is_the_same_from_random_weights():
+    pairs = [(a.alias, b.alias) for a in zoo.ENTRIES for b in zoo.ENTRIES if zoo.is_same_training(a, b, "mini")]
+    assert [(a, b) for a, b in pairs if a < b] == [
+        ("slowonly_omnisource_r50", "slowonly_r50"),
+        ("slowonly_omnisource_r101", "slowonly_r101"),
+    ]
+
+
+def test_trainings_from_other_weights_are_not_the_same():
+    assert not zoo.is_same_training(zoo.ENTRIES[0], zoo.ENTRIES[1], "ava2.1")
