@@ -103,13 +103,13 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
     segments_of = join_segments(zip(keys, table["time_s"], table["score"], strict=True), step)
     rows = [
         (*key, segment.start_s, segment.stop_s, segment.score)
-        for key, segments in segments_of.items()
-        for segment in segments
+        for key, segments_of_key in segments_of.items()
+        for segment in segments_of_key
     ]
     columns = ["person_id", "action_id", "start_s", "stop_s", "score"]
-    found = pd.DataFrame(rows, columns=columns).astype({"start_s": float, "stop_s": float, "score": float})
+    segments = pd.DataFrame(rows, columns=columns).astype({"start_s": float, "stop_s": float, "score": float})
     names = resolve_action_names(table, label_map)
-    return found.assign(action=found["action_id"].map(names))[SEGMENT_COLUMNS]
+    return segments.assign(action=segments["action_id"].map(names))[SEGMENT_COLUMNS]
 
 
 def join_segments(scored_times, step):
