@@ -120,9 +120,9 @@ def to_command_line(
     }
     if config.minutes is not None:
         options["fitted_minutes"] = config.minutes
-    for name in ("channels_last", "recompute", "compile", "deterministic"):
-        options[name] = getattr(config, name)
-    options["tensorboard"] = tensorboard
+    flags = {name: getattr(config, name) for name in ("channels_last", "recompute", "compile", "deterministic")}
+    flags["tensorboard"] = tensorboard
+    options |= {name: True for name, is_on in flags.items() if is_on}
     # of the recipe, what differs from the data set's own
     for name, (_, value) in zoo.compare_fields(zoo.get_recipe(entry, dataset), config.recipe).items():
         options[name] = value
