@@ -1,12 +1,13 @@
-"""Training and inference on a GPU beside the plain definition in float32; what share of the GPU's rate; what limits it.
+"""Training and inference on a GPU beside the published definition; what share of the GPU's rate; what limits it.
 
     python benchmarks/bench_gpu.py [--repeats 5] [--models slowonly_r50 slowfast_r50] [--batch 16] [--steps 10]
 
 Training: whole steps (256x256 crops, three boxes a clip, the published recipe) on noise that lies on the GPU, at
 --batch and at the largest batch that fits; peak memory per clip from the allocator. Model FLOPs are three times the
 backbone's forward. Waiting: what part of training --dataset, from its packed frames, the loader makes the GPU wait.
-Inference: latency of one clip of 256x340 with three boxes, as it is and as a CUDA graph. float32 is PyTorch's default
-(TF32 in convolutions, as users get it). Profile: the kernels that take most of a training step.
+Inference: latency of one clip of 256x340 with three boxes, as it is and as a CUDA graph. The definition (Detector)
+runs in float32, PyTorch's default (TF32 in convolutions, as users get it). Profile: the kernels that take most of a
+training step.
 Needs an NVIDIA GPU; says so and leaves with status 1 where there is none.
 """
 
@@ -17,7 +18,6 @@ import types
 from dataclasses import replace
 from functools import partial
 
-import plain
 import torch
 from bench_models import drawn
 from common import compare, parser, record
@@ -29,6 +29,7 @@ from avalib.data.keyframe_table import load_keyframes
 from avalib.data.loader import build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.data.transforms import normalize_clips
+from avalib.models.detector import Detector
 from avalib.models.fused import FusedDetector
 from avalib.models.losses import compute_action_loss
 from avalib.models.summary import count_backbone_flops
@@ -132,8 +133,8 @@ def ours_step(setup):
 
 
 def plain_step(entry, recipe, device):
-    """A step of the plain definition in float32: forward, loss, backward, clip, SGD."""
-    model = plain.Detector(entry, dropout=recipe.dropout).to(device).train()
+    """A step of the published definition in float32: forward, loss, backward, clip, SGD."""
+    model = Detector(entry, dropout=recipe.dropout).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
     def do(batch):
@@ -222,15 +223,13 @@ def waiting(name, device, given, epochs=4):
 def latency(name, device, given):
     """Rows: milliseconds for one clip, eager and as a CUDA graph."""
     model = drawn(zoo.get(name)).to(device)
-    baseline = plain.Detector(model.entry).to(device).eval()
-    baseline.load_state_dict(model.state_dict())
     form = FusedDetector(model, torch.bfloat16).to(device)
     clip = torch.randn(1, 3, model.entry.clip_len, 256, 340, device=device)
     rois = torch.tensor([[0, 0, 0, 340, 256], [0, 40, 30, 170, 230], [0, 200, 60, 300, 200.0]], device=device)
     replay, logits = graph(form, clip, rois)
     replay()
-    far = (logits - baseline(clip, rois)).abs().max().item()
-    work = {"plain": lambda: baseline(clip, rois), "eager": lambda: form(clip, rois), "graph": replay}
+    far = (logits - model(clip, rois)).abs().max().item()
+    work = {"plain": lambda: model(clip, rois), "eager": lambda: form(clip, rois), "graph": replay}
     ms = {kind: 1000 * s for kind, s in alternate_gpu(work, given.repeats, 20).items()}
     what = f"GPU latency of a clip, {name}, bfloat16"
     return [

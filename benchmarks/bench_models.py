@@ -1,4 +1,4 @@
-"""Inference and training beside the plain definition (plain.py: 3-D layers, float32, eager), on the CPU.
+"""Inference and training beside the published definition (Detector: 3-D layers, float32, eager), on the CPU.
 
     python benchmarks/bench_models.py [--repeats 5] [--models slowonly_r50 slowfast_r50] [--height 256 --width 340]
 
@@ -13,7 +13,6 @@ import itertools
 import types
 
 import numpy as np
-import plain
 import torch
 from common import alternate, apart, compare, parser, record
 
@@ -75,17 +74,15 @@ def drawn(entry):
 def inference(name, dtypes, given):
     """Rows: one clip through the network."""
     model = drawn(zoo.get(name))
-    baseline = plain.Detector(model.entry).eval()
-    baseline.load_state_dict(model.state_dict())
     clip = torch.randn(1, 3, model.entry.clip_len, given.height, given.width)
     h, w = given.height, given.width
     rois = torch.tensor([[0, 0, 0, w, h], [0, w / 8, h / 8, w / 2, h * 0.9], [0, w * 0.6, h / 4, w * 0.9, h * 0.8]])
     forms = {name_of(dtype): FusedDetector(model, dtype) for dtype in dtypes}
-    expected = baseline(clip, rois)
+    expected = model(clip, rois)
     far = {kind: (form(clip, rois) - expected).abs().max().item() for kind, form in forms.items()}
     if far["float32"] > ALLOWED:
         raise SystemExit(f"{name}: float32 logits are {far['float32']:.1e} from the plain definition's")
-    work = {"plain": lambda: baseline(clip, rois)}
+    work = {"plain": lambda: model(clip, rois)}
     work |= {kind: (lambda form=form: form(clip, rois)) for kind, form in forms.items()}
     square = {name_of(dtype): torch.randn(2, SIDE, SIDE).to(dtype) for dtype in dtypes}
     work |= {f"product {kind}": (lambda ab=ab: ab[0] @ ab[1]) for kind, ab in square.items()}
@@ -139,7 +136,7 @@ def training(name, dtypes, given):
     states = {kind: build_untrained_state(setup) for kind, setup in setups.items()}
     clips = recipe.videos_per_gpu
     batch = build_noise_batch(setups["float32"], states["float32"].model, clips)
-    model = plain.Detector(entry, dropout=recipe.dropout).train()
+    model = Detector(entry, dropout=recipe.dropout).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
     def plain_step():

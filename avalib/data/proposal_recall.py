@@ -1,4 +1,4 @@
-"""How well person boxes (proposals) cover the annotated people: the ceiling of every action detector."""
+"""How well person boxes cover the annotated people."""
 
 from dataclasses import dataclass
 
@@ -8,46 +8,34 @@ import pandas as pd
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.utils.boxes import compute_iou_pairs
 
-MIN_IOU = 0.5  # of a proposal that covers a person
-
 
 @dataclass(frozen=True)
 class ProposalMatches:
-    """The best proposals of P people. A proposal may serve several people."""
+    """The best proposals of P people. A proposal may serve two people."""
 
-    best_iou: np.ndarray  # (P,) of any proposal of the keyframe; 0 without one
-    best_score: np.ndarray  # (P,) of the proposals with an IoU of at least MIN_IOU; -1 without one
-    scores: np.ndarray  # (N,) of the proposals of annotated keyframes, ascending
-    n_keyframes: int
-
-    def compute_recall(self, min_iou: float = MIN_IOU) -> float:
-        """The share of people with a proposal of at least this IoU."""
-        return float((self.best_iou >= min_iou).sum() / max(len(self.best_iou), 1))
-
-    def count_per_keyframe(self, min_score: float) -> float:
-        """The mean number of proposals with at least this score in a keyframe."""
-        return (len(self.scores) - np.searchsorted(self.scores, min_score)) / max(self.n_keyframes, 1)
+    best_iou: np.ndarray  # (P,) of any proposal of the keyframe; 0 if none overlaps
+    best_score: np.ndarray  # (P,) of the proposals with enough IoU; -1 if there is none
 
 
-def match_proposals(truth: pd.DataFrame, proposals: pd.DataFrame) -> ProposalMatches:
-    """Find the best proposal of each annotated person.
+def match_proposals(people: pd.DataFrame, proposals: pd.DataFrame, min_iou: float = 0.5) -> ProposalMatches:
+    """Find the best proposal of each person.
 
     Parameters
     ----------
-    truth : DataFrame
-        Ground truth: video_id, timestamp, x1, y1, x2, y2. Rows with the same box are one person.
+    people : DataFrame
+        One row a person: video_id, timestamp, x1, y1, x2, y2.
     proposals : DataFrame
         The same columns and score.
+    min_iou : float
+        IoU that a proposal needs for its score to count.
     """
-    people = truth[KEYFRAME_COLUMNS + BOX_COLUMNS].drop_duplicates(ignore_index=True)
     # the keyframe of each person (P,), and the proposals of these keyframes, sorted by keyframe
     keyframe = people.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy()
-    keyframes = people[KEYFRAME_COLUMNS].drop_duplicates(ignore_index=True)
+    keyframes = people[KEYFRAME_COLUMNS].drop_duplicates().reset_index(drop=True)
     keyframes["keyframe"] = keyframes.index
     proposals = proposals.merge(keyframes, on=KEYFRAME_COLUMNS).sort_values("keyframe", kind="stable")
-    scores = proposals.score.to_numpy()
 
-    # every pair of a person and a proposal of the same keyframe: rows `person` and `proposal` (N,)
+    # every pair of a person and a proposal of its keyframe: rows `person` and `proposal` (N,)
     start = np.searchsorted(proposals.keyframe, np.arange(len(keyframes) + 1))
     n_pairs = np.diff(start)[keyframe]  # (P,)
     person = np.repeat(np.arange(len(people)), n_pairs)
@@ -58,6 +46,12 @@ def match_proposals(truth: pd.DataFrame, proposals: pd.DataFrame) -> ProposalMat
     best_iou = np.zeros(len(people))
     np.maximum.at(best_iou, person, iou)
     best_score = np.full(len(people), -1.0)
-    covers = iou >= MIN_IOU
-    np.maximum.at(best_score, person[covers], scores[proposal[covers]])
-    return ProposalMatches(best_iou, best_score, scores=np.sort(scores), n_keyframes=len(keyframes))
+    overlaps = iou >= min_iou
+    np.maximum.at(best_score, person[overlaps], proposals.score.to_numpy()[proposal[overlaps]])
+    return ProposalMatches(best_iou, best_score)
+
+
+def compute_proposal_recall(people: pd.DataFrame, proposals: pd.DataFrame, min_iou: float = 0.5) -> float:
+    """The share of people (as in `match_proposals`) that some proposal of their keyframe overlaps by `min_iou`."""
+    matches = match_proposals(people, proposals, min_iou)
+    return float((matches.best_iou >= min_iou).sum() / max(len(people), 1))

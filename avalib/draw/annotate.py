@@ -17,7 +17,7 @@ PERSON = "person"  # instead of a style: each person in its own color
 class FrameAnnotator:
     """Draws people's boxes and labels on frames.
 
-    Labels stay inside the frame and do not cover each other. Labels without room are counted in the title, and so are
+    Labels stay inside the frame and do not cover each other. Labels that do not fit are counted in the title, as are
     those beyond the MAX_LABELED people with the highest scores.
 
     Parameters

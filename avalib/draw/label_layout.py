@@ -8,7 +8,6 @@ from avalib.draw.box_styles import BoxStyle
 from avalib.draw.label_tags import TagLine, measure_stack
 
 # What a position costs; the free position with the lowest cost is taken. Shares of the stack's area, or heights of it.
-BASE_COST = 0.1
 DISTANCE_COST = 0.4  # for each height of the stack between it and the box
 SIDEWAYS_SHARE = 0.3  # how much a shift along the box's top counts in the distance
 COVERS_PERSON_COST = 0.4  # for the box's own top, where the stack would hide a small person
@@ -21,9 +20,9 @@ UNCHANGED_BONUS = 0.3  # for the position of the last frame
 class LabelStack:
     """One person's labels on a picture.
 
-    lines: the tags from the top down; box: of the person; style; key: who this is, the same from frame to frame;
-    rect: where the tags are, None without room; position: the number of that place among the candidates, before the
-    placement that of the last frame or None.
+    lines: the tags from the top down; box: of the person; style; key: identifies the person from frame to frame;
+    rect: of the tags, None until they are placed and if they do not fit; position: the number of the candidate that
+    was chosen, here or, before the placement, in the last frame.
     """
 
     lines: tuple[TagLine, ...]
@@ -36,7 +35,7 @@ class LabelStack:
 
 @dataclass(frozen=True)
 class LabelLayout:
-    """A picture's title, shortened to its width, and its placed stacks (`rect` None for those without room)."""
+    """A picture's title, shortened to its width, and its placed stacks (`rect` is None for those that do not fit)."""
 
     title: str | None
     stacks: list
@@ -49,15 +48,15 @@ def arrange_labels(stacks, image_size, font_size, title=None, n_omitted=0):
     -> LabelLayout, its stacks in the same order.
     """
     shown_title = title and shorten_title(title, font_size, image_size[0])
-    placed, n_without_room = place_stacks(stacks, image_size, font_size, _title_area(shown_title, font_size))
-    if not n_without_room + n_omitted:
+    placed, n_unplaced = place_stacks(stacks, image_size, font_size, _title_area(shown_title, font_size))
+    if not n_unplaced + n_omitted:
         return LabelLayout(shown_title, placed)
     # The title grows by the number of missing labels. Reserve the largest area that this can take, and place again.
     start = f"{title} " if title else ""
     n_labels = sum(len(stack.lines) for stack in stacks) + n_omitted
     widest_title = shorten_title(f"{start}+{n_labels} labels", font_size, image_size[0])
-    placed, n_without_room = place_stacks(stacks, image_size, font_size, _title_area(widest_title, font_size))
-    counted_title = f"{start}+{n_without_room + n_omitted} labels"
+    placed, n_unplaced = place_stacks(stacks, image_size, font_size, _title_area(widest_title, font_size))
+    counted_title = f"{start}+{n_unplaced + n_omitted} labels"
     return LabelLayout(shorten_title(counted_title, font_size, image_size[0]), placed)
 
 
@@ -76,7 +75,7 @@ def _title_area(title, font_size):
 def place_stacks(stacks, image_size, font_size, reserved=()):
     """Place stacks inside a picture, off each other and off the `reserved` areas.
 
-    A stack without room loses lines from its end (the last one shown then ends in "+2"), and at last disappears.
+    A stack that does not fit loses lines from its end (the last one shown then ends in "+2"), until it disappears.
     -> ([LabelStack] in the same order, number of labels left out)
     """
     occupied = [tuple(map(int, area)) for area in reserved]
@@ -117,7 +116,7 @@ def choose_position(size, box, other_boxes, occupied, image_size, previous=None)
 
     other_boxes: of the other people; occupied: areas that must stay free; previous: the number of the last frame's
     position, preferred a little.
-    -> ((x1, y1, x2, y2), number of the position), or None without room
+    -> ((x1, y1, x2, y2), number of the position), or None if there is none
     """
     corner_limit = np.array(image_size) - size
     if (corner_limit < 0).any():
@@ -171,7 +170,7 @@ def compute_position_cost(rects, size, box, other_boxes):
     gap_x = np.maximum(np.maximum(x1 - width - x, x - x2), 0)
     gap_y = np.maximum(np.maximum(y1 - height - y, y - y2), 0)
     distance = (gap_x + SIDEWAYS_SHARE * abs(x - x1) + gap_y) / height
-    cost = BASE_COST + covered + DISTANCE_COST * distance
+    cost = covered + DISTANCE_COST * distance
     # The first candidate, inside the box's top, is the best one, unless the stack hides a small person.
     hides_person = width * height > SMALL_PERSON * (x2 - x1) * (y2 - y1)
     cost[0] += COVERS_PERSON_COST if hides_person else -INSIDE_BONUS

@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from avalib.data.proposal_recall import MIN_IOU, match_proposals
+from avalib.data.proposal_recall import match_proposals
+from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.draw.colors import SERIES_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
+
+MIN_IOU = 0.5  # at which a person counts as found
 
 
 @apply_style
@@ -14,24 +17,33 @@ def plot_proposal_recall(splits, title="Person boxes: the share of people that t
     splits: {name: (ground truth table, proposals table)}. -> matplotlib figure
     """
     figure, (left, right) = create_figure(2, (11, 3.8))
-    ious = np.linspace(0.3, 0.95, 27)
-    scores = np.linspace(0, 1, 51)
+    min_ious = np.linspace(0.3, 0.95, 27)
+    min_scores = np.linspace(0, 1, 51)
     for color, (name, (truth, proposals)) in zip(SERIES_COLORS, splits.items(), strict=False):
-        matches = match_proposals(truth, proposals)
-        label = f"{name}: {matches.compute_recall():.3f} at IoU 0.5, {len(matches.best_iou):,} people"
-        recalls = [matches.compute_recall(iou) for iou in ious]
-        left.plot(ious, recalls, color=color, linewidth=2, label=label)
-        recalls = [(matches.best_score >= score).mean() for score in scores]
-        right.plot(scores, recalls, color=color, linewidth=2, label=f"{name}: recall at IoU 0.5")
-        counts = np.array([matches.count_per_keyframe(score) for score in scores])
+        people = truth[KEYFRAME_COLUMNS + BOX_COLUMNS].drop_duplicates(ignore_index=True)
+        matches = match_proposals(people, proposals, MIN_IOU)
+        recall = (matches.best_iou >= MIN_IOU).mean()
+        recalls = [(matches.best_iou >= min_iou).mean() for min_iou in min_ious]
+        label = f"{name}: {recall:.3f} at IoU 0.5, {len(people):,} people"
+        left.plot(min_ious, recalls, color=color, linewidth=2, label=label)
+        recalls = [(matches.best_score >= min_score).mean() for min_score in min_scores]
+        right.plot(min_scores, recalls, color=color, linewidth=2, label=f"{name}: recall at IoU 0.5")
+        counts = count_proposals_per_keyframe(people, proposals, min_scores)
         label = f"{name}: proposals left (of {counts[0]:.1f} a keyframe)"
-        right.plot(scores, counts / max(counts[0], 1e-9), color=color, linestyle=":", label=label)
+        right.plot(min_scores, counts / max(counts[0], 1e-9), color=color, linestyle=":", label=label)
     left.axvline(MIN_IOU, color="grey", linewidth=0.8)
-    left.set(xlabel="IoU asked for", ylabel="share of people found", ylim=(0, 1.02))
+    left.set(xlabel="minimum IoU", ylabel="share of people found", ylim=(0, 1.02))
     left.set_title("Fit: high at 0.5, then falling")
-    right.set(xlabel="proposals with at least this score", ylabel="share", ylim=(0, 1.02))
+    right.set(xlabel="minimum score of the proposals", ylabel="share", ylim=(0, 1.02))
     right.set_title("Score: where to cut")
     left.legend(loc="lower left")
     right.legend(loc="lower left")
     figure.suptitle(title)
     return figure
+
+
+def count_proposals_per_keyframe(people, proposals, min_scores):
+    """The mean number of proposals of an annotated keyframe with at least each of some scores, (len(min_scores),)."""
+    keyframes = people[KEYFRAME_COLUMNS].drop_duplicates()
+    scores = np.sort(proposals.merge(keyframes, on=KEYFRAME_COLUMNS)["score"].to_numpy())
+    return (len(scores) - np.searchsorted(scores, min_scores)) / max(len(keyframes), 1)

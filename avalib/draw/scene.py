@@ -134,7 +134,7 @@ def load_scene(
 
 
 def load_video_scene(path, detections, start=0, seconds=8, fps=10, max_width=640, label_map=None) -> Scene:
-    """Load a stretch of any video with what avalib.detect found in it; nothing is annotated.
+    """Load a stretch of any video with the detections of avalib.detect; nothing is annotated.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
 
 MISTAKES_CAPTION = (
-    "The surest mistakes: green, what was said and its score; blue, the nearest person and what it really does"
+    "The surest mistakes: green, the detection and its score; blue, the nearest person and what it really does"
 )
 KEYFRAMES_CAPTION = "Annotated keyframes: a box around every person, what it does on the box; times in {clock}"
 SAME_VIDEO_COST = 10  # in rarities of actions: a keyframe of another video nearly always comes first

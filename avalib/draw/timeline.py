@@ -103,13 +103,13 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
     segments_of = join_segments(zip(keys, table["time_s"], table["score"], strict=True), step)
     rows = [
         (*key, segment.start_s, segment.stop_s, segment.score)
-        for key, segments in segments_of.items()
-        for segment in segments
+        for key, segments_of_key in segments_of.items()
+        for segment in segments_of_key
     ]
     columns = ["person_id", "action_id", "start_s", "stop_s", "score"]
-    found = pd.DataFrame(rows, columns=columns).astype({"start_s": float, "stop_s": float, "score": float})
+    segments = pd.DataFrame(rows, columns=columns).astype({"start_s": float, "stop_s": float, "score": float})
     names = resolve_action_names(table, label_map)
-    return found.assign(action=found["action_id"].map(names))[SEGMENT_COLUMNS]
+    return segments.assign(action=segments["action_id"].map(names))[SEGMENT_COLUMNS]
 
 
 def join_segments(scored_times, step):
@@ -193,7 +193,9 @@ def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, lab
     if not lines:
         message = f"no action with a score of {score_threshold} or more"
         axis.text(0.5, 0.5, message, ha="center", transform=axis.transAxes)
-    title = title or f"Who does what when: bars{', the stronger the surer' if has_scores else ''}"
+    if title is None:
+        title = "Who does what when"
+        title += "; stronger bars have higher scores" if has_scores else ""
     axis.set_title(title + _describe_left_out(segments, lanes))
     if handles := build_group_handles(groups[action] for _, action in lines):
         place_legend_below(figure, handles)

@@ -1,4 +1,4 @@
-"""A video file with what avalib.detect found in it drawn on it, frame by frame, in bounded memory."""
+"""A video file with the detections of avalib.detect drawn on it, frame by frame, in bounded memory."""
 
 import itertools
 from pathlib import Path
@@ -25,7 +25,7 @@ def render_frames(video, detections, start=0.0, stop=None, fps=10, width=None, s
     Parameters
     ----------
     video : path or URL
-        The video that was given to avalib.detect.
+        The video of the detections.
     detections : DataFrame
         What avalib.detect returned, or its csv read by pandas.
     start, stop : float

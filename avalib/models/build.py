@@ -15,10 +15,9 @@ from avalib.models.checkpoint import (
     _n_classes,
     _other_classes,
 )
-from avalib.models.checkpoint_file import (
-    read_checkpoint_file,
-)
+from avalib.models.checkpoint_file import read_checkpoint_file
 from avalib.models.checkpoint_meta import check_n_classes
+from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device
 
@@ -36,7 +35,7 @@ def build_model(
     classes then gives its backbone, the head is new, and that is said; options: Detector's (dropout,
     zero_init_residual, fc_bias).
     A lateral kernel that differs from the entry's is read from the file, built so, and said.
-    Raises KeyError, FileNotFoundError, FetchError, CheckpointError.
+    Raises KeyError, FileNotFoundError, DownloadError, CheckpointError.
     """
     entry = zoo.get(model) if isinstance(model, str) else model
     if checkpoint is None:
@@ -45,7 +44,7 @@ def build_model(
         n_classes = max(_checked(label_map, "label_map") or get_action_names())
         network = Detector(entry, n_classes=n_classes, **options)
         network.report = network.meta = None
-        return network.to(choose_device(device)).eval()
+        return use_fast_forms(network.to(choose_device(device)).eval())
     label_map = _checked(label_map, "label_map")
     file = read_checkpoint_file(*_locate(entry, str(checkpoint), mirror, progress))
     _check_meta(file.source, check_n_classes, _n_classes(file.state_dict), "the classifier")
@@ -62,4 +61,4 @@ def build_model(
     network.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
     if verbose:
         print(network.report)
-    return network.to(choose_device(device)).eval()
+    return use_fast_forms(network.to(choose_device(device)).eval())

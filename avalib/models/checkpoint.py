@@ -22,7 +22,7 @@ from avalib.models.checkpoint_file import (
 )
 from avalib.models.checkpoint_meta import check_n_classes, check_preprocessing, check_values, read_label_map
 from avalib.models.detector import Detector
-from avalib.models.resnet3d import SlowFast
+from avalib.models.resnet3d import LATERAL_NAMES
 from avalib.utils.download import download_file
 from avalib.video.frame_numbers import AVA_FPS
 
@@ -240,7 +240,7 @@ _SAMPLING = ("clip_len", "frame_interval", "resample_rate", "speed_ratio")
 
 
 def _lateral_kernel(state_dict):
-    weight = state_dict.get(f"backbone.slow_path.{SlowFast.lateral_names()[0]}.conv.weight")
+    weight = state_dict.get(f"backbone.slow_path.{LATERAL_NAMES[0]}.conv.weight")
     return weight.shape[2] if weight is not None and weight.dim() == 5 else None
 
 

@@ -59,9 +59,7 @@ def export_model(model, path, size=None, label_map=None, preprocessing=None, ver
         raise ValueError(
             "context rows average the whole picture on an 8x8 grid, which ONNX does for one size: size=(256, 340)"
         )
-    folded = (
-        fuse_model(model, as_2d=False).float().cpu()
-    )  # a third of the nodes, and every runtime knows 3-D convolutions
+    folded = fuse_model(model).float().cpu()  # a third of the nodes; every runtime knows 3-D convolutions
     program = _program(folded, size or (64, 80), free=size is None)
     needed = sum(tensor.nbytes for tensor in folded.state_dict().values())
     write = _write_onnx if path.suffix == ".onnx" else _write_pt2

@@ -1,67 +1,108 @@
-"""The detector's inference form: batch norms folded into the convolutions; these as 2-D ones, or by Winograd.
+"""The fused detector: batch norms folded into the convolutions, for inference only.
 
-The same numbers to float32's rounding, in less time; it is used, not trained and not saved.
+The same numbers to float32's rounding, in less time. It is neither trained nor saved.
 """
 
 import copy
-import math
+import logging
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from avalib.models.cpu.accelerate import use_fast_forms
+from avalib.models.cpu.frame_layers import convolve
+from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
-from avalib.models.detector import STRIDE
-from avalib.models.resnet3d import ConvBN, convolve
+from avalib.models.resnet3d import ConvBN, Pathway
 
-LAST = torch.channels_last_3d
+logger = logging.getLogger(__name__)
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def fold_batch_norm(unit):
-    """A ConvBN's batch norm in its convolution: weight w g/s (O,C,kt,kh,kw) and bias b - m g/s (O,), float64, CPU."""
+    """The one convolution that a ConvBN is in evaluation.
+
+    Returns
+    -------
+    weight, bias : Tensor
+        w g/s (O,C,kt,kh,kw) and b - m g/s (O,), float64, on the CPU: not every device has float64.
+    """
     bn = unit.bn
-    w, g, b, mean, var = (
-        v.detach().cpu().double() for v in (unit.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
-    )  # on the CPU: not every device has float64
-    scale = g / (var + bn.eps).sqrt()
-    return w * scale.view(-1, 1, 1, 1, 1), b - mean * scale
+    weight, gain, bias, mean, variance = (
+        value.detach().cpu().double()
+        for value in (unit.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    )
+    scale = gain / (variance + bn.eps).sqrt()
+    return weight * scale.view(-1, 1, 1, 1, 1), bias - mean * scale
 
 
 class FoldedConv(nn.Module):
-    """A convolution that its batch norm (and ReLU) went into, computed in float64 (`folded`).
+    """A convolution with the batch norm behind it folded in, then ReLU where the unit has it.
 
-    as_2d: run as a 2-D one where its shape allows that, faster in PyTorch; else as the 3-D one it is, a shorter graph.
-    minimal: by Winograd's algorithm where that is less work; for float32 and float64, whose rounding it keeps.
+    Parameters
+    ----------
+    unit : ConvBN
+    fast : bool
+        Run on 2-D kernels where the shape allows that; else as the 3-D convolution that it is, a shorter graph.
+    winograd : bool
+        Use Winograd's algorithm where that is less work; for float32 and float64, whose rounding it keeps.
     """
 
-    def __init__(self, unit, as_2d=True, minimal=False):
+    def __init__(self, unit, fast=False, winograd=False):
         super().__init__()
         conv = unit.conv
         weight, bias = fold_batch_norm(unit)
-        self.minimal = minimal and is_supported(weight, conv.stride)
-        weight = transform_weights(weight) if self.minimal else weight
+        self.winograd = winograd and is_supported(weight, conv.stride)
+        if self.winograd:
+            weight = transform_weights(weight)
         self.register_buffer("weight", weight.to(conv.weight))
         self.register_buffer("bias", bias.to(conv.weight))
-        self.convolve = convolve if as_2d else F.conv3d
-        self.stride, self.padding, self.relu = conv.stride, conv.padding, unit.relu
+        self.convolve = convolve if fast else F.conv3d
+        self.stride = conv.stride
+        self.padding = conv.padding
+        self.relu = unit.relu
 
     def forward(self, x):
-        if self.minimal:
+        if self.winograd:
             x = convolve_winograd(x, self.weight, self.bias)
         else:
             x = self.convolve(x, self.weight, self.bias, self.stride, self.padding)
         return F.relu(x, inplace=True) if self.relu else x
 
 
+def fuse_model(model, fast=False, winograd=False):
+    """Copy a detector with each ConvBN replaced by a FoldedConv.
+
+    Parameters
+    ----------
+    model : Detector
+        Left unchanged.
+    fast, winograd : bool
+        As for FoldedConv; `fast` applies to the other layers too.
+
+    Returns
+    -------
+    Detector
+        In evaluation mode, without gradients.
+    """
+    units = [module for module in model.modules() if isinstance(module, ConvBN)]
+    # deepcopy takes an object that its memo has under the original's id as the copy
+    memo = {id(unit): FoldedConv(unit, fast, winograd) for unit in units}
+    fused = copy.deepcopy(model, memo).eval().requires_grad_(False)
+    return use_fast_forms(fused) if fast else fused
+
+
 @dataclass(frozen=True)
 class Deviation:
-    """How far a form's outputs are from the plain model's, the largest of one sample: measured, not promised."""
+    """The largest differences between a fused detector's outputs and the original's on one sample; not a bound."""
 
     dtype: str
     logits: float
     scores: float
-    largest_logit: float  # the plain model's, in absolute value: what the deviation is to be seen beside
+    largest_logit: float  # of the original, in absolute value: the scale of `logits`
     sample: str
 
     def __str__(self):
@@ -72,71 +113,96 @@ class Deviation:
 
 
 class FusedDetector(nn.Module):
-    """A detector's folded copy: (clips, rois) -> logits (N,81) float32, as the detector's own forward.
+    """A detector's fused copy: (clips, rois) -> logits (N,81) float32, as the detector's own forward.
 
-    On a CPU stage 4, two fifths of SlowOnly's work, is computed for the cells that boxes look at, from the first box's
-    edge to the last one's. (Not on a GPU, where sizes that change cost more, nor where the whole picture is context.)
-    `.deviation` says how far from the plain model it is (None: not measured), `.dtype` what the backbone computes in,
-    `.entry` the row.
+    On a CPU stage 4, two fifths of SlowOnly's work, is computed only for the cells that boxes depend on. Not on a GPU,
+    where changing sizes cost more, nor in models with context, which average the whole picture.
+
+    Parameters
+    ----------
+    model : Detector
+        Left unchanged.
+    dtype : torch.dtype
+        What the backbone computes in.
+
+    Attributes
+    ----------
+    deviation : Deviation or None
+        How far it is from the original, where that was measured (`for_inference`).
+    dtype : torch.dtype
+    entry : ZooEntry
     """
 
     deviation = None
 
     def __init__(self, model, dtype):
         super().__init__()
-        self.detector = fuse_model(model, minimal=dtype in (torch.float32, torch.float64))
+        self.detector = fuse_model(model, fast=True, winograd=dtype in (torch.float32, torch.float64))
         self.detector.backbone.to(dtype)
-        self.dtype, self.entry = dtype, model.entry
+        self.dtype = dtype
+        self.entry = model.entry
+        # the backbone ends with stage 3; stage 4 is run here, in a window
+        pathways = [module for module in self.detector.backbone.modules() if isinstance(module, Pathway)]
+        self.last_stages = nn.ModuleList(pathway.layer4 for pathway in pathways)
+        for pathway in pathways:
+            pathway.layer4 = nn.Identity()
 
     def forward(self, clips, rois):
-        self.detector.check(clips, rois)
-        cells, rois = self.looked_at(clips, rois)
-        clips = clips.to(self.dtype).contiguous(memory_format=LAST)
-        return self.detector.roi_head(self.detector.backbone(clips, cells), rois)
+        self.detector.check_inputs(clips, rois)
+        x = clips.to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
+        return self._finish(self.detector.backbone(x), clips, rois)
 
-    def looked_at(self, clips, rois):
-        """The cells (rows, columns: two slices) of the last maps that boxes depend on, and the boxes as seen there."""
-        if clips.device.type != "cpu" or self.detector.roi_head.context:
-            return None, rois
-        if not len(rois) or not rois.isfinite().all():  # no cells follow from these: as the detector does
-            return None, rois
-        cells = []
-        for axis, side in ((2, clips.shape[3]), (1, clips.shape[4])):
-            low, high = rois[:, axis].min() / STRIDE, rois[:, axis + 2].max() / STRIDE
-            first = min(max(math.floor(low) - 1, 0), math.ceil(side / STRIDE) - 1)  # RoIAlign interpolates
-            cells.append(slice(first, max(math.ceil(high), first) + 1))
-        top, left = (STRIDE * c.start for c in cells)
-        return cells, rois - rois.new_tensor([0, left, top, left, top])
-
-
-def fuse_model(model, as_2d=True, minimal=False):
-    """A copy of a detector, in eval mode and without gradients, with every conv+BN unit a FoldedConv (see there)."""
-    units = (module for module in model.modules() if isinstance(module, ConvBN))
-    instead = {id(unit): FoldedConv(unit, as_2d, minimal) for unit in units}  # deepcopy puts these in their places
-    return copy.deepcopy(model, instead).eval().requires_grad_(False)
+    def _finish(self, maps, clips, rois):
+        """Stage 4 and the head. maps: what enters stage 4 of each pathway, (B,C,T,H/16,W/16)."""
+        window = None
+        if clips.device.type == "cpu" and not self.detector.roi_head.context:
+            window = find_window(rois, *clips.shape[3:])
+        if window is None:
+            maps = [stage(x) for stage, x in zip(self.last_stages, maps, strict=True)]
+        else:
+            maps = [compute_stage_in_window(stage, x, window) for stage, x in zip(self.last_stages, maps, strict=True)]
+            rois = window.move_rois(rois)
+        return self.detector.roi_head(maps, rois)
 
 
 def for_inference(model, dtype=None, sample=None, verbose=True):
-    """The inference form of a detector; the detector itself is left as it is.
+    """The fused, faster form of a detector for inference.
 
-    dtype: what the backbone computes in: None keeps the model's own, torch.bfloat16 is about twice as fast where the
-    processor has it; the head stays as it is. sample: (clips, rois) on which `.deviation` is measured, best of your own
-    data; default: one clip of noise. verbose: print the deviation.
-    Raises ValueError for a dtype that convolutions don't take.
+    Parameters
+    ----------
+    model : Detector
+        Left unchanged.
+    dtype : torch.dtype, optional
+        What the backbone computes in: float64, float32, bfloat16 or float16; default the model's own. bfloat16 is about
+        twice as fast where the processor has it. The head keeps the model's type.
+    sample : (Tensor, Tensor), optional
+        (clips, rois) on which `.deviation` is measured, best of your own data; default one clip of noise.
+    verbose : bool
+        Log the deviation.
+
+    Returns
+    -------
+    FusedDetector
+        With its `.deviation`.
+
+    Raises
+    ------
+    ValueError
+        For another dtype, or a sample without boxes.
     """
-    own = model.roi_head.bbox_head.fc_cls.weight.dtype
-    dtype = dtype or own
-    if dtype not in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+    own_dtype = model.roi_head.bbox_head.fc_cls.weight.dtype
+    dtype = dtype or own_dtype
+    if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype}: expected torch.float32, bfloat16, float16 or None")
-    form = FusedDetector(model, dtype)
-    form.deviation = _deviation(model, form, sample)
+    fused = FusedDetector(model, dtype)
+    fused.deviation = measure_deviation(model, fused, sample)
     if verbose:
-        print(form.deviation)
-    return form
+        logger.info(fused.deviation)
+    return fused
 
 
-def _noise(model):
-    """A sample of anything: one normal clip of 64x80 and three boxes, the same at every call."""
+def _build_noise_sample(model):
+    """One normal clip of 64x80 and three boxes, the same at each call."""
     weight = model.roi_head.bbox_head.fc_cls.weight
     clip = torch.randn(1, 3, model.entry.clip_len, 64, 80, generator=torch.Generator().manual_seed(0))
     rois = torch.tensor([[0, 0, 0, 79, 63], [0, 10, 5, 45, 60], [0, 50, 20, 75, 50]], dtype=weight.dtype)
@@ -144,13 +210,17 @@ def _noise(model):
 
 
 @torch.inference_mode()
-def _deviation(model, form, sample):
-    clips, rois = sample or _noise(model)
+def measure_deviation(model, fused, sample=None):
+    """The Deviation of a fused detector from its original on a sample (clips, rois), by default noise."""
+    clips, rois = sample or _build_noise_sample(model)
     if len(rois) == 0:
         raise ValueError("the sample has no boxes; a deviation needs at least one")
-    what = f"{'this' if sample else 'a noise'} sample {tuple(clips.shape)} with {len(rois)} boxes"
-    plain = copy.deepcopy(model).eval()(clips, rois).double()
-    fast = form(clips, rois).double()
-    logits, scores = (plain - fast).abs().max(), (plain.sigmoid() - fast.sigmoid()).abs().max()
-    name = str(form.dtype).removeprefix("torch.")
-    return Deviation(name, logits.item(), scores.item(), plain.abs().max().item(), what)
+    expected = copy.deepcopy(model).eval()(clips, rois).double()
+    logits = fused(clips, rois).double()
+    return Deviation(
+        dtype=str(fused.dtype).removeprefix("torch."),
+        logits=(expected - logits).abs().max().item(),
+        scores=(expected.sigmoid() - logits.sigmoid()).abs().max().item(),
+        largest_logit=expected.abs().max().item(),
+        sample=f"{'this' if sample else 'a noise'} sample {tuple(clips.shape)} with {len(rois)} boxes",
+    )

@@ -6,24 +6,23 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from avalib.models.cpu.winograd import WinogradConv, is_supported
-from avalib.models.resnet3d import Bottleneck, Conv, pointwise_conv
+from avalib.models.cpu.accelerate import use_fast_forms, use_fast_training_forms
+from avalib.models.resnet3d import Bottleneck
 from avalib.utils.workers import disable_malloc_trim
-
-MIN_POINTWISE_CHANNELS = 128  # from here on a matrix product beats oneDNN's 1x1x1 convolution, above all in backward
 
 
 def apply_model_options(model, config):
     """Apply channels_last, recompute and compile to a model in place; its state_dict keys stay. Returns the model.
 
-    On a CPU weights always lie channels-last (3 % of a step saved). In float32 wide convolutions run by Winograd's
-    algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or as matrix products (1x1x1: a twentieth).
+    Every device trains on 2-D kernels (models/cpu). On a CPU weights always lie channels-last (3 % of a step saved). In
+    float32 wide convolutions run by Winograd's algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or as
+    matrix products (1x1x1: a twentieth).
     """
     on_cpu = config.device.type == "cpu"
     disable_malloc_trim()
+    use_fast_forms(model)
     if on_cpu and config.dtype == torch.float32 and not config.compile:
-        for conv in find_modules(model, Conv):
-            conv.in_training = choose_cpu_conv(conv)
+        use_fast_training_forms(model)
     if config.channels_last or on_cpu:
         model.to(memory_format=torch.channels_last_3d)
     if on_cpu and not config.compile:
@@ -40,15 +39,6 @@ def apply_model_options(model, config):
 def find_modules(model, kind):
     """The modules of one class in a model, as a list."""
     return [module for module in model.modules() if isinstance(module, kind)]
-
-
-def choose_cpu_conv(conv):
-    """The function for `Conv.in_training` that is fastest in float32 on a CPU, or None for the convolution itself."""
-    if is_supported(conv.weight, conv.stride):
-        return WinogradConv.apply
-    is_pointwise = conv.kernel_size == conv.stride == (1, 1, 1)
-    is_wide = min(conv.weight.shape[:2]) >= MIN_POINTWISE_CHANNELS
-    return pointwise_conv if is_pointwise and is_wide else None
 
 
 def _check_signals_in_backward(block, inputs, output):

@@ -1,10 +1,7 @@
-"""One run's record: its parameters checked, seed, versions, git, hardware, hashes, times -> run.json.
+"""The record of one run: parameters, results, hashes of files, versions, git, hardware, times -> run.json."""
 
-A notebook calls `begin` in the cell behind its parameters and `finish` in its last one.
-"""
-
-import importlib
 import importlib.metadata
+import logging
 import platform
 import subprocess
 import sys
@@ -17,12 +14,45 @@ from avalib.utils.files import compute_sha256, write_json
 from avalib.utils.process import count_cores, get_peak_memory_bytes, get_total_memory_bytes
 from avalib.utils.temporary_files import clear_abandoned_parts
 
+logger = logging.getLogger(__name__)
+
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+def get_git_state() -> dict | None:
+    """The state of the repository around the current folder.
+
+    Files under outputs/ do not count as changes: a benchmark that has written its record changes no code for the next.
+
+    Returns
+    -------
+    dict or None
+        {"commit": hash, "dirty": whether files differ from it}; None outside of a repository or without git.
+    """
+    try:
+        commit = _run_git("rev-parse", "HEAD")
+        changes = _run_git("status", "--porcelain", "--", ":/", ":(top,exclude)outputs")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
 
 
 @dataclass
 class ExperimentRecord:
-    """What is known of a run; `facts` is free for results (mAP, coverage, protocol, …). See `finish`."""
+    """What is recorded of a run; it starts the clock. Call `finish` at the end.
+
+    Parameters
+    ----------
+    name : str
+        Of the notebook or command.
+    parameters : dict
+        What it was called with.
+    facts : dict
+        Results, such as mAP, coverage, protocol.
+    hashes : dict
+        {path: sha256} of files that the run reads or writes; see `hash`.
+    """
 
     name: str
     parameters: dict
@@ -32,37 +62,51 @@ class ExperimentRecord:
     git: dict | None = field(default_factory=lambda: get_git_state())
 
     def hash(self, *paths):
-        """Note the sha256 of files that the run reads or makes."""
+        """Record the sha256 of files."""
         for path in paths:
             self.hashes[to_public_path(path)] = compute_sha256(path)
 
     def finish(self, path, written=(), **facts):
-        """Write the record to `path` (a run.json), print it and the other files in `written`, a line each."""
-        self.facts |= facts
-        path = write_json(path, self.record(), default=_plain)
-        clear_abandoned_parts(path.parent)
-        print("written:")
-        for file in (*written, path):
-            if not Path(file).name.startswith("."):  # what another process is writing
-                print(f"  {file}")
+        """Write the record, and log it and the other files of the run, one per line.
 
-    def record(self):
-        """The record as a dict that json can take, without a path of this machine."""
+        Parameters
+        ----------
+        path : path
+            Of the record, a run.json.
+        written : iterable of path
+            The other files.
+        **facts
+            Results to be recorded.
+
+        Raises
+        ------
+        TypeError
+            A fact cannot be written as json. Then no file is written.
+        """
+        self.facts |= facts
+        path = write_json(path, self.to_dict(), default=_to_json)
+        clear_abandoned_parts(path.parent)
+        visible_files = [file for file in written if not Path(file).name.startswith(".")]  # others are still written
+        logger.info("\n".join(["written:", *(f"  {file}" for file in (*visible_files, path))]))
+
+    def to_dict(self):
+        """The record as a dict for json, without a path of this machine."""
+        peak_memory = get_peak_memory_bytes()
         return {
             "name": self.name,
             "date": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
-            "parameters": _public(self.parameters),
+            "parameters": _remove_machine_paths(self.parameters),
             **self.facts,
             "hashes": self.hashes,
             "git": self.git,
             "versions": get_versions(),
             "hardware": describe_machine(),
             "wall_s": round(time.time() - self.started, 1),
-            "peak_memory_GB": round(peak / 1e9, 2) if (peak := get_peak_memory_bytes()) else None,
+            "peak_memory_GB": round(peak_memory / 1e9, 2) if peak_memory else None,
         }
 
 
-def to_public_path(path):
+def to_public_path(path) -> str:
     """A path as it may be published: relative to the current folder, or its last part alone."""
     path = Path(path)
     if not path.is_absolute():
@@ -70,74 +114,67 @@ def to_public_path(path):
     return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else path.name
 
 
-def get_git_state():
-    """{"commit": …, "dirty": bool} of the repository around the current folder; None outside of one.
+def list_changed_files() -> list[str]:
+    """List the files that differ from the last commit or are not in it, in the repository around the current folder.
 
-    Records under outputs/ don't make it dirty: a benchmark that has written its own changes no code for the next.
+    Raises
+    ------
+    OSError, subprocess.CalledProcessError
+        There is no git, or no repository.
     """
-    try:
-        commit = _git("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", ":/", ":(top,exclude)outputs"))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    return [line.split(maxsplit=1)[1] for line in _run_git("status", "--porcelain", "-uall").splitlines()]
 
 
-def list_changed_files():
-    """Files of the repository around the current folder that differ from the last commit or are not in it.
-
-    Raises OSError or subprocess.CalledProcessError where there is no git or no repository.
-    """
-    return [line.split(maxsplit=1)[1] for line in _git("status", "--porcelain", "-uall").splitlines()]
+def _run_git(*arguments):
+    """The output of a git command."""
+    return subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
 
-def _git(*words):
-    return subprocess.run(["git", *words], capture_output=True, encoding="utf-8", check=True).stdout.strip()
-
-
-def get_versions():
-    """{package: version} of Python and the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
+def get_versions() -> dict:
+    """{package: version, None if not installed} of Python and the packages that results depend on."""
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions
 
 
-def describe_machine():
-    """Processor, cores, memory, and the GPUs that a loaded torch sees."""
+def describe_machine() -> dict:
+    """System, processor, cores, memory, and the GPUs if torch is loaded: {"system": …, "processor": …, …}."""
     memory = get_total_memory_bytes()
-    found = {"system": platform.system(), "processor": get_processor_name(), "cores": count_cores()}
-    found["memory_GB"] = memory and round(memory / 1e9)
+    machine = {
+        "system": platform.system(),
+        "processor": get_processor_name(),
+        "cores": count_cores(),
+        "memory_GB": round(memory / 1e9) if memory else None,
+    }
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return found
+        machine["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return machine
 
 
-def get_processor_name():
-    """The processor's name as the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
+def get_processor_name() -> str:
+    """The processor's name, as detailed as the system has it."""
+    if CPU_INFO.exists():
+        for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
 
 
-def _public(value):
-    """A parameter without a path of this machine, whether it is one or holds some."""
+def _remove_machine_paths(value):
+    """A parameter with public paths instead of those of this machine, also inside a dict."""
     if isinstance(value, dict):
-        return {name: _public(item) for name, item in value.items()}
-    return to_public_path(value) if _is_path(value) else value
+        return {name: _remove_machine_paths(item) for name, item in value.items()}
+    is_path = isinstance(value, Path) or (isinstance(value, str) and Path(value).is_absolute())
+    return to_public_path(value) if is_path else value
 
 
-def _is_path(value):
-    return isinstance(value, Path) or (isinstance(value, str) and Path(value).is_absolute())
-
-
-def _plain(value):
+def _to_json(value):
+    """What json writes for a path, or for a number of numpy or torch."""
     if isinstance(value, Path):
         return to_public_path(value)
     if hasattr(value, "item"):

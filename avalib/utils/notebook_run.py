@@ -1,4 +1,4 @@
-"""Start a notebook's run: check its parameters and go to the repository's root."""
+"""Start a notebook's run: check its parameters, go to the repository's root, start its record."""
 
 import ast
 import os
@@ -8,20 +8,39 @@ from avalib.utils.console import show_log_messages
 from avalib.utils.experiment import ExperimentRecord
 from avalib.utils.suggest import suggest
 
-_current = None  # the run that `start_run` started last in this process
+INJECTED_CELL = "# Parameters"  # how papermill's cell with the values of -p begins
+
+_current_record = None  # of the run that `start_run` started last in this process
 
 
-def start_run(name, namespace):
-    """Start a notebook's record: check what papermill injected, go to the repository's root. -> Run.
+def start_run(name: str, namespace: dict) -> ExperimentRecord:
+    """Start a notebook's record, in the cell after its parameters.
 
-    namespace: the notebook's globals(). JupyterLab starts a notebook in its own folder, papermill in the caller's;
-    from here on both are in the folder that holds pyproject.toml, where there is one.
-    Raises NameError for an injected name that the parameters cell does not have (papermill itself only warns), and
-    TypeError for a value of another kind than the cell's.
+    JupyterLab starts a notebook in the notebook's folder, papermill in the caller's. From here on the current folder is
+    the repository's root, if there is a repository.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's name.
+    namespace : dict
+        The notebook's globals().
+
+    Returns
+    -------
+    ExperimentRecord
+        Call its `finish` in the last cell.
+
+    Raises
+    ------
+    NameError
+        papermill injected a name that the parameters cell does not have (papermill itself only warns).
+    TypeError
+        It injected a value of another type than the cell's.
     """
     show_log_messages()
     cells = [source for source in namespace.get("In", []) if source.strip()]
-    injected_at = next((i for i, source in enumerate(cells) if source.lstrip().startswith("# Parameters")), None)
+    injected_at = next((i for i, source in enumerate(cells) if source.lstrip().startswith(INJECTED_CELL)), None)
     declared = {}
     for source in cells[:injected_at]:
         declared |= parse_literals(source)
@@ -31,70 +50,89 @@ def start_run(name, namespace):
     if root != Path.cwd():
         os.chdir(root)
     if "get_ipython" in namespace:
-        _show_interruptions_as_a_line(namespace["get_ipython"]())
-    global _current
-    _current = ExperimentRecord(name, {key: namespace[key] for key in declared if key in namespace})
-    return _current
+        _shorten_interruptions(namespace["get_ipython"]())
+    global _current_record
+    _current_record = ExperimentRecord(name, {key: namespace[key] for key in declared if key in namespace})
+    return _current_record
 
 
-def get_run_caption():
-    """The run that `begin` started last, for the corner of its figures; "" where none was started.
+def get_run_caption() -> str:
+    """The run that `start_run` started last, for the corner of its figures; "" without one.
 
     "03_train: slowonly_r50 on mini, seed 0, commit 98b77fb"
     """
-    if _current is None:
+    if _current_record is None:
         return ""
-    told, git = _current.parameters, _current.git or {}
-    words = " on ".join(str(told[key]) for key in ("model", "dataset") if told.get(key))
-    words = [words, *(f"{key} {told[key]}" for key in ("tag", "seed") if told.get(key) not in (None, ""))]
-    words += [f"commit {git['commit'][:7]}{' with changes' if git['dirty'] else ''}"] if git else []
-    return f"{_current.name}: {', '.join(filter(None, words))}"
+    parameters = _current_record.parameters
+    subject = " on ".join(str(parameters[key]) for key in ("model", "dataset") if parameters.get(key))
+    details = [subject] if subject else []
+    for key in ("tag", "seed"):
+        if parameters.get(key) not in (None, ""):
+            details.append(f"{key} {parameters[key]}")
+    if git := _current_record.git:
+        changes = " with changes" if git["dirty"] else ""
+        details.append(f"commit {git['commit'][:7]}{changes}")
+    return f"{_current_record.name}: {', '.join(details)}"
 
 
-def parse_literals(source):
+def parse_literals(source: str) -> dict:
     """{name: value} of the plain `name = literal` lines of a cell."""
-    found = {}
-    for node in ast.parse(_without_magics(source)).body:
+    literals = {}
+    for node in ast.parse(_blank_out_magics(source)).body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+                literals[node.targets[0].id] = ast.literal_eval(node.value)
             except ValueError:
                 continue  # computed, so not a parameter
-    return found
+    return literals
 
 
-def check_parameters(declared, given):
-    """Hold given parameters to the declared ones: names must be there, kinds must agree (None takes any kind)."""
-    for name, value in given.items():
+def check_parameters(declared: dict, injected: dict):
+    """Compare injected parameters with the declared ones, both {name: value}.
+
+    An int is a valid float; None, declared or injected, goes with every type.
+
+    Raises
+    ------
+    NameError
+        A name is not declared; the message suggests the one that was meant.
+    TypeError
+        A value has another type than the declared one.
+    """
+    for name, value in injected.items():
         if name not in declared:
             hint = suggest(name, declared, cutoff=0.5)
             raise NameError(f"this notebook has no parameter {name!r}.{hint} It has: {', '.join(declared)}")
         default = declared[name]
-        number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
-        if default is not None and value is not None and type(value) is not type(default) and not number:
-            kind = type(default).__name__
-            raise TypeError(f"parameter {name}={value!r}: expected {kind}, as in its default {default!r}")
+        if default is None or value is None or type(value) is type(default):
+            continue
+        is_int_for_float = isinstance(default, float) and type(value) is int
+        if not is_int_for_float:
+            expected = type(default).__name__
+            raise TypeError(f"parameter {name}={value!r}: expected {expected}, as in its default {default!r}")
 
 
-def find_repository_root():
+def find_repository_root() -> Path:
     """The nearest folder upwards with a pyproject.toml and a notebooks/ in it, else the current folder."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    current = Path.cwd()
+    for folder in (current, *current.parents):
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
-    return here
+    return current
 
 
-def _without_magics(source):
+def _blank_out_magics(source):
+    """A cell's source with empty lines in place of IPython's % and ! lines."""
     return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
 
 
-def _show_interruptions_as_a_line(shell):
-    """Have a notebook show Ctrl-C and its stop button as one line, instead of the frames that it happened to be in."""
+def _shorten_interruptions(shell):
+    """Let a notebook show Ctrl-C and its stop button as one line instead of a traceback."""
 
-    def show(shell, kind, error, trace, tb_offset=None):
-        lines = [f"{kind.__name__}: {error if str(error) else 'stopped; run the cell again to go on'}"]
+    def show_line(shell, kind, error, trace, tb_offset=None):
+        reason = error if str(error) else "stopped; run the cell again to go on"
+        lines = [f"{kind.__name__}: {reason}"]
         shell._showtraceback(kind, error, lines)
         return lines
 
-    shell.set_custom_exc((KeyboardInterrupt,), show)
+    shell.set_custom_exc((KeyboardInterrupt,), show_line)

@@ -1,4 +1,4 @@
-"""Run folders: where a run's files lie, and reading the records in them."""
+"""The folders of runs: where a run's files are, and reading the records in them."""
 
 import itertools
 import json
@@ -6,77 +6,105 @@ from pathlib import Path
 
 from avalib.utils.errors import AvalibError
 
-
-def archive_folder(folder):
-    """Give a folder another name, see `free_name`; -> its path."""
-    kept = find_free_name(folder)
-    folder.rename(kept)
-    return kept
+REPORTED_FILES = ("notebooks/*.ipynb", "train/*.png", "evaluate/*", "visualise/*")
 
 
-def find_free_name(folder):
-    """The first path of folder.1, folder.2, … that is free."""
-    numbers = itertools.count(1)
-    return next(p for p in (folder.with_name(f"{folder.name}.{i}") for i in numbers) if not p.exists())
+class DamagedRecordError(AvalibError, ValueError):
+    """A run's json file cannot be read; the message names it and the run that writes it again."""
 
 
-def get_run_folder(output_dir, dataset, model, tag=""):
-    """Where a row's runs on a data set are kept: output_dir/dataset/model[-tag]/, with train/, evaluate/ and more."""
+def get_run_folder(output_dir, dataset: str, model: str, tag: str = "") -> Path:
+    """The folder of a model's runs on a data set: output_dir/dataset/model[-tag], with train/, evaluate/ and more."""
     return Path(output_dir) / dataset / (f"{model}-{tag}" if tag else model)
 
 
-def resolve_checkpoint(path, name):
-    """The weights that a notebook's `checkpoint` parameter names: "best" and "final" are the run's own (folder `path`).
+def archive_folder(folder: Path) -> Path:
+    """Rename a folder to the first free name of `find_free_name`; returns its new path."""
+    archive = find_free_name(folder)
+    folder.rename(archive)
+    return archive
 
-    Raises FileNotFoundError that says which notebook makes them.
+
+def find_free_name(folder: Path) -> Path:
+    """The first path of folder.1, folder.2, … that does not exist."""
+    candidates = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(1))
+    return next(path for path in candidates if not path.exists())
+
+
+def resolve_checkpoint(run_folder, checkpoint: str):
+    """The checkpoint that a notebook's parameter of that name means.
+
+    Parameters
+    ----------
+    run_folder : path
+        See `get_run_folder`.
+    checkpoint : str
+        "best" or "final": the run's own. Anything else ("published", a path, a URL) is returned as it is.
+
+    Raises
+    ------
+    FileNotFoundError
+        The run has no such checkpoint; the message names the notebook that writes it.
     """
-    if name not in ("best", "final"):
-        return name
-    return require_file(
-        Path(path) / "train" / f"{name}.pth", "notebook 03 with the same model, dataset, tag and output_dir"
-    )
+    if checkpoint not in ("best", "final"):
+        return checkpoint
+    path = Path(run_folder) / "train" / f"{checkpoint}.pth"
+    return require_file(path, "notebook 03 with the same model, dataset, tag and output_dir")
 
 
-def require_file(path, maker):
-    """`path`, if it is there; else FileNotFoundError that names what makes it."""
+def require_file(path, maker: str) -> Path:
+    """`path`, if it exists. Raises FileNotFoundError with `maker`, the run that writes it, otherwise."""
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} is not there: run {maker} first")
     return Path(path)
 
 
-class DamagedRecordError(AvalibError, ValueError):
-    """A json that a run left can't be read; the message names it and says which run makes it again."""
+def read_record(path, maker: str, keys=()) -> dict:
+    """Read a json file that a run has written.
 
+    Parameters
+    ----------
+    path : path
+    maker : str
+        The run that writes it, for the message.
+    keys : iterable of str
+        What it has to hold.
 
-def read_record(path, maker, keys=()):
-    """The dict in a json file that a run left.
-
-    maker: what makes it again, for the message; keys: what has to be in it. Raises DamagedRecordError.
+    Raises
+    ------
+    DamagedRecordError
+        The file is not json, not an object, or lacks a key.
     """
+    content, problem = {}, ""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        wrong = "" if isinstance(content, dict) else f"holds {type(content).__name__} instead of an object"
     except (ValueError, RecursionError) as error:
-        content, wrong = {}, f"not json ({error})"
-    missing = [key for key in keys if key not in content] if not wrong else []
-    if wrong or missing:
-        wrong = wrong or f"it has no {', '.join(missing)}"
-        raise DamagedRecordError(f"{path}: {wrong}. Remove it; {maker} makes it again.")
+        problem = f"not json ({error})"
+    if not isinstance(content, dict):
+        problem = f"holds {type(content).__name__} instead of an object"
+    elif not problem and (missing := [key for key in keys if key not in content]):
+        problem = f"it has no {', '.join(missing)}"
+    if problem:
+        raise DamagedRecordError(f"{path}: {problem}. Remove it; {maker} makes it again.")
     return content
 
 
-def print_run_report(path):
-    """Print what the runs under `path` (see `folder`) gave and where their files are."""
-    path = Path(path)
-    records = sorted(path.glob("*/run.json"))
+def print_run_report(run_folder):
+    """Print the headline results of the runs in a folder (see `get_run_folder`) and where their files are.
+
+    Raises SystemExit where no notebook has run.
+    """
+    run_folder = Path(run_folder)
+    records = sorted(run_folder.glob("*/run.json"))
     if not records:
-        raise SystemExit(f"{path}: no run.json in any folder of it; run the notebooks first (make demo)")
-    print(f"\n{path}")
-    for record in records:
-        headline = read_record(record, f"the notebook of {record.parent.name}/").get("headline")
-        for name, value in headline.items() if isinstance(headline, dict) else ():
-            print(f"  {name:<44} {value!s}")
+        raise SystemExit(f"{run_folder}: no run.json in any folder of it; run the notebooks first (make demo)")
+    print(f"\n{run_folder}")
+    for path in records:
+        headline = read_record(path, f"the notebook of {path.parent.name}/").get("headline")
+        if isinstance(headline, dict):
+            for name, value in headline.items():
+                print(f"  {name:<44} {value!s}")
     print("files:")
-    for pattern in ("notebooks/*.ipynb", "train/*.png", "evaluate/*", "visualise/*"):
-        for file in sorted(path.glob(pattern)):
-            print(f"  {file}")
+    for pattern in REPORTED_FILES:
+        for path in sorted(run_folder.glob(pattern)):
+            print(f"  {path}")

@@ -1,38 +1,43 @@
-"""How many annotated people have a proposal, and how many proposals a keyframe has."""
+"""Proposals are matched with the people that they cover."""
 
 import pandas as pd
 import pytest
+from moving_square import list_rows
 
-from avalib.data.proposal_recall import match_proposals
+from avalib.data.proposal_recall import compute_proposal_recall, match_proposals
 
+BOX = (0.1, 0.1, 0.3, 0.9)
 PEOPLE = pd.DataFrame({"video_id": "a", "timestamp": [902.0, 902, 903], "x1": [0, 0.5, 0], "y1": 0.0})
 PEOPLE = PEOPLE.assign(x2=PEOPLE.x1 + 0.4, y2=1.0)
-BOXES = PEOPLE.iloc[[1]].assign(x2=0.75, score=0.9)  # covers 0.25 of 0.4
+PROPOSALS = PEOPLE.iloc[[1]].assign(x2=0.75, score=0.9)  # covers 0.25 of 0.4
+
+
+def test_people_are_matched_with_the_proposals_of_their_keyframe():
+    people = pd.DataFrame([row for second in range(5) for row in list_rows("v", second, BOX, [1])])
+    proposals = people[people.timestamp < 3].assign(score=0.9)
+    matches = match_proposals(people, proposals)
+    assert matches.best_iou.tolist() == [1, 1, 1, 0, 0]
+    assert matches.best_score.tolist() == [0.9, 0.9, 0.9, -1, -1]
+
+
+def test_a_person_has_the_best_iou_and_the_highest_score_of_those_that_fit():
+    people = pd.DataFrame(list_rows("v", 902, BOX, [1]))
+    near = (0.1, 0.1, 0.3, 0.8)
+    far = (0.6, 0.1, 0.8, 0.9)
+    proposals = [(BOX, 0.5), (near, 0.7), (far, 0.9)]
+    proposals = pd.DataFrame([row for box, score in proposals for row in list_rows("v", 902, box, [1], score=[score])])
+    matches = match_proposals(people, proposals)
+    assert matches.best_iou.tolist() == [1]
+    assert matches.best_score.tolist() == [0.7]
 
 
 def test_recall_is_the_share_of_people_with_a_proposal():
-    assert match_proposals(PEOPLE, BOXES).compute_recall() == pytest.approx(1 / 3)
+    assert compute_proposal_recall(PEOPLE, PROPOSALS) == pytest.approx(1 / 3)
 
 
 def test_a_proposal_must_overlap_enough():
-    assert match_proposals(PEOPLE, BOXES).compute_recall(min_iou=0.7) == 0
+    assert compute_proposal_recall(PEOPLE, PROPOSALS, min_iou=0.7) == 0
 
 
 def test_without_proposals_recall_is_0():
-    assert match_proposals(PEOPLE, BOXES.iloc[:0]).compute_recall() == 0
-
-
-def test_a_person_with_several_labels_counts_once():
-    truth = pd.concat([PEOPLE, PEOPLE.iloc[:1]])
-    assert len(match_proposals(truth, PEOPLE.assign(score=1.0)).best_iou) == 3
-
-
-def test_the_best_score_is_of_a_proposal_that_covers_the_person():
-    boxes = pd.concat([BOXES, BOXES.assign(score=0.4), BOXES.assign(x2=0.55, score=1.0)])
-    assert match_proposals(PEOPLE, boxes).best_score.tolist() == [-1, 0.9, -1]
-
-
-def test_proposals_are_counted_by_keyframe():
-    matches = match_proposals(PEOPLE, BOXES)
-    assert matches.count_per_keyframe(0) == 0.5
-    assert matches.count_per_keyframe(0.95) == 0
+    assert compute_proposal_recall(PEOPLE, PROPOSALS.iloc[:0]) == 0

@@ -1,7 +1,7 @@
 """The workbench of notebook 05 in a real browser: JupyterLab in headless Chromium, sliders moved, buttons clicked.
 
 `make test-browser` installs Playwright (pip); the browser is the Chromium or Chrome found on PATH, or AVALIB_CHROMIUM.
-Screenshots lie in outputs/runs/browser/ to be looked at.
+Screenshots are written to outputs/runs/browser/.
 """
 
 import os
@@ -24,20 +24,32 @@ from avalib.data.ava_csv import read_ava_csv, write_ava_csv
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "outputs" / "runs" / "browser"
+TOKEN = "test"
+# A css color, such as a variable's value, as the browser computes it: rgb(…).
+TO_COMPUTED_COLOR = """
+color => {
+    const element = document.createElement("div");
+    element.style.color = color;
+    document.body.append(element);
+    const computed = getComputedStyle(element).color;
+    element.remove();
+    return computed;
+}
+"""
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 
-def chromium():
-    """The browser's path; a failure, not a skip, where there is none: this test was asked for."""
+def find_chromium():
+    """The browser's path. Without one the test fails instead of being skipped, as it runs on demand only."""
     names = [os.environ.get("AVALIB_CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "chrome"]
-    found = next((path for name in names if name and (path := shutil.which(name))), None)
-    assert found, "no Chromium or Chrome on PATH: `apt install chromium`, or AVALIB_CHROMIUM=/path/to/it"
-    return found
+    path = next((path for name in names if name and (path := shutil.which(name))), None)
+    assert path, "no Chromium or Chrome on PATH: `apt install chromium`, or AVALIB_CHROMIUM=/path/to/it"
+    return path
 
 
 @pytest.fixture(scope="module")
-def place(tiny, tmp_path_factory):
-    """A folder with notebook 05 for two rows of noise over the tiny data set, and what it reads."""
+def workplace(tiny, tmp_path_factory):
+    """A folder with notebook 05 for random detections of two models on the tiny data set, and what it reads."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "data").mkdir()
     (folder / "data" / "tiny-seed0").symlink_to(tiny.root)
@@ -55,26 +67,36 @@ def place(tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lab(place):
+def lab(workplace):
     """JupyterLab's address, serving that folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    paths = {"JUPYTER_CONFIG_DIR": place / "config", "JUPYTER_DATA_DIR": place / "jupyter", "PYTHONPATH": ROOT}
-    environment = os.environ | {key: str(path) for key, path in paths.items()} | {"AVALIB_DATA": str(place / "data")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}", "--ip=127.0.0.1",
-               "--IdentityProvider.token=look", f"--ServerApp.root_dir={place}"]  # fmt: skip
-    with open(place / "lab.log", "w", encoding="utf-8") as log:
-        server = subprocess.Popen(command, env=environment, cwd=place, stdout=log, stderr=log)
+    paths = {"JUPYTER_CONFIG_DIR": workplace / "config", "JUPYTER_DATA_DIR": workplace / "jupyter", "PYTHONPATH": ROOT}
+    paths["AVALIB_DATA"] = workplace / "data"
+    environment = os.environ | {key: str(path) for key, path in paths.items()}
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        "--ip=127.0.0.1",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={workplace}",
+    ]
+    with open(workplace / "lab.log", "w", encoding="utf-8") as log:
+        server = subprocess.Popen(command, env=environment, cwd=workplace, stdout=log, stderr=log)
     try:
         for _ in range(240):
-            assert server.poll() is None, (place / "lab.log").read_text(encoding="utf-8")[-2000:]
+            assert server.poll() is None, (workplace / "lab.log").read_text(encoding="utf-8")[-2000:]
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token=look", timeout=2)
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={TOKEN}", timeout=2)
                 break
             except OSError:
                 time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/lab/tree/05_visualise.ipynb?token=look"
+        yield f"http://127.0.0.1:{port}/lab/tree/05_visualise.ipynb?token={TOKEN}"
     finally:
         server.terminate()
         server.wait(30)
@@ -86,7 +108,7 @@ def page(lab):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 1250})
         page.set_default_timeout(60_000)
         page.goto(lab)
@@ -95,98 +117,97 @@ def page(lab):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         page.wait_for_selector(".widget-image", state="attached", timeout=400_000)
-        bench(page).scroll_into_view_if_needed()
+        get_image(page).scroll_into_view_if_needed()
         SHOTS.mkdir(parents=True, exist_ok=True)
         yield page
         browser.close()
 
 
-def bench(page):
+def get_image(page):
     return page.locator(".widget-image").first
 
 
-def picture(page):
-    return bench(page).get_attribute("src")
+def get_picture(page):
+    return get_image(page).get_attribute("src")
 
 
-def changed(page, before, seconds=20):
+def wait_for_change(page, before, seconds=20):
     """Wait until the workbench shows another picture -> the seconds it took."""
     started = time.perf_counter()
-    while picture(page) == before:
+    while get_picture(page) == before:
         assert time.perf_counter() - started < seconds, "the picture stayed as it was"
         time.sleep(0.005)
     return time.perf_counter() - started
 
 
-def shot(page, name):
-    bench(page).scroll_into_view_if_needed()
+def take_screenshot(page, name):
+    get_image(page).scroll_into_view_if_needed()
     page.screenshot(path=SHOTS / f"{name}.png")
 
 
-def handle(page, description):
-    row = page.locator(".widget-inline-hbox", has=page.get_by_text(description, exact=True))
-    return row.locator(".noUi-handle").first
+def find_slider(page, description):
+    line = page.locator(".widget-inline-hbox", has=page.get_by_text(description, exact=True))
+    return line.locator(".noUi-handle").first
 
 
 def test_the_time_slider_moves_the_picture(page):
-    slider, took = handle(page, "frame"), []
+    slider = find_slider(page, "frame")
+    durations = []
     slider.focus()
     for _ in range(8):
-        before = picture(page)
+        before = get_picture(page)
         page.keyboard.press("ArrowRight")
-        took.append(changed(page, before))
-    shot(page, "1_slider")
-    print(f"a step in the browser, key to picture: median {1000 * np.median(took):.0f} ms")
+        durations.append(wait_for_change(page, before))
+    take_screenshot(page, "1_slider")
+    print(f"a step in the browser, key to picture: median {1000 * np.median(durations):.0f} ms")
     assert page.get_by_text(re.compile(r"^90\d\.\d s$")).count() >= 1
 
 
 def test_the_threshold_and_the_annotation(page):
-    before = picture(page)
-    handle(page, "frame").focus()
+    before = get_picture(page)
+    find_slider(page, "frame").focus()
     page.keyboard.press("Home")
-    changed(page, before)
-    before = picture(page)
-    handle(page, "score ≥").focus()
+    wait_for_change(page, before)
+    before = get_picture(page)
+    find_slider(page, "score ≥").focus()
     for _ in range(8):
         page.keyboard.press("ArrowRight")
-    changed(page, before)
-    before = picture(page)
+    wait_for_change(page, before)
+    before = get_picture(page)
     page.locator(".widget-dropdown", has_text="annotation beside").locator("select").select_option(index=1)
-    changed(page, before)
-    shot(page, "2_threshold_annotation_under")
+    wait_for_change(page, before)
+    take_screenshot(page, "2_threshold_annotation_under")
 
 
-def test_a_person_a_row_and_a_jump(page):
+def test_a_person_a_model_and_a_mistake(page):
     page.get_by_role("button", name=re.compile(r"^\s*person \d+")).first.click()
     page.get_by_text("does what when", exact=False).last.wait_for()
-    before = picture(page)
+    before = get_picture(page)
     page.get_by_role("button", name="slowfast_r50", exact=True).click()
-    changed(page, before)
+    wait_for_change(page, before)
     page.get_by_role("button", name="next mistake").click()
     page.get_by_text(re.compile(r"^1\. slowonly_r50, ")).wait_for()
-    shot(page, "3_mistake")
+    take_screenshot(page, "3_mistake")
 
 
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
-def test_words_are_legible_in_both_themes(page, theme):
-    """Every word of the workbench against the page behind it: contrast of 4.5 and more (WCAG AA)."""
+def test_text_is_legible_in_both_themes(page, theme):
+    """The workbench's text against the page behind it: a contrast of at least 4.5 (WCAG AA)."""
     for name in ("Settings", "Theme", f"JupyterLab {theme}"):
         page.locator(".lm-MenuBar-itemLabel, .lm-Menu-itemLabel").get_by_text(name, exact=True).first.click()
     page.wait_for_selector(f'body[data-jp-theme-name="JupyterLab {theme}"]', state="attached")
-    shot(page, f"4_{theme.lower()}")
+    take_screenshot(page, f"4_{theme.lower()}")
     background = page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')")
-    behind = page.evaluate(
-        "c => { const d = document.createElement('div'); d.style.color = c; document.body.append(d);"
-        "const out = getComputedStyle(d).color; d.remove(); return out }", background)  # fmt: skip
-    words = page.get_by_text("people (click one)"), page.get_by_text("does what when", exact=False).last
-    for word in words:
-        assert contrast(word.evaluate("e => getComputedStyle(e).color"), behind) >= 4.5
+    background = page.evaluate(TO_COMPUTED_COLOR, background)
+    for text in (page.get_by_text("people (click one)"), page.get_by_text("does what when", exact=False).last):
+        assert compute_contrast(text.evaluate("e => getComputedStyle(e).color"), background) >= 4.5
 
 
-def contrast(a, b):
-    """WCAG 2's contrast of two css colours, 1..21."""
-    light = []
-    for colour in (a, b):
-        c = np.array([float(v) for v in re.findall(r"[\d.]+", colour)[:3]]) / 255
-        light.append(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
-    return (max(light) + 0.05) / (min(light) + 0.05)
+def compute_contrast(a, b):
+    """WCAG 2's contrast of two css colors, 1..21."""
+    brightness = []
+    for color in (a, b):
+        channels = np.array([float(v) for v in re.findall(r"[\d.]+", color)[:3]]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        brightness.append(linear @ [0.2126, 0.7152, 0.0722])
+    return (max(brightness) + 0.05) / (min(brightness) + 0.05)

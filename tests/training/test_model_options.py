@@ -6,11 +6,13 @@ import pytest
 from test_step import run_steps
 from tiny_model import make_config
 
+from avalib.models.cpu.frame_layers import PointwiseConv3d, WinogradConv3d
 from avalib.training import model_options
 
 
 def list_accelerated_kernels(state):
-    return {m.kernel_size for m in state.model.modules() if getattr(m, "in_training", None)}
+    modules = state.model.modules()
+    return {m.kernel_size for m in modules if isinstance(m, WinogradConv3d | PointwiseConv3d)}
 
 
 def test_in_float32_on_a_cpu_wide_convolutions_are_accelerated():
@@ -27,7 +29,7 @@ def test_a_compiler_chooses_its_own_convolutions():
 def test_accelerated_convolutions_change_nothing_but_the_time(monkeypatch):
     # one step: in a second one rounding may turn a ReLU, as it does between threads
     metrics, state = run_steps(make_config(dropout=0.5), count=1)
-    monkeypatch.setattr(model_options, "choose_cpu_conv", lambda conv: None)
+    monkeypatch.setattr(model_options, "use_fast_training_forms", lambda model: model)
     plain_metrics, plain = run_steps(make_config(dropout=0.5), count=1)
     assert metrics[0] == pytest.approx(plain_metrics[0], rel=1e-4)
     for one, other in zip(state.model.parameters(), plain.model.parameters(), strict=True):

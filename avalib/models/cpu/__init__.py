@@ -1,0 +1,1 @@
+"""Faster forms of the published layers, for CPUs above all; swapped in from outside (accelerate)."""

@@ -1,74 +1,159 @@
 """A detector for video streams on a CPU: what overlapping clips share is computed once."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
-from avalib.models.fused import LAST, FusedDetector, fold_batch_norm
-from avalib.models.resnet3d import convolve
+from avalib.models.cpu.frame_layers import convolve
+from avalib.models.fused import FusedDetector, fold_batch_norm
+
+
+@dataclass(frozen=True)
+class FrameFeatures:
+    """What follows from one frame alone, in the first block of stage 3."""
+
+    tap_products: torch.Tensor  # (3,H/8,W/8,O): conv1's 3x1x1 kernel, one product for each tap
+    shortcut: torch.Tensor  # (H/16,W/16,C)
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """Numbers of three consecutive frames of a clip; None before its first and behind its last one."""
+
+    before: int | None
+    frame: int
+    after: int | None
+
+
+class TripletCache:
+    """Outputs of the first block of stage 3, by the frames that they follow from.
+
+    compute_frames: clips' frames (n,3,H,W) -> n FrameFeatures.
+    compute_triplets: [[FrameFeatures or None] * 3] -> outputs (n,H/16,W/16,C).
+    """
+
+    def __init__(self, compute_frames, compute_triplets):
+        self._compute_frames = compute_frames
+        self._compute_triplets = compute_triplets
+        self._frames = {}  # number: FrameFeatures
+        self._triplets = {}  # Triplet: output (H/16,W/16,C)
+        self.n_computed_frames = 0
+
+    def __len__(self):
+        """How many frames are in memory."""
+        return len(self._frames)
+
+    def compute_clips(self, clips, numbers):
+        """Outputs (B,T,H/16,W/16,C) for clips (B,3,T,H,W) whose frames have `numbers` (B,T)."""
+        self._add_frames(clips, numbers)
+        triplets = [list_triplets(row) for row in numbers.tolist()]
+        self._add_triplets(triplets)
+        outputs = torch.stack([torch.stack([self._triplets[triplet] for triplet in row]) for row in triplets])
+        self._forget_before(numbers[-1].min())
+        return outputs
+
+    def _add_frames(self, clips, numbers):
+        """Compute the frames that are not in memory."""
+        new = {number: i for i, number in enumerate(numbers.ravel().tolist()) if number not in self._frames}
+        if new:
+            frames = clips.transpose(1, 2).flatten(0, 1)[list(new.values())]  # (n,3,H,W)
+            self._frames |= zip(new, self._compute_frames(frames), strict=True)
+            self.n_computed_frames += len(new)
+
+    def _add_triplets(self, triplets):
+        """Compute the triplets (a list for each clip) that are not in memory."""
+        unique = dict.fromkeys(triplet for row in triplets for triplet in row)
+        new = [triplet for triplet in unique if triplet not in self._triplets]
+        if new:
+            features = [
+                [self._frames.get(n) for n in (triplet.before, triplet.frame, triplet.after)] for triplet in new
+            ]
+            self._triplets |= zip(new, self._compute_triplets(features), strict=True)
+
+    def _forget_before(self, oldest):
+        """Drop what no later clip needs, and the ends of clips, which few clips share."""
+        self._frames = {number: value for number, value in self._frames.items() if number >= oldest}
+        self._triplets = {
+            triplet: value
+            for triplet, value in self._triplets.items()
+            if None not in (triplet.before, triplet.after) and min(triplet.before, triplet.frame) >= oldest
+        }
+
+
+def list_triplets(numbers):
+    """The Triplet around each frame of a clip."""
+    return [
+        Triplet(before, frame, after)
+        for before, frame, after in zip([None, *numbers[:-1]], numbers, [*numbers[1:], None], strict=True)
+    ]
 
 
 class StreamingDetector(FusedDetector):
-    """The inference form for clips that overlap: what follows from the same frames is computed once.
+    """The fused detector for clips that overlap: what follows from the same frames is computed once.
 
-    In SlowOnly stem and stages 1 and 2 look at one frame, and so does each tap of the first convolution over time, in
-    the first block of stage 3; that block's output follows from three frames. SlowFast has no such stages, and is
+    In SlowOnly the stem and stages 1 and 2 see one frame, and so does each tap of the first convolution over time, in
+    the first block of stage 3. That block's output follows from three frames. SlowFast has no such stages and is
     computed as it is.
-    Memory: about 1280 x H/8 x W/8 numbers for each frame that is looked at between the last clip's first and last.
+    Memory: about 1280 x H/8 x W/8 numbers for each frame between the last clip's first and last one.
+
+    Parameters
+    ----------
+    model : Detector
+    dtype : torch.dtype
+        What the backbone computes in.
     """
 
     def __init__(self, model, dtype):
         super().__init__(model, dtype)
-        self.computed = 0  # frames
-        self._of_frame, self._of_three = {}, {}  # (products of the taps, shortcut); the block's output
-        if hasattr(model.backbone, "per_frame"):
-            first = model.backbone.layer3[0].conv1
-            taps = (
-                fold_batch_norm(first)[0].permute(2, 0, 1, 3, 4).flatten(0, 1)[:, :, None]
-            )  # (O,C,3,1,1) -> (3*O,C,1,1,1)
-            self.register_buffer("taps", taps.to(first.conv.weight).to(dtype))
+        self.cache = None
+        if model.entry.backbone == "SlowOnly":
+            self.cache = TripletCache(self._compute_frames, self._compute_triplets)
+            unit = model.backbone.layer3[0].conv1
+            # the 3x1x1 kernel as three 1x1x1 ones: (O,C,3,1,1) -> (3,O,C,1,1) -> (3*O,C,1,1,1)
+            taps = fold_batch_norm(unit)[0].permute(2, 0, 1, 3, 4).flatten(0, 1)[:, :, None]
+            self.register_buffer("taps", taps.to(unit.conv.weight).to(dtype))
 
     def forward(self, clips, rois, numbers):
-        """Logits (N,81), as the form's. numbers (B,T) ints say which frame each is: equal ones are equal frames; the
-        first of a clip grows from clip to clip and from call to call."""
-        if not hasattr(self, "taps"):
+        """Logits (N,81) as FusedDetector computes them.
+
+        numbers (B,T) int array: which frame each is. Equal numbers are equal frames. The first number of a clip grows
+        from clip to clip and from call to call.
+        """
+        if self.cache is None:
             return super().forward(clips, rois)
-        self.detector.check(clips, rois)
-        cells, rois = self.looked_at(clips, rois)
-        new = {n: i for i, n in enumerate(numbers.ravel().tolist()) if n not in self._of_frame}
-        if new:
-            frames = clips.transpose(1, 2).flatten(0, 1)[list(new.values())].to(self.dtype)  # (n,3,H,W)
-            self._of_frame |= zip(new, self._look(frames), strict=True)
-            self.computed += len(new)
-        threes = [list(zip([None, *row[:-1]], row, [*row[1:], None], strict=True)) for row in numbers.tolist()]
-        new = [t for t in dict.fromkeys(three for row in threes for three in row) if t not in self._of_three]
-        if new:
-            self._of_three |= zip(new, self._first_over_time(new), strict=True)
-        x = torch.stack([torch.stack([self._of_three[three] for three in row]) for row in threes])  # (B,T,H',W',C)
-        self._forget(numbers[-1].min())
-        backbone = self.detector.backbone
-        x = backbone.layer3[1:](x.permute(0, 4, 1, 2, 3))
-        return self.detector.roi_head([backbone.layer4(x, cells)], rois)
+        self.detector.check_inputs(clips, rois)
+        x = self.cache.compute_clips(clips, numbers).permute(0, 4, 1, 2, 3)  # (B,C,T,H/16,W/16)
+        x = self.detector.backbone.layer3[1:](x)
+        return self._finish([x], clips, rois)
 
-    def _look(self, frames):
-        """Frames (n,3,H,W) -> of each: the products of the taps (3,H/8,W/8,O), the shortcut (H/16,W/16,C)."""
+    def _compute_frames(self, frames):
+        """FrameFeatures of each of some frames (n,3,H,W)."""
         backbone = self.detector.backbone
-        x = backbone.per_frame(frames.transpose(0, 1)[None].contiguous(memory_format=LAST))
-        products = convolve(x, self.taps, None, (1, 1, 1), (0, 0, 0))
-        shortcut = backbone.layer3[0].downsample(x)
-        products, shortcut = (v[0].permute(1, 2, 3, 0) for v in (products, shortcut))
-        return zip(products.unflatten(3, (3, -1)).permute(0, 3, 1, 2, 4), shortcut, strict=True)
+        clip = frames.to(self.dtype).transpose(0, 1)[None]  # (1,3,n,H,W)
+        x = backbone.stem(clip.contiguous(memory_format=torch.channels_last_3d))
+        x = backbone.layer2(backbone.layer1(x))  # (1,C,n,H/8,W/8)
+        products = convolve(x, self.taps, None, (1, 1, 1), (0, 0, 0))[0]  # (3*O,n,H/8,W/8)
+        products = products.permute(1, 2, 3, 0).unflatten(3, (3, -1))  # (n,H/8,W/8,3,O)
+        products = products.permute(0, 3, 1, 2, 4)  # (n,3,H/8,W/8,O)
+        shortcuts = backbone.layer3[0].downsample(x)[0].permute(1, 2, 3, 0)  # (n,H/16,W/16,C)
+        return [FrameFeatures(*pair) for pair in zip(products, shortcuts, strict=True)]
 
-    def _first_over_time(self, threes):
-        """The first block of stage 3 at (before, frame, after), None beyond the clip's ends -> (m,H/16,W/16,C)."""
+    def _compute_triplets(self, triplets):
+        """The first block of stage 3 for lists of three FrameFeatures (None: padding) -> (n,H/16,W/16,C)."""
         block = self.detector.backbone.layer3[0]
-        seen = [[self._of_frame[n][0][tap] for tap, n in enumerate(three) if n is not None] for three in threes]
-        x = torch.stack([sum(rest, one) for one, *rest in seen])
+        # conv1 of the middle frame: the sum of one tap's product from each of the three frames, (n,H/8,W/8,O)
+        x = torch.stack([self._sum_taps(triplet) for triplet in triplets])
         x = F.relu(x.add_(block.conv1.bias), inplace=True)
-        shortcut = torch.stack([self._of_frame[n][1] for _, n, _ in threes])
-        x, shortcut = (v.permute(3, 0, 1, 2)[None] for v in (x, shortcut))
-        return block.finish(x, shortcut)[0].permute(1, 2, 3, 0)
+        shortcut = torch.stack([middle.shortcut for _, middle, _ in triplets])  # (n,H/16,W/16,C)
+        # the other two convolutions see one frame each: a clip of n frames, (1,…,n,H,W)
+        x = x.permute(3, 0, 1, 2)[None]
+        shortcut = shortcut.permute(3, 0, 1, 2)[None]
+        y = F.relu(block.conv3(block.conv2(x)) + shortcut, inplace=True)
+        return y[0].permute(1, 2, 3, 0)
 
-    def _forget(self, oldest):
-        """What no later clip can ask for, nor will often: ends of clips."""
-        self._of_frame = {n: kept for n, kept in self._of_frame.items() if n >= oldest}
-        self._of_three = {t: kept for t, kept in self._of_three.items() if None not in t and min(t) >= oldest}
+    @staticmethod
+    def _sum_taps(triplet):
+        """The first tap's product of the frame before, plus the second's of the frame, plus the third's after it."""
+        first, *others = [features.tap_products[tap] for tap, features in enumerate(triplet) if features is not None]
+        return sum(others, first)

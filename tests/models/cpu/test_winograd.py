@@ -4,7 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from avalib.models.cpu.winograd import WIDE, WinogradConv, convolve_winograd, is_supported, transform_weights
+from avalib.models.cpu.winograd import (
+    MIN_CHANNELS,
+    WinogradFunction,
+    convolve_winograd,
+    is_supported,
+    transform_weights,
+)
 
 
 def given(shape, kernel, dtype=torch.float64):
@@ -31,7 +37,7 @@ def test_its_gradients_in_training_are_the_convolutions(shape, kernel):
     padding = tuple(k // 2 for k in kernel)
     grad = torch.randn(shape[0], 5, *shape[2:], dtype=x.dtype)  # not channels last
     found, expected = [], []
-    for do, into in ((WinogradConv.apply, found), (lambda x, w: F.conv3d(x, w, padding=padding), expected)):
+    for do, into in ((WinogradFunction.apply, found), (lambda x, w: F.conv3d(x, w, padding=padding), expected)):
         a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
         y = do(a, b)
         y.backward(grad)
@@ -47,14 +53,14 @@ def test_gradients_in_float32_stay_near(kernel):
     a, b = x.clone().requires_grad_(), weight.clone().requires_grad_()
     F.conv3d(a, b, padding=padding).backward(grad)
     c, d = x.float().requires_grad_(), weight.float().requires_grad_()
-    WinogradConv.apply(c, d).backward(grad.float())
+    WinogradFunction.apply(c, d).backward(grad.float())
     for exact, found in ((a.grad, c.grad), (b.grad, d.grad)):
         assert (found - exact).abs().max() / exact.std() < 2e-5
 
 
 def test_gradients_that_nobody_wants_are_not_computed():
     x, weight, _ = given((1, 3, 4, 2, 2), (3, 1, 1))
-    WinogradConv.apply(x, weight.requires_grad_()).sum().backward()
+    WinogradFunction.apply(x, weight.requires_grad_()).sum().backward()
     assert x.grad is None and weight.grad is not None
 
 
@@ -67,7 +73,7 @@ def test_float32_stays_near(kernel, allowed):
 
 
 def test_where_it_is_taken():
-    wide = WIDE
+    wide = MIN_CHANNELS
     takes = [((wide, wide, 3, 1, 1), (1, 1, 1)), ((wide, 2 * wide, 1, 3, 3), (1, 1, 1))]
     leaves = [((wide, wide, 1, 3, 3), (1, 2, 2)), ((wide, wide, 1, 1, 1), (1, 1, 1)), ((wide, 64, 3, 1, 1), (1, 1, 1))]
     assert all(is_supported(torch.empty(shape), stride) for shape, stride in takes)
