@@ -336,9 +336,9 @@ def test_the_class_map_travels_in_the_checkpoint(clips, tmp_path, capsys):
         check_classes(again, {1: "sit", 3: "juggle"})
     other = avalib.build_model(ENTRY, path, label_map={1: "run", 2: "walk", 3: "juggle"})
     assert "a new head: class 1 of own.pth is 'walk', 'run' is wanted" in capsys.readouterr().out
-    assert other.meta.label_map[1] == "run" and len(other.report.initialised) == 2
+    assert other.meta.label_map[1] == "run" and len(other.report.initialized) == 2
     kept = avalib.build_model(ENTRY, path, label_map=label_map, verbose=False)
-    assert not kept.report.initialised
+    assert not kept.report.initialized
 
 
 def test_the_frame_protocol_is_mmactions_at_any_time():
