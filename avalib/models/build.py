@@ -62,7 +62,7 @@ def build_model(
     ------
     KeyError
         For an unknown model.
-    FileNotFoundError, FetchError, CheckpointError
+    FileNotFoundError, DownloadError, CheckpointError
         For a checkpoint that does not exist, cannot be downloaded, is damaged or does not fit.
     """
     entry = zoo.get(model) if isinstance(model, str) else model
