@@ -1,4 +1,4 @@
-"""Assignment and sampling of boxes against recorded outputs of the original training."""
+"""Assignment and sampling against recorded outputs of the original training flow."""
 
 import json
 from pathlib import Path
