@@ -96,7 +96,7 @@ def prepare_detection(path, times_s):
     import avalib
     from avalib import zoo
     from avalib.data.labels import get_evaluated_actions
-    from avalib.models.checkpoint import CheckpointMeta
+    from avalib.models.checkpoint_meta import CheckpointMeta
 
     model = avalib.build_model("slowonly_r50")
     recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=64)

@@ -16,7 +16,7 @@ from avalib.detection.person_detector import PersonDetector
 from avalib.detection.video_detector import DEFAULT_STEP_S, LoadedModel, VideoDetector
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
-from avalib.models.checkpoint import CheckpointMeta
+from avalib.models.checkpoint_meta import CheckpointMeta
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device, choose_precision
 from avalib.utils.workers import disable_malloc_trim
