@@ -117,7 +117,7 @@ def test_a_rendering_that_cannot_be_written_is_not_begun(own_tiny):
         "except PermissionError as error:\n    print(error)\n"
     )
     with permissions.read_only(own_tiny.root):
-        assert "can't be written, and 1 of 3 videos are not there" in permissions.run(code, own_tiny.root)
+        assert "can't be written, and 1 of 3 videos are missing" in permissions.run(code, own_tiny.root)
 
 
 @pytest.mark.slow
@@ -173,9 +173,9 @@ def test_a_cached_checkpoint_is_used(tmp_path, locks):
 
 def test_what_is_not_in_a_read_only_cache_is_an_error_that_says_what_to_do(tmp_path):
     code = (
-        "from avalib.utils.download import FetchError, download_file\n"
+        "from avalib.utils.download import DownloadError, download_file\n"
         "try:\n    download_file('http://server/models/net.pth', progress=False)\n"
-        "except FetchError as error:\n    print(error)\n"
+        "except DownloadError as error:\n    print(error)\n"
     )
     with permissions.read_only(tmp_path):
         out = permissions.run(code, AVALIB_CACHE=tmp_path / "cache")

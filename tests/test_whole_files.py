@@ -23,7 +23,7 @@ ALLOWED = {
         "is_writable": "an empty file, removed at once",
     },
     "avalib/utils/download.py": {"_lock": "a lock file has no content"},
-    "avalib/utils/http_transfer.py": {
+    "avalib/utils/partial_download.py": {
         "claim": "takes a part, which belongs to this process from then on",
         "release": "gives a part back for the next call",
         "finish": "the part is whole and flushed, and gets its name",

@@ -29,7 +29,7 @@ from avalib.data.download_record import (
 from avalib.data.layout import VIDEO_SUFFIXES, DatasetLayout
 from avalib.data.proposals import read_proposals
 from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 from avalib.utils.limits import MAX_TEXT_BYTES
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
@@ -82,7 +82,7 @@ def download_ava(
 
     Raises
     ------
-    FetchError
+    DownloadError
         If annotations or person boxes cannot be downloaded.
     """
     source = build_source(mirrors, progress=progress, **options)
@@ -133,7 +133,7 @@ def _is_available(layout, video_id):
 def download_annotations(layout: DatasetLayout, source: AvaSource) -> None:
     """Download ava_v2.x.zip, check it (the CRC of every member) and unpack what is needed.
 
-    Raises FetchError that names what is wrong with the zip.
+    Raises DownloadError that names what is wrong with the zip.
     """
     paths = layout.list_annotation_files()
     if all(path.is_file() for path in paths):
@@ -148,7 +148,7 @@ def download_annotations(layout: DatasetLayout, source: AvaSource) -> None:
             for path in paths:
                 write_bytes(path, archive.read(members[path.name]))
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise FetchError(f"{archive_path}: {error}. Delete it and call again, or give another mirror.") from error
+        raise DownloadError(f"{archive_path}: {error}. Delete it and call again, or give another mirror.") from error
 
 
 def _check_archive(archive, paths):
@@ -166,7 +166,7 @@ def _check_archive(archive, paths):
 def download_proposals(layout: DatasetLayout, source: AvaSource) -> None:
     """Download the person boxes of train, val and test, one pickle each, and read each once (no code in it is run).
 
-    Raises FetchError for a file that holds something else.
+    Raises DownloadError for a file that holds something else.
     """
     for split in PROPOSAL_SPLITS:
         path = layout.get_proposals_path(split)
@@ -176,7 +176,7 @@ def download_proposals(layout: DatasetLayout, source: AvaSource) -> None:
         try:
             read_proposals(unchecked)
         except ValueError as error:
-            raise FetchError(f"{error}. Delete the file and call again, or give another mirror.") from error
+            raise DownloadError(f"{error}. Delete the file and call again, or give another mirror.") from error
         os.replace(unchecked, path)
 
 
@@ -196,7 +196,7 @@ def load_video_file_names(layout: DatasetLayout, source: AvaSource) -> dict[str,
         source.fetch("names", FILE_NAMES, path)
     names = path.read_text(encoding="utf-8").split()
     if invalid := [name for name in names if Path(name).suffix not in VIDEO_SUFFIXES or "/" in name]:
-        raise FetchError(f"{path}: {invalid[0]!r} is not a video's file name; delete the list and call again")
+        raise DownloadError(f"{path}: {invalid[0]!r} is not a video's file name; delete the list and call again")
     return {Path(name).stem: name for name in names}
 
 
@@ -240,7 +240,7 @@ def download_videos(
 def _download_video(layout, video_id, name, source, stop):
     """Download one video; a file that isn't one, or is too short, is set aside as .refused."""
     if name is None:
-        raise FetchError(f"{video_id}: not in {FILE_NAMES}, so its file name isn't known; put it into {layout.videos}")
+        raise DownloadError(f"{video_id}: not in {FILE_NAMES}, so its file name isn't known; put it into {layout.videos}")
     path = source.fetch("videos", name, layout.videos / name, link=True, progress=False, stop=stop)
     try:
         duration_s = read_duration_s(path)

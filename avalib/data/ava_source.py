@@ -6,7 +6,7 @@ from pathlib import Path
 
 from avalib.utils.download import download_file, get_download_size, is_url
 from avalib.utils.files import copy_file, link_or_copy
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 
 SERVERS = {
     "annotations": "https://research.google.com/ava/download",
@@ -42,7 +42,7 @@ class AvaSource:
 
         Raises
         ------
-        FetchError
+        DownloadError
             If it can't be downloaded, or isn't in the mirror's folder.
         """
         location = self.locations[kind]
@@ -52,7 +52,7 @@ class AvaSource:
             if original == path:
                 return path  # else it is in the folder that AVALIB_MIRROR names
         if not original.is_file():
-            raise FetchError(f"{original}: not in this mirror; put it there or leave the mirror out")
+            raise DownloadError(f"{original}: not in this mirror; put it there or leave the mirror out")
         return link_or_copy(original, path) if link else copy_file(original, path)
 
     def is_remote(self, kind: str) -> bool:

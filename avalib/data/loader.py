@@ -84,6 +84,10 @@ class ClipLoader(DataLoader):
         """End the worker processes; otherwise they live as long as a traceback that refers to this loader."""
         if self._iterator is not None:
             self._iterator._shutdown_workers()
+            for worker in self._iterator._workers:
+                if worker.is_alive():  # it is still starting, with SIGTERM blocked
+                    worker.kill()
+                    worker.join()
             self._iterator = None
 
     def _record_missing(self, keyframes):

@@ -10,7 +10,7 @@ from avalib.detection.person_boxes import PERSON_SCORE
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name, read_checkpoint_file
 from avalib.utils.boxes import to_norm
 from avalib.utils.download import download_file
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 
 # our name -> torchvision's; box AP on COCO 46.7, 41.5 and 21.3, each several times as fast as the one before
 DETECTORS = {
@@ -52,7 +52,7 @@ def build_person_detector(name="fasterrcnn", weights="coco", device="cpu", mirro
     ------
     ValueError
         There is no detector of this name.
-    FetchError
+    DownloadError
         The weights cannot be downloaded; the message names other ways to get them.
     CheckpointError
         The file has no weights of this detector.
@@ -80,8 +80,8 @@ def _locate_weights(torchvision_name, weights, mirror, progress):
         return url
     try:
         return download_file(url, parse_hash_in_name(url), mirror=mirror, progress=progress)
-    except FetchError as error:
-        raise FetchError(
+    except DownloadError as error:
+        raise DownloadError(
             f"the person detector's weights cannot be downloaded. {error}\nDownload {url} where there is a network, "
             "then give its path (detector_weights=…), or the folder it is in as AVALIB_MIRROR. Or use person boxes "
             "of your own (boxes=…)."

@@ -62,7 +62,7 @@ def make_proposals(
 
     Raises
     ------
-    VideoError, FetchError, CheckpointError
+    VideoError, DownloadError, CheckpointError
         A video or the weights cannot be read.
     ValueError
         Two videos with one id, keyframes outside a video, or `path`.parts/ of another call.

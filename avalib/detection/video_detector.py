@@ -113,7 +113,7 @@ def detect(
 
     Raises
     ------
-    VideoError, FetchError, CheckpointError
+    VideoError, DownloadError, CheckpointError
         The video or the weights cannot be read.
     KeyError
         There is no model of this name.

@@ -32,7 +32,7 @@ def locate_video(video, mirror=None, progress=True):
         `video` is neither a path nor a URL.
     VideoError
         There is no video file at the path, or the URL's scheme is not read.
-    FetchError
+    DownloadError
         The download failed.
     """
     if isinstance(video, bool) or not isinstance(video, (str, os.PathLike)) or not str(video).strip():

@@ -58,7 +58,7 @@ def plot_per_class(report, baseline=None, title=None):
 
     place_legend_below(figure, handles)
     if title is None:
-        title = "What is recognised, and how often it occurs"
+        title = "What is recognized, and how often it occurs"
         title += ": bars should reach beyond the marks" if baseline is not None else ""
         title += f" ({n_absent} actions without boxes left out)" if n_absent else ""
     figure.suptitle(title + (f" ({n_hidden} more actions not shown)" if n_hidden else ""))
@@ -90,7 +90,7 @@ def plot_pr_curves(report, actions, title="Precision stays high until most peopl
 
 
 @apply_style
-def plot_ap_by_training(table, title="More boxes to learn from, better recognised: points should rise to the right"):
+def plot_ap_by_training(table, title="More boxes to learn from, better recognized: points should rise to the right"):
     """Plot the AP of each action over the number of its training boxes -> matplotlib figure.
 
     table: of ErrorAnalysis.compare_with_training: action, group, AP, training_boxes.

@@ -193,7 +193,9 @@ def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, lab
     if not lines:
         message = f"no action with a score of {score_threshold} or more"
         axis.text(0.5, 0.5, message, ha="center", transform=axis.transAxes)
-    title = title or f"Who does what when: bars{', the stronger the surer' if has_scores else ''}"
+    if title is None:
+        title = "Who does what when"
+        title += "; stronger bars have higher scores" if has_scores else ""
     axis.set_title(title + _describe_left_out(segments, lanes))
     if handles := build_group_handles(groups[action] for _, action in lines):
         place_legend_below(figure, handles)

@@ -15,9 +15,7 @@ from avalib.models.checkpoint import (
     _n_classes,
     _other_classes,
 )
-from avalib.models.checkpoint_file import (
-    read_checkpoint_file,
-)
+from avalib.models.checkpoint_file import read_checkpoint_file
 from avalib.models.checkpoint_meta import check_n_classes
 from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
@@ -37,7 +35,7 @@ def build_model(
     classes then gives its backbone, the head is new, and that is said; options: Detector's (dropout,
     zero_init_residual, fc_bias).
     A lateral kernel that differs from the entry's is read from the file, built so, and said.
-    Raises KeyError, FileNotFoundError, FetchError, CheckpointError.
+    Raises KeyError, FileNotFoundError, DownloadError, CheckpointError.
     """
     entry = zoo.get(model) if isinstance(model, str) else model
     if checkpoint is None:

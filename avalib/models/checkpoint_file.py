@@ -50,7 +50,7 @@ def read_checkpoint_file(path, sha256=None):
     """A Checkpoint from a .pth/.pt or .safetensors file, without its wrappers and its optimizer state.
 
     sha256: the (beginning of the) hash it must have; default: the one in its name, if there is one.
-    Raises FileNotFoundError, FetchError (hash), CheckpointError: a web page, a file cut short, code in a pickle,
+    Raises FileNotFoundError, DownloadError (hash), CheckpointError: a web page, a file cut short, code in a pickle,
     something else altogether.
     """
     path = Path(path)

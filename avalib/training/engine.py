@@ -6,10 +6,12 @@
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -29,7 +31,8 @@ from avalib.training.profiling import measure_peak_memory_mb
 from avalib.training.reproducibility import use_deterministic_algorithms
 from avalib.training.sanity_checks import diagnose_zero_map
 from avalib.training.step import NonFiniteError, train_step, write_bad_batch
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.training.train_config import TrainConfig
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -41,16 +44,16 @@ MIN_KEYFRAMES_FOR_WORKERS = 1000  # of a validation, for each process: starting 
 
 
 def train_model(
-    config,
-    output_dir,
+    config: TrainConfig,
+    output_dir: str | Path,
     *,
-    save_minutes=5,
-    progress=True,
-    on_log=None,
-    tensorboard=False,
-    context=SINGLE_PROCESS,
-    existing="stop",
-):
+    save_minutes: float = 5,
+    progress: bool = True,
+    on_log: Callable[[list[dict]], None] | None = None,
+    tensorboard: bool = False,
+    context: DistributedContext = SINGLE_PROCESS,
+    existing: str = "stop",
+) -> pd.DataFrame:
     """Train a model and validate it every `recipe.validate_every` epochs.
 
     Writes into output_dir: log.jsonl (a line for each step and validation), last.pth (to resume from), best.pth and

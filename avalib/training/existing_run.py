@@ -9,8 +9,9 @@ from pathlib import Path
 
 from avalib import zoo
 from avalib.training.saved_run import SavedRun, load_last_checkpoint, load_saved_run
+from avalib.training.train_config import TrainConfig
 from avalib.utils.device import PRECISIONS
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
 from avalib.utils.locks import LockedError, describe_conflict, hold_lock
 from avalib.utils.run_folder import archive_folder, find_free_name
@@ -54,7 +55,13 @@ def lock_run(output_dir):
 # --- what becomes of it -----------------------------------------------------------------------------------------------
 
 
-def resolve_existing_run(config, output_dir, existing="stop", minutes=None, context=SINGLE_PROCESS):
+def resolve_existing_run(
+    config: TrainConfig,
+    output_dir: str | Path,
+    existing: str = "stop",
+    minutes: float | None = None,
+    context: DistributedContext = SINGLE_PROCESS,
+) -> TrainConfig:
     """Decide what to train, before anything takes time.
 
     Parameters
@@ -119,7 +126,12 @@ def _adopt_settings(config, saved, output_dir):
     return adopted
 
 
-def load_checkpoint_to_resume(output_dir, config, context=SINGLE_PROCESS, existing="stop"):
+def load_checkpoint_to_resume(
+    output_dir: str | Path,
+    config: TrainConfig,
+    context: DistributedContext = SINGLE_PROCESS,
+    existing: str = "stop",
+) -> dict | None:
     """Read what the run of a config left in a folder.
 
     A finished run with another global batch size is another run; an unfinished one resumes with the new size, as
@@ -197,6 +209,6 @@ def format_refusal(output_dir, saved, differences):
 
 
 def format_differences(differences):
-    """{setting: (value there, value here)} as a sentence."""
-    pairs = "; ".join(f"{name} {there} there, {here} here" for name, (there, here) in differences.items())
-    return f"What differs: {pairs}."
+    """{setting: (value of the run in the folder, value of this one)} as a sentence."""
+    pairs = [f"{name} {saved} in that run, {current} in this one" for name, (saved, current) in differences.items()]
+    return f"What differs: {'; '.join(pairs)}."

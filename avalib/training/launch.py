@@ -7,12 +7,16 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+
+import pandas as pd
 
 from avalib import zoo
 from avalib.training.existing_run import lock_run
 from avalib.training.logger import build_log_table, read_log
 from avalib.training.session import run_training
+from avalib.training.train_config import TrainConfig
 from avalib.utils.errors import AvalibError
 from avalib.utils.interrupts import Stopped
 
@@ -26,21 +30,21 @@ class LaunchError(AvalibError, RuntimeError):
 
 
 def launch_training(
-    config,
-    folder,
-    processes=1,
+    config: TrainConfig,
+    folder: str | Path,
+    processes: int = 1,
     *,
-    plan_only=False,
-    overfit=False,
-    on_log=None,
-    dataset="",
-    data_seed=0,
-    output_dir="outputs/runs",
-    tag="",
-    save_minutes=5,
-    tensorboard=False,
-    existing="stop",
-):
+    plan_only: bool = False,
+    overfit: bool = False,
+    on_log: Callable[[list[dict]], None] | None = None,
+    dataset: str = "",
+    data_seed: int = 0,
+    output_dir: str | Path = "outputs/runs",
+    tag: str = "",
+    save_minutes: float = 5,
+    tensorboard: bool = False,
+    existing: str = "stop",
+) -> pd.DataFrame:
     """Train in this process, or by `processes` of them on this machine.
 
     Parameters
@@ -120,9 +124,9 @@ def to_command_line(
     }
     if config.minutes is not None:
         options["fitted_minutes"] = config.minutes
-    for name in ("channels_last", "recompute", "compile", "deterministic"):
-        options[name] = getattr(config, name)
-    options["tensorboard"] = tensorboard
+    flags = {name: getattr(config, name) for name in ("channels_last", "recompute", "compile", "deterministic")}
+    flags["tensorboard"] = tensorboard
+    options |= {name: True for name, is_on in flags.items() if is_on}
     # of the recipe, what differs from the data set's own
     for name, (_, value) in zoo.compare_fields(zoo.get_recipe(entry, dataset), config.recipe).items():
         options[name] = value

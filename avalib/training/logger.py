@@ -6,6 +6,7 @@ Source of the keys: mmcv 1.2.7 TextLoggerHook and MMAction2 v0.10.0's detectors 
 import contextlib
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -86,7 +87,7 @@ def has_log_file(path, rows):
     return path.exists() and path.read_bytes() == "".join(map(_format_line, rows)).encode()
 
 
-def read_log(path):
+def read_log(path: str | Path) -> list[dict]:
     """Read a log.jsonl.
 
     Parameters
@@ -128,7 +129,7 @@ def _parse_line(line, path, number):
     return row
 
 
-def build_log_table(log):
+def build_log_table(log: Iterable[dict] | pd.DataFrame) -> pd.DataFrame:
     """A log as a table.
 
     Parameters
@@ -152,7 +153,7 @@ def split_log_table(log):
     return table[table["mode"] == "train"], table[table["mode"] == "val"]
 
 
-def build_epoch_table(log):
+def build_epoch_table(log: Iterable[dict] | pd.DataFrame) -> pd.DataFrame:
     """A log by epoch.
 
     Parameters
@@ -172,7 +173,7 @@ def build_epoch_table(log):
     return table.join(validations.set_index("epoch")[[MAP]]).reset_index().astype(float).round(5)
 
 
-def summarize_log(log):
+def summarize_log(log: Iterable[dict] | pd.DataFrame) -> dict:
     """The results of a run.
 
     Parameters
@@ -198,7 +199,7 @@ def summarize_log(log):
     return summary
 
 
-def compute_spread(values, count=SPREAD_VALIDATIONS):
+def compute_spread(values: Iterable[float], count: int = SPREAD_VALIDATIONS) -> dict | None:
     """How much the last validations of a run differ.
 
     A difference between two runs that is smaller than this says nothing.

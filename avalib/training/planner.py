@@ -5,6 +5,7 @@ Short measurements where they are quick (a few real steps, a few real clips), co
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from avalib.data.keyframe_table import load_splits
 from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
@@ -17,8 +18,9 @@ from avalib.training.profiling import (
     time_clip_reading,
     time_micro_batch,
 )
+from avalib.training.train_config import TrainConfig
 from avalib.utils.disk_space import get_free_bytes
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.process import count_cores
 from avalib.video.frame_cache_builder import estimate_frame_caches
 
@@ -119,7 +121,9 @@ class CostEstimate:
         return {label: value for label, value in rows.items() if value != ""}
 
 
-def estimate_cost(config, timed_steps=3, context=SINGLE_PROCESS):
+def estimate_cost(
+    config: TrainConfig, timed_steps: int = 3, context: DistributedContext = SINGLE_PROCESS
+) -> CostEstimate:
     """Estimate what a training takes, from a few steps on noise and a few clips.
 
     Parameters
@@ -245,7 +249,9 @@ def estimate_disk(config, state, keyframes):
     )
 
 
-def limit_epochs(config, minutes, minutes_per_epoch, folder, existing="stop"):
+def limit_epochs(
+    config: TrainConfig, minutes: float | None, minutes_per_epoch: float, folder: str | Path, existing: str = "stop"
+) -> TrainConfig:
     """Set the recipe's epochs to what fits into a time limit.
 
     A run in `folder` of the same settings keeps its own number of epochs, whatever was timed now, if it is finished, if
@@ -288,9 +294,9 @@ def limit_epochs(config, minutes, minutes_per_epoch, folder, existing="stop"):
             recipe = replace(config.recipe, epochs=saved.epochs)
             return replace(config, recipe=recipe, minutes=saved.minutes)
         if existing != "new":
-            there = f"about {remaining_minutes:.0f} remaining"
-            here = f"{minutes:g}, which is {epochs} epochs in total"
-            raise RunExistsError(format_refusal(folder, saved, {"minutes of training": (there, here)}))
+            needed = f"about {remaining_minutes:.0f} remaining"
+            available = f"{minutes:g}, which is {epochs} epochs in total,"
+            raise RunExistsError(format_refusal(folder, saved, {"minutes of training": (needed, available)}))
     logger.info(
         f"minutes={minutes:g}: {epochs} of the recipe's {recipe_epochs} epochs ({minutes_per_epoch:.1f} minutes each "
         "on this machine)"

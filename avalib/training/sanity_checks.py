@@ -5,16 +5,19 @@ A network that can't learn one batch by heart has wrong labels, boxes or arithme
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.label_map import read_label_map
+from avalib.data.layout import DatasetLayout
 from avalib.data.loader import collate_clips
 from avalib.data.samplers import TrainBatchSampler
 from avalib.evaluation.evaluator import evaluate
@@ -23,13 +26,14 @@ from avalib.training.logger import LOSS, TrainingLog, build_log_table
 from avalib.training.profiling import build_untrained_state
 from avalib.training.reproducibility import seed_everything
 from avalib.training.step import train_step
+from avalib.training.train_config import TrainConfig
 from avalib.utils.errors import AvalibError
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
 
 ZERO_MAP = 0.005  # an mAP@0.5 that no trained detector has; guessing has more if boxes and ids are right
-MIN_LOSS_DROP = 0.8  # the last loss as a share of the first, at most, in a training that learns
+MAX_LOSS_RATIO = 0.8  # of the last loss to the first, in a training that learns
 
 ONE_BATCH_MAX_LOSS = 0.05
 ONE_BATCH_MIN_METRICS = {"recall@thr=0.5": 0.95, "prec@thr=0.5": 0.95}
@@ -43,7 +47,7 @@ ONE_BATCH_LR = 1e-3  # of AdamW, whatever the recipe's optimizer is: the schedul
 # --- after a validation: an mAP of 0 ----------------------------------------------------------------------------------
 
 
-def diagnose_zero_map(rows, mAP, layout, detections):
+def diagnose_zero_map(rows: list[dict], mAP: float, layout: DatasetLayout, detections: pd.DataFrame) -> str | None:
     """Find out why the validation mAP is about 0 although the loss falls.
 
     Parameters
@@ -67,7 +71,7 @@ def diagnose_zero_map(rows, mAP, layout, detections):
     tenth = max(1, len(losses) // 10)
     first_loss = np.mean(losses[:tenth])
     last_loss = np.mean(losses[-tenth:])
-    if last_loss > MIN_LOSS_DROP * first_loss:
+    if last_loss > MAX_LOSS_RATIO * first_loss:
         return None
     lines = [
         f"the loss fell from {first_loss:.3f} to {last_loss:.3f}, but the validation mAP@0.5 is {mAP:.4f}. "
@@ -130,7 +134,13 @@ class OverfitError(AvalibError, RuntimeError):
     """The network did not learn the batch; the message says what was reached and what to check."""
 
 
-def overfit_one_batch(config, output_dir, steps=150, progress=True, on_log=None):
+def overfit_one_batch(
+    config: TrainConfig,
+    output_dir: str | Path,
+    steps: int = 150,
+    progress: bool = True,
+    on_log: Callable[[list[dict]], None] | None = None,
+) -> pd.DataFrame:
     """Train on the first batch alone until the network knows it (ONE_BATCH_GOAL).
 
     Every step has the same clips, crops and flips, and no dropout; AdamW with a constant learning rate. Writes

@@ -62,21 +62,21 @@ class TrainConfig:
 
 
 def configure_training(
-    entry,
-    recipe,
-    layout,
-    device="auto",
-    precision="auto",
+    entry: zoo.ZooEntry,
+    recipe: zoo.Recipe,
+    layout: DatasetLayout,
+    device: str | torch.device = "auto",
+    precision: str | torch.dtype = "auto",
     *,
-    workers=None,
-    checkpoint=None,
-    accumulate=1,
-    channels_last=False,
-    recompute=False,
-    compile=False,
-    deterministic=False,
-    minutes=None,
-):
+    workers: int | None = None,
+    checkpoint: str | None = None,
+    accumulate: int = 1,
+    channels_last: bool = False,
+    recompute: bool = False,
+    compile: bool = False,
+    deterministic: bool = False,
+    minutes: float | None = None,
+) -> TrainConfig:
     """Choose device, precision and the other defaults of a training run.
 
     Parameters

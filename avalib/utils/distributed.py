@@ -120,7 +120,7 @@ def is_distributed_launch():
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def init_distributed(device):
+def init_distributed(device: torch.device) -> tuple[DistributedContext, torch.device]:
     """Connect to the other processes that torchrun started. Only the main process reports from now on.
 
     Parameters

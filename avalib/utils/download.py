@@ -1,48 +1,48 @@
 """Downloads that arrive whole or not at all: resumed, retried, checked against a hash, cached, mirrored.
 
-A file is cached under ~/.cache/avalib (or AVALIB_CACHE), by its server's name and path. While it is on its way it is
-called `<name>.part`; an interrupted download goes on from there at the next call (see utils/download.py). On a
-machine without a network, AVALIB_MIRROR (or `mirror=`) names a folder, or another server, that holds the same files
+A file is cached under ~/.cache/avalib (or AVALIB_CACHE), by its server's name and path. An incomplete file is called
+`<name>.part`; the next call resumes it (see partial_download). On a machine without a network, AVALIB_MIRROR (or `mirror=`) names a folder, or another server, that holds the same files
 under the same paths or just by their names.
 """
 
 import contextlib
 import hashlib
 import http.client
+import logging
 import os
+import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from avalib.utils.files import compute_sha256
 from avalib.utils.http_request import RetryableError, open_url, parse_length
-from avalib.utils.http_transfer import FetchError, transfer_file
+from avalib.utils.http_transfer import DownloadError, TransferOptions, transfer_file
+
+logger = logging.getLogger(__name__)
 
 
-def get_cache_dir():
-    """Where downloads are kept: AVALIB_CACHE, else ~/.cache/avalib."""
+def get_cache_dir() -> Path:
+    """The folder of downloaded files: AVALIB_CACHE, else ~/.cache/avalib."""
     return Path(os.environ.get("AVALIB_CACHE") or Path.home() / ".cache" / "avalib")
 
 
-def check_sha256(path, expected):
-    """Compare a file with the (beginning of the) hash it must have.
-
-    Raises FetchError, naming both hashes, where they differ.
-    """
-    found = compute_sha256(path)
-    if not found.startswith(expected.lower()):
-        raise FetchError(
-            f"{path}: its sha256 begins with {found[: len(expected)]}, expected {expected} "
+def check_sha256(path: str | Path, expected: str) -> None:
+    """Compare a file with the (beginning of the) hash it must have. Raises DownloadError, naming both hashes."""
+    digest = compute_sha256(path)
+    if not digest.startswith(expected.lower()):
+        raise DownloadError(
+            f"{path}: its sha256 begins with {digest[: len(expected)]}, expected {expected} "
             f"({Path(path).stat().st_size:,} bytes). The file is damaged or is another one; get it again."
         )
 
 
-def is_url(place):
-    """Whether a mirror is a server's address (else it is a folder)."""
-    return str(place).startswith(("http://", "https://"))
+def is_url(source: str | Path) -> bool:
+    """Whether a source is a server's address, not a path."""
+    return str(source).startswith(("http://", "https://"))
 
 
-def get_download_size(url, timeout_s=10.0):
-    """Bytes of the file at `url` as its server tells them, None where it doesn't; for plans, so it never raises."""
+def get_download_size(url: str, timeout_s: float = 10.0) -> int | None:
+    """The size in bytes of the file at `url`, None where the server doesn't say; for estimates, so it never raises."""
     try:
         with open_url(url, timeout_s, method="HEAD") as answer:
             return parse_length(answer.headers)
@@ -51,106 +51,141 @@ def get_download_size(url, timeout_s=10.0):
 
 
 def download_file(
-    url, sha256=None, path=None, mirror=None, progress=True, timeout_s=30.0, retries=5, backoff_s=1.0, stop=None
-):
-    """The local path of the file at `url`, downloaded unless it is there already.
+    url: str,
+    sha256: str | None = None,
+    path: str | Path | None = None,
+    mirror: str | Path | None = None,
+    progress: bool = True,
+    timeout_s: float = 30.0,
+    retries: int = 5,
+    backoff_s: float = 1.0,
+    stop: threading.Event | None = None,
+) -> Path:
+    """The local path of the file at `url`, downloaded unless it exists already. Interrupted downloads resume.
 
-    sha256: the hash or its beginning, checked after a download and at every later use; path: where to put the file
-    (default: the cache); mirror: a folder or a base URL to take it from instead (default: AVALIB_MIRROR);
-    timeout_s: longest silence, and the window over which a trickle under 1 kB/s counts as a stall;
-    retries: attempts in a row that may fail, `backoff_s` apart and doubling; stop: a threading.Event that, when set,
-    ends the download (what came is kept).
+    Parameters
+    ----------
+    url : str
+        An http or https address.
+    sha256 : str, optional
+        The hash or its beginning, checked after a download and at every later use.
+    path : str or Path, optional
+        Where to put the file; default: the cache.
+    mirror : str or Path, optional
+        A folder or a base URL to take the file from instead; default: AVALIB_MIRROR.
+    progress : bool
+        Whether to show a progress bar.
+    timeout_s : float
+        The longest silence, and the window over which a trickle under 1 kB/s counts as a stall.
+    retries : int
+        Attempts in a row that may fail.
+    backoff_s : float
+        Seconds before the second attempt; they double with each.
+    stop : threading.Event, optional
+        When set, the download ends. The next call resumes it.
 
-    Raises FetchError: refused or unknown address, a web page instead of a file, wrong hash, disk full, out of retries.
+    Raises
+    ------
+    DownloadError
+        The address is unknown or refused, a web page came instead of a file, the hash is wrong, the disk is full, or
+        all attempts failed.
     """
-    parts = _parsed(url)
+    parts = _parse_url(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or not Path(parts.path).name:
-        raise FetchError(f"{url}: not the http(s) address of a file")
+        raise DownloadError(f"{url}: not the http(s) address of a file")
     mirror = mirror or os.environ.get("AVALIB_MIRROR")
     if mirror and not is_url(mirror):
-        return _from_folder(Path(mirror), url, sha256)
-    path = Path(path) if path else get_cache_dir() / _shortened(parts.netloc.replace(":", "_")) / _relative(url)
-    if path.is_file() and not _damage(path, sha256):
+        return _find_in_folder(Path(mirror), url, sha256)
+    if path is None:
+        path = get_cache_dir() / _shorten(parts.netloc.replace(":", "_")) / _get_relative_path(url)
+    path = Path(path)
+    if path.is_file() and not _describe_damage(path, sha256):
         return path  # without a lock, which a read-only cache doesn't allow
     with _lock(path):
-        if path.is_file():  # damaged, or brought by another process in the meantime
-            if (damage := _damage(path, sha256)) is None:
+        if path.is_file():  # damaged, or downloaded by another process in the meantime
+            damage = _describe_damage(path, sha256)
+            if damage is None:
                 return path
-            print(f"{damage} It is downloaded again.")
-        settings = dict(progress=progress, timeout_s=timeout_s, retries=retries, backoff_s=backoff_s, stop=stop)
-        addresses = [url]
+            logger.warning(f"{damage} It is downloaded again.")
+        urls = [url]
         if mirror:
             base = str(mirror).rstrip("/")
-            addresses = list(dict.fromkeys([f"{base}{parts.path}", f"{base}/{path.name}"]))
-        _first_found(addresses, path, sha256, settings)
+            urls = list(dict.fromkeys([f"{base}{parts.path}", f"{base}/{path.name}"]))
+        options = TransferOptions(progress, timeout_s, retries, backoff_s, stop)
+        _transfer_from_first(urls, path, sha256, options)
     return path
 
 
-def get_local_path(source, **options):
-    """The path of what is a path already, or a URL, fetched; options: fetch's."""
-    return download_file(source, **options) if str(source).startswith(("http://", "https://")) else Path(source)
+def get_local_path(source: str | Path, **options) -> Path:
+    """The path of a file that is given as a path, or as a URL, which is downloaded; options: download_file's."""
+    return download_file(source, **options) if is_url(source) else Path(source)
 
 
-def _parsed(url):
+def _parse_url(url):
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise FetchError(f"{url}: not the http(s) address of a file ({error})") from error
+        raise DownloadError(f"{url}: not the http(s) address of a file ({error})") from error
 
 
-def _relative(url):
+def _get_relative_path(url):
     """A URL's path as a relative path that stays inside the folder it is put in; a query makes another file of it."""
     parts = urlsplit(url)
     names = [name for name in unquote(parts.path).replace("\\", "/").split("/") if name not in ("", ".", "..")]
     if parts.query:
         names[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{names[-1]}"
-    return Path(*map(_shortened, names))
+    return Path(*map(_shorten, names))
 
 
-def _shortened(name, most=150):
-    """A name of at most `most` bytes, its end kept; file systems allow 255, temporary names take some of them."""
-    if len(name.encode()) <= most:
+def _shorten(name, max_bytes=150):
+    """A name of at most `max_bytes` bytes with the same end; file systems allow 255, temporary names take some."""
+    if len(name.encode()) <= max_bytes:
         return name
-    return f"{hashlib.sha256(name.encode()).hexdigest()[:8]}-{name.encode()[9 - most :].decode(errors='ignore')}"
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{digest}-{name.encode()[9 - max_bytes :].decode(errors='ignore')}"
 
 
-def _from_folder(folder, url, expected):
-    places = [folder / _relative(url), folder / _relative(url).name]
-    for place in places:
-        if place.is_file():
-            if expected:
-                check_sha256(place, expected)
-            return place
-    raise FetchError(f"the mirror has neither {places[0]} nor {places[1]}. Put {url} there, or unset AVALIB_MIRROR.")
+def _find_in_folder(folder, url, sha256):
+    relative = _get_relative_path(url)
+    candidates = [folder / relative, folder / relative.name]
+    for path in candidates:
+        if path.is_file():
+            if sha256:
+                check_sha256(path, sha256)
+            return path
+    raise DownloadError(
+        f"the mirror has neither {candidates[0]} nor {candidates[1]}. Put {url} there, or unset AVALIB_MIRROR."
+    )
 
 
-def _damage(path, expected):
+def _describe_damage(path, sha256):
     """What is wrong with a file that was downloaded before, None where nothing is."""
     try:
-        if expected:
-            check_sha256(path, expected)
+        if sha256:
+            check_sha256(path, sha256)
         elif path.stat().st_size == 0:
             return f"{path}: the file is empty."
-    except FetchError as error:
+    except DownloadError as error:
         return str(error)
     return None
 
 
-def _first_found(addresses, path, expected, settings):
-    """Download from the first address that knows the file; only "404 not found" moves on to the next."""
-    for address in addresses:
+def _transfer_from_first(urls, path, sha256, options):
+    """Download from the first URL that has the file; only "404 not found" moves on to the next."""
+    for url in urls:
         try:
-            return transfer_file(address, path, expected, **settings)
-        except FetchError as error:
-            if error.status != 404 or address == addresses[-1]:
+            transfer_file(url, path, sha256, options)
+            return
+        except DownloadError as error:
+            if error.status != 404 or url == urls[-1]:
                 raise
 
 
 @contextlib.contextmanager
 def _lock(path):
-    """One process at a time: the others (torchrun starts eight) wait, and then find the file.
+    """One process at a time: the others (torchrun starts eight) wait, and then use the file.
 
-    Only a saving: what two processes bring at once is written into two files. Windows, a read-only cache and file
+    This only saves downloads: two processes at once write into two files. Windows, a read-only cache and file
     systems without locks go without.
     """
     with contextlib.ExitStack() as stack:

@@ -1,22 +1,18 @@
-"""One file from one address: attempts until it is whole, resumed where the last one ended, checked as far as possible.
+"""One file from one address: attempts until it is complete, each resumed where the last one ended, and checks."""
 
-What has come of a file is called `<name>.part`, with a note beside it that says of which version it is. A process
-that works on it first takes both under names of its own, so that two processes never write into one, with or without
-a lock; it gives them back when it ends early. What a killed process had taken is found and resumed.
-"""
-
-import contextlib
 import errno
 import http.client
 import itertools
-import json
+import logging
 import os
 import random
 import re
 import socket
 import ssl
+import threading
 import time
 import urllib.error
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +21,7 @@ from tqdm.auto import tqdm
 from avalib.utils.completeness import check_complete
 from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_bytes, is_disk_full
 from avalib.utils.errors import AvalibError
-from avalib.utils.files import compute_sha256, flush_to_disk, write_json
+from avalib.utils.files import compute_sha256
 from avalib.utils.http_request import (
     RetryableError,
     find_title,
@@ -37,7 +33,9 @@ from avalib.utils.http_request import (
     parse_retry_after,
     parse_unsatisfied_total,
 )
-from avalib.utils.temporary_files import find_abandoned_parts, make_part_path
+from avalib.utils.partial_download import PartialDownload
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 1 << 18
 HEAD = 1024  # bytes that are looked at before anything is written
@@ -55,216 +53,147 @@ _MAKE_ROOM = "Make room, or point AVALIB_CACHE at a bigger disk."
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")  # a name and a password in an address are never shown
 
 
-class FetchError(AvalibError, OSError):
-    """A file could not be had; the message names the address, what happened and what to do."""
+class DownloadError(AvalibError, OSError):
+    """A file could not be downloaded; the message names the address, what happened and what to do."""
 
     status = None  # of the server's answer, where it was a refusal
 
-    def __init__(self, message, *more):
-        super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *more)
+    def __init__(self, message, *others):
+        super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *others)
 
 
-class DownloadDiskFullError(FetchError, DiskFullError):
+class DownloadDiskFullError(DownloadError, DiskFullError):
     """The disk is too small for a download."""
 
 
-def transfer_file(url, path, expected=None, progress=True, timeout_s=30.0, retries=5, backoff_s=1.0, stop=None):
-    """Bring the file at `url` to `path`; see fetch.fetch for the options.
+@dataclass(frozen=True)
+class TransferOptions:
+    """How a file is transferred."""
 
-    expected: the hash or its beginning. Raises FetchError.
+    progress: bool = True  # show a progress bar
+    timeout_s: float = 30.0  # the longest silence, and the window over which a trickle under 1 kB/s counts as a stall
+    retries: int = 5  # attempts in a row that may fail
+    backoff_s: float = 1.0  # the first wait between attempts; it doubles
+    stop: threading.Event | None = None  # ends the transfer when set
+
+
+def transfer_file(url: str, path: Path, sha256: str | None, options: TransferOptions) -> None:
+    """Download the file at `url` to `path`, resumed where an earlier call ended.
+
+    sha256: the hash or its beginning, None where unknown. Raises DownloadError.
     """
-    part = Part(path, url)
+    part = PartialDownload(path, url)
     try:
-        part.final.parent.mkdir(parents=True, exist_ok=True)
+        part.final_path.parent.mkdir(parents=True, exist_ok=True)
         part.claim()
-        with tqdm(desc=part.final.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not progress) as bar:
-            _bring(part, expected, bar, timeout_s, retries, backoff_s, stop)
+        with tqdm(
+            desc=part.final_path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not options.progress
+        ) as bar:
+            _attempt_until_complete(part, sha256, bar, options)
         part.finish()
-    except FetchError:
+    except DownloadError:
         raise
     except OSError as error:
-        raise FetchError(
-            f"{part.final.parent}: can't be written ({error.strerror or error}). Point AVALIB_CACHE at another folder."
+        raise DownloadError(
+            f"{part.final_path.parent}: can't be written ({error.strerror or error}). Point AVALIB_CACHE at another folder."
         ) from error
     finally:
         part.release()
 
 
-# --- the part ---------------------------------------------------------------------------------------------------------
-
-
-class Part:
-    """What has come of a file so far; this process's own between `claim` and `release`.
-
-    note: {"url", "version", "etag", "modified", "total", "file"} of the answer it came from, {} where that isn't known.
-    "file" is the part's number in the file system: a note beside another part doesn't count.
-    """
-
-    def __init__(self, path, url):
-        self.final, self.url, self.note = Path(path), url, {}
-        self.path = make_part_path(self.final, "download")
-        self._shared = self.final.with_name(f"{self.final.name}.part")
-
-    @property
-    def size(self):
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    def claim(self):
-        """Take what an earlier call left: the shared part, else the largest of those of killed processes."""
-        abandoned = sorted(self._abandoned(), key=lambda path: path.stat().st_size, reverse=True)
-        for place in (self._shared, *abandoned):
-            with contextlib.suppress(OSError):  # the note first: whoever has a part without its note starts anew
-                os.replace(_beside(place), _beside(self.path))
-            try:
-                os.replace(place, self.path)
-            except OSError:
-                _beside(self.path).unlink(missing_ok=True)
-                continue
-            note = _read_note(self.path)
-            self.note = note if note.get("file") == self.path.stat().st_ino else {}
-            return
-
-    def _abandoned(self):
-        folder, stem = self.final.parent, make_part_path(self.final, "download").name.rsplit(".", 2)[0]
-        stem = stem.rpartition(".")[0] if self.final.suffix else stem
-        own = [path for path in find_abandoned_parts(folder, "download") if path.name.startswith(f"{stem}.")]
-        return [path for path in own if _read_note(path).get("url") == self.url]
-
-    def begin(self, file, start, note):
-        """Cut the open file at `start`, and note what comes from there on."""
-        file.seek(start)
-        file.truncate()
-        self.note = note | {"url": self.url, "file": os.fstat(file.fileno()).st_ino}
-        write_json(_beside(self.path), self.note)
-
-    def discard(self):
-        """Start from nothing."""
-        self.path.unlink(missing_ok=True)
-        _beside(self.path).unlink(missing_ok=True)
-        self.note = {}
-
-    def finish(self):
-        """Give the whole file its name."""
-        flush_to_disk(self.path)
-        os.replace(self.path, self.final)
-        flush_to_disk(self.final.parent)
-        for place in (self.path, self._shared, *self._abandoned()):
-            _beside(place).unlink(missing_ok=True)
-            place.unlink(missing_ok=True)
-
-    def release(self):
-        """Leave what there is to the next call, of whichever process."""
-        with contextlib.suppress(OSError):
-            larger = self._shared.exists() and self._shared.stat().st_size >= self.size
-            if self.size and not larger:
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(_beside(self.path), _beside(self._shared))
-                os.replace(self.path, self._shared)
-            self.discard()
-
-
-def _beside(part):
-    return part.with_name(f"{part.name}.json")
-
-
-def _read_note(part):
-    try:
-        note = json.loads(_beside(part).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-# --- attempts ---------------------------------------------------------------------------------------------------------
-
-
-def _bring(part, expected, bar, timeout_s, retries, backoff_s, stop):
-    """Attempts until the part is whole and has the expected hash, as far as it is known."""
-    failures, pieces, second_chance = 0, 1 + bool(part.size), True
+def _attempt_until_complete(part, sha256, bar, options):
+    """Attempts until the part is complete and has the expected hash, as far as it is known."""
+    failures = 0  # in a row
+    n_pieces = 2 if part.size else 1  # answers that the part is made of
+    may_start_again = True
     while True:
-        before = part.size
+        size_before = part.size
         try:
-            _attempt(part, expected, bar, timeout_s, stop)
-            if expected is None:
+            _attempt(part, sha256, bar, options)
+            if sha256 is None:
                 _check_content(part)
         except RetryableError as error:
-            failures = 1 if part.size - before >= PROGRESS else failures + 1
-            pieces += 1
-            if failures > min(retries, retries if error.retries is None else error.retries):
-                raise FetchError(_given_up(part, failures, error)) from error
-            wait_s = min(30.0, backoff_s * 2 ** (failures - 1)) * random.uniform(0.75, 1.25)
-            wait_s = wait_s if error.wait_s is None else error.wait_s
+            failures = 1 if part.size - size_before >= PROGRESS else failures + 1
+            n_pieces += 1
+            if failures > (options.retries if error.retries is None else min(options.retries, error.retries)):
+                raise DownloadError(_describe_failures(part, failures, error)) from error
+            wait_s = error.wait_s
+            if wait_s is None:
+                wait_s = min(30.0, options.backoff_s * 2 ** (failures - 1)) * random.uniform(0.75, 1.25)
             bar.set_postfix_str(f"{error}; again in {wait_s:.0f} s")
-            if stop is None:
+            if options.stop is None:
                 time.sleep(wait_s)
-            elif stop.wait(wait_s):
-                raise FetchError(_stopped(part, part.size)) from error
+            elif options.stop.wait(wait_s):
+                raise DownloadError(_describe_stop(part, part.size)) from error
             continue
-        if not expected or compute_sha256(part.path).startswith(expected.lower()):
+        if not sha256 or compute_sha256(part.path).startswith(sha256.lower()):
             return
         part.discard()
-        if pieces == 1 or not second_chance:
-            raise FetchError(
-                f"{part.url}: the file arrived, but its sha256 does not begin with {expected}. "
+        if n_pieces == 1 or not may_start_again:
+            raise DownloadError(
+                f"{part.url}: the file arrived, but its sha256 does not begin with {sha256}. "
                 "It is not the published file (or was changed on the way) and was removed; try a mirror."
             )
-        second_chance = False  # pieces of different files, perhaps: once more from the start
+        may_start_again = False  # pieces of different files, perhaps: once more from the start
 
 
-def _given_up(part, failures, error):
-    kept = f" {part.size:,} bytes are kept, the next call goes on from there." if part.size else ""
-    return f"{part.url}: given up after {failures} attempts in a row. The last: {error}.{kept} {_NO_NETWORK}"
+def _describe_failures(part, failures, error):
+    resumable = f" {part.size:,} bytes are kept; the next call resumes there." if part.size else ""
+    return f"{part.url}: given up after {failures} attempts in a row. The last: {error}.{resumable} {_NO_NETWORK}"
 
 
 def _check_content(part):
-    """Hold a file without a hash to what its own content tells; says where nothing tells whether it is whole."""
-    told = part.note.get("total") is not None
+    """Check a file without a hash by its own content; warns where nothing shows whether it is complete."""
+    has_total = part.note.get("total") is not None
     try:
-        shown = check_complete(part.path, part.final.name)
+        is_checked = check_complete(part.path, part.final_path.name)
     except ValueError as error:
         part.discard()
-        if not told:
+        if not has_total:
             raise RetryableError(f"the answer ended early: {error}") from error
-        raise FetchError(
+        raise DownloadError(
             f"{part.url}: as long as the server says, but {error}. The server's own file is damaged; try a mirror."
         ) from error
-    if not (told or shown):
-        print(f"{part.final.name}: {part.size:,} bytes; neither length nor hash is known: it may have been cut short")
+    if not (has_total or is_checked):
+        logger.warning(
+            f"{part.final_path.name}: {part.size:,} bytes; neither length nor hash is known: it may have been cut short"
+        )
 
 
-def _attempt(part, expected, bar, timeout_s, stop):
+def _attempt(part, sha256, bar, options):
     """One request, from where the part ends. Returns when the file is as long as the server says."""
     try:
-        with _open(part, expected, timeout_s) as answer:
-            start, note = _understood(answer, part)
+        with _open(part, sha256, options.timeout_s) as answer:
+            start, note = _check_answer(answer, part)
             bar.total, bar.n = note["total"], start
             bar.refresh()
-            _receive(answer, part, start, note, bar, timeout_s, stop)
+            _receive(answer, part, start, note, bar, options)
         if note["total"] is not None and part.size != note["total"]:
             raise RetryableError(f"the connection ended at {part.size:,} of {note['total']:,} bytes")
     except urllib.error.HTTPError as error:
         with error:
-            _refused(part, error)
+            _raise_for_status(part, error)
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
-        why = getattr(error, "reason", None)
-        raise _described(part, why if isinstance(why, Exception) else error) from error
+        reason = getattr(error, "reason", None)  # what urllib has wrapped
+        raise _describe_connection_error(part, reason if isinstance(reason, Exception) else error) from error
     except OSError as error:
-        if isinstance(error, FetchError) or not is_disk_full(error):
+        if isinstance(error, DownloadError) or not is_disk_full(error):
             raise
-        needed, came = part.note.get("total"), part.size
+        size = part.size
+        needed_bytes = max(part.note.get("total") or 0, size)
         part.discard()  # a full disk stops others too
-        raise _disk_full(part, max(needed or 0, came), f" after {came:,} bytes, which were removed") from error
+        raise _make_disk_full_error(part, needed_bytes, f" after {size:,} bytes, which were removed") from error
     except ValueError as error:  # urllib's and idna's, of an address that is none
-        raise FetchError(f"{part.url}: not an address that can be opened ({error})") from error
+        raise DownloadError(f"{part.url}: not an address that can be opened ({error})") from error
 
 
-def _described(part, error):
-    """What a failed connection means: RetryableError, or FetchError where another attempt would fail too."""
+def _describe_connection_error(part, error):
+    """What a failed connection means: RetryableError, or DownloadError where another attempt would fail too."""
     host = urlsplit(part.url).hostname
     if isinstance(error, ssl.SSLCertVerificationError):
-        return FetchError(f"{part.url}: the server's certificate is not trusted here ({error}). {_PORTAL}")
+        return DownloadError(f"{part.url}: the server's certificate is not trusted here ({error}). {_PORTAL}")
     if isinstance(error, http.client.InvalidURL):
-        return FetchError(f"{part.url}: not an address that can be opened ({error})")
+        return DownloadError(f"{part.url}: not an address that can be opened ({error})")
     if isinstance(error, socket.gaierror):
         return RetryableError(f"the name {host} can't be resolved ({error.strerror})", wait_s=0.2, retries=1)
     if getattr(error, "errno", None) == errno.ENETUNREACH:
@@ -272,24 +201,24 @@ def _described(part, error):
     return RetryableError(f"{type(error).__name__}: {error}")
 
 
-def _open(part, expected, timeout_s):
+def _open(part, sha256, timeout_s):
     """Ask for the file, or for the rest of it when the part is known to be of the same version."""
     version = part.note.get("version") if part.note.get("url") == part.url else None
     headers = {}
-    if part.size and (version or expected):  # without either, nothing would notice two halves of two files
+    if part.size and (version or sha256):  # without either, nothing would notice two halves of two files
         headers["Range"] = f"bytes={part.size}-"
         if version:
             headers["If-Range"] = version
     return open_url(part.url, timeout_s, **headers)
 
 
-def _understood(answer, part):
-    """(where the body starts in the file, the note of it). Raises RetryableError, FetchError for what isn't the file."""
+def _check_answer(answer, part):
+    """(where the body starts in the file, the note of it). Raises RetryableError, DownloadError for what isn't the file."""
     headers, name = answer.headers, urlsplit(part.url).path
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     packed_itself = name.endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")  # many servers say so of these
     if encoding not in ("", "identity") and not packed_itself:
-        raise FetchError(
+        raise DownloadError(
             f"{part.url}: the server (or a proxy) sends it packed as {encoding[:40]}, although it was asked not to. "
             "Download it with a browser and give its path, or set a mirror (AVALIB_MIRROR)."
         )
@@ -307,17 +236,18 @@ def _understood(answer, part):
         if start != part.size:
             raise RetryableError(f"the server sent the range from {start:,} on, asked for was {part.size:,}")
         note["total"] = total
-        for key, what in (("etag", "ETag"), ("modified", "date"), ("total", "size")):
-            if None not in (before := part.note.get(key), note[key]) and before != note[key]:
-                raise RetryableError(f"the file has changed on the server (its {what})")
+        for key, description in (("etag", "ETag"), ("modified", "date"), ("total", "size")):
+            before = part.note.get(key)
+            if before is not None and note[key] is not None and before != note[key]:
+                raise RetryableError(f"the file has changed on the server (its {description})")
     except RetryableError:
         part.discard()  # the next attempt is from the start
         raise
     return start, part.note | {key: value for key, value in note.items() if value is not None}
 
 
-def _refused(part, error):
-    """Turn an HTTP status into "again" (RetryableError) or into words (FetchError)."""
+def _raise_for_status(part, error):
+    """Turn an HTTP status into "again" (RetryableError) or an error with advice (DownloadError)."""
     if error.code == 416:  # the part is as long as the file, or longer
         if parse_unsatisfied_total(error.headers) == part.size > 0:
             part.note["total"] = part.size
@@ -328,42 +258,44 @@ def _refused(part, error):
         raise RetryableError(f"HTTP {error.code} {error.reason}", parse_retry_after(error.headers)) from error
     advice = {404: "Check the address; the file may have moved.", 401: "It needs a login.", 403: "Access is refused."}
     reason = " ".join(str(error.reason).split())[:200]
-    refusal = FetchError(f"{part.url}: HTTP {error.code} {reason}. {advice.get(error.code, '')}".rstrip())
+    refusal = DownloadError(f"{part.url}: HTTP {error.code} {reason}. {advice.get(error.code, '')}".rstrip())
     refusal.status = error.code
     raise refusal from error
 
 
-def _receive(answer, part, start, note, bar, timeout_s, stop):
+def _receive(answer, part, start, note, bar, options):
     """Append the answer's bytes to the part as they come."""
-    blocks = _blocks(answer, timeout_s)
+    blocks = _iter_blocks(answer, options.timeout_s)
     head = b""
     if start == 0:
         while len(head) < HEAD and (block := next(blocks, b"")):
             head += block
         _check_head(head, part)
     if note["total"] is not None and note["total"] - start > get_free_bytes(part.path.parent):
-        raise _disk_full(part, note["total"] - start)
+        raise _make_disk_full_error(part, note["total"] - start)
     with open(part.path, "r+b" if part.path.exists() else "wb") as file:
         part.begin(file, start, note)
         for block in itertools.chain([head], blocks):
             file.write(block)
             bar.update(len(block))
-            if stop is not None and stop.is_set():
-                raise FetchError(_stopped(part, file.tell()))
+            if options.stop is not None and options.stop.is_set():
+                raise DownloadError(_describe_stop(part, file.tell()))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _blocks(answer, timeout_s):
+def _iter_blocks(answer, timeout_s):
     """The body as it comes. Raises RetryableError for a trickle under 1 kB/s; silence is the socket's own timeout."""
-    window, arrived = time.monotonic(), 0
+    window_start = time.monotonic()
+    arrived = 0  # bytes in this window
     while block := answer.read1(CHUNK):
         yield block
         arrived += len(block)
-        if (elapsed := time.monotonic() - window) > timeout_s:
+        if (elapsed := time.monotonic() - window_start) > timeout_s:
             if arrived < 1000 * elapsed:
                 raise RetryableError(f"stalled: {arrived:,} bytes in {elapsed:.0f} s")
-            window, arrived = time.monotonic(), 0
+            window_start = time.monotonic()
+            arrived = 0
 
 
 def _check_head(head, part):
@@ -372,15 +304,16 @@ def _check_head(head, part):
         raise RetryableError("the server sent an empty file")
     if is_html(head) and Path(urlsplit(part.url).path).suffix not in (".html", ".htm"):
         title = find_title(head)
-        raise FetchError(f"{part.url}: the server sent a web page{title} instead of the file. {_PORTAL}")
+        raise DownloadError(f"{part.url}: the server sent a web page{title} instead of the file. {_PORTAL}")
 
 
-def _disk_full(part, needed, what=""):
+def _make_disk_full_error(part, needed_bytes, circumstance=""):
+    needed = format_megabytes(needed_bytes)
     free = format_megabytes(get_free_bytes(part.path.parent))
     return DownloadDiskFullError(
-        f"{part.final}: the disk is full{what}. {format_megabytes(needed)} are needed, {free} are free. {_MAKE_ROOM}"
+        f"{part.final_path}: the disk is full{circumstance}. {needed} are needed, {free} are free. {_MAKE_ROOM}"
     )
 
 
-def _stopped(part, size):
-    return f"{part.url}: stopped; {size:,} bytes are kept, the next call goes on from there"
+def _describe_stop(part, size):
+    return f"{part.url}: stopped; {size:,} bytes are kept; the next call resumes there"

@@ -3,6 +3,7 @@
 import ctypes
 import platform
 import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import as_completed
 from functools import partial
 
@@ -13,7 +14,9 @@ M_TRIM_THRESHOLD = -1  # of glibc's malloc.h
 M_MMAP_MAX = -4
 
 
-def run_parallel(function, workers, arguments):
+def run_parallel(
+    function: Callable, workers: int, arguments: Mapping[Hashable, tuple]
+) -> Iterator[tuple[Hashable, Callable]]:
     """Run a function for many items.
 
     After an interruption the processes end at once; what they had finished stays.

@@ -23,7 +23,7 @@ from avalib.data.download_record import get_download_record_path
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.video_survey import survey_videos
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource, open_video
 from avalib.video.reader import Video
@@ -172,20 +172,20 @@ def test_damaged_or_foreign_files_are_refused(servers, tmp_path):
     data = bytearray((folder / "ava_v2.1.zip").read_bytes())
     data[200] ^= 255
     (other / "ava_v2.1.zip").write_bytes(data)
-    with pytest.raises(FetchError, match=r"ava_v2.1.zip: .*(damaged|CRC|decompressing|Bad).*Delete it"):
+    with pytest.raises(DownloadError, match=r"ava_v2.1.zip: .*(damaged|CRC|decompressing|Bad).*Delete it"):
         prepare(tmp_path / "a", other)
     with zipfile.ZipFile(other / "ava_v2.1.zip", "w") as empty:
         empty.writestr("readme", "")
-    with pytest.raises(FetchError, match=r"it has no ava_train_v2.1.csv"):
+    with pytest.raises(DownloadError, match=r"it has no ava_train_v2.1.csv"):
         prepare(tmp_path / "b", other)
     shutil.copy(folder / "ava_v2.1.zip", other)
     boxes = DatasetLayout(other, "v2.1").get_proposals_path("test").name
     (other / boxes).write_bytes(pickle.dumps({"a,0902": os.getcwd}))
-    with pytest.raises(FetchError, match=r"getcwd.*numpy arrays and nothing else"):
+    with pytest.raises(DownloadError, match=r"getcwd.*numpy arrays and nothing else"):
         prepare(tmp_path / "c", other)
     with pytest.raises(ValueError, match="mirrors: video unknown; expected some of annotations, names, videos"):
         download_ava(DatasetLayout(tmp_path, "v2.1"), {"video": "here"})
-    with pytest.raises(FetchError, match="not in this mirror"):
+    with pytest.raises(DownloadError, match="not in this mirror"):
         prepare(tmp_path / "d", tmp_path)
 
 

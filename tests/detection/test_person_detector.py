@@ -8,7 +8,7 @@ from numbered_videos import draw_number
 from avalib.detection import person_detector
 from avalib.detection.person_detector import DETECTORS, PersonDetector, build_person_detector
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 
 
 @pytest.mark.slow
@@ -34,7 +34,7 @@ def test_no_picture_has_no_people(weights):
 
 
 def test_weights_that_cannot_be_downloaded_name_other_ways(tmp_path):
-    with pytest.raises(FetchError, match=r"(?s)ssdlite320.*Download https.*AVALIB_MIRROR.*boxes="):
+    with pytest.raises(DownloadError, match=r"(?s)ssdlite320.*Download https.*AVALIB_MIRROR.*boxes="):
         build_person_detector("ssdlite", mirror=tmp_path)
 
 

@@ -24,7 +24,7 @@ from avalib.models.checkpoint import describe_checkpoint, load_checkpoint, read_
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.detector import Detector
 from avalib.utils.files import compute_sha256
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 
 NAME, RECOGNISER = "slowonly_r50", "kinetics_recogniser_slowonly_r50"
 FC = "roi_head.bbox_head.fc_cls.weight"
@@ -287,7 +287,7 @@ def test_no_file(tmp_path):
 
 def test_the_hash_in_a_published_name_is_checked(folder, mirror, tmp_path):
     entry, _ = mirror
-    with pytest.raises(FetchError, match="begins with .*expected 40061d5f"):  # the real one's; ours is a stand-in
+    with pytest.raises(DownloadError, match="begins with .*expected 40061d5f"):  # the real one's; ours is a stand-in
         build_model(entry, folder / zoo.get(NAME).checkpoint_url.rpartition("/")[2])
     right = tmp_path / f"mine-{entry.checkpoint_sha256}.pth"
     shutil.copy(folder / f"{NAME}.pth", right)

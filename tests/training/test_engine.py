@@ -173,7 +173,7 @@ def test_an_unfinished_run_with_another_global_batch_size_is_the_same_run(tiny, 
 
 def test_a_finished_run_with_another_global_batch_size_is_another_run(tiny, tmp_path):
     leave_run(tmp_path / "run", make_config(tiny, accumulate=2), epoch=2, step=0)
-    with pytest.raises(RunExistsError, match="a finished run.*clips in a step 4 there, 2 here"):
+    with pytest.raises(RunExistsError, match="a finished run.*clips in a step 4 in that run, 2 in this one"):
         load_checkpoint_to_resume(tmp_path / "run", make_config(tiny))
 
 

@@ -36,7 +36,8 @@ def test_another_run_is_described(epoch, description, tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["recipe.epochs 2 there, 3 here", 'existing="continue"', "train.1", "tag=", "EXISTING=continue"]
+    "text",
+    ["recipe.epochs 2 in that run, 3 in this one", 'existing="continue"', "train.1", "tag=", "EXISTING=continue"],
 )
 def test_another_run_stops_with_what_differs_and_what_to_do(text, tiny, tmp_path):
     folder = leave_run(tmp_path / "train", make_config(tiny))
@@ -79,7 +80,7 @@ def test_continue_takes_the_settings_of_the_run_in_the_folder(tiny, tmp_path, ca
     adopted = resolve_existing_run(make_config(tiny), folder, "continue")
     assert adopted.recipe == saved.recipe
     assert adopted.compute_fingerprint() == saved.compute_fingerprint()
-    assert "recipe.lr 0.5 there" in capsys.readouterr().out
+    assert "recipe.lr 0.5 in that run" in capsys.readouterr().out
 
 
 def test_continue_in_an_empty_folder_changes_nothing(tiny, tmp_path):
@@ -90,7 +91,7 @@ def test_continue_refuses_a_run_on_other_annotations(tiny, tmp_path):
     config = make_config(tiny)
     fingerprint = config.compute_fingerprint() | {"annotations": "0123"}
     folder = leave_run(tmp_path / "run", config, fingerprint=fingerprint)
-    with pytest.raises(RunExistsError, match="annotations 0123 there"):
+    with pytest.raises(RunExistsError, match="annotations 0123 in that run"):
         resolve_existing_run(config, folder, "continue")
 
 

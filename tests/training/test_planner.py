@@ -142,7 +142,8 @@ def test_another_runs_epochs_do_not_count(tiny, tmp_path):
 def test_a_longer_unfinished_run_that_does_not_fit_stops(tiny, tmp_path):
     config = make_config(tiny, epochs=9)
     folder = leave_run(tmp_path / "train", config, epoch=1)
-    with pytest.raises(RunExistsError, match="minutes of training about 16 remaining there, 8, which is 4 epochs"):
+    difference = "minutes of training about 16 remaining in that run, 8, which is 4 epochs in total, in this one"
+    with pytest.raises(RunExistsError, match=difference):
         limit_epochs(config, 8, 2.0, folder)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download import download_file, get_download_size
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(3 << 20)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -128,7 +128,7 @@ def test_a_cut_connection_is_resumed_where_it_ended(server):
 
 def test_the_next_call_goes_on_with_an_interrupted_download(server):
     server.plan = ["cut 1000000"] + ["503"] * 3
-    with pytest.raises(FetchError, match=r"given up after 2 attempts.*1,000,000 bytes are kept"):
+    with pytest.raises(DownloadError, match=r"given up after 2 attempts.*1,000,000 bytes are kept"):
         get(server, retries=1)
     server.plan, server.asked = [], []
     assert get(server).read_bytes() == CONTENT
@@ -137,7 +137,7 @@ def test_the_next_call_goes_on_with_an_interrupted_download(server):
 
 def test_a_changed_file_is_not_spliced(server):
     server.plan = ["cut 1000000"] + ["503"]
-    with pytest.raises(FetchError):
+    with pytest.raises(DownloadError):
         get(server, retries=0)
     server.plan, server.etag, server.content = [], '"two"', bytes(len(CONTENT))
     assert get(server).read_bytes() == server.content
@@ -182,7 +182,7 @@ def test_a_part_of_something_else_is_found_out_by_the_hash(server):
 
 def test_a_wrong_hash_is_an_error_and_leaves_nothing(server, tmp_path):
     server.plan = ["corrupt"]
-    with pytest.raises(FetchError, match=f"does not begin with {DIGEST[:8]}"):
+    with pytest.raises(DownloadError, match=f"does not begin with {DIGEST[:8]}"):
         get(server, sha256=DIGEST[:8])
     assert not [p for p in (tmp_path / "cache").rglob("net*") if p.is_file()]
 
@@ -196,14 +196,14 @@ def test_a_file_damaged_in_the_cache_is_fetched_again_and_said(server, capsys):
 
 def test_a_web_page_instead_of_the_file(server):
     server.plan = ["html"]
-    with pytest.raises(FetchError, match=r"web page \('Please log in'\) instead of the file"):
+    with pytest.raises(DownloadError, match=r"web page \('Please log in'\) instead of the file"):
         get(server, sha256=DIGEST)
     assert len(server.asked) == 1
 
 
 def test_a_web_page_does_not_cost_the_part(server):
     server.plan = ["cut 1000000", "html"]  # the page comes with an ETag of its own
-    with pytest.raises(FetchError, match="web page"):
+    with pytest.raises(DownloadError, match="web page"):
         get(server, sha256=DIGEST)
     assert get(server, sha256=DIGEST).read_bytes() == CONTENT
     assert server.asked[-1][1] == "bytes=1000000-"
@@ -212,7 +212,7 @@ def test_a_web_page_does_not_cost_the_part(server):
 @pytest.mark.parametrize("status", ["404", "403"])
 def test_a_refusal_is_not_tried_again(server, status):
     server.plan = [status]
-    with pytest.raises(FetchError, match=f"HTTP {status}.*(moved|refused)"):
+    with pytest.raises(DownloadError, match=f"HTTP {status}.*(moved|refused)"):
         get(server)
     assert len(server.asked) == 1
 
@@ -228,13 +228,13 @@ def test_attempts_that_bring_much_do_not_use_up_the_retries(server):
 
 
 def test_no_server_at_all(server):
-    with pytest.raises(FetchError, match="given up after 2 attempts.*AVALIB_MIRROR"):
+    with pytest.raises(DownloadError, match="given up after 2 attempts.*AVALIB_MIRROR"):
         get(server, url="http://127.0.0.1:1/net.pth", retries=1)
 
 
 @pytest.mark.parametrize("url", ["net.pth", "ftp://server/net.pth", "http://server/"])
 def test_what_is_no_address_of_a_file(server, url):
-    with pytest.raises(FetchError, match="not the http"):
+    with pytest.raises(DownloadError, match="not the http"):
         get(server, url=url)
 
 
@@ -249,14 +249,14 @@ def test_a_mirror_folder_by_path_or_by_name(server, tmp_path):
         (mirror / place).mkdir(parents=True)
         (mirror / place / f"net-{DIGEST[:8]}.pth").write_bytes(CONTENT)
         assert get(server, mirror=mirror, sha256=DIGEST).read_bytes() == CONTENT
-    with pytest.raises(FetchError, match="sha256"):
+    with pytest.raises(DownloadError, match="sha256"):
         get(server, mirror=mirror, sha256="00000000")
     assert not server.asked
 
 
 def test_a_mirror_folder_without_the_file_does_not_go_elsewhere(server, tmp_path, monkeypatch):
     monkeypatch.setenv("AVALIB_MIRROR", str(tmp_path))
-    with pytest.raises(FetchError, match="the mirror has neither"):
+    with pytest.raises(DownloadError, match="the mirror has neither"):
         get(server)
     assert not server.asked
 
@@ -288,7 +288,7 @@ def test_a_disk_that_fills_up_on_the_way(server, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FetchError, match="the disk is full"):
+    with pytest.raises(DownloadError, match="the disk is full"):
         get(server)
 
 
@@ -306,7 +306,7 @@ def test_a_place_of_ones_own_and_the_bar(server, tmp_path, capsys):
 def test_a_download_can_be_stopped_and_goes_on(server):
     stop = threading.Event()
     stop.set()
-    with pytest.raises(FetchError, match="stopped; [0-9,]+ bytes are kept"):
+    with pytest.raises(DownloadError, match="stopped; [0-9,]+ bytes are kept"):
         get(server, stop=stop)
     assert get(server).read_bytes() == CONTENT
     assert server.asked[-1][1].startswith("bytes=")

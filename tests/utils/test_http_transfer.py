@@ -20,7 +20,7 @@ import pytest
 from avalib.utils.completeness import check_complete
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download import download_file, get_download_size
-from avalib.utils.http_transfer import FetchError
+from avalib.utils.http_transfer import DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(30_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -101,7 +101,7 @@ def test_a_total_in_content_range_is_read(server):
 
 
 def test_a_total_that_is_never_reached_is_an_error(server, tmp_path):
-    with pytest.raises(FetchError, match="ended at 20,000 of 90,000"):
+    with pytest.raises(DownloadError, match="ended at 20,000 of 90,000"):
         get(server, part(0, 10_000, total=90_000), part(10_000, 20_000, total=90_000), retries=1)
     assert not (tmp_path / "cache" / "net.bin").exists()
 
@@ -142,7 +142,7 @@ def test_a_partial_answer_to_a_whole_question(server):
 
 
 def test_a_part_whose_note_is_anothers_is_not_resumed(server, tmp_path):
-    with pytest.raises(FetchError):
+    with pytest.raises(DownloadError):
         get(server, cut(), b"", retries=0)
     path = next((tmp_path / "cache").rglob("net.bin.part"))
     other = path.with_name("other")
@@ -168,7 +168,7 @@ def test_a_part_whose_note_is_anothers_is_not_resumed(server, tmp_path):
     ids=["length 0", "nothing", "no chunk", "204", "202"],
 )
 def test_an_answer_without_the_file(server, answer, tmp_path):
-    with pytest.raises(FetchError, match="empty file|without the file"):
+    with pytest.raises(DownloadError, match="empty file|without the file"):
         get(server, answer)
     assert left(tmp_path) == []
     assert get(server, answer, whole()).read_bytes() == CONTENT
@@ -189,7 +189,7 @@ PAGES = {
 
 @pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
 def test_a_web_page_is_not_the_file(server, page, tmp_path):
-    with pytest.raises(FetchError, match="a web page"):
+    with pytest.raises(DownloadError, match="a web page"):
         get(server, whole(page))
     assert left(tmp_path) == []
 
@@ -199,7 +199,7 @@ def test_a_web_page_that_comes_letter_by_letter(server):
         for letter in whole(PAGES["comment"]):
             sock.sendall(bytes([letter]))
 
-    with pytest.raises(FetchError, match="a web page"):
+    with pytest.raises(DownloadError, match="a web page"):
         get(server, slowly)
 
 
@@ -211,7 +211,7 @@ def test_what_only_looks_like_a_page_is_taken(server, content):
 @pytest.mark.parametrize("encoding", [b"gzip", b"br", b"deflate", b"gzip, br"])
 def test_a_packed_answer_is_refused(server, encoding):
     answer = whole(gzip.compress(CONTENT), OK + b"Content-Encoding: %s\r\n" % encoding)
-    with pytest.raises(FetchError, match=f"packed as {encoding.decode()}, although it was asked not to"):
+    with pytest.raises(DownloadError, match=f"packed as {encoding.decode()}, although it was asked not to"):
         get(server, answer)
 
 
@@ -229,7 +229,7 @@ def chunked(content, end=b"0\r\n\r\n"):
 
 @pytest.mark.parametrize("end", [b"", b"5\r\nab", b"zz\r\n"], ids=["no last chunk", "half a chunk", "no number"])
 def test_a_chunked_answer_that_is_cut(server, end):
-    with pytest.raises(FetchError, match="IncompleteRead"):
+    with pytest.raises(DownloadError, match="IncompleteRead"):
         get(server, chunked(CONTENT[:9000], end), retries=0)
     assert get(server, chunked(CONTENT)).read_bytes() == CONTENT
 
@@ -243,7 +243,7 @@ def test_a_length_that_is_nonsense_is_not_believed(server, length, capsys):
 
 
 def test_two_lengths(server):
-    with pytest.raises(FetchError, match="two lengths: 30000, 40000"):
+    with pytest.raises(DownloadError, match="two lengths: 30000, 40000"):
         get(server, whole(head=OK + b"Content-Length: 40000\r\n"))
 
 
@@ -275,7 +275,7 @@ KINDS = {"net.pth": checkpoint(), "net.safetensors": safetensors(), "a.mp4": mp4
 def test_without_a_length_the_content_shows_a_cut(server, name, capsys):
     content = KINDS[name]
     closed = OK + b"\r\n" + content
-    with pytest.raises(FetchError, match="ended early"):
+    with pytest.raises(DownloadError, match="ended early"):
         get(server, closed[:-1000], name=name, retries=0)
     assert get(server, closed[:-1000], closed, name=name).read_bytes() == content
     assert "neither" not in capsys.readouterr().out
@@ -283,7 +283,7 @@ def test_without_a_length_the_content_shows_a_cut(server, name, capsys):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_file_that_is_cut_on_the_server_is_said(server, name):
-    with pytest.raises(FetchError, match="as long as the server says, but .*server's own file is damaged"):
+    with pytest.raises(DownloadError, match="as long as the server says, but .*server's own file is damaged"):
         get(server, whole(KINDS[name][:-1000]), name=name)
 
 
@@ -308,7 +308,7 @@ def trickled_head(sock, server):
 
 
 def test_a_head_that_never_ends_is_given_up(server):
-    with pytest.raises(FetchError, match="no complete answer after 0.4 s"):
+    with pytest.raises(DownloadError, match="no complete answer after 0.4 s"):
         get(server, trickled_head, timeout_s=0.2, retries=0)
     server.answers = [trickled_head]
     assert get_download_size(server.root + "net.bin", timeout_s=0.2) is None
@@ -329,7 +329,7 @@ def test_interim_answers_for_ever(server):
         while not server.over.is_set():
             sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
 
-    with pytest.raises(FetchError, match="no complete answer"):
+    with pytest.raises(DownloadError, match="no complete answer"):
         get(server, interim, timeout_s=0.2, retries=0)
 
 
@@ -341,18 +341,18 @@ def test_interim_answers_for_ever(server):
 def test_odd_heads_end(server, head):
     try:
         assert get(server, whole(head=OK + head), sha256=DIGEST).read_bytes() == CONTENT
-    except FetchError as error:
+    except DownloadError as error:
         assert "given up" in str(error)
 
 
 def test_no_http_at_all(server):
-    with pytest.raises(FetchError, match="given up.*BadStatusLine"):
+    with pytest.raises(DownloadError, match="given up.*BadStatusLine"):
         get(server, b"SSH-2.0-OpenSSH_9.6\r\n")
 
 
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/a", "data:,abc", "gopher://a/"])
 def test_a_redirect_leads_to_http_only(server, target):
-    with pytest.raises(FetchError, match="HTTP 302"):
+    with pytest.raises(DownloadError, match="HTTP 302"):
         get(server, b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % target.encode())
     assert len(server.asked) == 1
 
@@ -360,7 +360,7 @@ def test_a_redirect_leads_to_http_only(server, target):
 def test_a_redirect_is_followed_and_a_loop_is_not(server):
     there = b"HTTP/1.1 302 Found\r\nLocation: /there.bin\r\nContent-Length: 0\r\n\r\n"
     assert get(server, there, whole()).read_bytes() == CONTENT
-    with pytest.raises(FetchError, match="HTTP 302.*infinite loop"):
+    with pytest.raises(DownloadError, match="HTTP 302.*infinite loop"):
         get(server, there, name="b.bin")
 
 
@@ -386,7 +386,7 @@ def test_a_name_that_cannot_be_resolved_is_asked_twice_and_says_what_to_do(tmp_p
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path))
     waits = []
     monkeypatch.setattr(time, "sleep", waits.append)
-    with pytest.raises(FetchError, match="after 2 .*nowhere.invalid can't be resolved.*AVALIB_MIRROR.*local path"):
+    with pytest.raises(DownloadError, match="after 2 .*nowhere.invalid can't be resolved.*AVALIB_MIRROR.*local path"):
         download_file("https://nowhere.invalid/net.pth", progress=False)
     assert sum(waits) <= 1
 
@@ -395,7 +395,7 @@ def test_a_name_that_cannot_be_resolved_is_asked_twice_and_says_what_to_do(tmp_p
                                  "http://..org/a.pth", "http://127.0.0.1:99999/a.pth"])  # fmt: skip
 def test_an_address_that_is_none(url, tmp_path, monkeypatch):
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path))
-    with pytest.raises(FetchError):
+    with pytest.raises(DownloadError):
         download_file(url, progress=False, retries=0, timeout_s=0.2)
 
 
@@ -483,7 +483,7 @@ def test_a_disk_that_fills_up_leaves_no_part(server, tmp_path):
 
 
 def test_a_password_in_an_address_is_not_shown(tmp_path):
-    with pytest.raises(FetchError) as caught:
+    with pytest.raises(DownloadError) as caught:
         download_file("http://user:secret@127.0.0.1:1/a.pth", path=tmp_path / "a.pth", retries=0, progress=False)
     assert "secret" not in str(caught.value)
     assert "//...@127.0.0.1" in str(caught.value)

@@ -244,7 +244,7 @@ from avalib.utils import safe_pickle
 import avalib.annotations
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    safe_pickle.load(sys.argv[1])
+    safe_pickle.load_pickle(sys.argv[1])
 except safe_pickle.PickleError:
     pass
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
