@@ -241,7 +241,7 @@ def run_export(options):
     """Export a model."""
     folder, checkpoint = _find_run(options)
     from avalib.models.build import build_model
-    from avalib.models.checkpoint import get_default_preprocessing
+    from avalib.models.checkpoint_meta import get_default_preprocessing
     from avalib.models.export import export_model
 
     model = build_model(options.model, None if checkpoint == "random" else checkpoint)

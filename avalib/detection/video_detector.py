@@ -24,7 +24,7 @@ from avalib.detection.person_detector import PersonDetector
 from avalib.detection.video_location import locate_video
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.build import build_model
-from avalib.models.checkpoint import CheckpointMeta
+from avalib.models.checkpoint_meta import CheckpointMeta
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels

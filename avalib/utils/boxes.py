@@ -113,7 +113,7 @@ def flip_boxes(boxes_px: np.ndarray, width: int) -> np.ndarray:
 
 
 def build_rois(boxes_per_clip: Sequence[np.ndarray]) -> np.ndarray:
-    """RoIs of a batch: boxes [(n_0,4), (n_1,4), …] in pixels -> (n_0+n_1+…, 5) float32 [batch index, x1, y1, x2, y2]."""
+    """RoIs of a batch of clips, from each clip's boxes (n,4) in pixels: (N,5) float32 [batch index, x1, y1, x2, y2]."""
     rois = [np.zeros((0, 5), np.float32)]
     for i, boxes in enumerate(boxes_per_clip):
         boxes = np.asarray(boxes, np.float32).reshape(-1, 4)

@@ -55,8 +55,8 @@ def choose_precision(precision: str | torch.dtype, device: torch.device) -> torc
     Parameters
     ----------
     precision : str or torch.dtype
-        "float32", "bfloat16", "float16", or "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with AMX
-        or AVX512-BF16), else float32.
+        "float32", "bfloat16", "float16", or "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with
+        AMX or AVX512-BF16), else float32.
     device : torch.device
 
     Raises
