@@ -18,6 +18,16 @@ def parse_hex_color(color):
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def get_person_color(person_id):
-    """The color of a person ('#RRGGBB'), the same in pictures and timelines. Colors repeat after the seventh person."""
+def get_person_color(person_id: int) -> str:
+    """Get the color of a person, the same in pictures and timelines.
+
+    Parameters
+    ----------
+    person_id : int
+
+    Returns
+    -------
+    str
+        '#RRGGBB'. Colors repeat after the seventh person.
+    """
     return PERSON_COLORS[int(person_id) % len(PERSON_COLORS)]

@@ -4,17 +4,21 @@
 """
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
+import pandas as pd
 from IPython.display import display
 from PIL import Image
 
 from avalib.data.labels import shorten_action_name
+from avalib.data.layout import DatasetLayout
 from avalib.draw.annotate import scale_frame
 from avalib.draw.mistake_navigator import MistakeNavigator
 from avalib.draw.person_timeline import build_person_strips, render_person_html
 from avalib.draw.render import RenderOptions, SceneRenderer
-from avalib.draw.scene import ANNOTATED, find_busiest_video, load_scene
+from avalib.draw.scene import ANNOTATED, Scene, find_busiest_video, load_scene
 from avalib.draw.sheets import draw_contact_sheet
 from avalib.draw.workbench_controls import WorkbenchControls
 
@@ -55,7 +59,16 @@ class Workbench:
         The person_id that was clicked.
     """
 
-    def __init__(self, open_scene, videos, navigator=None, score_threshold=0.3, top_k=3, width=1000, video=None):
+    def __init__(
+        self,
+        open_scene: Callable[[str, float | None], Scene],
+        videos: list[str],
+        navigator: MistakeNavigator | None = None,
+        score_threshold: float = 0.3,
+        top_k: int = 3,
+        width: int = 1000,
+        video: str | None = None,
+    ):
         self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
         # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
         self._scale_frame = lru_cache(maxsize=SCALED_FRAMES)(
@@ -242,17 +255,17 @@ class Workbench:
 
 
 def open_workbench(
-    layout,
-    truth,
-    predictions,
-    video="",
-    seconds=40,
-    fps=10,
-    label_map=None,
-    exclusions=None,
-    score_threshold=0.3,
-    top_k=3,
-    width=1000,
+    layout: DatasetLayout,
+    truth: pd.DataFrame,
+    predictions: dict[str, pd.DataFrame],
+    video: str = "",
+    seconds: float = 40,
+    fps: float = 10,
+    label_map: str | Path | None = None,
+    exclusions: str | Path | None = None,
+    score_threshold: float = 0.3,
+    top_k: int = 3,
+    width: int = 1000,
 ) -> Workbench:
     """Open the Workbench of a data set's split.
 
@@ -271,6 +284,10 @@ def open_workbench(
         The actions that count, and the seconds that do not, when mistakes are listed.
     score_threshold, top_k, width
         As for Workbench.
+
+    Returns
+    -------
+    Workbench
     """
     first_times = truth.groupby("video_id").timestamp.min()
 
@@ -289,8 +306,19 @@ def open_workbench(
     )
 
 
-def open_scrubber(scene, score_threshold=0.3, top_k=3, width=1000) -> Workbench:
-    """Open the Workbench of one Scene; the options are those of Workbench."""
+def open_scrubber(scene: Scene, score_threshold: float = 0.3, top_k: int = 3, width: int = 1000) -> Workbench:
+    """Open the Workbench of one Scene.
+
+    Parameters
+    ----------
+    scene : Scene
+    score_threshold, top_k, width
+        As for Workbench.
+
+    Returns
+    -------
+    Workbench
+    """
     return Workbench(
         lambda video_id, time_s: scene,
         [scene.video_id],
