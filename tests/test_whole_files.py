@@ -41,7 +41,7 @@ ALLOWED = {
     "avalib/training/logger.py": {"append": "a log grows by a line; a torn last line is left out when it is read"},
     "avalib/training/launch.py": {"stream_log": "the processes' output while they run"},
     "avalib/training/checkpointing.py": dict.fromkeys(
-        ("tick", "_save_before_leaving", "_save_and_exit"), "Saver.save is atomic"
+        ("maybe_save", "_save_before_exit", "_save_as_child"), "CheckpointSaver.save is atomic"
     ),
     "avalib/zoo_runner/notebook_kernel.py": {
         "execute_notebook": "the kernel's own output while it runs; a whole executed notebook is renamed",
