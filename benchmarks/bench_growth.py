@@ -5,8 +5,8 @@
 Each point is a fresh process. clips: `detect` at this many times of one film. people: SlowOnly R50 on one clip of
 256x340 with this many boxes. seconds of video: `detect` at eight times of a film of this length. classes: the evaluator
 on 3,000 keyframes with three people and this many classes. Time grows by an exponent, computed from the largest and the
-third largest size (two
-neighboring sizes are too close for a noisy machine). Above 1.1 it is worse than linear: a defect.
+third largest size (two neighboring sizes are too close for a noisy machine). Above 1.1 it is worse than linear, a
+defect.
 """
 
 import json
@@ -96,7 +96,7 @@ def prepare_detection(path, times_s):
     import avalib
     from avalib import zoo
     from avalib.data.labels import get_evaluated_actions
-    from avalib.models.checkpoint import CheckpointMeta
+    from avalib.models.checkpoint_meta import CheckpointMeta
 
     model = avalib.build_model("slowonly_r50")
     recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=64)

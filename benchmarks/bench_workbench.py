@@ -53,7 +53,7 @@ def main():
     width = bench.render_frame(0).shape[1] // 4
 
     def step(i):
-        bench.time.value = i
+        bench.controls.time.value = i
 
     def plain(i):
         number = to_frame_number(scene.times_s[i], layout.start_s)

@@ -31,18 +31,16 @@ ALLOWED = {
     "avalib/utils/run_folder.py": {"archive_folder": "one rename of a whole folder"},
     "avalib/data/ava_download.py": {
         "download_proposals": "a whole file that was checked gets its name",
-        "_get_video": "a whole file that is no use is put out of the way",
+        "_download_video": "a whole file that is no use is put out of the way",
     },
     "avalib/data/importers/placement.py": {
-        "_take_place": "one rename of a whole folder",
+        "_publish": "one rename of a whole folder",
+        "_restore_foreign_files": "renames of whole files",
         "_move_pieces": "renames that the next opening finishes",
     },
-    "avalib/data/importers/build.py": {"_bring": "a link in a folder that is still being built"},
+    "avalib/data/importers/dataset_import.py": {"_place_video": "a link in a folder that is still being built"},
     "avalib/training/logger.py": {"append": "a log grows by a line; a torn last line is left out when it is read"},
     "avalib/training/launch.py": {"stream_log": "the processes' output while they run"},
-    "avalib/training/checkpointing.py": dict.fromkeys(
-        ("maybe_save", "_save_before_exit", "_save_as_child"), "CheckpointSaver.save is atomic"
-    ),
     "avalib/zoo_runner/notebook_kernel.py": {
         "execute_notebook": "the kernel's own output while it runs; a whole executed notebook is renamed",
     },
@@ -59,7 +57,7 @@ WRITERS = {
     "savez_compressed", "savetxt", "tofile", "save_file", "dump", "copyfile", "copy2", "copytree", "move", "symlink_to",
     "symlink", "hardlink_to", "urlretrieve", "imwrite",
 }  # fmt: skip
-OWN = {"files", "draw", "weights", "checkup", "record", "report", "saver"}  # what these write is atomic inside
+OWN = {"files", "draw", "weights", "validation", "record", "report", "saver"}  # what these write is atomic inside
 
 
 def code_of(path):
@@ -123,6 +121,8 @@ def writes(call):
         return owner != "Image" and opens_to_write(call)
     if name in ("replace", "rename"):  # Path's have one argument, unlike those of texts and tables
         return owner == "os" or (len(call.args) == 1 and not call.keywords)
+    if name == "save" and not call.args and not call.keywords:
+        return False  # an object that knows its file
     if name == "write":
         return owner.startswith(("ET.", "ElementTree"))
     if name == "copy":

@@ -1,8 +1,10 @@
 """Read the command line, run the sub-command, turn errors into one line and an exit status."""
 
 import os
+import re
 import signal
 import sys
+from dataclasses import fields
 
 import tyro
 
@@ -68,7 +70,7 @@ def main(arguments=None):
         if "TORCHELASTIC_RUN_ID" in os.environ:
             raise  # torchrun shows the traceback, with the process that it comes from
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        print(f"error: {spell_as_options(str(message), command)}", file=sys.stderr, flush=True)
         return 1
 
 
@@ -90,6 +92,12 @@ def parse_options(command, arguments):
     recipe = zoo.get_recipe(zoo.get(first.model), first.dataset)
     recipe = zoo.update_recipe(recipe, short_side=first.short_side, batch_size=first.batch_size)
     return tyro.cli(options.build_train_options(recipe), args=arguments, prog="avalib train")
+
+
+def spell_as_options(message, command):
+    """A message with the parameters of functions (`boxes_start=0`) as a command spells them (`--boxes-start 0`)."""
+    names = "|".join(option.name for option in fields(COMMANDS[command]))
+    return re.sub(rf"(?<![\w-])({names})=(?=\S)", lambda match: f"--{match[1].replace('_', '-')} ", message)
 
 
 def run_command(command, parsed):

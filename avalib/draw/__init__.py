@@ -3,7 +3,7 @@
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, zoo_gif
 - figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
-- the workbench: workbench, person_timeline, mistake_navigator
+- the workbench: workbench, workbench_controls, person_timeline, mistake_navigator
 """
 
 from avalib.draw.annotate import FrameAnnotator, annotate_frame, save_figure

@@ -58,7 +58,7 @@ def plot_per_class(report, baseline=None, title=None):
 
     place_legend_below(figure, handles)
     if title is None:
-        title = "What is recognised, and how often it occurs"
+        title = "What is recognized, and how often it occurs"
         title += ": bars should reach beyond the marks" if baseline is not None else ""
         title += f" ({n_absent} actions without boxes left out)" if n_absent else ""
     figure.suptitle(title + (f" ({n_hidden} more actions not shown)" if n_hidden else ""))
@@ -90,7 +90,7 @@ def plot_pr_curves(report, actions, title="Precision stays high until most peopl
 
 
 @apply_style
-def plot_ap_by_training(table, title="More boxes to learn from, better recognised: points should rise to the right"):
+def plot_ap_by_training(table, title="More boxes to learn from, better recognized: points should rise to the right"):
     """Plot the AP of each action over the number of its training boxes -> matplotlib figure.
 
     table: of ErrorAnalysis.compare_with_training: action, group, AP, training_boxes.
@@ -125,6 +125,7 @@ def plot_class_counts(train, val, label_map=None, title="A long tail: a few acti
     matplotlib.figure.Figure
     """
     label_map = label_map or get_action_names()
+    # Boxes of each action, a line for each in the label map, the commonest first.
     counts = pd.DataFrame({"train": train["action_id"].value_counts(), "val": val["action_id"].value_counts()})
     counts = counts.reindex(list(label_map)).fillna(0).astype(int)
     n_absent = int((counts.sum(axis=1) == 0).sum())
@@ -135,6 +136,7 @@ def plot_class_counts(train, val, label_map=None, title="A long tail: a few acti
     groups = [group_of[action] for action in counts.index]
     names = [_shorten_name(label_map[action]) for action in counts.index]
     figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
+    # Bars for train with their numbers, dots for val.
     places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
     axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
     for place, number in zip(places, counts["train"], strict=True):

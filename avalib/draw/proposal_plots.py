@@ -32,9 +32,9 @@ def plot_proposal_recall(splits, title="Person boxes: the share of people that t
         label = f"{name}: proposals left (of {counts[0]:.1f} a keyframe)"
         right.plot(min_scores, counts / max(counts[0], 1e-9), color=color, linestyle=":", label=label)
     left.axvline(MIN_IOU, color="grey", linewidth=0.8)
-    left.set(xlabel="IoU asked for", ylabel="share of people found", ylim=(0, 1.02))
+    left.set(xlabel="minimum IoU", ylabel="share of people found", ylim=(0, 1.02))
     left.set_title("Fit: high at 0.5, then falling")
-    right.set(xlabel="proposals with at least this score", ylabel="share", ylim=(0, 1.02))
+    right.set(xlabel="minimum score of the proposals", ylabel="share", ylim=(0, 1.02))
     right.set_title("Score: where to cut")
     left.legend(loc="lower left")
     right.legend(loc="lower left")

@@ -94,7 +94,7 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
     """
     table = to_timeline_table(table, video)
     times = np.unique(table["time_s"])
-    if step is None:
+    if step is None:  # a table of one time says nothing about its step
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     if "score" not in table:
         table = table.assign(score=1.0)
@@ -141,6 +141,7 @@ def select_lanes(segments, top_k=5, max_people=8):
     """
     segments = segments.assign(weight=(segments["stop_s"] - segments["start_s"]) * segments["score"])
     best_people = segments.groupby("person_id")["weight"].sum().nlargest(max_people).index
+    # People in the order in which they appear, and of each the actions with the largest weights.
     segments = segments[segments["person_id"].isin(best_people)]
     by_first_time = segments.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
     weights = segments.groupby(["person_id", "action_id"])["weight"].sum()
@@ -193,7 +194,9 @@ def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, lab
     if not lines:
         message = f"no action with a score of {score_threshold} or more"
         axis.text(0.5, 0.5, message, ha="center", transform=axis.transAxes)
-    title = title or f"Who does what when: bars{', the stronger the surer' if has_scores else ''}"
+    if title is None:
+        title = "Who does what when"
+        title += "; stronger bars have higher scores" if has_scores else ""
     axis.set_title(title + _describe_left_out(segments, lanes))
     if handles := build_group_handles(groups[action] for _, action in lines):
         place_legend_below(figure, handles)

@@ -20,10 +20,10 @@ from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.average_precision import compute_average_precision
-from avalib.evaluation.evaluator import evaluate
+from avalib.evaluation.evaluator import LabelMap, Source, evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.labeled_boxes import MIN_IOU, LabeledBoxes, find_distinct_boxes, find_overlaps
-from avalib.evaluation.protocols import get_protocol
+from avalib.evaluation.protocols import Protocol, get_protocol
 from avalib.utils.process import check_memory
 
 _DETECTION_COLUMNS = [*KEYFRAME_COLUMNS, *BOX_COLUMNS]
@@ -44,7 +44,14 @@ FALSE_POSITIVES = (Kind.BACKGROUND, Kind.LOCALIZATION, Kind.CLASSIFICATION, Kind
 MISTAKES = tuple(kind.name.lower() for kind in (*FALSE_POSITIVES, Kind.MISSED))
 
 
-def analyze_errors(ground_truth, detections, label_map=None, exclusions=None, protocol="mmaction", iou=0.5):
+def analyze_errors(
+    ground_truth: Source,
+    detections: Source,
+    label_map: LabelMap = None,
+    exclusions: Source | None = None,
+    protocol: str | Protocol = "mmaction",
+    iou: float = 0.5,
+) -> "ErrorAnalysis":
     """Analyze the mistakes in detections.
 
     Parameters
@@ -249,7 +256,7 @@ class ErrorAnalysis(LabeledBoxes):
         n_boxes = table["action_id"].map(counts).fillna(0).astype(np.int64)
         return table.assign(training_boxes=n_boxes).reset_index(drop=True)
 
-    def find_confusions(self, n=20) -> pd.DataFrame:
+    def find_confusions(self, n: int = 20) -> pd.DataFrame:
         """The n most frequent confusions of two actions.
 
         A confusion is, on a well-placed box, an action that the person does not do, with a higher score than all
@@ -286,7 +293,7 @@ class ErrorAnalysis(LabeledBoxes):
         )
         return table[table["people"] > 0].reset_index(drop=True)
 
-    def find_top_mistakes(self, n=20, per_person=1) -> pd.DataFrame:
+    def find_top_mistakes(self, n: int = 20, per_person: int = 1) -> pd.DataFrame:
         """The n false positives with the highest scores.
 
         At most `per_person` for one action and person (on the background: and box).
@@ -301,7 +308,7 @@ class ErrorAnalysis(LabeledBoxes):
         for action in self.actions:
             kind = self.classify_detections(action)
             is_wrong = kind != Kind.TRUE_POSITIVE
-            # far more than n, as some are dropped below
+            # many times n, as those of a person that is in the list already are dropped below
             part = {"row": self.report.rankings[action].rows[is_wrong][: 50 * n], "kind": kind[is_wrong][: 50 * n]}
             parts.append(pd.DataFrame(part))
         mistakes = pd.concat(parts, ignore_index=True)

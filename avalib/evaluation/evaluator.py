@@ -9,8 +9,11 @@ first row, rows of a frame as in the original. ties="grouped" lets all detection
 no order has to be chosen. Needs only numpy and pandas; reads faster with pyarrow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -26,20 +29,23 @@ from avalib.evaluation.frame_index import (
     note_unknown_labels,
     resolve_label_map,
 )
-from avalib.evaluation.protocols import PROTOCOLS, RULE_DESCRIPTIONS, get_protocol
+from avalib.evaluation.protocols import PROTOCOLS, RULE_DESCRIPTIONS, Protocol, get_protocol
 from avalib.evaluation.ranking import rank_detections
 from avalib.evaluation.report import Report
 
+Source = str | Path | IO | pd.DataFrame  # of a table
+LabelMap = str | Path | dict | pd.DataFrame | None
+
 
 def evaluate(
-    ground_truth,
-    detections,
-    label_map=None,
-    exclusions=None,
-    protocol="mmaction",
-    iou=0.5,
-    ties="stable",
-    missing="whole_frame",
+    ground_truth: Source,
+    detections: Source,
+    label_map: LabelMap = None,
+    exclusions: Source | None = None,
+    protocol: str | Protocol = "mmaction",
+    iou: float | Sequence[float] = 0.5,
+    ties: str = "stable",
+    missing: str = "whole_frame",
 ) -> Report:
     """Evaluate detections against ground truth.
 
@@ -131,13 +137,13 @@ def evaluate_tables(data, protocol, iou, ties, missing="whole_frame"):
 
 
 def compare_protocols(
-    ground_truth,
-    detections,
-    label_map=None,
-    exclusions=None,
-    iou=0.5,
-    ties="stable",
-    base="mmaction",
+    ground_truth: Source,
+    detections: Source,
+    label_map: LabelMap = None,
+    exclusions: Source | None = None,
+    iou: float | Sequence[float] = 0.5,
+    ties: str = "stable",
+    base: str = "mmaction",
 ) -> pd.DataFrame:
     """Evaluate the same detections by every protocol, and explain the differences.
 
@@ -161,6 +167,7 @@ def compare_protocols(
     protocols = PROTOCOLS | {base: get_protocol(base)[1]}
     rows = []
     for name, rules in protocols.items():
+        # the mAP by this protocol; an evaluator may refuse the input
         row = {"protocol": name, "evaluator": rules.evaluator}
         try:
             report = evaluate_tables(data, name, iou, ties)
@@ -168,6 +175,7 @@ def compare_protocols(
             rows.append(row | {"mAP": np.nan, "difference": np.nan, "reason": f"refused: {error}"})
             continue
         row |= {"mAP": report.mAP, "difference": report.mAP - base_mAP, **report.mAP_by_group}
+        # the rules that explain the difference
         changes = measure_rule_changes(data, base, name, iou, ties, base_mAP)
         rows.append(row | {"reason": format_reason(changes, name == base, row["difference"])})
     columns = ["protocol", "evaluator", "mAP", "difference", *GROUPS, "reason"]
@@ -180,6 +188,7 @@ def measure_rule_changes(data, base, other, iou, ties, base_mAP):
     goal = get_protocol(other)[1]
     mAP = base_mAP
     changes = {}
+    # replace one rule after the other by the other protocol's
     for rule, description in RULE_DESCRIPTIONS.items():
         value = getattr(goal, rule)
         both_nan = value != value and getattr(rules, rule) != getattr(rules, rule)
@@ -202,7 +211,7 @@ def format_reason(changes, is_base, difference):
     return "no rule changes anything here" if difference == 0 else "ties alone"
 
 
-def compute_frequency_baseline(train, proposals) -> pd.DataFrame:
+def compute_frequency_baseline(train: Source, proposals: pd.DataFrame) -> pd.DataFrame:
     """Detections of the strongest trivial detector: each proposal gets each action, scored by its training frequency.
 
     Parameters

@@ -28,7 +28,14 @@ class Explanation:
     score_drops: np.ndarray  # (len(segments),) how much the score drops without each segment
 
 
-def explain_score(model, frames, boxes_px, person=0, action_id=None, n_segments=8):
+def explain_score(
+    model,
+    frames: np.ndarray,
+    boxes_px: np.ndarray,
+    person: int = 0,
+    action_id: int | None = None,
+    n_segments: int = 8,
+) -> Explanation:
     """Explain the score of one person in a clip.
 
     Regions: HiResCAM, the gradient times the activation of the backbone's last feature maps, summed over channels;
@@ -120,7 +127,17 @@ def score_without_frames(model, clips, rois, segment, person, action_id):
     return float(model(changed, rois)[person, action_id].sigmoid())
 
 
-def explain_detection(detector, recipe, layout, split, video_id, timestamp, box_norm, action_id=None, n_segments=8):
+def explain_detection(
+    detector,
+    recipe,
+    layout,
+    split: str,
+    video_id: str,
+    timestamp: float,
+    box_norm: np.ndarray,
+    action_id: int | None = None,
+    n_segments: int = 8,
+) -> Explanation:
     """Explain one detection of a table. The clip is read and resized as in `inference.score_keyframes`.
 
     Parameters

@@ -144,25 +144,11 @@ def build_frame_index(gt, det, exclusions, label_map, protocol_name, rules):
     if len(gt) and len(det) and not (has_ground_truth & has_detections).any():
         raise _build_no_common_keyframe_error(gt, det)
 
-    class_of_action = build_class_lookup(label_map)
     person = gt["person_id"].to_numpy()
-    gt_index = IndexedTable(
-        table=gt,
-        frame=frames[0],
-        video=np.repeat(runs[0].video, runs[0].length),
-        class_index=class_of_action.take(gt["action_id"].to_numpy(), mode="clip"),
-        score=np.where(person == NO_PERSON, 1.0, person),
-    )
-    det_index = IndexedTable(
-        table=det,
-        frame=frames[1],
-        video=np.repeat(runs[1].video, runs[1].length),
-        class_index=class_of_action.take(det["action_id"].to_numpy(), mode="clip"),
-        score=det["score"].to_numpy(),
-    )
+    gt_score = np.where(person == NO_PERSON, 1.0, person)
     return FrameIndex(
-        gt=gt_index,
-        det=det_index,
+        gt=_index_table(gt, frames[0], runs[0], label_map, score=gt_score),
+        det=_index_table(det, frames[1], runs[1], label_map, score=det["score"].to_numpy()),
         n_frames=n_frames,
         n_videos=len(videos),
         n_classes=len(label_map),
@@ -172,11 +158,18 @@ def build_frame_index(gt, det, exclusions, label_map, protocol_name, rules):
     )
 
 
-def build_class_lookup(label_map):
-    """An array that maps an action id to its index in the label map; the last element is for all larger ids."""
-    lookup = np.full(max(label_map) + 2, NOT_EVALUATED, np.int16)
-    lookup[list(label_map)] = np.arange(len(label_map))
-    return lookup
+def _index_table(table, frame, runs, label_map, score):
+    """The `IndexedTable` of a table, from the frame (N,) and the score (N,) of its rows and its `FrameRuns`."""
+    # index in the label map of each action id; the last element is for all larger ids
+    class_of_action = np.full(max(label_map) + 2, NOT_EVALUATED, np.int16)
+    class_of_action[list(label_map)] = np.arange(len(label_map))
+    return IndexedTable(
+        table=table,
+        frame=frame,
+        video=np.repeat(runs.video, runs.length),
+        class_index=class_of_action.take(table["action_id"].to_numpy(), mode="clip"),
+        score=score,
+    )
 
 
 def check_tables(gt, det, exclusions, protocol_name, rules: Protocol):

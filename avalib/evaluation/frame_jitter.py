@@ -13,8 +13,15 @@ from avalib.utils.files import compute_sha256
 
 
 def measure_frame_jitter(
-    checkpoints, layout, dataset, seeds=5, device="auto", precision="auto", workers=0, progress=True
-):
+    checkpoints: dict,
+    layout,
+    dataset: str,
+    seeds: int = 5,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int = 0,
+    progress: bool = True,
+) -> dict:
     """Evaluate each model with the nominal frames, and with random frames for several seeds.
 
     Parameters

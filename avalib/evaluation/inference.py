@@ -10,27 +10,30 @@ from tqdm.auto import tqdm
 
 from avalib import zoo
 from avalib.data.dataset import ClipDataset
-from avalib.data.keyframe_table import load_keyframes
+from avalib.data.keyframe_table import KeyframeTable, load_keyframes
+from avalib.data.layout import DatasetLayout
 from avalib.data.loader import build_loader
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.data.samplers import PerVideoBatchSampler, order_in_stretches
 from avalib.data.transforms import normalize_clips
 from avalib.models.build import build_model
 from avalib.models.checkpoint import check_classes
+from avalib.models.detector import Detector
 from avalib.models.fused import FusedDetector
 from avalib.utils.boxes import to_norm
 from avalib.utils.device import choose_device, choose_precision
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
 from avalib.utils.workers import disable_malloc_trim
 from avalib.video.dataset_frames import open_frames
+from avalib.video.frame_source import FrameSource
 
 
 class NotFiniteError(AvalibError, FloatingPointError, ValueError):
     """A network gave NaN or infinite logits; the message names its checkpoint and the clips."""
 
 
-def load_trained_model(model, checkpoint, dataset_name):
+def load_trained_model(model, checkpoint, dataset_name: str) -> tuple[Detector, zoo.Recipe]:
     """Load a trained detector, and the recipe it is tested with.
 
     Parameters
@@ -51,7 +54,16 @@ def load_trained_model(model, checkpoint, dataset_name):
     return detector, recipe or zoo.get_recipe(detector.entry, dataset_name)
 
 
-def detect_dataset(detector, layout, split, recipe, device="auto", precision="auto", workers=0, progress=True):
+def detect_dataset(
+    detector: Detector,
+    layout: DatasetLayout,
+    split: str,
+    recipe: zoo.Recipe,
+    device: str = "auto",
+    precision: str = "auto",
+    workers: int = 0,
+    progress: bool = True,
+) -> tuple[pd.DataFrame, KeyframeTable]:
     """Score all proposals of a split.
 
     Parameters
@@ -106,18 +118,18 @@ class ScoredBatch:
 
 @torch.inference_mode()
 def score_keyframes(
-    model,
-    keyframes,
-    recipe,
-    frames,
-    device="auto",
-    precision="auto",
+    model: Detector,
+    keyframes: KeyframeTable,
+    recipe: zoo.Recipe,
+    frames: FrameSource,
+    device: str | torch.device = "auto",
+    precision: str | torch.dtype = "auto",
     *,
-    batch_size=8,
-    workers=0,
-    progress=True,
-    context=SINGLE_PROCESS,
-):
+    batch_size: int = 8,
+    workers: int = 0,
+    progress: bool = True,
+    context: DistributedContext = SINGLE_PROCESS,
+) -> tuple[np.ndarray, np.ndarray]:
     """Run a model on the proposals of all keyframes.
 
     Parameters
@@ -171,17 +183,19 @@ def score_keyframes(
                     boxes_norm=to_norm(batch["rois"][:, 1:].numpy(), width, height),
                 )
             )
+    all_scored = [batch for shard in context.gather(scored) for batch in shard]
+    n_proposals = int(keyframes.proposal_start[-1])
+    return merge_scores(all_scored, n_proposals, n_classes=model.roi_head.bbox_head.fc_cls.out_features)
 
-    # the batches of all processes, in the order of the proposals
-    n_proposals = keyframes.proposal_start[-1]
-    n_classes = model.roi_head.bbox_head.fc_cls.out_features
-    all_scores = np.full((n_proposals, n_classes), np.nan, np.float32)
-    all_boxes_norm = np.full((n_proposals, 4), np.nan, np.float32)
-    for shard in context.gather(scored):
-        for batch in shard:
-            all_scores[batch.proposals] = batch.scores
-            all_boxes_norm[batch.proposals] = batch.boxes_norm
-    return all_scores, all_boxes_norm
+
+def merge_scores(batches, n_proposals, n_classes):
+    """Scores (P,81) and boxes (P,4) of some `ScoredBatch`, in the order of the proposals; NaN for the others."""
+    scores = np.full((n_proposals, n_classes), np.nan, np.float32)
+    boxes_norm = np.full((n_proposals, 4), np.nan, np.float32)
+    for batch in batches:
+        scores[batch.proposals] = batch.scores
+        boxes_norm[batch.proposals] = batch.boxes_norm
+    return scores, boxes_norm
 
 
 @torch.inference_mode()

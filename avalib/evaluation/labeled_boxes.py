@@ -71,6 +71,7 @@ def find_overlaps(boxes, people):
     person_parts = [np.zeros(0, int)]
     iou_parts = [np.zeros(0)]
     for block in iter_pair_blocks(boxes.frame, people.frame[by_frame]):
+        # (pairs of one frame,): those that do not overlap are dropped
         person = by_frame[block.right]
         iou = compute_iou_pairs(boxes.boxes[block.left], people.boxes[person])
         box_parts.append(block.left[iou > 0])
@@ -87,6 +88,7 @@ def find_overlaps(boxes, people):
 
 def find_best_partners(left, right, iou, n_left):
     """The `BestPartners` of n_left things, from pairs (left, right, iou) of indices; the first of equal IoUs wins."""
+    # pairs sorted by left, then by falling IoU: the first pair of each run is the best
     order = np.lexsort((right, -iou, left))
     first = order[find_run_starts(left[order])]
     best = np.zeros(n_left, int)
@@ -131,6 +133,7 @@ class LabeledBoxes:
         """Scores (B,K) of each box for each action; -inf without a detection."""
         scores = np.full((len(self.boxes), len(self.actions)), -np.inf)
         rows, columns = self._find_evaluated_rows(self.det)
+        # a box may have several detections of one action: the highest score counts
         np.maximum.at(scores, (self.boxes.of_row[rows], columns), self.det["score"].to_numpy()[rows])
         return scores
 

@@ -96,7 +96,7 @@ class Report:
         """{"Recall@0.5@100": …, "AR@100": …}, 0..1: of the boxes, actions ignored; computed at first use."""
         return self.measure_recall()
 
-    def compute_pr_curve(self, action, threshold=None) -> pd.DataFrame:
+    def compute_pr_curve(self, action: int | str, threshold: float | None = None) -> pd.DataFrame:
         """Precision-recall curve of one action.
 
         Parameters
@@ -137,7 +137,7 @@ class Report:
         names = list(self.label_map.values())
         raise KeyError(f"action {action!r}: not in the label map of {len(names)}: {names}")
 
-    def compare(self, other) -> pd.DataFrame:
+    def compare(self, other: "Report") -> pd.DataFrame:
         """Compare with another report, action by action.
 
         Parameters
@@ -159,7 +159,7 @@ class Report:
         table.attrs["mAP_difference"] = other.mAP - self.mAP
         return table
 
-    def bootstrap(self, n=1000, level=0.95, seed=0) -> dict:
+    def bootstrap(self, n: int = 1000, level: float = 0.95, seed: int = 0) -> dict:
         """Confidence interval of the mAP by resampling the videos. Source: Efron 1979.
 
         Parameters

@@ -5,6 +5,7 @@ keyframes that they share, divided by the number of keyframes of either (tempora
 detected tube's score is the mean over its keyframes. Source: Weinzaepfel et al. 2015; Kalogeiton et al. 2017.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import read_exclusions
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, check_rows
 from avalib.evaluation.average_precision import Ranking
+from avalib.evaluation.evaluator import LabelMap, Source
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import find_run_starts, iter_pair_blocks, mark_true_positives
 from avalib.evaluation.report import Report
@@ -24,14 +26,14 @@ MAX_PEOPLE = 2_000  # to be followed in one frame; the time grows with the third
 
 
 def evaluate_tubes(
-    ground_truth,
-    detections,
-    label_map=None,
-    exclusions=None,
-    iou=0.5,
-    max_gap=1.0,
-    min_score=0.0,
-    link_iou=0.3,
+    ground_truth: Source,
+    detections: Source,
+    label_map: LabelMap = None,
+    exclusions: Source | None = None,
+    iou: float | Sequence[float] = 0.5,
+    max_gap: float = 1.0,
+    min_score: float = 0.0,
+    link_iou: float = 0.3,
 ) -> Report:
     """Evaluate tubes.
 

@@ -1,64 +1,121 @@
 """Build a detector of the zoo, with random, pretrained, published or own weights."""
 
 import dataclasses
+import logging
 
 from avalib import zoo
+from avalib.data.label_map import check_label_map
 from avalib.data.labels import get_action_names
-from avalib.models.checkpoint import (
-    _check_head,
-    _check_meta,
-    _checked,
-    _entry_for,
-    _fill,
-    _locate,
-    _meta,
-    _n_classes,
-    _other_classes,
-)
-from avalib.models.checkpoint_file import read_checkpoint_file
-from avalib.models.checkpoint_meta import check_n_classes
+from avalib.models.architecture import get_n_classes
+from avalib.models.checkpoint import choose_entry, fill_model, find_different_class, open_checkpoint
+from avalib.models.checkpoint_file import CheckpointError
+from avalib.models.checkpoint_meta import parse_checkpoint_meta
 from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device
 
+logger = logging.getLogger(__name__)
+
 
 def build_model(
-    model, checkpoint=None, device="cpu", strict=True, backbone_only=False, mirror=None, progress=True, verbose=True,
-    label_map=None, **options,
-):  # fmt: skip
-    """A detector in eval mode, with its loading report as `.report` and what the file says of itself as `.meta`.
+    model,
+    checkpoint=None,
+    device="cpu",
+    strict=True,
+    backbone_only=False,
+    mirror=None,
+    progress=True,
+    verbose=True,
+    label_map=None,
+    **options,
+):
+    """Build a detector in evaluation mode.
 
-    model: a zoo name, an Entry, or None to take the entry that the checkpoint carries.
-    checkpoint: None (initialised), "published" (the row's own file), "pretrained" (the recogniser's backbone and a new
-    head), a path or a URL; backbone_only: the last two as "pretrained" does; strict: anything that does not fit is an
-    error; label_map {action_id: name}: the classes to have, default the file's, else AVA's 80; a file of other
-    classes then gives its backbone, the head is new, and that is said; options: Detector's (dropout,
-    zero_init_residual, fc_bias).
-    A lateral kernel that differs from the entry's is read from the file, built so, and said.
-    Raises KeyError, FileNotFoundError, DownloadError, CheckpointError.
+    Parameters
+    ----------
+    model : str, ZooEntry or None
+        A name of the zoo; None takes the entry that the checkpoint carries.
+    checkpoint : None, "published", "pretrained", path or URL
+        None: initialized. "published": the model's own file. "pretrained": the recognizer's backbone and a new head.
+    device : str or torch.device
+    strict : bool
+        Raise for anything that does not fit.
+    backbone_only : bool
+        Take only the backbone of a published or own file; the head is new.
+    mirror : str or Path, optional
+        Folder or URL to get published files from.
+    progress, verbose : bool
+        Show the download's progress; log the LoadReport.
+    label_map : dict, optional
+        {action_id: name}, the classes to have; default the file's, else AVA's 80. A file of other classes then gives
+        its backbone, the head is new, and the report says so.
+    **options
+        Detector's: dropout, zero_init_residual, fc_bias.
+
+    Returns
+    -------
+    Detector
+        With `.report` (LoadReport) and `.meta` (CheckpointMeta), None without a checkpoint. A lateral kernel that
+        differs from the entry's is built as in the file, which the report says.
+
+    Raises
+    ------
+    KeyError
+        For an unknown model.
+    FileNotFoundError, DownloadError, CheckpointError
+        For a checkpoint that does not exist, cannot be downloaded, is damaged or does not fit.
     """
     entry = zoo.get(model) if isinstance(model, str) else model
+    label_map = label_map and check_label_map(label_map.items(), "label_map")
     if checkpoint is None:
         if entry is None:
             raise ValueError("build_model(None) needs a checkpoint that carries its entry")
-        n_classes = max(_checked(label_map, "label_map") or get_action_names())
-        network = Detector(entry, n_classes=n_classes, **options)
-        network.report = network.meta = None
-        return use_fast_forms(network.to(choose_device(device)).eval())
-    label_map = _checked(label_map, "label_map")
-    file = read_checkpoint_file(*_locate(entry, str(checkpoint), mirror, progress))
-    _check_meta(file.source, check_n_classes, _n_classes(file.state_dict), "the classifier")
-    meta = _meta(file)
-    entry, notes = _entry_for(entry, file, meta, strict)
-    only_backbone = backbone_only or checkpoint == "pretrained"
-    n_classes = max(label_map) if label_map else _n_classes(file.state_dict)
-    if label_map and not only_backbone and (other := _other_classes(file, meta, label_map)):
-        only_backbone, notes = True, [*notes, f"a new head: {other}"]
-    if not only_backbone:
+        detector = Detector(entry, n_classes=max(label_map or get_action_names()), **options)
+        detector.report = detector.meta = None
+    else:
+        file = open_checkpoint(entry, checkpoint, mirror, progress)
+        backbone_only = backbone_only or checkpoint == "pretrained"
+        detector = _build_from_file(entry, file, strict, backbone_only, label_map, options)
+        if verbose:
+            logger.info(detector.report)
+    return use_fast_forms(detector.to(choose_device(device)).eval())
+
+
+def _build_from_file(entry, file, strict, backbone_only, label_map, options):
+    """A detector with a Checkpoint's weights, its report and its meta."""
+    meta = parse_checkpoint_meta(file)
+    entry, notes = choose_entry(entry, file, meta, strict)
+    # a head for other classes than the file's is a new one
+    if label_map and not backbone_only and (difference := _describe_class_difference(file, meta, label_map)):
+        backbone_only = True
+        notes.append(f"a new head: {difference}")
+    n_classes = max(label_map) if label_map else get_n_classes(file.state_dict)
+    if not backbone_only:
         _check_head(file, label_map or meta.label_map, n_classes)
-    network = Detector(entry, n_classes=n_classes, **options)
-    network.report = _fill(network, file, strict, only_backbone, (*notes, *meta.notes))
-    network.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
-    if verbose:
-        print(network.report)
-    return use_fast_forms(network.to(choose_device(device)).eval())
+    detector = Detector(entry, n_classes=n_classes, **options)
+    detector.report = fill_model(detector, file, strict, backbone_only, (*notes, *meta.notes))
+    detector.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
+    return detector
+
+
+def _describe_class_difference(file, meta, label_map):
+    """How a file's classes differ from a label map, as text; None where its head serves for them."""
+    n_file, n_expected = get_n_classes(file.state_dict), max(label_map)
+    if n_file != n_expected:
+        return f"{file.source} tells {n_file} classes apart, {n_expected} are wanted"
+    different = find_different_class(meta.label_map, label_map)
+    if different is None:
+        return None
+    return f"class {different} of {file.source} is {meta.label_map[different]!r}, {label_map[different]!r} is wanted"
+
+
+def _check_head(file, label_map, n_classes):
+    """Raise CheckpointError where a file's classifier has fewer columns than its label map has actions."""
+    if max(label_map) <= n_classes:
+        return
+    origin = "" if "label_map" in file.meta else "; the file carries none, so these are AVA's"
+    raise CheckpointError(
+        f"{file.source}: its classifier has {n_classes + 1} outputs (actions 1 to {n_classes} and the reserved "
+        f"column 0), but the label map to read them by has the actions up to {max(label_map)}{origin}. Say what they "
+        f"are: build_model(…, label_map={{1: name, …, {n_classes}: name}})"
+    )

@@ -1,122 +1,109 @@
-"""What a checkpoint says of itself, checked field by field: types and ranges, before anything is built or allocated."""
+"""What a checkpoint says of itself: entry, recipe, label map, preprocessing, protocol and the rest."""
 
-import math
-import types
-import typing
-from dataclasses import fields
+import dataclasses
+from dataclasses import dataclass, field
 
-from avalib.data.label_map import check_label_map
-from avalib.models.resnet3d import BLOCKS
-from avalib.utils.limits import MAX_ACTION_ID, MAX_CLIP_LEN, MAX_FRAME_INTERVAL, MAX_SHORT_SIDE
-from avalib.zoo.entries import ZooEntry
-
-_SIDE = (16, MAX_SHORT_SIDE, "MAX_SHORT_SIDE")
-_RATE = (1, 64, "")
-# (lowest, highest, the limit's name) of an Entry's, a Recipe's and the preprocessing's numbers
-_RANGES = {
-    "clip_len": (1, MAX_CLIP_LEN, "MAX_CLIP_LEN"),
-    "frame_interval": (1, MAX_FRAME_INTERVAL, "MAX_FRAME_INTERVAL"),
-    "resample_rate": _RATE,
-    "speed_ratio": _RATE,
-    "channel_ratio": _RATE,
-    "fusion_kernel": (1, 15, ""),
-    "videos_per_gpu": (1, 65_536, ""),
-    "lr_for_gpus": (1, 65_536, ""),
-    "clips_per_step": (1, 1 << 24, ""),
-    "epochs": (0, 1 << 20, ""),
-    "rois_per_frame": (1, 1 << 16, ""),
-    "validate_every": (1, 1 << 20, ""),
-    "fps": (1, 1_000, ""),
-    "person_score": (0, 1, ""),
-    "dropout": (0, 1, ""),
-    "flip": (0, 1, ""),
-    "short_side": _SIDE,
-    "test_short_side": _SIDE,
-    "train_short_side": _SIDE,
-    "crop": _SIDE,
-    "cache_short_side": _SIDE,
-}
-_CHOICES = {"backbone": ("SlowOnly", "SlowFast"), "depth": BLOCKS}
-_PREPROCESSING = {
-    "fps": float,
-    "clip_len": int,
-    "frame_interval": int,
-    "short_side": int,
-    "channel_order": str,
-    "mean": tuple[float, float, float],
-    "std": tuple[float, float, float],
-}
+from avalib import zoo
+from avalib.data.labels import get_action_names
+from avalib.data.transforms import MEAN, STD
+from avalib.models.checkpoint_file import CheckpointError
+from avalib.models.meta_checks import check_preprocessing, check_values, get_kind_name, read_label_map
+from avalib.video.frame_numbers import AVA_FPS
 
 
-def check_values(values, kind):
-    """Raise ValueError for the first of {name: value} that is no value of this field of a dataclass (Entry, Recipe).
+@dataclass(frozen=True)
+class CheckpointMeta:
+    """What a saved model carries with it. `entry` and `recipe` are None in files of other origin."""
 
-    Names that the dataclass lacks are not looked at; a list will do for a tuple, an int for a float.
+    entry: zoo.ZooEntry | None = None
+    recipe: zoo.Recipe | None = None
+    label_map: dict = field(default_factory=get_action_names)  # {action_id: name}
+    preprocessing: dict = field(default_factory=dict)
+    protocol: str | None = None  # of the metric by which it was chosen
+    extra: dict = field(default_factory=dict)  # everything else: epoch, mAP, mmcv's own
+    notes: tuple = ()
+
+
+def get_default_preprocessing(entry, recipe=None):
+    """How clips are made for a model, as plain values; recipe: a dict, default the published one."""
+    short_side = (recipe or {}).get("test_short_side", zoo.build_published_recipe(entry).test_short_side)
+    return {
+        "fps": AVA_FPS,
+        "clip_len": entry.clip_len,
+        "frame_interval": entry.frame_interval,
+        "short_side": short_side,
+        "channel_order": "RGB",
+        "mean": MEAN,
+        "std": STD,
+    }
+
+
+def check_in_file(source, check, *values):
+    """Return check(*values); its ValueError becomes a CheckpointError that names the file."""
+    try:
+        return check(*values)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def parse_checkpoint_meta(file):
+    """The CheckpointMeta of a Checkpoint.
+
+    An entry or recipe that another version wrote is completed with today's values, which `notes` says.
+    Raises CheckpointError that names file, field and value for a wrong type or a value out of range.
     """
-    known = {field.name: field.type for field in fields(kind)}
-    for name, value in values.items():
-        if name in known:
-            _check_value(f"{kind.__name__.lower()}'s {name}", name, value, known[name])
-    if kind is ZooEntry and values.get("backbone") == "SlowFast":
-        needed = ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel")
-        if missing := [name for name in needed if name in values and values[name] is None]:
-            raise ValueError(f"its entry is of a SlowFast without {', '.join(missing)}")
+    values = dict(file.meta)
+    if not isinstance(values.get("entry"), dict):
+        return CheckpointMeta(extra=values)
+    notes = []
+    alias = values["entry"].get("alias")
+    published_entry = zoo.get(alias) if alias in zoo.list_models() else None
+    entry = _restore(zoo.ZooEntry, values["entry"], published_entry, file.source, notes)
+    recipe = values.get("recipe")
+    if recipe is not None:
+        recipe = _restore(zoo.Recipe, recipe, zoo.build_published_recipe(entry), file.source, notes)
+    protocol = values.get("protocol")
+    if protocol is not None and not isinstance(protocol, str):
+        raise CheckpointError(f"{file.source}: its protocol is a {type(protocol).__name__}; expected text")
+    preprocessing = values.get("preprocessing", {})
+    check_in_file(file.source, check_preprocessing, preprocessing)
+    label_map = get_action_names()
+    if "label_map" in values:
+        label_map = check_in_file(file.source, read_label_map, values["label_map"], file.source)
+    own_fields = {f.name for f in dataclasses.fields(CheckpointMeta)}
+    return CheckpointMeta(
+        entry=entry,
+        recipe=recipe,
+        label_map=label_map,
+        preprocessing=preprocessing,
+        protocol=protocol,
+        extra={key: value for key, value in values.items() if key not in own_fields},
+        notes=tuple(notes),
+    )
 
 
-def check_preprocessing(values):
-    """Raise ValueError where the sizes and rates of clips are of another type or out of range."""
+def _restore(kind, values, published, source, notes):
+    """A ZooEntry or Recipe from a dict that another version may have written; fields it lacks are as `published`."""
+    kind_name = get_kind_name(kind)
     if not isinstance(values, dict):
-        raise ValueError(f"its preprocessing is {_short(values)}; expected a dict")
-    for name, value in values.items():
-        if name in _PREPROCESSING:
-            _check_value(f"preprocessing's {name}", name, value, _PREPROCESSING[name])
-
-
-def read_label_map(values, source):
-    """{action_id: name} from what a checkpoint has under this name (ids are text there). ValueError for others."""
-    if not isinstance(values, dict) or not values:
-        raise ValueError(f"its label_map is {_short(values)}; expected a dict {{action_id: name}}")
-    return check_label_map(values.items(), f"the label map of {source}")
-
-
-def check_n_classes(n_classes, where):
-    """Raise ValueError for a classifier's width that no label map has; before it is built."""
-    if not 1 <= n_classes <= MAX_ACTION_ID:
-        raise ValueError(f"{where}: {n_classes:,} classes; expected 1 to {MAX_ACTION_ID:,} (MAX_ACTION_ID)")
-
-
-def _check_value(what, name, value, kind):
-    if not _fits(value, kind):
-        expected = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-        raise ValueError(f"its {what} is {_short(value)}; expected {expected}")
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise ValueError(f"its {what} is {_short(value)}; expected one of {', '.join(map(str, _CHOICES[name]))}")
-    if name in _RANGES:
-        low, high, limit = _RANGES[name]
-        for number in value if isinstance(value, list | tuple) else [value]:
-            if number is not None and not low <= number <= high:
-                named = f" ({limit})" if limit else ""
-                raise ValueError(f"its {what} is {_short(number)}; expected {low:,} to {high:,}{named}")
-
-
-def _fits(value, kind):
-    """Whether a value is of an annotated type: a plain one, `int | None`, tuple[int, ...] or tuple[float, float]."""
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(kind))
-    if kind in (None, types.NoneType):
-        return value is None
-    if typing.get_origin(kind) is tuple:
-        options = typing.get_args(kind)
-        if not isinstance(value, list | tuple) or (options[-1] is not ... and len(value) != len(options)):
-            return False
-        return all(_fits(item, options[0]) for item in value)
-    if kind is float:
-        return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
-    return type(value) is kind
-
-
-def _short(value):
-    if isinstance(value, str | int | float | None):
-        text = repr(value)
-        return text if len(text) <= 80 else f"{text[:77]}…"
-    return f"a {type(value).__name__}"
+        raise CheckpointError(f"{source}: its {kind_name} is a {type(values).__name__}; expected a dict")
+    check_in_file(source, check_values, values, kind)
+    names = {f.name for f in dataclasses.fields(kind)}
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    missing = sorted(names - set(values))
+    unknown = sorted(map(str, set(values) - names))
+    changes = []
+    if missing:
+        changes.append(f"{', '.join(missing)} as published")
+    if unknown:
+        changes.append(f"{', '.join(unknown)} not known here")
+    if changes:
+        notes.append(f"its {kind_name} was written by another version: {'; '.join(changes)}")
+    values = {key: value for key, value in values.items() if key in names}
+    if published is not None:
+        return dataclasses.replace(published, **values)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        lacking = ", ".join(missing)
+        raise CheckpointError(f"{source}: its {kind_name} lacks {lacking} and can't be completed") from error

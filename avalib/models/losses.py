@@ -1,33 +1,55 @@
-"""The loss of the action head and the batch metrics that are logged beside it."""
+"""The loss of the action head, and the batch metrics that are logged beside it.
+
+Source: MMAction2 v0.10.0 bbox_head.py (loss, recall_prec, topk_accuracy).
+"""
 
 import torch
 import torch.nn.functional as F
 
 
 def compute_action_loss(logits, targets):
-    """Binary cross entropy over the rows that have an action, columns 1..80, mean over rows x 80.
+    """Binary cross entropy of the boxes that have an action.
 
-    logits, targets (N,81). Column 0 and rows without an action are left out; no row left gives NaN, as the original.
+    Parameters
+    ----------
+    logits, targets : Tensor
+        (N,81); targets are 0 or 1. Column 0, which is reserved, and boxes without an action are left out.
+
+    Returns
+    -------
+    Tensor
+        The mean over boxes x 80 actions, a scalar; NaN where no box has an action, as in the original.
     """
-    kept = targets[:, 1:].sum(dim=1) > 0
-    return F.binary_cross_entropy_with_logits(logits[kept, 1:].float(), targets[kept, 1:].float())
+    has_action = targets[:, 1:].sum(dim=1) > 0  # (N,)
+    return F.binary_cross_entropy_with_logits(logits[has_action, 1:].float(), targets[has_action, 1:].float())
 
 
 @torch.no_grad()
 def compute_batch_metrics(logits, targets, top=(3, 5)):
-    """Recall and precision at score 0.5 and of the k best actions a box, means over the rows that have an action.
+    """Recall and precision of the predicted actions at score 0.5, and of the k best ones.
 
-    -> {"recall@thr=0.5": …, "prec@thr=0.5": …, "recall@top3": …, …}, floats 0..1.
+    Parameters
+    ----------
+    logits, targets : Tensor
+        (N,81) as for the loss.
+    top : sequence of int
+        The values of k.
+
+    Returns
+    -------
+    dict of str to float
+        {"recall@thr=0.5", "prec@thr=0.5", "recall@top3", …}: means over the boxes that have an action, 0..1.
     """
-    kept = targets[:, 1:].sum(dim=1) > 0
-    scores, truth = logits[kept, 1:].sigmoid(), targets[kept, 1:] > 0.5
+    has_action = targets[:, 1:].sum(dim=1) > 0  # (N,)
+    scores = logits[has_action, 1:].sigmoid()  # (M,80)
+    truth = targets[has_action, 1:] > 0.5  # (M,80)
     predictions = {"thr=0.5": scores > 0.5}
     for k in top:
-        best = scores.topk(min(k, scores.shape[1]), dim=1).indices
+        best = scores.topk(min(k, scores.shape[1]), dim=1).indices  # (M,k)
         predictions[f"top{k}"] = torch.zeros_like(truth).scatter_(1, best, True)
-    numbers = {}
+    metrics = {}
     for name, predicted in predictions.items():
-        correct = (predicted & truth).sum(dim=1)
-        numbers[f"recall@{name}"] = (correct / truth.sum(dim=1)).mean().item()
-        numbers[f"prec@{name}"] = (correct / (predicted.sum(dim=1) + 1e-6)).mean().item()
-    return numbers
+        n_correct = (predicted & truth).sum(dim=1)  # (M,)
+        metrics[f"recall@{name}"] = (n_correct / truth.sum(dim=1)).mean().item()
+        metrics[f"prec@{name}"] = (n_correct / (predicted.sum(dim=1) + 1e-6)).mean().item()
+    return metrics

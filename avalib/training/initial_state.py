@@ -40,7 +40,7 @@ def build_initial_model(config, prior_bias=None):
     else:
         n_classes = config.layout.n_columns - 1
         model = Detector(config.entry, recipe.dropout, recipe.zero_init_residual, n_classes=n_classes)
-    has_new_head = not config.checkpoint or model.report.initialised
+    has_new_head = not config.checkpoint or model.report.initialized
     if recipe.prior_bias and has_new_head:
         model.init_classifier(prior_bias)
     return model.to(config.device)

@@ -7,33 +7,38 @@ import torch
 
 from avalib.utils.suggest import suggest
 
-DEVICES = {  # the types that the networks run on, "auto" takes the first that is there
+DEVICES = {  # type: whether this machine has it; "auto" takes the first that it has
     "cuda": torch.cuda.is_available,
     "mps": torch.backends.mps.is_available,
     "cpu": lambda: True,
 }
 
 
-def choose_device(device="auto"):
-    """torch.device for "auto" (cuda, else mps, else cpu) or a name that torch knows and this machine has.
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """The torch.device of a name: "auto" (cuda, else mps, else cpu), "cpu", "cuda", "cuda:1", "mps".
 
-    Raises ValueError for another name, with those that there are, and for a device that this machine lacks.
+    Raises
+    ------
+    ValueError
+        The name is unknown (the message suggests one), or this machine has no such device.
     """
     if device == "auto":
-        return torch.device(next(name for name, is_there in DEVICES.items() if is_there()))
+        return torch.device(next(name for name, is_available in DEVICES.items() if is_available()))
     try:
         chosen = torch.device(device)
-        known = chosen.type in DEVICES and (chosen.type == "cuda" or not chosen.index)
+        is_valid = chosen.type in DEVICES and (chosen.type == "cuda" or not chosen.index)
     except (RuntimeError, TypeError):
-        known = False
-    if not known:
+        is_valid = False
+    if not is_valid:
         hint = suggest(str(device).lower().split(":")[0], DEVICES, synonyms={"gpu": "cuda"})
         raise ValueError(
             f"device={device!r}: expected 'auto', 'cpu', 'cuda', 'cuda:1' (the second GPU) or 'mps'.{hint}"
         )
     if not DEVICES[chosen.type]():
-        which = "CUDA" if chosen.type == "cuda" else "Metal (MPS)"
-        raise ValueError(f"device={device!r}: this machine or this torch build has no {which}; use 'cpu' or 'auto'")
+        platform_name = "CUDA" if chosen.type == "cuda" else "Metal (MPS)"
+        raise ValueError(
+            f"device={device!r}: this machine or this torch build has no {platform_name}; use 'cpu' or 'auto'"
+        )
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
         raise ValueError(f"device={device!r}: the GPUs of this machine are numbered 0 to {last}")
@@ -44,11 +49,25 @@ PRECISION_SYNONYMS = {"fp32": "float32", "float": "float32", "fp16": "float16", 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def choose_precision(precision, device):
-    """The arithmetic's dtype, from its name or itself.
+def choose_precision(precision: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype of the arithmetic. Weights stay float32 in every case.
 
-    "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with AMX or AVX512-BF16), else float32.
-    Weights stay float32 in every case. Warns where a type is asked for that the processor has to emulate.
+    Parameters
+    ----------
+    precision : str or torch.dtype
+        "float32", "bfloat16", "float16", or "auto": bfloat16 where the hardware computes in it (CUDA 8.0+, CPUs with
+        AMX or AVX512-BF16), else float32.
+    device : torch.device
+
+    Raises
+    ------
+    ValueError
+        The name is unknown; the message suggests one.
+
+    Warns
+    -----
+    UserWarning
+        The processor has to emulate bfloat16.
     """
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
@@ -64,7 +83,7 @@ def choose_precision(precision, device):
     return dtype
 
 
-def supports_bfloat16(device):
+def supports_bfloat16(device: torch.device) -> bool:
     """Whether the hardware computes in bfloat16 instead of emulating it: CUDA 8.0+, CPUs with AMX or AVX512-BF16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -74,6 +93,6 @@ def supports_bfloat16(device):
     return False
 
 
-def enable_autocast(device, dtype):
-    """The context that computes in `dtype` (no context for float32)."""
+def enable_autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """The context that computes in `dtype`; it changes nothing for float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)

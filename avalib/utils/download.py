@@ -1,8 +1,8 @@
 """Downloads that arrive whole or not at all: resumed, retried, checked against a hash, cached, mirrored.
 
 A file is cached under ~/.cache/avalib (or AVALIB_CACHE), by its server's name and path. An incomplete file is called
-`<name>.part`; the next call resumes it (see partial_download). On a machine without a network, AVALIB_MIRROR (or `mirror=`) names a folder, or another server, that holds the same files
-under the same paths or just by their names.
+`<name>.part`; the next call resumes it (see partial_download). On a machine without a network, AVALIB_MIRROR (or
+`mirror=`) names a folder, or another server, that holds the same files under the same paths or just by their names.
 """
 
 import contextlib

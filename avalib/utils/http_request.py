@@ -17,10 +17,10 @@ HEADERS = {"User-Agent": "avalib", "Accept-Encoding": "identity"}
 _LENGTH = re.compile(r"\d{1,18}", re.A)
 _RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.A | re.I)
 _UNRANGED = re.compile(r"bytes\s+\*/(\d{1,18})", re.A | re.I)
-_SKIPPED = rb"(?:\s|<!--.*?-->|<\?xml[^>]*>)*"
+_BEFORE_TAG = rb"(?:\s|<!--.*?-->|<\?xml[^>]*>)*"
 _TAGS = rb"html|head|body|script|style|title|meta|link|noscript|iframe|div|span|center|table|form|font|h[1-6]|p|a|b"
-_HTML = re.compile(rb"^" + _SKIPPED + rb"<(?:!doctype\s+html|(?:" + _TAGS + rb")(?=[\s>/]))", re.I | re.S)
-_OPEN_COMMENT = re.compile(rb"^" + _SKIPPED + rb"<!--(?!.*-->)", re.S)
+_HTML = re.compile(rb"^" + _BEFORE_TAG + rb"<(?:!doctype\s+html|(?:" + _TAGS + rb")(?=[\s>/]))", re.I | re.S)
+_OPEN_COMMENT = re.compile(rb"^" + _BEFORE_TAG + rb"<!--(?!.*-->)", re.S)
 
 
 class RetryableError(Exception):
@@ -31,14 +31,18 @@ class RetryableError(Exception):
 
     def __init__(self, message, wait_s=None, retries=None):
         super().__init__(message)
-        self.wait_s, self.retries = wait_s, retries
+        self.wait_s = wait_s
+        self.retries = retries
 
 
 class _Deadline:
     """Ends the connections that were opened inside of it when the time is over: a server may send one byte a second."""
 
     def __init__(self, seconds):
-        self.seconds, self.is_over, self._sockets, self._lock = seconds, False, [], threading.Lock()
+        self.seconds = seconds
+        self.is_over = False
+        self._sockets = []
+        self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
 
@@ -84,13 +88,15 @@ def _watched(kind, deadline):
     def make(*args, **options):
         connection = kind(*args, **options)
         connection.response_class = _Answer
-        connection._create_connection = lambda *given, **more: deadline.watch(socket.create_connection(*given, **more))
+        connection._create_connection = lambda *args, **options: deadline.watch(
+            socket.create_connection(*args, **options)
+        )
         return connection
 
     return make
 
 
-class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+class _WatchedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
     def __init__(self, deadline):
         super().__init__()
         self._deadline = deadline
@@ -102,7 +108,7 @@ class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
         return self.do_open(_watched(http.client.HTTPSConnection, self._deadline), request)
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, request, file, code, message, headers, new_url):
         if not new_url.startswith(("http://", "https://")):
             message = f"{message}: it leads to {new_url.partition(':')[0]}:, which is not followed"
@@ -122,11 +128,11 @@ def open_url(url, timeout_s, method="GET", **headers):
     request = urllib.request.Request(url, method=method, headers=HEADERS | headers)
     with _Deadline(2 * timeout_s) as deadline:
         opener = urllib.request.OpenerDirector()
-        for handler in (
-            urllib.request.ProxyHandler(), _Handler(deadline), _Redirects(),
-            urllib.request.HTTPDefaultErrorHandler(), urllib.request.HTTPErrorProcessor(),
-        ):  # fmt: skip
-            opener.add_handler(handler)
+        opener.add_handler(urllib.request.ProxyHandler())
+        opener.add_handler(_WatchedHandler(deadline))
+        opener.add_handler(_RedirectHandler())
+        opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
+        opener.add_handler(urllib.request.HTTPErrorProcessor())
         late = TimeoutError(f"no complete answer after {deadline.seconds:g} s")
         try:
             answer = opener.open(request, timeout=timeout_s)
@@ -154,14 +160,15 @@ def parse_length(headers):
 
 
 def parse_range(headers):
-    """(first byte, last byte, total or None) of a partial answer (206). Raises RetryableError where they can't be so."""
+    """(first byte, last byte, total or None) of a partial answer (206). Raises RetryableError for impossible ones."""
     text = headers.get("Content-Range", "")
-    found = _RANGE.fullmatch(text.strip())
-    if found is None:
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
         kind = headers.get_content_type()
         raise RetryableError(f"the server sent another range than asked for ({text[:80]!r}, {kind})")
-    first, last = int(found[1]), int(found[2])
-    total = None if found[3] == "*" else int(found[3])
+    first = int(match[1])
+    last = int(match[2])
+    total = None if match[3] == "*" else int(match[3])
     length = parse_length(headers)
     if last < first or (total is not None and last >= total) or length not in (None, last - first + 1):
         raise RetryableError(f"the server contradicts itself: range {text[:80]!r}, length {length}")
@@ -170,8 +177,8 @@ def parse_range(headers):
 
 def parse_unsatisfied_total(headers):
     """The file's size as an answer "416 range not satisfiable" names it, else None."""
-    found = _UNRANGED.fullmatch(headers.get("Content-Range", "").strip())
-    return int(found[1]) if found else None
+    match = _UNRANGED.fullmatch(headers.get("Content-Range", "").strip())
+    return int(match[1]) if match else None
 
 
 def get_version(headers):
@@ -197,5 +204,5 @@ def is_html(head):
 
 def find_title(page):
     """A web page's title in brackets, for messages, or ""."""
-    found = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
-    return f" ({found.group(1).decode(errors='replace').strip()[:80]!r})" if found else ""
+    match = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
+    return f" ({match.group(1).decode(errors='replace').strip()[:80]!r})" if match else ""

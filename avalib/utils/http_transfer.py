@@ -95,7 +95,8 @@ def transfer_file(url: str, path: Path, sha256: str | None, options: TransferOpt
         raise
     except OSError as error:
         raise DownloadError(
-            f"{part.final_path.parent}: can't be written ({error.strerror or error}). Point AVALIB_CACHE at another folder."
+            f"{part.final_path.parent}: can't be written ({error.strerror or error}). "
+            "Point AVALIB_CACHE at another folder."
         ) from error
     finally:
         part.release()
@@ -213,7 +214,10 @@ def _open(part, sha256, timeout_s):
 
 
 def _check_answer(answer, part):
-    """(where the body starts in the file, the note of it). Raises RetryableError, DownloadError for what isn't the file."""
+    """(where the body starts in the file, the note of it).
+
+    Raises RetryableError, and DownloadError for an answer that isn't the file.
+    """
     headers, name = answer.headers, urlsplit(part.url).path
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     packed_itself = name.endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")  # many servers say so of these

@@ -43,17 +43,18 @@ def defer_interrupts():
     Without this a worker that is still importing its modules dies of it, before any line of ours has run.
     Windows has no such mask; there a worker ignores Ctrl-C from its initializer on.
     """
-    arrived, previous = [], None
+    received = []
+    previous = None
     if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
-        previous = signal.signal(signal.SIGINT, lambda *received: arrived.append(received))
+        previous = signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
     try:
         with _signals_blocked():
             yield
     finally:
         if previous is not None:
             signal.signal(signal.SIGINT, previous)
-            if arrived:
-                previous(*arrived[-1])
+            if received:
+                previous(*received[-1])
 
 
 def ignore_first_termination():

@@ -30,7 +30,8 @@ class Lock:
     """A lock that this process holds. `path` is its file, `content` what stands in it."""
 
     def __init__(self, path, content):
-        self.path, self.content = path, content
+        self.path = path
+        self.content = content
         self._released = threading.Event()
         self._heart = threading.Thread(target=self._beat, name=f"heartbeat of {path}", daemon=True)
         self._heart.start()

@@ -1,7 +1,7 @@
 """AVA's frame numbers: 30 a second, from 1 at second 900; and which frame of a video has which number.
 
-`compute_ava_numbering` gives each frame the number that the published recipe's jpg extraction would have given it. It is
-proved against the ffmpeg program itself (4.2, 5.1 and 9.0): mp4, mov, mkv, webm, avi (H.264, MPEG-4, XviD with two
+`compute_ava_numbering` gives each frame the number that the published recipe's jpg extraction would have given it. It
+is proved against the ffmpeg program itself (4.2, 5.1 and 9.0): mp4, mov, mkv, webm, avi (H.264, MPEG-4, XviD with two
 frames a packet), joined transport streams, at 10 to 120 fps and variable rates, with B-frames, open GOPs, edit lists,
 sound that starts earlier or later.
 

@@ -6,6 +6,7 @@ from detection_inputs import LABEL_MAP, two_people, write_calm_video
 
 from avalib import zoo
 from avalib.cli import main
+from avalib.cli.app import spell_as_options
 from avalib.detection.detections_table import COLUMNS
 from avalib.models.build import build_model
 from avalib.models.checkpoint import save_checkpoint
@@ -43,6 +44,7 @@ def test_the_table_and_the_video_are_written(arguments, tmp_path, capsys):
     ("options", "message"),
     [
         (["--model", "slowonly"], "error: no model 'slowonly' in the zoo. Did you mean"),
+        (["--step", "0"], "error: --step 0.0: expected seconds above 0"),
         (["--out", "o.txt"], "o.txt: expected a name that ends in .mp4 or .gif"),
         (["--checkpoint", "no.pth"], "no.pth: no such file"),
     ],
@@ -53,3 +55,8 @@ def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):
     checkpoint.write_bytes(b"x")
     assert main(["detect", str(video), "--checkpoint", str(checkpoint), *options]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_messages_spell_parameters_as_options():
+    message = "give boxes_start=0 or x_start=1"
+    assert spell_as_options(message, "detect") == "give --boxes-start 0 or x_start=1"

@@ -33,38 +33,38 @@ def bench(tiny, truth, predictions):
 @pytest.fixture
 def bench_of_one(bench):
     """The workbench with the first model only."""
-    for name in list(bench.model_toggles)[1:]:
-        bench.model_toggles[name].value = False
+    for name in list(bench.controls.model_toggles)[1:]:
+        bench.controls.model_toggles[name].value = False
     return bench
 
 
 def get_picture(bench):
     """What the workbench shows, as it is before the JPEG that the browser gets."""
-    picture = bench.render_frame(bench.time.value)
-    with Image.open(io.BytesIO(bench.image.value)) as jpeg:
+    picture = bench.render_frame(bench.controls.time.value)
+    with Image.open(io.BytesIO(bench.controls.image.value)) as jpeg:
         assert jpeg.size == picture.shape[1::-1]
         assert np.abs(np.asarray(jpeg) - picture.astype(int)).mean() < 8
     return picture
 
 
 def get_time_s(bench):
-    return float(bench.scene.times_s[bench.time.value])
+    return float(bench.scene.times_s[bench.controls.time.value])
 
 
 def test_the_slider_shows_its_frame_with_all_seven_models(bench):
     for i in (2, 7):
-        bench.time.value = i
+        bench.controls.time.value = i
         picture = get_picture(bench)
         assert np.array_equal(picture, bench.render_frame(i))
         assert not np.array_equal(picture, bench.render_frame(i + 3))
     assert picture.shape[1] <= 1000
-    assert bench.clock.value == f"{bench.scene.times_s[7]:.1f} s"
+    assert bench.controls.clock.value == f"{bench.scene.times_s[7]:.1f} s"
 
 
 def test_a_model_is_switched_off(bench):
     eight_panels = get_picture(bench)
-    for name in list(bench.model_toggles)[1:]:
-        bench.model_toggles[name].value = False
+    for name in list(bench.controls.model_toggles)[1:]:
+        bench.controls.model_toggles[name].value = False
     two_panels = get_picture(bench)
     assert two_panels.shape[0] < eight_panels.shape[0] * 1.2
     assert has_color(two_panels, draw.GREEN.line)
@@ -72,54 +72,54 @@ def test_a_model_is_switched_off(bench):
 
 def test_the_annotation_is_beside_under_or_off(bench_of_one):
     beside = get_picture(bench_of_one)
-    bench_of_one.annotation.value = "off"
+    bench_of_one.controls.annotation.value = "off"
     assert get_picture(bench_of_one).shape[1] < 0.6 * beside.shape[1]
-    bench_of_one.annotation.value = "under"
+    bench_of_one.controls.annotation.value = "under"
     assert has_color(get_picture(bench_of_one), draw.BLUE.line)
     assert has_color(get_picture(bench_of_one), draw.GREEN.line)
 
 
 def test_the_threshold_hides_lower_scores(bench_of_one):
-    bench_of_one.threshold.value = 1.0
+    bench_of_one.controls.threshold.value = 1.0
     assert not has_color(get_picture(bench_of_one), draw.GREEN.line)
 
 
 def test_the_action_filter_changes_the_picture(bench_of_one):
-    before = bench_of_one.image.value
-    bench_of_one.action.value = dict(bench_of_one.action.options)["stand"]
-    assert bench_of_one.image.value != before
+    before = bench_of_one.controls.image.value
+    bench_of_one.controls.action.value = dict(bench_of_one.controls.action.options)["stand"]
+    assert bench_of_one.controls.image.value != before
 
 
 def test_a_color_per_person_replaces_green(bench_of_one):
-    bench_of_one.by_person.value = True
+    bench_of_one.controls.by_person.value = True
     assert not has_color(get_picture(bench_of_one), draw.GREEN.line)
 
 
 def test_a_clicked_person_is_selected_and_clicked_again_is_not(bench):
     person = bench.scene.annotated[0][0].person_id
-    bench.person_buttons[person].click()
+    bench.controls.person_buttons[person].click()
     assert bench.selected_person == person
-    assert bench.person_buttons[person].icon == "check"
-    assert f"person {person}" in bench.person_panel.value
-    bench.person_buttons[person].click()
+    assert bench.controls.person_buttons[person].icon == "check"
+    assert f"person {person}" in bench.controls.person_panel.value
+    bench.controls.person_buttons[person].click()
     assert bench.selected_person is None
-    assert bench.person_panel.value == ""
+    assert bench.controls.person_panel.value == ""
 
 
 def test_a_selected_person_has_strips_of_the_annotation_and_all_models(bench):
     person = bench.scene.annotated[0][0].person_id
-    strips = build_person_strips(bench.scene, person, bench.threshold.value)
+    strips = build_person_strips(bench.scene, person, bench.controls.threshold.value)
     annotated = bench.scene.to_table()
     annotated = set(annotated[annotated.person_id == person].action_id)
     assert {strip.action_id for strip in strips if strip.source == "annotated"} <= annotated
-    assert {strip.source for strip in strips} == {"annotated", *bench.model_toggles}
+    assert {strip.source for strip in strips} == {"annotated", *bench.controls.model_toggles}
 
 
 def test_the_panel_leaves_out_models_that_are_off(bench):
     bench.select_person(bench.scene.annotated[0][0].person_id)
-    bench.model_toggles["slowfast_r50"].value = False
-    assert ">slowfast_r50<" not in bench.person_panel.value
-    assert ">slowfast_r50_8x8<" in bench.person_panel.value
+    bench.controls.model_toggles["slowfast_r50"].value = False
+    assert ">slowfast_r50<" not in bench.controls.person_panel.value
+    assert ">slowfast_r50_8x8<" in bench.controls.person_panel.value
 
 
 def test_actions_without_a_name_in_the_label_map_have_avas(tiny, truth, predictions):
@@ -128,14 +128,14 @@ def test_actions_without_a_name_in_the_label_map_have_avas(tiny, truth, predicti
     strips = build_person_strips(scene, person, 0.0, top_k=80)
     other_action = next(strip.action_id for strip in strips if strip.action_id != 12)
     assert shorten_action_name(other_action) in render_person_html(scene, person, strips, 0)
-    assert other_action in dict(draw.open_scrubber(scene).action.options).values()
+    assert other_action in dict(draw.open_scrubber(scene).controls.action.options).values()
 
 
 def test_the_next_mistake_is_one(bench):
     for number in (1, 2, 3):
-        bench.mistake_button.click()
-        assert bench.message.value.startswith(f"{number}. slowonly_r50, {bench.video.value}")
-        second = float(bench.message.value.split(f"{bench.video.value} ")[1].split(" s:")[0])
+        bench.controls.mistake_button.click()
+        assert bench.controls.message.value.startswith(f"{number}. slowonly_r50, {bench.controls.video.value}")
+        second = float(bench.controls.message.value.split(f"{bench.controls.video.value} ")[1].split(" s:")[0])
         assert abs(get_time_s(bench) - second) < 0.11
 
 
@@ -158,20 +158,20 @@ def test_mistakes_end_and_begin_again(bench):
 
 
 def test_an_example_needs_an_action(bench):
-    bench.example_button.click()
-    assert bench.message.value == "choose an action first"
+    bench.controls.example_button.click()
+    assert bench.controls.message.value == "choose an action first"
 
 
 def test_examples_come_in_order_and_begin_again(bench, truth):
     action = truth.action_id.value_counts().index[0]
-    bench.action.value = action
+    bench.controls.action.value = action
     expected = truth[truth.action_id == action].drop_duplicates(["video_id", "timestamp"])
     expected = expected.sort_values(["video_id", "timestamp"])[["video_id", "timestamp"]].to_numpy().tolist()
     bench.go_to(expected[0][0], expected[0][1])
-    visited = [[bench.video.value, round(get_time_s(bench), 1)]]
+    visited = [[bench.controls.video.value, round(get_time_s(bench), 1)]]
     for _ in expected:
-        bench.example_button.click()
-        visited.append([bench.video.value, round(get_time_s(bench), 1)])
+        bench.controls.example_button.click()
+        visited.append([bench.controls.video.value, round(get_time_s(bench), 1)])
     assert visited == [*expected, expected[0]]
 
 
@@ -185,6 +185,6 @@ def test_the_static_snapshot_shows_the_same(bench):
 def test_one_scene_alone(tiny, truth, predictions):
     scene = draw.load_scene(tiny, truth, predictions["slowonly_r50"], seconds=1, fps=5)
     bench = draw.open_scrubber(scene)
-    assert bench.video.layout.display == "none"
+    assert bench.controls.video.layout.display == "none"
     assert bench.navigator is None
     assert has_color(get_picture(bench), draw.GREEN.line)

@@ -8,7 +8,7 @@ import torch
 import avalib
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.models.build import build_model
-from avalib.models.checkpoint import CheckpointMeta
+from avalib.models.checkpoint_meta import CheckpointMeta
 from avalib.video.writer import write_mp4
 
 LABEL_MAP = {3: "dribble", 12: "stand around", 80: "cheer"}

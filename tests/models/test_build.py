@@ -19,8 +19,9 @@ import torch
 
 from avalib import zoo
 from avalib.data.labels import get_action_names
+from avalib.models.architecture import describe_checkpoint
 from avalib.models.build import build_model
-from avalib.models.checkpoint import describe_checkpoint, load_checkpoint, read_meta, read_state_dict, save_checkpoint
+from avalib.models.checkpoint import load_checkpoint, read_meta, read_state_dict, save_checkpoint
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.detector import Detector
 from avalib.utils.files import compute_sha256
@@ -111,15 +112,15 @@ def test_pretrained_takes_the_backbone_and_a_new_head(mirror, capsys):
     assert same(model, RECOGNISER, "backbone.")
     assert model.state_dict()[FC].std().item() == pytest.approx(0.01, rel=0.03)
     report = model.report
-    assert report.ok and len(report.matched) == 318 and len(report.initialised) == 2
+    assert report.ok and len(report.matched) == 318 and len(report.initialized) == 2
     assert report.left_out == ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
-    assert "318 of 320 tensors matched\n  2 initialised anew: roi_head" in capsys.readouterr().out
+    assert "318 of 320 tensors matched\n  2 initialized anew: roi_head" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_recogniser_by_path(folder):
+def test_a_recognizer_by_path(folder):
     assert build_model(NAME, folder / f"{RECOGNISER}.pth", backbone_only=True, verbose=False).report.ok
-    with pytest.raises(CheckpointError, match="SlowOnly R50 recogniser for 400 classes.*backbone_only=True"):
+    with pytest.raises(CheckpointError, match="SlowOnly R50 recognizer for 400 classes.*backbone_only=True"):
         build_model(NAME, folder / f"{RECOGNISER}.pth")
 
 
@@ -356,7 +357,7 @@ def test_a_file_of_another_version_is_completed_and_said(model, tmp_path, capsys
     torch.save(content, path)
     again = build_model(None, path)
     assert again.entry == model.entry and again.meta.recipe.flip == 0.5
-    note = "its Recipe was written by another version: flip as published; colour_jitter not known here"
+    note = "its recipe was written by another version: flip as published; colour_jitter not known here"
     assert note in capsys.readouterr().out and note in again.meta.notes
 
 

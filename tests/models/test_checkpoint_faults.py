@@ -19,10 +19,11 @@ from torch import nn
 
 from avalib import zoo
 from avalib.data.labels import get_action_names
-from avalib.models import checkpoint
+from avalib.models import architecture, build
 from avalib.models.build import build_model
-from avalib.models.checkpoint import get_default_preprocessing
-from avalib.models.checkpoint_file import CheckpointError
+from avalib.models.checkpoint_file import CheckpointError, read_checkpoint_file
+from avalib.models.checkpoint_meta import get_default_preprocessing
+from avalib.models.resnet3d import LATERAL_NAMES
 
 NAME = "slowonly_r50"
 FC = "roi_head.bbox_head.fc_cls"
@@ -43,7 +44,8 @@ class Tiny(nn.Module):
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    monkeypatch.setattr(checkpoint, "Detector", Tiny)
+    monkeypatch.setattr(build, "Detector", Tiny)
+    monkeypatch.setattr(architecture, "Detector", Tiny)
 
 
 def state_dict(n_classes=80):
@@ -93,8 +95,6 @@ def test_a_right_one_is_read(tmp_path, suffix, legacy):
 
 
 def test_every_plain_type_and_layout_of_tensors_is_read_as_torch_does(tmp_path):
-    from avalib.models.checkpoint_file import read_checkpoint_file
-
     content = {str(t): torch.arange(12).to(t).reshape(3, 4) for t in (torch.float64, torch.float16, torch.bfloat16)}
     content |= {str(t): torch.arange(4).to(t) for t in (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)}
     content |= {"flags": torch.tensor([True, False]), "none": torch.zeros(0, 3), "point": torch.tensor(2.5)}
@@ -152,15 +152,13 @@ def test_a_head_that_is_smaller_than_its_label_map(tmp_path):
 def test_a_head_beyond_the_limit_is_not_built(tmp_path, n_classes):
     content = state_dict() | {f"{FC}.weight": torch.zeros(n_classes + 1, 0)}
     refused(written(tmp_path / "a.pth", content), r"classes; expected 1 to 9,999 \(MAX_ACTION_ID\)")
-    for checkpoint in (None, written(tmp_path / "b.pth")):
+    for path in (None, written(tmp_path / "b.pth")):
         with pytest.raises(ValueError, match="MAX_ACTION_ID"):
-            build_model(NAME, checkpoint, label_map={1: "a", n_classes: "b"}, verbose=False)
+            build_model(NAME, path, label_map={1: "a", n_classes: "b"}, verbose=False)
 
 
 def test_laterals_beyond_the_limit_are_not_built(tmp_path):
-    from avalib.models.resnet3d import SlowFast
-
-    key = f"backbone.slow_path.{SlowFast.lateral_names()[0]}.conv.weight"
+    key = f"backbone.slow_path.{LATERAL_NAMES[0]}.conv.weight"
     path = tmp_path / "a.pth"
     torch.save(state_dict() | {key: torch.zeros(0, 8, 1_000_000, 1, 1)}, path)
     with pytest.raises(CheckpointError, match="a.pth: its entry's fusion_kernel is 1000000; expected 1 to 15"):
@@ -346,11 +344,11 @@ def test_a_torn_file(tmp_path, suffix, legacy):
 MEASURE = """
 import resource, sys
 import torch
-from avalib import checkpoints
+from avalib.models.checkpoint_file import CheckpointError, read_checkpoint_file
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    checkpoints.read(sys.argv[1])
-except checkpoints.CheckpointError:
+    read_checkpoint_file(sys.argv[1])
+except CheckpointError:
     pass
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
@@ -381,7 +379,7 @@ TOKENS = [
 
 
 def read_with_a_tiny_network(path):
-    Detector = Tiny  # this process's only
+    build.Detector = architecture.Detector = Tiny  # this process's only
     build_model(NAME, path, verbose=False)
     build_model(None, path, verbose=False)
 

@@ -1,4 +1,4 @@
-"""An executed notebook is compacted for publishing."""
+"""An executed notebook is compacted for publishing: small, without paths of the machine."""
 
 import base64
 import io
@@ -10,9 +10,12 @@ import pytest
 from compact_notebook import GIF, WIDGET, compact_notebook, redact_paths
 from PIL import Image
 
+MAX_BYTES = 150_000
+SIZE = (200, 150)
+
 
 @pytest.mark.parametrize(
-    ("text", "clean"),
+    ("text", "redacted"),
     [
         ("written: {cwd}/outputs/runs/a.csv", "written: ./outputs/runs/a.csv"),
         ("in {home}/.cache/avalib/x.pth", "in ~/.cache/avalib/x.pth"),
@@ -23,49 +26,89 @@ from PIL import Image
         ("1 / 2 and a/b", "1 / 2 and a/b"),
     ],
 )
-def test_paths_of_this_machine_go(text, clean, tmp_path, monkeypatch):
+def test_paths_of_the_machine_are_redacted(text, redacted, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Path, "home", lambda: Path("/home/of somebody"))
-    assert redact_paths(text.format(cwd=tmp_path, home=Path.home())) == clean
+    assert redact_paths(text.format(cwd=tmp_path, home=Path.home())) == redacted
 
 
-def encoded(image, kind, **options):
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return base64.b64encode(out.getvalue()).decode()
+def encode(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
-@pytest.mark.slow
-def test_a_notebook_gets_small_and_keeps_its_words(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def decode(text):
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+@pytest.fixture(scope="module")
+def outputs():
+    """Outputs of a cell: text, a large picture, HTML with a GIF and a movie beside a widget."""
     rng = np.random.default_rng(0)
-    noise = [Image.fromarray(rng.integers(0, 255, (150, 200, 3), dtype=np.uint8)) for _ in range(8)]
-    png, gif = encoded(noise[0], "PNG"), encoded(noise[0], "GIF", save_all=True, append_images=noise[1:], duration=100)
-    page = f'<img src="data:image/gif;base64,{gif}" alt="x.gif"><video src="data:video/mp4;base64,AAAA" loop></video>'
-    outputs = [
-        {"output_type": "stream", "name": "stdout", "text": [f"written: {tmp_path}/x.png\n"]},
+    noise = [Image.fromarray(rng.integers(0, 255, (*SIZE[::-1], 3), dtype=np.uint8)) for _ in range(8)]
+    png = encode(noise[0], "PNG")
+    gif = encode(noise[0], "GIF", save_all=True, append_images=noise[1:], duration=100)
+    html = f'<img src="data:image/gif;base64,{gif}" alt="x.gif"><video src="data:video/mp4;base64,AAAA" loop></video>'
+    return [
+        {"output_type": "stream", "name": "stdout", "text": ["written: {folder}/x.png\n"]},
         {"output_type": "display_data", "metadata": {}, "data": {"image/png": png, "text/plain": ["<Figure>"]}},
-        {"output_type": "display_data", "metadata": {}, "data": {"text/html": [page], WIDGET: {"model_id": "1"}}},
+        {"output_type": "display_data", "metadata": {}, "data": {"text/html": [html], WIDGET: {"model_id": "1"}}},
     ]
+
+
+@pytest.fixture
+def executed(outputs, tmp_path, monkeypatch):
+    """An executed notebook in the current folder, more than twice as large as it may be."""
+    monkeypatch.chdir(tmp_path)
     cells = [
         {"cell_type": "markdown", "metadata": {}, "source": ["# 1"]},
         {"cell_type": "code", "execution_count": 1, "metadata": {}, "source": ["x = 1"], "outputs": outputs},
     ]
-    papermill = {"input_path": "notebooks/a.ipynb", "output_path": f"{tmp_path}/a.ipynb"}
+    papermill = {"input_path": "notebooks/a.ipynb", "output_path": "{folder}/a.ipynb"}
     content = {"cells": cells, "metadata": {"papermill": papermill, "widgets": {}}, "nbformat": 4, "nbformat_minor": 5}
     path = tmp_path / "a.ipynb"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    limit = 150_000
-    assert path.stat().st_size > 2 * limit
-    text = compact_notebook(path, limit)
-    made = json.loads(text)["cells"][1]["outputs"]
-    assert len(text.encode()) < limit and str(tmp_path) not in text and WIDGET not in text
-    assert made[0]["text"] == ["written: ./x.png\n"] and made[1]["data"]["text/plain"] == ["<Figure>"]
-    picture = Image.open(io.BytesIO(base64.b64decode(made[1]["data"]["image/jpeg"])))
-    assert picture.size == (200, 150)
-    page = made[2]["data"]["text/html"]
-    assert "video/mp4" not in page and "movie is in a file" in page
-    movie = Image.open(io.BytesIO(base64.b64decode(GIF.search(page)[1])))
-    assert 1 < movie.n_frames < 8
+    path.write_text(json.dumps(content).replace("{folder}", str(tmp_path)), encoding="utf-8")
+    assert path.stat().st_size > 2 * MAX_BYTES
+    return path
+
+
+def compact_outputs(path):
+    """The outputs of the code cell of the compacted notebook."""
+    return json.loads(compact_notebook(path, MAX_BYTES))["cells"][1]["outputs"]
+
+
+def test_the_copy_is_small_enough(executed):
+    assert len(compact_notebook(executed, MAX_BYTES).encode()) < MAX_BYTES
+
+
+def test_the_copy_has_no_path_of_the_machine(executed):
+    text = compact_notebook(executed, MAX_BYTES)
+    assert str(executed.parent) not in text
+    assert json.loads(text)["cells"][1]["outputs"][0]["text"] == ["written: ./x.png\n"]
+
+
+def test_widgets_are_left_out(executed):
+    assert WIDGET not in compact_notebook(executed, MAX_BYTES)
+
+
+def test_pictures_become_jpeg_and_texts_beside_them_stay(executed):
+    data = compact_outputs(executed)[1]["data"]
+    assert decode(data["image/jpeg"]).size == SIZE
+    assert data["text/plain"] == ["<Figure>"]
+
+
+def test_movies_are_left_out_with_a_note(executed):
+    html = compact_outputs(executed)[2]["data"]["text/html"]
+    assert "video/mp4" not in html
+    assert "movie is in a file" in html
+
+
+def test_gifs_have_fewer_frames(executed):
+    html = compact_outputs(executed)[2]["data"]["text/html"]
+    assert 1 < decode(GIF.search(html)[1]).n_frames < 8
+
+
+def test_a_notebook_that_stays_too_large_is_refused(executed):
     with pytest.raises(ValueError, match="a.ipynb: .* bytes after compression, 1,000 are allowed"):
-        compact_notebook(path, 1000)
+        compact_notebook(executed, 1000)

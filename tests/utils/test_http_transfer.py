@@ -121,9 +121,19 @@ def test_a_total_that_is_never_reached_is_an_error(server, tmp_path):
         b"HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 40\r\n\r\n"
         b"--x\r\nContent-Range: bytes 10000-29999/30000",
     ],
-    ids=["another etag", "another etag and size", "another size", "starts later", "starts earlier", "another length",
-         "beyond its total", "no range named", "another unit", "multipart"],
-)  # fmt: skip
+    ids=[
+        "another etag",
+        "another etag and size",
+        "another size",
+        "starts later",
+        "starts earlier",
+        "another length",
+        "beyond its total",
+        "no range named",
+        "another unit",
+        "multipart",
+    ],
+)
 def test_a_wrong_rest_is_not_appended(server, answer):
     assert get(server, cut(), answer, whole()).read_bytes() == CONTENT
     assert ranges(server) == [None, "bytes=10000-", None], "it starts again"
@@ -391,8 +401,16 @@ def test_a_name_that_cannot_be_resolved_is_asked_twice_and_says_what_to_do(tmp_p
     assert sum(waits) <= 1
 
 
-@pytest.mark.parametrize("url", ["http://[::1/a.pth", "http://a b/c.pth", "http://" + "x" * 300 + ".org/a.pth",
-                                 "http://..org/a.pth", "http://127.0.0.1:99999/a.pth"])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::1/a.pth",
+        "http://a b/c.pth",
+        "http://" + "x" * 300 + ".org/a.pth",
+        "http://..org/a.pth",
+        "http://127.0.0.1:99999/a.pth",
+    ],
+)
 def test_an_address_that_is_none(url, tmp_path, monkeypatch):
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path))
     with pytest.raises(DownloadError):

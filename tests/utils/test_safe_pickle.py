@@ -179,9 +179,11 @@ HOSTILE = {
     "deep dtype": DTYPE + b"N" + b"\x85" * 400_000 + b"\x85R.",
     "a list in itself": b"]q\x00h\x00a.",
     "a dict in itself": b"}q\x00X\x01\x00\x00\x00ah\x00s.",
-    "lists of lists": b"]q\x00(" + b"N" * 10 + b"e" + b"".join(
-        b"]q" + bytes([n]) + b"(" + (b"h" + bytes([n - 1])) * 10 + b"e" for n in range(1, 14)
-    ) + b".",
+    "lists of lists": b"]q\x00("
+    + b"N" * 10
+    + b"e"
+    + b"".join(b"]q" + bytes([n]) + b"(" + (b"h" + bytes([n - 1])) * 10 + b"e" for n in range(1, 14))
+    + b".",
     "memo index": b"Nr\xff\xff\xff\xff.",
     "memo index in text": b"Np4294967296\n.",
     "negative memo index": b"Np-1\n.",
@@ -204,7 +206,8 @@ HOSTILE = {
     "an array called": b"cnumpy\nndarray\n(K\x05tR.",
     "bytes of a number": b"cbuiltins\nbytes\n\x8a\x05\x00\x00\x00\x00\x01\x85R.",
     "_codecs.encode": b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hex\x86R.",
-    "buffer and shape": b"cnumpy.core.numeric\n_frombuffer\n(C\x08AAAAAAAA" + F8
+    "buffer and shape": b"cnumpy.core.numeric\n_frombuffer\n(C\x08AAAAAAAA"
+    + F8
     + b"J\xff\xff\xff\x7f\x85X\x01\x00\x00\x00CtR.",
     "persistent id": b"X\x01\x00\x00\x00aQ.",
     "set": pickle.dumps({1, 2}, 4),
@@ -215,7 +218,7 @@ HOSTILE = {
     "stop alone": b".",
     "no stop": b"}",
     "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -234,17 +237,19 @@ AMPLIFIERS = {
     "integers": b"M\x00\x10" * 5_000_000,
     "memo": b"N" + b"\x94" * 12_000_000,
     "duplicates": b"N" + b"2" * 12_000_000,
-    "encoded again and again": b"c_codecs\nencode\nq\x00X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"q\x01"
+    "encoded again and again": b"c_codecs\nencode\nq\x00X\x00\x00\x10\x00"
+    + b"a" * (1 << 20)
+    + b"q\x01"
     + b"h\x00h\x01X\x06\x00\x00\x00latin1\x86R" * 2000,
     "large letters": b"X\x04\x00\x00\x02" + b"\xf0\x9f\x98\x80" + b"a" * (1 << 25) + b".",
-}  # fmt: skip
+}
 MEASURE = """
 import resource, sys
 from avalib.utils import safe_pickle
-import avalib.annotations
+import avalib.data.proposals
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    safe_pickle.load(sys.argv[1])
+    safe_pickle.load_pickle(sys.argv[1])
 except safe_pickle.PickleError:
     pass
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)

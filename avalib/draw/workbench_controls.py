@@ -1,0 +1,137 @@
+"""The workbench's sliders, menus and buttons, and how they are laid out. What they do is in workbench.py."""
+
+import ipywidgets as ui
+
+from avalib.draw.colors import get_person_color
+
+ANNOTATION_CHOICES = {"beside": "annotation beside", "under": "annotation under (dashed)", "off": "no annotation"}
+ALL_ACTIONS = ("all actions", None)
+BUTTON_TEXT_COLOR = "#141414"
+
+
+class WorkbenchControls:
+    """The widgets of a Workbench; `widget` holds all of them.
+
+    Parameters
+    ----------
+    videos : list of str
+        The video_ids to choose from.
+    video : str
+        The one to begin with.
+    models : list of str
+        A toggle button for each.
+    is_annotated : bool
+        Whether there is an annotation to be drawn.
+    has_navigation : bool
+        Whether mistakes and examples can be found.
+    score_threshold : float
+        The threshold's first value.
+    """
+
+    def __init__(self, videos, video, models, is_annotated, has_navigation, score_threshold):
+        self.video = ui.Dropdown(options=videos, value=video, description="video")
+        self.time = ui.IntSlider(
+            value=0,
+            min=0,
+            max=1,
+            description="frame",
+            continuous_update=True,
+            readout=False,
+            layout=ui.Layout(width="420px"),
+        )
+        self.play = ui.Play(min=0, max=1, repeat=True)
+        ui.jslink((self.play, "value"), (self.time, "value"))
+        self.clock = ui.Label()
+        self.threshold = ui.FloatSlider(score_threshold, min=0, max=1, step=0.05, description="score ≥")
+        self.action = ui.Dropdown(options=[ALL_ACTIONS], description="action")
+        self.annotation = ui.Dropdown(
+            options=[(text, mode) for mode, text in ANNOTATION_CHOICES.items()],
+            value="beside" if is_annotated else "off",
+            description="truth",
+        )
+        self.by_person = ui.Checkbox(not is_annotated, description="a color per person", indent=False)
+        self.model_toggles = {name: ui.ToggleButton(True, description=name) for name in models}
+        self.mistake_button = ui.Button(
+            description="next mistake", tooltip="the surest mistakes of the first model, in order"
+        )
+        self.example_button = ui.Button(
+            description="next example", tooltip="the next second at which the action is annotated"
+        )
+        self.message = ui.Label()  # beside the two buttons
+        # Without these limits one panel alone would be blown up.
+        self.image = ui.Image(format="jpeg", layout=ui.Layout(align_self="flex-start", max_width="100%"))
+        self.person_buttons = {}  # {person_id: button}
+        self.person_bar = ui.HBox(layout=ui.Layout(flex_flow="row wrap"))
+        self.person_panel = ui.HTML()
+        self.widget = self._build_layout(is_annotated, has_navigation)
+
+    def _build_layout(self, is_annotated, has_navigation):
+        """Put the controls in lines; those without a use here are hidden."""
+        models = _wrap_line(self.model_toggles.values())
+        navigation = ui.HBox([self.mistake_button, self.example_button, self.message])
+        _show(self.video, len(self.video.options) > 1)
+        _show(self.annotation, is_annotated and bool(self.model_toggles))
+        _show(models, len(self.model_toggles) > 1)
+        _show(navigation, has_navigation)
+        return ui.VBox(
+            [
+                _wrap_line([self.video, self.play, self.time, self.clock]),
+                _wrap_line([self.threshold, self.action, self.annotation, self.by_person]),
+                models,
+                navigation,
+                self.image,
+                self.person_bar,
+                self.person_panel,
+            ]
+        )
+
+    def list_shown_models(self):
+        """The models whose toggle is on."""
+        return [name for name, toggle in self.model_toggles.items() if toggle.value]
+
+    def list_drawing_controls(self):
+        """The controls whose change needs another picture."""
+        controls = [self.time, self.threshold, self.action, self.annotation, self.by_person]
+        return [*controls, *self.model_toggles.values()]
+
+    def set_frames(self, n_frames, fps):
+        """Set the slider and the player to a video of n_frames."""
+        self.time.value = 0
+        self.time.max = n_frames - 1
+        self.play.max = n_frames - 1
+        self.play.interval = round(1000 / fps)
+
+    def set_actions(self, names):
+        """Offer the actions {action_id: name}, sorted by name; the selected one stays if it is among them."""
+        selected = self.action.value
+        self.action.options = [ALL_ACTIONS, *sorted((name, action_id) for action_id, name in names.items())]
+        self.action.value = selected if selected in names else None
+
+    def set_people(self, person_ids, on_click):
+        """A button in its color for each person; on_click(person_id) is called."""
+        self.person_buttons = {person_id: _build_person_button(person_id, on_click) for person_id in person_ids}
+        self.person_bar.children = [ui.Label("people (click one):"), *self.person_buttons.values()]
+
+    def mark_person(self, person_id):
+        """Show a check on one person's button (None: on nobody's)."""
+        for other_id, button in self.person_buttons.items():
+            button.icon = "check" if other_id == person_id else ""
+
+
+def _build_person_button(person_id, on_click):
+    """A button in the person's color."""
+    button = ui.Button(description=f"person {person_id}", layout=ui.Layout(width="110px"))
+    button.style.button_color = get_person_color(person_id)
+    button.style.text_color = BUTTON_TEXT_COLOR
+    button.on_click(lambda _: on_click(person_id))
+    return button
+
+
+def _show(control, is_shown):
+    """Show a control, or take it off the page."""
+    control.layout.display = None if is_shown else "none"
+
+
+def _wrap_line(controls):
+    """Controls side by side, in as many lines as the page needs."""
+    return ui.HBox(list(controls), layout=ui.Layout(flex_flow="row wrap"))
