@@ -295,9 +295,5 @@ def open_workbench(
 def open_scrubber(scene: Scene, score_threshold: float = 0.3, top_k: int = 3, width: int = 1000) -> Workbench:
     """Open the Workbench of one Scene; the options are those of Workbench."""
     return Workbench(
-        lambda video_id, time_s: scene,
-        [scene.video_id],
-        score_threshold=score_threshold,
-        top_k=top_k,
-        width=width,
+        lambda video_id, time_s: scene, [scene.video_id], score_threshold=score_threshold, top_k=top_k, width=width
     )
