@@ -37,7 +37,7 @@ class FrameAnnotator:
 
     def __init__(
         self,
-        label_map: dict | None = None,
+        label_map: dict[int, str] | None = None,
         scores: str = "number",
         title_style: BoxStyle = TITLE,
         keep_positions: bool = False,
@@ -90,7 +90,13 @@ class FrameAnnotator:
             self._positions |= {stack.key: stack.position for stack in placed}
         return np.asarray(image)
 
-    def arrange(self, people, image_size, styles=BLUE, title=None) -> LabelLayout:
+    def arrange(
+        self,
+        people: list[Person],
+        image_size: tuple[int, int],
+        styles: BoxStyle | str | list[BoxStyle] = BLUE,
+        title: str | None = None,
+    ) -> LabelLayout:
         """Where `annotate` puts the labels on a picture of `image_size` (width, height), and the title it writes."""
         width, height = image_size
         font_size = choose_font_size(height, width)
@@ -111,7 +117,7 @@ def annotate_frame(
     people: list[Person],
     styles: BoxStyle | str | list[BoxStyle] = BLUE,
     title: str | None = None,
-    label_map: dict | None = None,
+    label_map: dict[int, str] | None = None,
     scores: str = "number",
 ) -> np.ndarray:
     """Draw people's boxes and labels on a copy of one frame. For the frames of a video use FrameAnnotator.
@@ -211,7 +217,7 @@ def save_figure(figure: Image.Image | Figure, path: str | Path, **options: objec
         (figure.savefig if hasattr(figure, "savefig") else figure.save)(part, **options)
 
 
-def scale_frame(frame, width):
+def scale_frame(frame: np.ndarray, width: int | None) -> np.ndarray:
     """A frame (H,W,3) scaled to another width, same aspect ratio; None: as it is. Scale before drawing on it."""
     if width is None or width == frame.shape[1]:
         return frame

@@ -3,7 +3,7 @@
 Every function returns a matplotlib figure whose title says what to look for. The colors are those of colors.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
 @apply_style
 def plot_pr_curves(
     report: Report,
-    actions: Sequence[int | str],
+    actions: Iterable[int | str],
     title: str = "Precision stays high until most people are found; the area is the AP",
 ) -> Figure:
     """Plot precision over recall of some actions. Thin: as measured; thick: the envelope whose area is the AP.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def draw_explanation_sheet(
-    explanation: "Explanation", columns: int = 4, width: int = 320, label_map: dict | None = None
+    explanation: "Explanation", columns: int = 4, width: int = 320, label_map: dict[int, str] | None = None
 ) -> Image.Image:
     """Draw the frames of a clip with the regions that raised a score.
 
@@ -53,7 +53,7 @@ def draw_explanation_sheet(
     return draw_contact_sheet(frames, columns, caption=caption)
 
 
-def overlay_heatmap(frame, heat):
+def overlay_heatmap(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A frame (H,W,3) uint8, darker where heat (H,W) 0..1 is low, glowing where it is high."""
     strength = np.sqrt(heat)[..., None]  # (H,W,1)
     # inferno's color for each pixel, 0..255: (H,W,3)

@@ -1,5 +1,6 @@
 """From tables to people: who is where and does what, at a keyframe and, by interpolation, between keyframes."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,7 +37,9 @@ class Person:
         """Whether the labels are an annotation: they have no scores."""
         return bool(self.labels) and self.labels[0][1] is None
 
-    def filter_labels(self, score_threshold=0.0, top_k=None, actions=None):
+    def filter_labels(
+        self, score_threshold: float = 0.0, top_k: int | None = None, actions: Collection[int] | None = None
+    ) -> "Person":
         """The same person with fewer labels: scores of at least the threshold, these actions only, the first top_k."""
         labels = [
             (action, score)
@@ -96,7 +99,12 @@ def group_people_by_time(table):
     return {float(time_s): select_people(keyframe) for time_s, keyframe in table.groupby("timestamp", sort=True)}
 
 
-def interpolate_people(people_by_time, time_s, cuts_s=(), longest_gap=LONGEST_GAP_S):
+def interpolate_people(
+    people_by_time: dict[float, list[Person]],
+    time_s: float,
+    cuts_s: Sequence[float] = (),
+    longest_gap: float = LONGEST_GAP_S,
+) -> list[Person]:
     """The people at any time: boxes on the straight line from keyframe to keyframe, labels of the nearer keyframe.
 
     People who are in only one of the two keyframes are drawn where that keyframe has them, for half a second. So are

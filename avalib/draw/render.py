@@ -61,7 +61,7 @@ class RenderOptions:
         if self.annotation not in ANNOTATION_MODES:
             raise ValueError(f"annotation={self.annotation!r}: expected one of {', '.join(ANNOTATION_MODES)}")
 
-    def filter_people(self, people):
+    def filter_people(self, people: list[Person]) -> list[Person]:
         """The people who are drawn, with the labels that are. Of an annotated person all labels of `actions` are."""
         shown = []
         for person in people:
@@ -73,7 +73,7 @@ class RenderOptions:
                 shown.append(person if is_selected else replace(person, labels=()))
         return shown
 
-    def choose_style(self, person, style):
+    def choose_style(self, person: Person, style: BoxStyle) -> BoxStyle:
         """The style of a person's box whose meaning (annotated, predicted) has `style`."""
         if self.by_person:
             style = replace(build_person_style(person.person_id), dashed=style.dashed)

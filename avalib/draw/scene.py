@@ -53,7 +53,7 @@ class Scene:
     annotated: list[list[Person]]  # the annotated people of each frame; empty lists where nothing is annotated
     predictions: dict[str, list[list[Person]]]  # {model: people of each frame}; one person has one person_id everywhere
     people_by_time: dict[str, dict[float, list[Person]]]  # {"annotated" or model: people at the tables' seconds}
-    label_map: dict | None = None  # {action_id: name}; None: AVA's names
+    label_map: dict[int, str] | None = None  # {action_id: name}; None: AVA's names
 
     @property
     def is_annotated(self):
@@ -71,7 +71,7 @@ class Scene:
         source = ANNOTATED if self.people_by_time.get(ANNOTATED) else next(iter(self.predictions), None)
         return tuple(t for t in self.people_by_time.get(source, ()) if self.start <= t < self.stop)
 
-    def to_table(self, source=ANNOTATED):
+    def to_table(self, source: str = ANNOTATED) -> pd.DataFrame:
         """The people of the stretch as a table time_s, person_id, action_id, score, as `plot_timeline` takes it.
 
         source: "annotated" or a model's name.
@@ -102,7 +102,7 @@ def find_busiest_video(truth: pd.DataFrame) -> str:
     return truth.groupby("video_id").action_id.nunique().idxmax()
 
 
-def find_busiest_start(truth, seconds):
+def find_busiest_start(truth: pd.DataFrame, seconds: float) -> float:
     """The second of one video from which on the most different actions, then labels, are annotated within `seconds`."""
     times = np.unique(truth.timestamp)
     activity = []  # (different actions, labels) from each annotated second on
@@ -121,7 +121,7 @@ def load_scene(
     seconds: float = 8,
     fps: float = 10,
     max_width: int = 640,
-    label_map: dict | None = None,
+    label_map: dict[int, str] | None = None,
 ) -> Scene:
     """Load a stretch of a data set's video; boxes follow the people between keyframes.
 
@@ -186,7 +186,7 @@ def load_video_scene(
     seconds: float = 8,
     fps: float = 10,
     max_width: int = 640,
-    label_map: dict | None = None,
+    label_map: dict[int, str] | None = None,
 ) -> Scene:
     """Load a stretch of any video with the detections of avalib.detect; nothing is annotated.
 

@@ -1,6 +1,6 @@
 """Sheets of frames: tiled, captioned, for keyframes and for mistakes. Frames are (H,W,3) uint8."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ KEYFRAMES_CAPTION = "Annotated keyframes: a box around every person, what it doe
 SAME_VIDEO_COST = 10  # in rarities of actions: a keyframe of another video nearly always comes first
 
 
-def tile_frames(frames, columns=4, gap=4):
+def tile_frames(frames: list[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
     """Frames side by side in lines of `columns`, `gap` white pixels between them -> (H,W,3) uint8.
 
     Every tile is as large as the largest frame.
@@ -67,7 +67,7 @@ def _wrap_text(text, width, font_size):
 
 
 def draw_contact_sheet(
-    frames: Sequence[np.ndarray],
+    frames: Iterable[np.ndarray],
     columns: int = 4,
     titles: Sequence[str] | None = None,
     width: int | None = None,

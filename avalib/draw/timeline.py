@@ -28,7 +28,7 @@ class Segment:
     score: float
 
 
-def to_timeline_table(table, video=None):
+def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataFrame:
     """One video's part of a table, with time_s and a person_id that lasts.
 
     Parameters
@@ -76,7 +76,7 @@ def find_segments(
     video: str | None = None,
     score_threshold: float = 0.3,
     step: float | None = None,
-    label_map: dict | None = None,
+    label_map: dict[int, str] | None = None,
 ) -> pd.DataFrame:
     """Find the stretches of time in which a person does an action.
 
@@ -172,7 +172,7 @@ def plot_timeline(
     score_threshold: float = 0.3,
     top_k: int | None = 5,
     people: int | None = 8,
-    label_map: dict | None = None,
+    label_map: dict[int, str] | None = None,
     title: str | None = None,
 ) -> Figure:
     """Plot who does what when: a band for each person, a line for each action.

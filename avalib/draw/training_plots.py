@@ -109,7 +109,7 @@ class LiveCurves:
         self._drawn_at = -np.inf
         self._display = None
 
-    def __call__(self, log):
+    def __call__(self, log: list[dict]):
         if not len(log):
             return
         has_validated = log[-1]["mode"] == "val"

@@ -94,7 +94,7 @@ def _iter_frames_at_rate(reader, start, stop, fps):
             yield float(time_s), frame
 
 
-def get_overlay_path(path):
+def get_overlay_path(path: str | Path) -> Path:
     """`path` as a Path, if a video can be written to it. Raises ValueError for another suffix."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
