@@ -125,6 +125,7 @@ def plot_class_counts(train, val, label_map=None, title="A long tail: a few acti
     matplotlib.figure.Figure
     """
     label_map = label_map or get_action_names()
+    # Boxes of each action, a line for each in the label map, the commonest first.
     counts = pd.DataFrame({"train": train["action_id"].value_counts(), "val": val["action_id"].value_counts()})
     counts = counts.reindex(list(label_map)).fillna(0).astype(int)
     n_absent = int((counts.sum(axis=1) == 0).sum())
@@ -135,6 +136,7 @@ def plot_class_counts(train, val, label_map=None, title="A long tail: a few acti
     groups = [group_of[action] for action in counts.index]
     names = [_shorten_name(label_map[action]) for action in counts.index]
     figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
+    # Bars for train with their numbers, dots for val.
     places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
     axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
     for place, number in zip(places, counts["train"], strict=True):

@@ -38,6 +38,7 @@ def draw_explanation_sheet(explanation, columns=4, width=320, label_map=None):
 def overlay_heatmap(frame, heat):
     """A frame (H,W,3) uint8, darker where heat (H,W) 0..1 is low, glowing where it is high."""
     strength = np.sqrt(heat)[..., None]  # (H,W,1)
+    # inferno's color for each pixel, 0..255: (H,W,3)
     glow = matplotlib.colormaps["inferno"](strength[..., 0])[..., :3] * 255
     opacity = 0.65 * strength
     darkened = (0.55 + 0.35 * strength) * frame

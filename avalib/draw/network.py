@@ -131,6 +131,7 @@ def plot_feature_maps(
     outputs: {stage: tensor} as `trace_stages` returns it: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8), logits
     (N,81). The first clip and person are shown. -> matplotlib figure
     """
+    # The first clip's or person's outputs: (C,T,H,W), (C,8,8) or (81,)
     first_outputs = {name: to_array(tensor)[0] for name, tensor in outputs.items() if "lateral" not in name}
     logits = first_outputs.pop("logits", None)
     n_lines = 2 if len(first_outputs) > MAX_MAPS_PER_LINE else 1
@@ -191,6 +192,7 @@ def plot_roi_on_frame(
     frame_axis.set_title(f"frame {width}x{height}, box {x2 - x1:.0f}x{y2 - y1:.0f}")
     person_axis.imshow(frame, extent=(0, width, height, 0))
     person_axis.set(xlim=(x1, x2), ylim=(y2, y1), title="the person, 8x8 cells")
+    # The grid's lines on the frame and on the person; those of the box are thicker.
     n_cells = grid_features.shape[0]
     for axis, color in ((frame_axis, "#5AE16E"), (person_axis, "white")):
         for i in range(n_cells + 1):

@@ -134,6 +134,7 @@ class SceneRenderer:
     def list_panels(self, i):
         """The panels of frame i."""
         options, scene = self.options, self.scene
+        # The annotation: a panel of its own, or under each model's boxes, or neither.
         annotated = options.filter_people(scene.annotated[i])
         shows_annotation = scene.is_annotated and options.annotation != "off"
         is_under = shows_annotation and options.annotation == "under"

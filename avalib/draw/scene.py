@@ -118,6 +118,7 @@ def load_scene(
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = find_busiest_start(video_truth, seconds) if start is None else float(start)
     with open_video(layout, video_id) as reader:
+        # The AVA numbers of the stretch's frames, those that the video has: (N,)
         first = (start - layout.start_s) * AVA_FPS + 1
         numbers = np.round(first + np.arange(round(seconds * fps)) * AVA_FPS / fps).astype(int)
         numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
@@ -125,6 +126,7 @@ def load_scene(
             last = layout.start_s + reader.n_ava_frames / AVA_FPS
             raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start_s} to {last:.0f}")
         frames = _select_frames(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], max_width)
+    # What each table says about the stretch and a little around it.
     tables = {}
     for name, table in {ANNOTATED: truth, **predictions}.items():
         table = table[table.video_id == video_id]
@@ -178,10 +180,12 @@ def _select_frames(stream, numbers, max_width):
 def _build_scene(video_id, frames, times_s, fps, tables, label_map):
     """A Scene of frames and {"annotated" or a model's name: its table around them}."""
     people_by_time = {name: group_people_by_time(table) for name, table in tables.items()}
+    # One id for one person in all tables.
     annotated = people_by_time.get(ANNOTATED)
     if annotated:
         for name in tables.keys() - {ANNOTATED}:
             people_by_time[name] = align_person_ids(people_by_time[name], annotated)
+    # From keyframes to every frame; nobody moves across a cut.
     cuts_s = find_cuts(frames, times_s)
     people_by_frame = {
         name: [interpolate_people(by_time, time_s, cuts_s) for time_s in times_s]

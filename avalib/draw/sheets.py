@@ -26,7 +26,7 @@ def tile_frames(frames, columns=4, gap=4):
     columns = min(columns, len(frames))
     tile_height = max(frame.shape[0] for frame in frames) + gap
     tile_width = max(frame.shape[1] for frame in frames) + gap
-    n_lines = -(-len(frames) // columns)
+    n_lines = -(-len(frames) // columns)  # rounded up
     sheet = np.full((n_lines * tile_height - gap, columns * tile_width - gap, 3), 255, np.uint8)
     for i, frame in enumerate(frames):
         y = i // columns * tile_height
@@ -38,6 +38,7 @@ def tile_frames(frames, columns=4, gap=4):
 def add_caption(picture, text, font_size=13):
     """A picture (H,W,3) under a caption, and under the line that names the notebook's run, where there is one."""
     margin = 4
+    # The caption's lines, then those of the run.
     lines = []
     for paragraph in filter(None, (text, get_run_caption())):
         lines += _wrap_text(paragraph, picture.shape[1] - 2 * margin, font_size)

@@ -94,7 +94,7 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
     """
     table = to_timeline_table(table, video)
     times = np.unique(table["time_s"])
-    if step is None:
+    if step is None:  # a table of one time says nothing about its step
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     if "score" not in table:
         table = table.assign(score=1.0)
@@ -141,6 +141,7 @@ def select_lanes(segments, top_k=5, max_people=8):
     """
     segments = segments.assign(weight=(segments["stop_s"] - segments["start_s"]) * segments["score"])
     best_people = segments.groupby("person_id")["weight"].sum().nlargest(max_people).index
+    # People in the order in which they appear, and of each the actions with the largest weights.
     segments = segments[segments["person_id"].isin(best_people)]
     by_first_time = segments.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
     weights = segments.groupby(["person_id", "action_id"])["weight"].sum()

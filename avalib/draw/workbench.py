@@ -143,6 +143,7 @@ class Workbench:
     def go_to(self, video_id, time_s):
         """Show a second of a video."""
         if video_id != self.controls.video.value or not self.scene.start <= time_s < self.scene.stop:
+            # The scene at the video's beginning is open already, or will be: use it if it has the second.
             first_scene = self._open_scene(video_id, None)
             is_at_start = first_scene.start <= time_s < first_scene.stop
             self._load(video_id, None if is_at_start else time_s)

@@ -1,4 +1,4 @@
-"""The data doctor finds what was broken on purpose, and nothing in what is whole."""
+"""The check reports what was broken on purpose, and nothing in what is whole."""
 
 import json
 import shutil
@@ -12,7 +12,6 @@ import avalib
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import write_exclusions
 from avalib.data.layout import DatasetLayout
-from avalib.data.proposal_recall import compute_proposal_recall
 from avalib.data.validation import check
 from avalib.data.video_survey import inspect_video
 
@@ -79,16 +78,6 @@ def test_damage_inside_a_video_costs_its_keyframes(copy):
     path.write_bytes(data)
     row = inspect_video(copy, name, "val", np.arange(900.0, 906.0), decode="all")
     assert row.decode_errors > 0 and "can't be decoded" in row.problem
-
-
-def test_recall_is_the_share_of_people_with_a_box():
-    people = pd.DataFrame({"video_id": "a", "timestamp": [902.0, 902, 903], "x1": [0, 0.5, 0], "y1": 0.0})
-    people = people.assign(x2=people.x1 + 0.4, y2=1.0)
-    boxes = people.iloc[[1]].assign(x2=0.75, score=1.0)  # covers 0.25 of 0.4
-    assert compute_proposal_recall(people, boxes) == pytest.approx(1 / 3)
-    assert compute_proposal_recall(people, boxes, min_iou=0.7) == 0
-    assert compute_proposal_recall(people, boxes.iloc[:0]) == 0
-    assert compute_proposal_recall(people, people.assign(score=1.0)) == 1
 
 
 def test_unknown_ways_to_decode_are_refused(tiny):

@@ -1,4 +1,4 @@
-"""A process in which avalib's code meets no POSIX: `python tests/helpers/without_posix.py LAYOUT FOLDER JOB …` does jobs there.
+"""A process in which avalib's code meets no POSIX: `python without_posix.py LAYOUT FOLDER JOB …` does jobs.
 
 The standard library and other packages keep what they need to run here. Only code of the package `avalib` (in this
 process and in those it starts) finds the modules, calls and signals gone that Windows lacks, reads "win32" in

@@ -246,7 +246,7 @@ AMPLIFIERS = {
 MEASURE = """
 import resource, sys
 from avalib.utils import safe_pickle
-import avalib.annotations
+import avalib.data.proposals
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     safe_pickle.load_pickle(sys.argv[1])
