@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "build_model": "models.build",
     "check": "data.validation",
-    "detect": "detection.video_detector",
+    "detect": "detection.detect_video",
     "evaluate": "evaluation.evaluator",
     "for_inference": "models.fused",
     "import_data": "data.catalog",

@@ -1,4 +1,4 @@
-"""What the benchmarks share: ours and the baseline in turns, the machine, the record that the table in docs/benchmarks.md is made of."""
+"""What the benchmarks share: alternating runs of ours and the baseline, the machine, the records."""
 
 import argparse
 import multiprocessing

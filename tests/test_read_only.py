@@ -186,6 +186,6 @@ def test_what_is_not_in_a_read_only_cache_is_an_error_that_says_what_to_do(tmp_p
 def test_a_home_that_cannot_be_written(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
-    code, settings = "import avalib.draw, avalib.detection.video_detector\nprint('imported')\n", home / "matplotlib"
+    code, settings = "import avalib.draw, avalib.detection.detect_video\nprint('imported')\n", home / "matplotlib"
     with permissions.read_only(home):
         assert permissions.run(code, HOME=home, XDG_CACHE_HOME=home, MPLCONFIGDIR=settings) == "imported\n"

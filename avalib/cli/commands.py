@@ -156,8 +156,8 @@ def run_detect(options):
     if not re.match(r"https?://", options.video) and not Path(options.video).is_file():
         raise FileNotFoundError(f"{options.video}: no such video")
     _, checkpoint = _find_run(options)
+    from avalib.detection.detect_video import detect
     from avalib.detection.detections_table import write_detections
-    from avalib.detection.video_detector import detect
     from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
 
     overlay = options.out and get_overlay_path(options.out)  # a wrong suffix is an error before the work begins

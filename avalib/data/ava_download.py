@@ -240,7 +240,9 @@ def download_videos(
 def _download_video(layout, video_id, name, source, stop):
     """Download one video; a file that isn't one, or is too short, is set aside as .refused."""
     if name is None:
-        raise DownloadError(f"{video_id}: not in {FILE_NAMES}, so its file name isn't known; put it into {layout.videos}")
+        raise DownloadError(
+            f"{video_id}: not in {FILE_NAMES}, so its file name isn't known; put it into {layout.videos}"
+        )
     path = source.fetch("videos", name, layout.videos / name, link=True, progress=False, stop=stop)
     try:
         duration_s = read_duration_s(path)

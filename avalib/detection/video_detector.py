@@ -1,197 +1,26 @@
-"""Detect people and their actions in a video: any file or URL, of any length, to a table.
-
-detections = avalib.detect("video.mp4", checkpoint="published")
-"""
+"""The people and their actions at some times of one video: located, scored clip by clip, tracked."""
 
 import itertools
-import logging
-import math
 import time
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from avalib import zoo
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.detection.detections_table import FrameResult, build_table
-from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
-from avalib.detection.person_detector import PersonDetector
-from avalib.detection.video_location import locate_video
+from avalib.detection.detections_table import FrameResult
 from avalib.evaluation.inference import build_non_finite_error, score_batch
-from avalib.models.build import build_model
-from avalib.models.checkpoint_meta import CheckpointMeta
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
-from avalib.utils.device import choose_device, choose_precision
 from avalib.utils.tracker import Tracker
-from avalib.utils.workers import disable_malloc_trim
 from avalib.video.clip_stream import ClipStream
-from avalib.video.reader import Video
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_STEP_S = 1.0
-MIN_STEP_S = 0.001
-GPU_BATCH_SIZE = 8
 MAX_SHOWN_TIMES = 8  # in notes
-
-
-def detect(
-    video,
-    model="slowonly_r50",
-    checkpoint="published",
-    boxes=None,
-    *,
-    step=None,
-    start=0.0,
-    stop=None,
-    detector="fasterrcnn",
-    detector_weights="coco",
-    person_score=PERSON_SCORE,
-    smooth=0.0,
-    score_threshold=0.0,
-    batch_size=None,
-    device="auto",
-    precision="auto",
-    mirror=None,
-    progress=True,
-    boxes_start=None,
-):
-    """Detect people and their actions in a video.
-
-    Interrupted with Ctrl-C, it returns what it has and warns with the `start` that continues.
-
-    Parameters
-    ----------
-    video : str or Path
-        A file or a URL, which is downloaded once.
-    model : str or Detector or None
-        Alias or full name of a model of the zoo, or a Detector; None if the checkpoint carries its entry. The names of
-        the actions and the size of the pictures are those inside the checkpoint.
-    checkpoint : str or Path
-        "published", a path or a URL, see `build_model`.
-    boxes : DataFrame, str or Path, optional
-        Person boxes: a table, a csv, a parquet file or AVA's proposals, see `read_person_boxes`. None: people are
-        detected.
-    step : float, optional
-        Seconds from one time to the next; None: 1, or every time of `boxes`.
-    start, stop : float
-        Seconds; stop None: the end of the video.
-    detector, detector_weights : str
-        The person detector, see `build_person_detector`.
-    person_score : float
-        People with a lower score of their own are left out.
-    smooth : float
-        Average scores along a person's track over so many seconds.
-    score_threshold : float
-        Rows with a lower score are left out.
-    batch_size : int, optional
-        Clips, and pictures for the person detector, at once; None: 8 on a GPU, else 1, which keeps memory low.
-    device, precision : str
-        See `choose_device` and `choose_precision`.
-    mirror : str, optional
-        Where to download from instead, see `download.download_file`.
-    progress : bool
-        Show progress bars, and log a summary.
-    boxes_start : float, optional
-        Timestamp in `boxes` of the video's first frame: AVA's 900, or 0 in data of one's own; None: from the file's
-        name, else from the timestamps.
-
-    Returns
-    -------
-    DataFrame
-        One row per time, person and action, in this order: time_s (from the video's first frame), frame (native, from
-        0, the one shown then), person_id (lasts while a person can be tracked, and ends at cuts), x1, y1, x2, y2
-        (0..1), action_id, action, score (0..1). Its `attrs`: video, fps, duration_s, cuts_s, skipped_s (times whose
-        clip cannot be decoded), label_map, notes.
-
-    Raises
-    ------
-    VideoError, DownloadError, CheckpointError
-        The video or the weights cannot be read.
-    KeyError
-        There is no model of this name.
-    ValueError
-        Another argument is wrong; the message names it.
-    """
-    _check_number("step", step, "seconds above 0, at least 0.001", lambda value: value >= MIN_STEP_S)
-    _check_number("start", start, "seconds")
-    _check_number("stop", stop, "seconds")
-    _check_number("smooth", smooth, "seconds, 0 or more", lambda value: value >= 0)
-    _check_number("person_score", person_score, "a number")
-    _check_number("score_threshold", score_threshold, "a number")
-    _check_number("batch_size", batch_size, "a whole number from 1", lambda value: value >= 1 and value == int(value))
-    with Video(locate_video(video, mirror=mirror, progress=progress)) as reader:
-        person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
-        times_s = choose_times(reader, person_boxes, step, start, stop)
-        loaded = load_model(model, checkpoint, device, precision, mirror, progress)
-        person_detector = None
-        if boxes is None:
-            person_detector = PersonDetector(
-                detector, detector_weights, person_score, loaded.device, mirror=mirror, progress=progress
-            )
-        if batch_size is None:
-            batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
-        video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector)
-        video_detector.run(reader, times_s, progress)
-        if progress:
-            logger.info("%s", video_detector.notes[-1])
-        table = build_table(video_detector.results, loaded.label_map, smooth, score_threshold)
-        table.attrs = {
-            "video": reader.path.name,
-            "fps": reader.fps,
-            "duration_s": reader.duration_s,
-            "cuts_s": video_detector.cuts_s,
-            "skipped_s": video_detector.skipped_s,
-            "label_map": dict(loaded.label_map),
-            "notes": video_detector.notes,
-        }
-        return table
-
-
-def _check_number(name, value, expected, is_valid=lambda value: True):
-    """Raise ValueError unless an option is None or a finite number that is valid."""
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if value is not None and not (is_number and math.isfinite(value) and is_valid(value)):
-        raise ValueError(f"{name}={value!r}: expected {expected}")
-
-
-def choose_times(reader, person_boxes, step, start, stop):
-    """Choose the times of a video at which people are detected.
-
-    Parameters
-    ----------
-    reader : Video
-    person_boxes : DataFrame or None
-        From `read_person_boxes`; its times are taken, at least `step` apart.
-    step : float or None
-        Seconds; None: 1, or every time of the boxes.
-    start, stop : float
-        Seconds; stop None: the end of the video.
-
-    Returns
-    -------
-    (M,) array of float
-        Seconds, growing.
-    """
-    stop = reader.duration_s if stop is None else min(stop, reader.duration_s)
-    if not 0 <= start < stop:
-        raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
-    if person_boxes is None:
-        step = step or DEFAULT_STEP_S
-        return start + np.arange(math.ceil((stop - start) / step - 1e-9)) * step
-    chosen = []
-    for time_s in np.unique(person_boxes["time_s"]):
-        is_far_enough = not chosen or time_s >= chosen[-1] + (step or 0) - 1e-6
-        if start <= time_s <= stop and is_far_enough:
-            chosen.append(time_s)
-    return np.array(chosen)
 
 
 @dataclass(frozen=True)
@@ -203,29 +32,6 @@ class LoadedModel:
     label_map: dict  # {action_id: name}
     device: torch.device
     dtype: torch.dtype
-
-
-def load_model(model, checkpoint, device="auto", precision="auto", mirror=None, progress=True):
-    """Load a model for inference on videos; the parameters are those of `detect`."""
-    if checkpoint in ("best", "final") and not Path(checkpoint).exists():
-        name = getattr(model, "alias", model)
-        raise ValueError(
-            f"checkpoint={checkpoint!r}: which run of notebook 03 is unknown; give its file, as in "
-            f"outputs/runs/mini/{name}/train/{checkpoint}.pth"
-        )
-    device = choose_device(device)
-    disable_malloc_trim()
-    if not isinstance(model, Detector):
-        model = build_model(model, checkpoint, mirror=mirror, progress=progress, verbose=progress)
-    meta = model.meta or CheckpointMeta()
-    recipe = meta.recipe or zoo.build_published_recipe(model.entry)
-    return LoadedModel(
-        detector=model.to(device).eval(),
-        short_side=meta.preprocessing.get("short_side", recipe.test_short_side),
-        label_map=meta.label_map,
-        device=device,
-        dtype=choose_precision(precision, device),
-    )
 
 
 @dataclass(frozen=True)

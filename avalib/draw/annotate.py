@@ -1,5 +1,7 @@
 """Boxes and labels on frames. Frames are (H,W,3) uint8; people's boxes are fractions of the frame."""
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -87,7 +89,13 @@ class FrameAnnotator:
             self._positions |= {stack.key: stack.position for stack in placed}
         return np.asarray(image)
 
-    def arrange(self, people, image_size, styles=BLUE, title=None) -> LabelLayout:
+    def arrange(
+        self,
+        people: list[Person],
+        image_size: tuple[int, int],
+        styles: BoxStyle | str | list[BoxStyle] = BLUE,
+        title: str | None = None,
+    ) -> LabelLayout:
         """Where `annotate` puts the labels on a picture of `image_size` (width, height), and the title it writes."""
         width, height = image_size
         font_size = choose_font_size(height, width)
@@ -175,7 +183,7 @@ def _draw_leader_line(draw, stack, width):
     draw.line((start, stop), fill=stack.style.line, width=width)
 
 
-def save_figure(figure, path, **options):
+def save_figure(figure, path: str | Path, **options) -> None:
     """Write a picture (PIL) or a figure (matplotlib); the path's suffix chooses the format.
 
     The file appears when it is complete. options: of the picture's `save` or the figure's `savefig`, such as dpi.
@@ -184,7 +192,7 @@ def save_figure(figure, path, **options):
         (figure.savefig if hasattr(figure, "savefig") else figure.save)(part, **options)
 
 
-def scale_frame(frame, width):
+def scale_frame(frame: np.ndarray, width: int | None) -> np.ndarray:
     """A frame (H,W,3) scaled to another width, same aspect ratio; None: as it is. Scale before drawing on it."""
     if width is None or width == frame.shape[1]:
         return frame

@@ -3,18 +3,22 @@
 Every function returns a matplotlib figure whose title says what to look for. The colors are those of colors.py.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from avalib.data.labels import get_action_groups, get_action_names
 from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
 from avalib.draw.figure_style import apply_style, build_group_handles, create_figure, place_legend_below
+from avalib.evaluation.report import Report
 
 MAX_BARS = 200  # of a plot; matplotlib's pictures are at most 65,536 pixels high
 
 
 @apply_style
-def plot_per_class(report, baseline=None, title=None):
+def plot_per_class(report: Report, baseline: Report | None = None, title: str | None = None) -> Figure:
     """Plot the AP of each action beside how many boxes it has, best first.
 
     Parameters
@@ -66,7 +70,11 @@ def plot_per_class(report, baseline=None, title=None):
 
 
 @apply_style
-def plot_pr_curves(report, actions, title="Precision stays high until most people are found; the area is the AP"):
+def plot_pr_curves(
+    report: Report,
+    actions: Iterable[int | str],
+    title: str = "Precision stays high until most people are found; the area is the AP",
+) -> Figure:
     """Plot precision over recall of some actions (ids or names) -> matplotlib figure.
 
     Thin: as measured; thick: the envelope whose area is the AP. report: what avalib.evaluate returns.
@@ -90,7 +98,9 @@ def plot_pr_curves(report, actions, title="Precision stays high until most peopl
 
 
 @apply_style
-def plot_ap_by_training(table, title="More boxes to learn from, better recognized: points should rise to the right"):
+def plot_ap_by_training(
+    table: pd.DataFrame, title: str = "More boxes to learn from, better recognized: points should rise to the right"
+) -> Figure:
     """Plot the AP of each action over the number of its training boxes -> matplotlib figure.
 
     table: of ErrorAnalysis.compare_with_training: action, group, AP, training_boxes.
@@ -109,7 +119,12 @@ def plot_ap_by_training(table, title="More boxes to learn from, better recognize
 
 
 @apply_style
-def plot_class_counts(train, val, label_map=None, title="A long tail: a few actions are most of the data"):
+def plot_class_counts(
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    label_map: dict[int, str] | None = None,
+    title: str = "A long tail: a few actions are most of the data",
+) -> Figure:
     """Plot how many boxes each action has in train (bar) and val (dot), the commonest first.
 
     Parameters
@@ -125,6 +140,7 @@ def plot_class_counts(train, val, label_map=None, title="A long tail: a few acti
     matplotlib.figure.Figure
     """
     label_map = label_map or get_action_names()
+    # Boxes of each action, a line for each in the label map, the commonest first.
     counts = pd.DataFrame({"train": train["action_id"].value_counts(), "val": val["action_id"].value_counts()})
     counts = counts.reindex(list(label_map)).fillna(0).astype(int)
     n_absent = int((counts.sum(axis=1) == 0).sum())
@@ -135,6 +151,7 @@ def plot_class_counts(train, val, label_map=None, title="A long tail: a few acti
     groups = [group_of[action] for action in counts.index]
     names = [_shorten_name(label_map[action]) for action in counts.index]
     figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
+    # Bars for train with their numbers, dots for val.
     places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
     axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
     for place, number in zip(places, counts["train"], strict=True):

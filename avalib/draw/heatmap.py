@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+from PIL import Image
 
 from avalib.data.labels import shorten_action_name
 from avalib.draw.annotate import annotate_frame, scale_frame
@@ -10,7 +11,9 @@ from avalib.draw.people import Person
 from avalib.draw.sheets import draw_contact_sheet
 
 
-def draw_explanation_sheet(explanation, columns=4, width=320, label_map=None):
+def draw_explanation_sheet(
+    explanation, columns: int = 4, width: int = 320, label_map: dict[int, str] | None = None
+) -> Image.Image:
     """The frames of a clip with the regions that raised a score -> PIL image.
 
     explanation: what `explain_detection` returns; of a segment of several frames the middle one is drawn. label_map:
@@ -35,9 +38,10 @@ def draw_explanation_sheet(explanation, columns=4, width=320, label_map=None):
     return draw_contact_sheet(frames, columns, caption=caption)
 
 
-def overlay_heatmap(frame, heat):
+def overlay_heatmap(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A frame (H,W,3) uint8, darker where heat (H,W) 0..1 is low, glowing where it is high."""
     strength = np.sqrt(heat)[..., None]  # (H,W,1)
+    # inferno's color for each pixel, 0..255: (H,W,3)
     glow = matplotlib.colormaps["inferno"](strength[..., 0])[..., :3] * 255
     opacity = 0.65 * strength
     darkened = (0.55 + 0.35 * strength) * frame

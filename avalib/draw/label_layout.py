@@ -38,7 +38,7 @@ class LabelLayout:
     """A picture's title, shortened to its width, and its placed stacks (`rect` is None for those that do not fit)."""
 
     title: str | None
-    stacks: list
+    stacks: list[LabelStack]
 
 
 def arrange_labels(stacks, image_size, font_size, title=None, n_omitted=0):

@@ -7,8 +7,10 @@ import textwrap
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from avalib.data.labels import get_action_group, shorten_action_name
@@ -50,7 +52,9 @@ class StageBlock:
 
 
 @apply_style
-def plot_stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures of more channels"):
+def plot_stage_shapes(
+    stages: pd.DataFrame, title: str = "What one clip becomes: fewer, smaller pictures of more channels"
+) -> Figure:
     """Plot the network as blocks: a sheet for each frame, as high as the pictures, the wider the more channels.
 
     stages: table stage, what, output ("CxTxHxW", "CxHxW" or "C"), parameters, as `build_stage_table` returns it. Stages
@@ -124,13 +128,14 @@ def _draw_sheets(axis, x, y, block):
 
 @apply_style
 def plot_feature_maps(
-    outputs, title="Mean activation of each stage, middle frame: coarser and coarser, drawn to people"
-):
+    outputs: dict, title: str = "Mean activation of each stage, middle frame: coarser and coarser, drawn to people"
+) -> Figure:
     """Plot the middle frame of a clip, each stage's mean over channels for it, and a person's best actions.
 
     outputs: {stage: tensor} as `trace_stages` returns it: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8), logits
     (N,81). The first clip and person are shown. -> matplotlib figure
     """
+    # The first clip's or person's outputs: (C,T,H,W), (C,8,8) or (81,)
     first_outputs = {name: to_array(tensor)[0] for name, tensor in outputs.items() if "lateral" not in name}
     logits = first_outputs.pop("logits", None)
     n_lines = 2 if len(first_outputs) > MAX_MAPS_PER_LINE else 1
@@ -176,8 +181,11 @@ def _plot_best_actions(axis, logits, count=6):
 
 @apply_style
 def plot_roi_on_frame(
-    frame, box_px, features, title="One person: RoIAlign reads an 8x8 grid of the last map inside the box"
-):
+    frame: np.ndarray,
+    box_px: np.ndarray,
+    features,
+    title: str = "One person: RoIAlign reads an 8x8 grid of the last map inside the box",
+) -> Figure:
     """Plot a frame with a box and its grid, the person cut out, and RoIAlign's features (mean over channels).
 
     frame: (H,W,3) uint8; box_px: (4,) x1,y1,x2,y2 in its pixels; features: (C,8,8). -> matplotlib figure
@@ -191,6 +199,7 @@ def plot_roi_on_frame(
     frame_axis.set_title(f"frame {width}x{height}, box {x2 - x1:.0f}x{y2 - y1:.0f}")
     person_axis.imshow(frame, extent=(0, width, height, 0))
     person_axis.set(xlim=(x1, x2), ylim=(y2, y1), title="the person, 8x8 cells")
+    # The grid's lines on the frame and on the person; those of the box are thicker.
     n_cells = grid_features.shape[0]
     for axis, color in ((frame_axis, "#5AE16E"), (person_axis, "white")):
         for i in range(n_cells + 1):

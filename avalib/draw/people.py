@@ -1,8 +1,10 @@
 """From tables to people: who is where and does what, at a keyframe and, by interpolation, between keyframes."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.row_checks import BOX_COLUMNS
@@ -29,7 +31,9 @@ class Person:
         """Whether the labels are an annotation: they have no scores."""
         return bool(self.labels) and self.labels[0][1] is None
 
-    def filter_labels(self, score_threshold=0.0, top_k=None, actions=None):
+    def filter_labels(
+        self, score_threshold: float = 0.0, top_k: int | None = None, actions: Collection[int] | None = None
+    ) -> "Person":
         """The same person with fewer labels: scores of at least the threshold, these actions only, the first top_k."""
         labels = [
             (action, score)
@@ -53,7 +57,7 @@ def resolve_action_names(table, label_map=None):
     return names
 
 
-def select_people(keyframe):
+def select_people(keyframe: pd.DataFrame) -> list[Person]:
     """The people of one keyframe -> [Person].
 
     keyframe: the part of an annotation or detection table with one (video_id, timestamp). Lines with the same box and
@@ -81,7 +85,12 @@ def group_people_by_time(table):
     return {float(time_s): select_people(keyframe) for time_s, keyframe in table.groupby("timestamp", sort=True)}
 
 
-def interpolate_people(people_by_time, time_s, cuts_s=(), longest_gap=LONGEST_GAP_S):
+def interpolate_people(
+    people_by_time: dict[float, list[Person]],
+    time_s: float,
+    cuts_s: Sequence[float] = (),
+    longest_gap: float = LONGEST_GAP_S,
+) -> list[Person]:
     """The people at any time: boxes on the straight line from keyframe to keyframe, labels of the nearer keyframe.
 
     People who are in only one of the two keyframes are drawn where that keyframe has them, for half a second. So are

@@ -26,6 +26,7 @@ class ActionStrip:
 
 def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
     """The actions of a person as [ActionStrip]: of each source the top_k by seconds x score, in the order of time."""
+    # Every label of the person with its second, then segments of each source and action.
     scored_times = []
     for source, people_by_time in scene.people_by_time.items():
         for time, people in people_by_time.items():
@@ -36,6 +37,7 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
                     scored_times.append(((source, action), time, score))
     segments_of = join_segments(scored_times, _find_step(scene))
     weights = {key: sum((s.stop_s - s.start_s) * s.score for s in segments) for key, segments in segments_of.items()}
+    # The heaviest actions of each source, drawn in the order of time.
     strips = []
     for source in scene.people_by_time:
         keys = sorted((key for key in segments_of if key[0] == source), key=lambda key: -weights[key])[:top_k]
@@ -79,6 +81,7 @@ def render_person_html(scene, person_id, strips, i):
     scores_now = {name: dict(_list_labels(people, person_id)) for name, people in people_now.items()}
     names = scene.label_map or {action: shorten_action_name(action) for action in get_action_names()}
     groups = get_action_groups(names)
+    # A heading for each source, and below it a line for each action: name, bars, score.
     source = None
     for strip in strips:
         if strip.source != source:

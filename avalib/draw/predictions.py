@@ -3,8 +3,10 @@
 import logging
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
@@ -14,7 +16,9 @@ from avalib.utils.run_folder import get_run_folder
 logger = logging.getLogger(__name__)
 
 
-def load_predictions(output_dir, dataset, models=None, tag=""):
+def load_predictions(
+    output_dir: str | Path, dataset: str, models: list[str] | None = None, tag: str = ""
+) -> dict[str, pd.DataFrame]:
     """Load the detections that notebook 04 has written: {model: table}, in the order of the zoo.
 
     Parameters

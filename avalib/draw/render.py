@@ -1,6 +1,7 @@
 """A scene as frames side by side; as GIF and as mp4, shown in a notebook."""
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class RenderOptions:
         if self.annotation not in ANNOTATION_MODES:
             raise ValueError(f"annotation={self.annotation!r}: expected one of {', '.join(ANNOTATION_MODES)}")
 
-    def filter_people(self, people):
+    def filter_people(self, people: list[Person]) -> list[Person]:
         """The people who are drawn, with the labels that are. Of an annotated person all labels of `actions` are."""
         shown = []
         for person in people:
@@ -72,7 +73,7 @@ class RenderOptions:
                 shown.append(person if is_selected else replace(person, labels=()))
         return shown
 
-    def choose_style(self, person, style):
+    def choose_style(self, person: Person, style: BoxStyle) -> BoxStyle:
         """The style of a person's box whose meaning (annotated, predicted) has `style`."""
         if self.by_person:
             style = replace(build_person_style(person.person_id), dashed=style.dashed)
@@ -134,6 +135,7 @@ class SceneRenderer:
     def list_panels(self, i):
         """The panels of frame i."""
         options, scene = self.options, self.scene
+        # The annotation: a panel of its own, or under each model's boxes, or neither.
         annotated = options.filter_people(scene.annotated[i])
         shows_annotation = scene.is_annotated and options.annotation != "off"
         is_under = shows_annotation and options.annotation == "under"
@@ -183,7 +185,9 @@ def render_side_by_side(
     return [renderer.render(i, scale_frame(frame, width)) for i, frame in enumerate(scene.frames)]
 
 
-def save_gif(path, frames, fps, width=None, colors=256):
+def save_gif(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, width: int | None = None, colors: int = 256
+) -> Path:
     """Write frames (H,W,3) uint8 as a looping GIF, boxes and tags in their exact colors; returns the path.
 
     width: in pixels, None: as they are; colors: of the palette, up to 256. See video.writer.write_gif.
@@ -191,18 +195,18 @@ def save_gif(path, frames, fps, width=None, colors=256):
     return write_gif(path, frames, fps, width=width, keep_colors=list_gif_colors(), n_colors=colors)
 
 
-def save_mp4(path, frames, fps, crf=20):
+def save_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> Path:
     """Write frames (H,W,3) uint8 as an H.264 mp4 that browsers play, about a tenth of the GIF; returns the path."""
     return write_mp4(path, frames, fps, crf)
 
 
-def show_gif(path, width=None):
+def show_gif(path: str | Path, width: int | None = None) -> HTML:
     """The GIF in a notebook, its bytes inside the page: nbconvert's HTML keeps it (an IPython Image it would drop)."""
     size = f' width="{width}"' if width else ""
     return HTML(f'<img src="{_build_data_url(path, "image/gif")}" alt="{Path(path).name}"{size}>')
 
 
-def show_mp4(path, width=None):
+def show_mp4(path: str | Path, width: int | None = None) -> HTML:
     """The mp4 in a notebook, its bytes inside the page, with controls, in a loop."""
     size = f' width="{width}"' if width else ""
     return HTML(f'<video src="{_build_data_url(path, "video/mp4")}" controls loop muted playsinline{size}></video>')

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from avalib.data.layout import DatasetLayout
 from avalib.draw.annotate import scale_frame
 from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.predictions import align_person_ids
@@ -50,7 +51,7 @@ class Scene:
         source = ANNOTATED if self.people_by_time.get(ANNOTATED) else next(iter(self.predictions), None)
         return tuple(t for t in self.people_by_time.get(source, ()) if self.start <= t < self.stop)
 
-    def to_table(self, source=ANNOTATED):
+    def to_table(self, source: str = ANNOTATED) -> pd.DataFrame:
         """The people of the stretch as a table time_s, person_id, action_id, score, as `plot_timeline` takes it.
 
         source: "annotated" or a model's name.
@@ -65,12 +66,12 @@ class Scene:
         return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 
 
-def find_busiest_video(truth):
+def find_busiest_video(truth: pd.DataFrame) -> str:
     """The video_id with the most different actions in a ground-truth table."""
     return truth.groupby("video_id").action_id.nunique().idxmax()
 
 
-def find_busiest_start(truth, seconds):
+def find_busiest_start(truth: pd.DataFrame, seconds: float) -> float:
     """The second of one video from which on the most different actions, then labels, are annotated within `seconds`."""
     times = np.unique(truth.timestamp)
     activity = []  # (different actions, labels) from each annotated second on
@@ -81,7 +82,15 @@ def find_busiest_start(truth, seconds):
 
 
 def load_scene(
-    layout, truth, predictions=None, video="", start=None, seconds=8, fps=10, max_width=640, label_map=None
+    layout: DatasetLayout,
+    truth: pd.DataFrame,
+    predictions: pd.DataFrame | dict[str, pd.DataFrame] | None = None,
+    video: str = "",
+    start: float | None = None,
+    seconds: float = 8,
+    fps: float = 10,
+    max_width: int = 640,
+    label_map: dict[int, str] | None = None,
 ) -> Scene:
     """Load a stretch of a data set's video; boxes follow the people between keyframes.
 
@@ -118,6 +127,7 @@ def load_scene(
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = find_busiest_start(video_truth, seconds) if start is None else float(start)
     with open_video(layout, video_id) as reader:
+        # The AVA numbers of the stretch's frames, those that the video has: (N,)
         first = (start - layout.start_s) * AVA_FPS + 1
         numbers = np.round(first + np.arange(round(seconds * fps)) * AVA_FPS / fps).astype(int)
         numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
@@ -125,6 +135,7 @@ def load_scene(
             last = layout.start_s + reader.n_ava_frames / AVA_FPS
             raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start_s} to {last:.0f}")
         frames = _select_frames(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], max_width)
+    # What each table says about the stretch and a little around it.
     tables = {}
     for name, table in {ANNOTATED: truth, **predictions}.items():
         table = table[table.video_id == video_id]
@@ -133,7 +144,15 @@ def load_scene(
     return _build_scene(video_id, frames, times_s, fps, tables, label_map or layout.load_short_names())
 
 
-def load_video_scene(path, detections, start=0, seconds=8, fps=10, max_width=640, label_map=None) -> Scene:
+def load_video_scene(
+    path: str | Path,
+    detections: pd.DataFrame,
+    start: float = 0,
+    seconds: float = 8,
+    fps: float = 10,
+    max_width: int = 640,
+    label_map: dict[int, str] | None = None,
+) -> Scene:
     """Load a stretch of any video with the detections of avalib.detect; nothing is annotated.
 
     Parameters
@@ -178,10 +197,12 @@ def _select_frames(stream, numbers, max_width):
 def _build_scene(video_id, frames, times_s, fps, tables, label_map):
     """A Scene of frames and {"annotated" or a model's name: its table around them}."""
     people_by_time = {name: group_people_by_time(table) for name, table in tables.items()}
+    # One id for one person in all tables.
     annotated = people_by_time.get(ANNOTATED)
     if annotated:
         for name in tables.keys() - {ANNOTATED}:
             people_by_time[name] = align_person_ids(people_by_time[name], annotated)
+    # From keyframes to every frame; nobody moves across a cut.
     cuts_s = find_cuts(frames, times_s)
     people_by_frame = {
         name: [interpolate_people(by_time, time_s, cuts_s) for time_s in times_s]

@@ -1,8 +1,12 @@
 """Sheets of frames: tiled, captioned, for keyframes and for mistakes. Frames are (H,W,3) uint8."""
 
+from collections.abc import Iterable
+
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw
 
+from avalib.data.layout import DatasetLayout
 from avalib.draw.annotate import FrameAnnotator, annotate_frame, scale_frame
 from avalib.draw.box_styles import BLACK, BLUE, GREEN
 from avalib.draw.label_tags import load_font, measure_text_width
@@ -18,7 +22,7 @@ KEYFRAMES_CAPTION = "Annotated keyframes: a box around every person, what it doe
 SAME_VIDEO_COST = 10  # in rarities of actions: a keyframe of another video nearly always comes first
 
 
-def tile_frames(frames, columns=4, gap=4):
+def tile_frames(frames: list[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
     """Frames side by side in lines of `columns`, `gap` white pixels between them -> (H,W,3) uint8.
 
     Every tile is as large as the largest frame.
@@ -26,7 +30,7 @@ def tile_frames(frames, columns=4, gap=4):
     columns = min(columns, len(frames))
     tile_height = max(frame.shape[0] for frame in frames) + gap
     tile_width = max(frame.shape[1] for frame in frames) + gap
-    n_lines = -(-len(frames) // columns)
+    n_lines = -(-len(frames) // columns)  # rounded up
     sheet = np.full((n_lines * tile_height - gap, columns * tile_width - gap, 3), 255, np.uint8)
     for i, frame in enumerate(frames):
         y = i // columns * tile_height
@@ -38,6 +42,7 @@ def tile_frames(frames, columns=4, gap=4):
 def add_caption(picture, text, font_size=13):
     """A picture (H,W,3) under a caption, and under the line that names the notebook's run, where there is one."""
     margin = 4
+    # The caption's lines, then those of the run.
     lines = []
     for paragraph in filter(None, (text, get_run_caption())):
         lines += _wrap_text(paragraph, picture.shape[1] - 2 * margin, font_size)
@@ -61,7 +66,14 @@ def _wrap_text(text, width, font_size):
     return lines
 
 
-def draw_contact_sheet(frames, columns=4, titles=None, width=None, gap=4, caption=None):
+def draw_contact_sheet(
+    frames: Iterable[np.ndarray],
+    columns: int = 4,
+    titles: list[str] | None = None,
+    width: int | None = None,
+    gap: int = 4,
+    caption: str | None = None,
+) -> Image.Image:
     """Frames side by side.
 
     Parameters
@@ -91,7 +103,15 @@ def draw_contact_sheet(frames, columns=4, titles=None, width=None, gap=4, captio
     return Image.fromarray(add_caption(sheet, caption) if caption else sheet)
 
 
-def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=KEYFRAMES_CAPTION):
+def draw_keyframe_sheet(
+    layout: DatasetLayout,
+    split: str,
+    table: pd.DataFrame,
+    count: int = 6,
+    columns: int = 3,
+    width: int = 400,
+    caption: str | None = KEYFRAMES_CAPTION,
+) -> Image.Image:
     """Keyframes of a data set with their annotated boxes and labels, of many videos and actions.
 
     Parameters
@@ -121,7 +141,13 @@ def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, cap
     return draw_contact_sheet(frames, columns, caption=caption and caption.replace("{clock}", clock))
 
 
-def draw_mistakes_sheet(layout, mistakes, columns=4, width=320, caption=MISTAKES_CAPTION):
+def draw_mistakes_sheet(
+    layout: DatasetLayout,
+    mistakes: pd.DataFrame,
+    columns: int = 4,
+    width: int = 320,
+    caption: str | None = MISTAKES_CAPTION,
+) -> Image.Image:
     """The most confident mistakes as pictures -> PIL image.
 
     Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS
@@ -27,7 +28,7 @@ class Segment:
     score: float
 
 
-def to_timeline_table(table, video=None):
+def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataFrame:
     """One video's part of a table, with time_s and a person_id that lasts.
 
     Parameters
@@ -70,7 +71,13 @@ def _track_people(table):
     return table.assign(person_id=[ids[tuple(row)] for row in table[["time_s", *BOX_COLUMNS]].to_numpy()])
 
 
-def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
+def find_segments(
+    table: pd.DataFrame,
+    video: str | None = None,
+    score_threshold: float = 0.3,
+    step: float | None = None,
+    label_map: dict[int, str] | None = None,
+) -> pd.DataFrame:
     """Find the stretches of time in which a person does an action.
 
     Parameters
@@ -94,7 +101,7 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
     """
     table = to_timeline_table(table, video)
     times = np.unique(table["time_s"])
-    if step is None:
+    if step is None:  # a table of one time says nothing about its step
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     if "score" not in table:
         table = table.assign(score=1.0)
@@ -141,6 +148,7 @@ def select_lanes(segments, top_k=5, max_people=8):
     """
     segments = segments.assign(weight=(segments["stop_s"] - segments["start_s"]) * segments["score"])
     best_people = segments.groupby("person_id")["weight"].sum().nlargest(max_people).index
+    # People in the order in which they appear, and of each the actions with the largest weights.
     segments = segments[segments["person_id"].isin(best_people)]
     by_first_time = segments.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
     weights = segments.groupby(["person_id", "action_id"])["weight"].sum()
@@ -153,7 +161,15 @@ def select_lanes(segments, top_k=5, max_people=8):
 
 
 @apply_style
-def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None):
+def plot_timeline(
+    table: pd.DataFrame,
+    video: str | None = None,
+    score_threshold: float = 0.3,
+    top_k: int = 5,
+    people: int = 8,
+    label_map: dict[int, str] | None = None,
+    title: str | None = None,
+) -> Figure:
     """Plot who does what when: a band for each person, a line for each action.
 
     Parameters

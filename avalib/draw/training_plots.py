@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.figure import Figure
 
 from avalib.draw.colors import SERIES_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
@@ -17,7 +18,9 @@ MAP = "mAP@0.5IOU"
 
 
 @apply_style
-def plot_training_curves(log, title="Training: the loss falls, the validation mAP rises"):
+def plot_training_curves(
+    log: pd.DataFrame | list[dict] | str | Path, title: str = "Training: the loss falls, the validation mAP rises"
+) -> Figure:
     """Plot loss and learning rate by iteration, validation mAP@0.5 by epoch -> matplotlib figure.
 
     log: the path of log.jsonl, its lines as a list of dicts, or a DataFrame of them.
@@ -88,12 +91,12 @@ class LiveCurves:
     They are drawn at most once in `seconds` and after each validation; the picture stays when training ends.
     """
 
-    def __init__(self, seconds=5):
+    def __init__(self, seconds: float = 5):
         self.seconds = seconds
         self._drawn_at = -np.inf
         self._display = None
 
-    def __call__(self, log):
+    def __call__(self, log: list[dict]):
         if not len(log):
             return
         has_validated = log[-1]["mode"] == "val"

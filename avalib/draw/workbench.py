@@ -5,16 +5,19 @@
 
 import io
 from functools import lru_cache
+from pathlib import Path
 
+import pandas as pd
 from IPython.display import display
 from PIL import Image
 
 from avalib.data.labels import shorten_action_name
+from avalib.data.layout import DatasetLayout
 from avalib.draw.annotate import scale_frame
 from avalib.draw.mistake_navigator import MistakeNavigator
 from avalib.draw.person_timeline import build_person_strips, render_person_html
 from avalib.draw.render import RenderOptions, SceneRenderer
-from avalib.draw.scene import ANNOTATED, find_busiest_video, load_scene
+from avalib.draw.scene import ANNOTATED, Scene, find_busiest_video, load_scene
 from avalib.draw.sheets import draw_contact_sheet
 from avalib.draw.workbench_controls import WorkbenchControls
 
@@ -143,6 +146,7 @@ class Workbench:
     def go_to(self, video_id, time_s):
         """Show a second of a video."""
         if video_id != self.controls.video.value or not self.scene.start <= time_s < self.scene.stop:
+            # The scene at the video's beginning is open already, or will be: use it if it has the second.
             first_scene = self._open_scene(video_id, None)
             is_at_start = first_scene.start <= time_s < first_scene.stop
             self._load(video_id, None if is_at_start else time_s)
@@ -213,7 +217,7 @@ class Workbench:
             Image.fromarray(self.render_frame(i)).save(buffer, "JPEG", quality=JPEG_QUALITY)
             return buffer.getvalue()
 
-    def static_snapshot(self, columns=2, every_s=1.0):
+    def static_snapshot(self, columns: int = 2, every_s: float = 1.0) -> Image.Image:
         """A frame every `every_s` seconds, as the controls have it, on one sheet -> PIL image."""
         step = max(1, round(every_s * self.scene.fps))
         return draw_contact_sheet([self.render_frame(i) for i in range(0, len(self.scene.frames), step)], columns)
@@ -241,17 +245,17 @@ class Workbench:
 
 
 def open_workbench(
-    layout,
-    truth,
-    predictions,
-    video="",
-    seconds=40,
-    fps=10,
-    label_map=None,
-    exclusions=None,
-    score_threshold=0.3,
-    top_k=3,
-    width=1000,
+    layout: DatasetLayout,
+    truth: pd.DataFrame,
+    predictions: dict[str, pd.DataFrame],
+    video: str = "",
+    seconds: float = 40,
+    fps: float = 10,
+    label_map: str | Path | None = None,
+    exclusions: str | Path | None = None,
+    score_threshold: float = 0.3,
+    top_k: int = 3,
+    width: int = 1000,
 ) -> Workbench:
     """Open the Workbench of a data set's split.
 
@@ -288,12 +292,8 @@ def open_workbench(
     )
 
 
-def open_scrubber(scene, score_threshold=0.3, top_k=3, width=1000) -> Workbench:
+def open_scrubber(scene: Scene, score_threshold: float = 0.3, top_k: int = 3, width: int = 1000) -> Workbench:
     """Open the Workbench of one Scene; the options are those of Workbench."""
     return Workbench(
-        lambda video_id, time_s: scene,
-        [scene.video_id],
-        score_threshold=score_threshold,
-        top_k=top_k,
-        width=width,
+        lambda video_id, time_s: scene, [scene.video_id], score_threshold=score_threshold, top_k=top_k, width=width
     )

@@ -4,7 +4,16 @@ For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses
 (run.json) has the differences.
 """
 
-from avalib.zoo.entries import ENTRIES, ZooEntry, build_zoo_table, compare_fields, get, list_models, render_zoo_table
+from avalib.zoo.entries import (
+    ENTRIES,
+    ZooEntry,
+    build_zoo_table,
+    compare_fields,
+    get,
+    list_models,
+    render_published_files,
+    render_zoo_table,
+)
 from avalib.zoo.recipes import (
     Recipe,
     build_mini_recipe,
@@ -27,6 +36,7 @@ __all__ = [
     "get_recipe",
     "is_same_training",
     "list_models",
+    "render_published_files",
     "render_zoo_table",
     "scale_lr",
     "update_recipe",

@@ -332,18 +332,24 @@ def build_zoo_table():
 
 
 def render_zoo_table() -> str:
-    """The same as markdown, with links to the published files; README.md holds it between `<!-- zoo table -->` marks."""
+    """The models as markdown, with links to the checkpoints; README.md holds it between `<!-- zoo table -->` marks."""
+    table = build_zoo_table()[["model", "pretrained", "backbone", "input", "mAP"]]
+    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
+    table["checkpoint"] = [f"[{entry.alias}.pth][{entry.alias}]" for entry in ENTRIES]
+    links = [f"[{entry.alias}]: {entry.checkpoint_url}" for entry in ENTRIES]
+    return "\n".join([_render_markdown(table), "", *links])
+
+
+def render_published_files() -> str:
+    """All that was published about the models as markdown; docs/results.md has it between `<!-- files -->` marks."""
     table = build_zoo_table()
     table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
     table["files"] = [
-        f"[checkpoint][{entry.alias}], [log][{entry.alias}-log], [json][{entry.alias}-json]" for entry in ENTRIES
+        f"[checkpoint]({entry.checkpoint_url}) [log]({entry.log_url}) [json]({entry.json_url})" for entry in ENTRIES
     ]
+    return _render_markdown(table)
+
+
+def _render_markdown(table):
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
-    lines = [f"| {' | '.join(cells)} |" for cells in rows]
-    # the links' targets, so that the table can be read as text too
-    lines.append("")
-    for entry in ENTRIES:
-        lines.append(f"[{entry.alias}]: {entry.checkpoint_url}")
-        lines.append(f"[{entry.alias}-log]: {entry.log_url}")
-        lines.append(f"[{entry.alias}-json]: {entry.json_url}")
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

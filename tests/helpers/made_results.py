@@ -11,7 +11,7 @@ TEMPLATE = next(result for result in RESULTS if result["runs"][0]["per_class"])
 
 
 def copy_result(model, mAPs, dataset="mini", checkpoint="best", share=1.0, time_action_APs=None, label=""):
-    """A result with a run for each mAP (0..1). time_action_APs: the AP of every action that needs time, for each run."""
+    """A result with a run for each mAP (0..1). time_action_APs: the AP of each action that needs time, by run."""
     runs = []
     for seed, mAP in enumerate(mAPs):
         run = copy.deepcopy(TEMPLATE["runs"][0]) | {"seed": seed}

@@ -101,10 +101,13 @@ def test_the_table():
     assert list(row) == ["RGB", "Kinetics-400", "SlowFast R50 + context", "32x2", "8x2", "short side 256", 25.4]
 
 
-def test_the_readme_has_this_table():
-    readme = (TESTS.parent / "README.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- zoo table -->\n(.*?)\n<!-- /zoo table -->", readme, re.S)
-    assert found, "README.md lacks the marks <!-- zoo table --> … <!-- /zoo table -->"
-    assert found.group(1).strip() == zoo.render_zoo_table(), (
-        "paste the output of avalib.zoo.render_zoo_table() between the marks"
-    )
+@pytest.mark.parametrize(
+    ("page", "mark", "render"),
+    [("README.md", "zoo table", zoo.render_zoo_table), ("docs/results.md", "files", zoo.render_published_files)],
+)
+def test_the_pages_have_the_tables(page, mark, render):
+    text = (TESTS.parent / page).read_text(encoding="utf-8")
+    table = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.S)
+    assert table is not None
+    assert table[1].strip() == render(), f"paste the output of avalib.zoo.{render.__name__}() between the marks"
+

@@ -41,7 +41,9 @@ class _VideoRows:
     table: pd.DataFrame  # with columns frame, and x1, y1, x2, y2 in pixels
 
 
-def export_annotations(layout, format, folder, splits=("train", "val")):
+def export_annotations(
+    layout: DatasetLayout, format: str, folder: str | Path, splits: tuple[str, ...] = ("train", "val")
+) -> Path:
     """Write the annotations of a data set for an annotation tool.
 
     Classes keep their names; frames are the nearest native ones. The videos stay where they are (`layout.videos`).
@@ -120,6 +122,7 @@ def _add_coco_video(content, rows):
     coco_id = len(content["videos"]) + 1
     size = {"width": rows.video.width, "height": rows.video.height}
     content["videos"].append({"id": coco_id, "name": rows.video.path.name, **size})
+    # Rows of one keyframe share an image.
     image_ids = {}  # {frame: id}
     for row in rows.table.itertuples():
         if row.frame not in image_ids:
@@ -158,6 +161,7 @@ def _write_cvat(export):
             _add_cvat_task(root, rows, actions)
             for person_id, of_person in rows.table.groupby("person_id", sort=True):
                 track = ET.SubElement(root, "track", id=str(person_id), label="person", source="manual")
+                # Rows of one box are its actions.
                 for (frame, *corners), of_box in of_person.groupby(["frame", *BOX_COLUMNS], sort=True):
                     _add_cvat_box(track, frame, corners, set(of_box.action), actions)
             ET.indent(root)

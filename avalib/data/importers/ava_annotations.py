@@ -44,6 +44,7 @@ def read_ava_annotations(path, start=0, label_map=None):
     for file in files:
         table = read_ava_csv(file, "ground_truth")
         table = table.assign(location=[f"{file.name}, line {line}" for line in range(1, len(table) + 1)])
+        # Rows of two columns are keyframes without boxes.
         has_no_box = table[BOX_COLUMNS].isna().all(axis=1)
         n_empty += has_no_box.sum()
         rows += _build_ava_rows(table[~has_no_box], file, start, label_map)
@@ -60,6 +61,7 @@ def _build_ava_rows(table, file, start, label_map):
             f"{file.parent / location}: action_id {unknown[0]} isn't in the label map, which has "
             f"{list(label_map)[:MAX_LISTED_IDS]}{hint}"
         )
+    # AVA's files are called ava_train_v2.2.csv, ava_val_v2.2.csv.
     split = next((name for name in ("train", "val", "test") if name in file.stem.lower()), "")
     table = table.assign(
         time_s=table.timestamp - start,

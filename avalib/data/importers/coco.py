@@ -168,6 +168,7 @@ class _CocoFile:
             )
         if time_s is None and rate:
             time_s = (number - first_frame) / rate
+        # With a time of its own, an image needs no frame number.
         has_time = time_s is not None
         return _CocoFrame(
             video=video,
@@ -236,6 +237,7 @@ def _get_value(item, key, kinds, location):
     if key not in item:
         raise ValueError(f"{location}: no {key}; it has {', '.join(map(str, item)) or 'nothing'}")
     value = item[key]
+    # True and False are whole numbers to Python, but not in json.
     is_kind = isinstance(value, kinds) and not isinstance(value, bool)
     is_huge = isinstance(value, (int, float)) and not abs(value) < 2**53
     if not is_kind or is_huge:

@@ -68,6 +68,7 @@ def read_own_csv(path, first_frame=None):
     except csv.Error as error:
         raise ValueError(f"{path}, line {lines.line_num}: {error}; is a quote open?") from error
     table = build_raw_table(rows)
+    # One unit for the whole file: a small box in pixels may look like fractions.
     in_pixels = _are_in_pixels(table, path)
     unit_note = f"boxes are taken as {'pixels' if in_pixels else 'fractions of the frame'}"
     return RawAnnotations(table.assign(in_pixels=in_pixels), None, [unit_note, *header.notes])
@@ -105,6 +106,7 @@ def _parse_header(names, path):
             spellings = columns.pop(key)
             if spellings:
                 unused[spellings[0]] = "x1, y1, x2, y2"
+    # Where each remaining column stands in a row.
     positions = {key: names.index(spellings[0]) for key, spellings in columns.items() if spellings}
 
     box_keys = BOX_COLUMNS if has_corners else ["x", "y", "w", "h"]

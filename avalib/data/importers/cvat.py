@@ -188,6 +188,7 @@ def _compute_upright_corners(box, width, height):
     x1, y1, x2, y2 = corners
     cos = abs(math.cos(math.radians(angle_deg)))
     sin = abs(math.sin(math.radians(angle_deg)))
+    # The upright bounds of the rotated box, around the same center.
     half_width = ((x2 - x1) * cos + (y2 - y1) * sin) / 2
     half_height = ((x2 - x1) * sin + (y2 - y1) * cos) / 2
     center_x = (x1 + x2) / 2
@@ -210,6 +211,7 @@ def _list_actions(label, box, input_types, attributes):
     for attribute in box.iterfind("attribute"):
         name = attribute.get("name")
         value = (attribute.text or "").strip()
+        # Without a declaration, the value tells a checkbox from a select.
         input_type = input_types.get(label, {}).get(name)
         if not input_type:
             input_type = "checkbox" if value.lower() in ("true", "false") else "select"

@@ -47,19 +47,19 @@ class _ImportedDataset:
 
 
 def import_dataset(
-    source,
-    format,
-    root,
-    videos=None,
-    label_map=None,
-    val_share=0.2,
-    min_gap_s=0.0,
-    proposals="annotated",
-    seed=0,
-    fps=25.0,
-    skip_faulty=False,
+    source: str | Path,
+    format: str,
+    root: str | Path,
+    videos: str | Path | None = None,
+    label_map: dict | list | str | Path | None = None,
+    val_share: float = 0.2,
+    min_gap_s: float = 0.0,
+    proposals: str | Path = "annotated",
+    seed: int = 0,
+    fps: float = 25.0,
+    skip_faulty: bool = False,
     **options,
-):
+) -> DatasetLayout:
     """Write a data set of your own in AVA's shape.
 
     Videos are linked, not copied; dataset.json records what was made of what. Clips are read at 30 frames per second,
@@ -102,6 +102,7 @@ def import_dataset(
     annotations = read_annotations(
         source, format, videos=videos, label_map=label_map, fps=fps, skip_faulty=skip_faulty, **options
     )
+    # Everything is read and checked before anything is written.
     findings = check_annotations(annotations)
     table, fault_notes = drop_faulty_rows(annotations, findings, skip_faulty)
     table, gap_notes = thin_keyframes(table, min_gap_s)
@@ -113,6 +114,7 @@ def import_dataset(
         boxes, proposal_notes = read_import_proposals(proposals, table, options.get("start", 0))
     _check_videos_are_elsewhere(annotations, root)
 
+    # The notes are in the order of the steps.
     dataset = _ImportedDataset(
         annotations=annotations,
         format=format,
@@ -123,6 +125,7 @@ def import_dataset(
         fps=fps,
         notes=[*annotations.notes, *fault_notes, *gap_notes, *split_notes, *proposal_notes],
     )
+    # Written beside the old data set, which is replaced at the end.
     with stage_import(root) as folder:
         layout = DatasetLayout(folder, "own")
         _write_dataset(dataset, layout)
@@ -133,7 +136,7 @@ def import_dataset(
     return DatasetLayout(root, "own")
 
 
-def open_imported_dataset(root):
+def open_imported_dataset(root: str | Path) -> DatasetLayout | None:
     """The DatasetLayout that `import_dataset` wrote at `root`, or None."""
     root = Path(root)
     if not is_imported_dataset(root):
@@ -173,6 +176,7 @@ def _place_video(path, target, fps):
     if path.is_dir():
         write_mp4(target.with_name(target.name + ".mp4"), iter_picture_frames(path), fps, crf=PICTURES_CRF)
         return
+    # The id may have dots, so that with_suffix would cut it.
     target = target.with_name(target.name + path.suffix.lower())
     try:
         os.symlink(path.resolve(), target)

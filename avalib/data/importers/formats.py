@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from avalib.data.importers.ava_annotations import read_ava_annotations
+from avalib.data.importers.base import ImportedAnnotations
 from avalib.data.importers.coco import read_coco
 from avalib.data.importers.csv import read_own_csv
 from avalib.data.importers.cvat import read_cvat
@@ -24,7 +25,15 @@ NUMERIC_OPTIONS = ("first_frame", "rate", "start")
 MAX_PATH_LENGTH = 200  # of a source in a message
 
 
-def read_annotations(source, format, videos=None, label_map=None, fps=25.0, skip_faulty=False, **options):
+def read_annotations(
+    source: str | Path,
+    format: str,
+    videos: str | Path | None = None,
+    label_map: dict | list | str | Path | None = None,
+    fps: float = 25.0,
+    skip_faulty: bool = False,
+    **options,
+) -> ImportedAnnotations:
     """Read annotations of any format, without writing anything.
 
     Parameters
@@ -62,6 +71,7 @@ def read_annotations(source, format, videos=None, label_map=None, fps=25.0, skip
     if format == "ava":
         options["label_map"] = label_map  # its rows have numbers: the reader needs the names
     raw = FORMATS[format](source, **options)
+    # By default the videos lie with the annotations.
     if videos:
         videos_folder = Path(videos)
     else:

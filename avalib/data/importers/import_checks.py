@@ -1,8 +1,9 @@
 """Checking imported annotations with the linter, and leaving out the rows it stops at."""
 
 import numpy as np
+import pandas as pd
 
-from avalib.data.importers.base import format_locations
+from avalib.data.importers.base import ImportedAnnotations, format_locations
 from avalib.data.lint import lint_csv
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 
@@ -17,7 +18,7 @@ STOPPING_PROBLEMS = (
 )
 
 
-def check_annotations(annotations):
+def check_annotations(annotations: ImportedAnnotations) -> pd.DataFrame:
     """What the linter finds in imported annotations.
 
     Parameters
@@ -33,6 +34,7 @@ def check_annotations(annotations):
     table = annotations.table
     findings = lint_csv(table, "ground_truth", label_map=annotations.label_map, seconds=(0, float("inf")))
     findings = findings[~findings.problem.str.startswith("timestamp isn't")]  # keyframes may be at any time
+    # What the linter of a csv can't know: the videos' ends, and boxes that are cut to nothing.
     for finding in (_find_late_rows(annotations), _find_boxes_outside(table)):
         if finding is not None:
             findings.loc[len(findings)] = finding
@@ -79,7 +81,9 @@ def _find_boxes_outside(table):
     }
 
 
-def drop_faulty_rows(annotations, findings, skip_faulty):
+def drop_faulty_rows(
+    annotations: ImportedAnnotations, findings: pd.DataFrame, skip_faulty: bool
+) -> tuple[pd.DataFrame, list[str]]:
     """The rows to train and test on: without faults, with boxes inside the frame, and each row once.
 
     Parameters
@@ -116,6 +120,7 @@ def drop_faulty_rows(annotations, findings, skip_faulty):
     if not len(table):
         raise ValueError(f"{annotations.source}: no rows are left after what the linter stops at")
 
+    # Boxes that reach outside are cut; those without any area inside stopped above.
     reaches_outside = ((table[BOX_COLUMNS] < 0) | (table[BOX_COLUMNS] > 1)).any(axis=1)
     if reaches_outside.any():
         locations = format_locations(table.location, reaches_outside)

@@ -42,6 +42,7 @@ def read_import_proposals(source, table, start):
     except (ValueError, OSError) as error:
         has_source = str(source) in str(error)
         raise ValueError(str(error) if has_source else f"{source}: not a file of person boxes ({error})") from error
+    # From the file's clock to seconds from the video's first frame.
     proposals = proposals.assign(timestamp=(proposals.timestamp - start).round(6))
     _check_boxes(proposals, source, start)
     notes = []
@@ -59,6 +60,7 @@ def _check_boxes(proposals, source, start):
     scores = proposals.score.to_numpy()
     x1, y1, x2, y2 = boxes.T
     is_far_outside = (boxes < -MAX_OUTSIDE) | (boxes > 1 + MAX_OUTSIDE)
+    # (which boxes are faulty (N,), what was expected), the most telling fault first.
     checks = (
         (~np.isfinite(boxes).all(axis=1), "finite numbers"),
         ((np.abs(boxes) > MAX_FRACTION).any(axis=1), "fractions of the frame, 0 to 1; it looks like pixels"),

@@ -21,6 +21,7 @@ def thin_keyframes(table, min_gap_s):
     spaced_frames = set()
     for video_id, timestamps in table.groupby("video_id").timestamp:
         last_time_s = -np.inf
+        # Greedy, from the first keyframe on.
         for time_s in np.unique(timestamps):
             if time_s - last_time_s >= min_gap_s - TIME_TOLERANCE_S:
                 spaced_frames.add((video_id, time_s))
@@ -60,6 +61,7 @@ def assign_splits(table, val_share, seed):
     video_ids = sorted(table.video_id.unique())
     if len(video_ids) == 1:
         timestamps = np.unique(table.timestamp)
+        # At least one keyframe lies on either side of the border, if there are two.
         index = int(len(timestamps) * (1 - val_share))
         border_s = timestamps[min(max(index, 1), len(timestamps) - 1)]
         notes.append(f"one video: from second {border_s:g} on it is for validation; clips near the border overlap")
@@ -79,6 +81,7 @@ def _draw_val_videos(table, video_ids, val_share, seed):
     classes = table.groupby("video_id").action_id.agg(set)
     val_videos = set()
     for video_id in np.random.default_rng(seed).permutation(video_ids):
+        # What would be left for training if this video went to val too.
         train_videos = [other for other in video_ids if other not in val_videos and other != video_id]
         train_classes = set().union(*(classes[other] for other in train_videos))
         if len(val_videos) < n_val and classes[video_id] <= train_classes:

@@ -42,6 +42,7 @@ def list_pictures(folder):
         return dict(enumerate(paths))
     if unnumbered:
         raise ValueError(f"{unnumbered[0]}: a picture without a frame number in its name, among pictures with numbers")
+    # Gaps are filled with repeats, so that dates or hashes in names would make endless videos.
     span = max(pictures) - min(pictures) + 1
     if span > MAX_NUMBERS_PER_PICTURE * len(pictures):
         raise ValueError(

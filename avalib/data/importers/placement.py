@@ -82,6 +82,7 @@ def _publish(staging, root):
                 os.rename(staging, root)
                 flush_to_disk(root.parent)
                 return
+            # The place is taken: the owner's name goes in first, then the folder in one rename.
             write_json(staging / OWNER, asdict(_Owner.this_process()))
             os.rename(staging, root / IMPORTING)
             flush_to_disk(root)
@@ -177,6 +178,7 @@ class _Owner:
 
 def _remove_abandoned(root):
     """Remove what killed imports of this data set left beside it or in it."""
+    # Part names are .NAME.HOST-PID-COUNT.part: everything before the host is the same for all processes.
     prefix = make_part_path(root).name.split(f".{get_host_name()}-{os.getpid()}-")[0]
     for folder in (root.parent, root):
         if not folder.is_dir():

@@ -74,6 +74,7 @@ def resolve_annotations(raw, label_map, context):
     raw, timestamps = convert_frames_to_seconds(raw, videos, context)
     boxes_norm = convert_boxes_to_fractions(raw, videos, context).round(BOX_DECIMALS)
 
+    # AVA's table, one row per raw row.
     action_ids = {name: action_id for action_id, name in label_map.items()}
     table = pd.DataFrame({"video_id": raw.video_id, "timestamp": timestamps})
     table[BOX_COLUMNS] = boxes_norm
@@ -105,6 +106,7 @@ def resolve_videos(raw, context):
     if not missing:
         return raw, paths
 
+    # Rows of missing videos are left out on request, as long as some remain.
     is_missing = raw.video.isin(missing)
     summary = f"{len(missing)} of {len(paths)} videos with {is_missing.sum()} of {len(raw)} rows"
     names = ", ".join(map(str, missing[:MAX_LISTED_VIDEOS])) + (" …" if len(missing) > MAX_LISTED_VIDEOS else "")
@@ -184,6 +186,7 @@ def convert_frames_to_seconds(raw, videos, context):
         seconds[rows] = videos[video_id].compute_seconds(frames[rows], picture_numbers[rows])
     seconds = seconds.round(TIME_DECIMALS)
 
+    # Rows whose time is still NaN have a frame that the video lacks.
     missing = np.flatnonzero(np.isnan(seconds))
     if not len(missing):
         return raw, seconds
@@ -200,7 +203,8 @@ def _describe_missing_frame(raw, missing, videos):
     """The first of the rows whose frames are missing, and how many there are, for a message."""
     row = raw.iloc[missing[0]]
     video = videos[row.video_id]
-    number, kind = row.frame, "beyond their video's end"
+    number = row.frame
+    kind = "beyond their video's end"
     if video.picture_numbers is not None:
         kind = "of pictures that do not exist"
         if not np.isnan(row.picture_number):
@@ -248,6 +252,7 @@ def assign_person_ids(raw):
     """Person ids (N,) int64: the format's own if all are whole numbers, else consecutive ones; NO_PERSON for None."""
     has_person = raw.person.notna()
     numbers = pd.to_numeric(raw.person.where(has_person), errors="coerce").astype(float)
+    # Ids up to 2**53 are exact as float64; other values, such as names, are numbered.
     own_ids = numbers[has_person]
     is_whole = own_ids.notna() & (own_ids % 1 == 0) & (own_ids.abs() < 2**53)
     if is_whole.all():
@@ -264,6 +269,7 @@ def _normalize_splits(raw, source):
         row = unknown[0]
         raise ValueError(f"{source}, {raw.location[row]}: split {raw.split[row]!r}, expected train, val or test")
     splits = spellings.map(SPLIT_SPELLINGS)
+    # A split in some rows only would leave it open where the others belong.
     is_empty = splits == ""
     if is_empty.any() and not is_empty.all():
         raise ValueError(

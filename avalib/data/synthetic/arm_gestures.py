@@ -18,6 +18,7 @@ def add_gesture(motion, rng, gesture, is_frontal=True):
 
     def move(time_s, progress):
         poses = motion(time_s, progress)
+        # A raised arm keeps its phase, others run through the cycle (T,).
         angle = 2 * np.pi * rate_hz * time_s * is_moving + phase
         for name, values in GESTURES[gesture](angle, is_frontal).items():
             name = name.replace("first_", f"{first_side}_").replace("second_", f"{second_side}_")

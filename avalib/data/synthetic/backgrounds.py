@@ -99,6 +99,7 @@ def _build_surface(rng, height, color, contrast, cell, row_factors=None):
     if row_factors is not None:
         brightness *= row_factors[:, None].astype(np.float32)
     panorama = np.empty((height, PANORAMA_WIDTH, 3), np.uint8)
+    # One channel at a time needs a third of the memory.
     for channel in range(3):
         panorama[..., channel] = np.minimum(brightness * np.float32(color[channel]), 255)
     return _extend(panorama)
@@ -159,6 +160,7 @@ def _paint_street(rng, far, draw):
     houses = []
     x = 0
     while x < PANORAMA_WIDTH:
+        # The last house ends where the panorama repeats.
         width = min(int(rng.integers(150, 320)), PANORAMA_WIDTH - x)
         top = int(rng.integers(10, 130))
         houses.append(_House(x, width, top, draw_muted_color(rng, 0.45, 0.8), int(rng.integers(38, 62))))

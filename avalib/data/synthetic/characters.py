@@ -42,6 +42,7 @@ class Character:
 
 def convert_hsv(hue, saturation, value):
     """The RGB color (0..255) of a hue, saturation and value in 0..1."""
+    # Where each channel (3,) stands on the circle of hues, in sixths.
     sector = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
     weights = np.clip(np.minimum(sector, 4 - sector), 0, 1)
     return tuple(int(channel) for channel in 255 * value * (1 - saturation * weights))
@@ -64,6 +65,7 @@ def draw_character(rng, person_id):
     hair = HAIR_COLORS[rng.integers(len(HAIR_COLORS))]
     trousers_hue = (shirt_hue + rng.uniform(0.25, 0.75)) % 1
     trousers = convert_hsv(trousers_hue, rng.uniform(0.3, 0.9), rng.uniform(0.3, 0.75))
+    # The order of the draws is part of the data: another one gives other people.
     is_adult = rng.random() < ADULT_SHARE
     return Character(
         person_id=person_id,

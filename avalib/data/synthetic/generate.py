@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -88,7 +89,7 @@ class VideoSpec:
         return np.random.default_rng([*self.seed, stream])
 
 
-def list_videos(size="mini", seed=0):
+def list_videos(size: str = "mini", seed: int = 0) -> list[VideoSpec]:
     """The VideoSpecs of all videos of a size, train first. Raises ValueError for an unknown size."""
     if size not in SIZES:
         raise ValueError(f"size {size!r}: expected one of {', '.join(SIZES)}")
@@ -103,6 +104,7 @@ def list_videos(size="mini", seed=0):
 
 def _draw_video(size, split_index, index, seed, shot_kinds):
     """The VideoSpec of the index-th video of a split; `shot_kinds` is an endless iterator."""
+    # Each video has a generator of its own, so that none depends on how many there are.
     rng = np.random.default_rng(seed)
     video_id = "".join(ID_CHARACTERS[k] for k in rng.integers(0, len(ID_CHARACTERS), ID_LENGTH))
     fps = FRAME_RATES[(index + 2 * split_index) % len(FRAME_RATES)]
@@ -134,7 +136,7 @@ def build_takes(spec):
     return takes
 
 
-def iter_frames(spec, takes=None):
+def iter_frames(spec: VideoSpec, takes: list[PlacedTake] | None = None) -> Iterator[np.ndarray]:
     """Yield one video's frames, (240,320,3) uint8 RGB, as they are before encoding; takes: None, or its PlacedTakes."""
     rng = spec.build_rng(NOISE_STREAM)
     for placed in takes or build_takes(spec):
@@ -186,7 +188,9 @@ def annotate_video(spec, takes=None):
     )
 
 
-def render_dataset(root, size="mini", seed=0, workers=None, progress=True):
+def render_dataset(
+    root: str | Path, size: str = "mini", seed: int = 0, workers: int | None = None, progress: bool = True
+) -> DatasetLayout:
     """Render a synthetic data set in AVA's shape.
 
     The same size and seed give the same annotations byte for byte and the same pixels before encoding, whatever the
@@ -226,6 +230,7 @@ def render_dataset(root, size="mini", seed=0, workers=None, progress=True):
     progress_bar = tqdm(
         total=sum(spec.n_frames for spec in missing), unit=" frames", desc=f"render {size}", disable=not progress
     )
+    # Finished videos are only annotated again, which needs no drawing.
     with progress_bar, RenderPool(workers, missing, layout.videos) as pool:
         annotations = dict(pool.run(annotate_video, [spec for spec in specs if spec not in missing]))
         for spec, (entry, of_video) in pool.run(make_video, missing, layout.videos):

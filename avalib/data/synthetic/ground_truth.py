@@ -71,6 +71,7 @@ def build_annotations(takes, fps, n_frames, rng):
     while (video_second + 1) * fps <= n_frames:
         second = AVA_START_S + video_second
         frame = round(video_second * fps)
+        # The shot that is running at this second.
         current = [placed for placed in takes if placed.first_frame <= frame][-1]
         people = list_visible_people(current.take, frame - current.first_frame, fps)
 
@@ -101,6 +102,7 @@ def list_visible_people(take, frame, fps):
         visible_share = len(rows) / max(take.count_body_pixels(index, frame), 1)
         if visible_share < MIN_VISIBLE_SHARE or len(rows) < MIN_VISIBLE_PIXELS:
             continue
+        # Bounds of the visible pixels, from edge to edge.
         box = [columns.min() / width, rows.min() / height, (columns.max() + 1) / width, (rows.max() + 1) / height]
         labels = select_labels(take.tracks[index].labels, frame, fps)
         people.append(VisiblePerson(np.array(box), labels, performer.character.person_id, visible_share))

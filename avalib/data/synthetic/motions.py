@@ -43,6 +43,7 @@ def build_transition(key_poses, backwards=False):
     poses = np.stack([pose for _, pose in key_poses])
 
     def move(time_s, progress):
+        # Each field (T,) follows the key poses; all fields together are (T,20).
         eased = smooth(1 - progress if backwards else progress)
         return np.stack([np.interp(eased, key_progress, field) for field in poses.T], -1)
 
@@ -189,6 +190,7 @@ def build_fight(rng, lead):
         # How much the person hits, and is hit, at each time (T,), 0..1.
         hit = np.clip(1 - np.abs(phase - HIT_PHASE) / 0.2, 0, 1)
         hurt = np.clip(1 - np.abs(phase - HURT_PHASE) / 0.18, 0, 1)
+        # The sides hit in turns; the other side's share is 0.
         for turn, side in enumerate(sides):
             side_hit = hit * (beat % 2 == turn)
             poses[:, FIELD_INDEX[f"{side}_arm"]] += 44 * side_hit

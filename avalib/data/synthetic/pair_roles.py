@@ -65,6 +65,7 @@ def play_meeting(script, partner):
     speed = rng.uniform(0.4, 0.55)
     while script.remaining_s > 0:
         _face_each_other(script, partner, 6, 20)
+        # Each walks half of the gap, as far as the turn towards the viewer lets them.
         gap = abs(script.x - partner.x) - HUG_DISTANCE
         if gap > 0.05:
             duration = gap / 2 / speed / np.cos(np.radians(MEAN_MEETING_TURN_DEG))

@@ -184,6 +184,7 @@ def compute_face(poses):
     forward = np.stack(
         [np.cos(neck_pitch) * np.cos(head_yaw), np.sin(head_yaw), -np.sin(neck_pitch) * np.cos(head_yaw)], -1
     )
+    # The head's crown does not move when the head turns.
     up = np.stack([np.sin(neck_pitch), np.zeros_like(neck_pitch), np.cos(neck_pitch)], -1)
     return forward, up
 
@@ -198,5 +199,6 @@ def rotate(points, yaw_deg):
     if points.ndim == 3:
         cos = cos[:, None]
         sin = sin[:, None]
+    # Coordinates (T,) or (T,J) each.
     x, y, z = np.moveaxis(points, -1, 0)
     return np.stack([x * cos - y * sin, x * sin + y * cos, z], -1)

@@ -25,6 +25,7 @@ class RenderManifest:
                     f"{layout.root} holds {key} {content.get(key)!r}, expected {header[key]!r}; "
                     "choose another folder or delete this one"
                 )
+        # What an older renderer made counts as missing.
         if content["version"] == VERSION:
             self.content = content
 

@@ -40,6 +40,7 @@ class RenderPool:
             for spec in specs:
                 yield spec, _call_with_video_name(spec, lambda spec=spec: function(spec, *arguments))
             return
+        # Results come in the order in which the processes finish.
         running = {self.pool.submit(function, spec, *arguments): spec for spec in specs}
         for future in as_completed(running):
             yield running[future], _call_with_video_name(running[future], future.result)

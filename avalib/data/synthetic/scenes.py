@@ -76,6 +76,7 @@ def plan_shot(rng, kind, cast, duration):
     """One Shot of `duration` seconds of one of SHOT_KINDS, with some of the `cast`."""
     size = rng.uniform(SHOT_KINDS[kind].min_size, SHOT_KINDS[kind].max_size)
     width = STAGE_WIDTH / size  # body heights across the picture
+    # As many people as fit side by side.
     n_people = round(width / PERSON_WIDTH + rng.uniform(-0.4, 0.4))
     n_people = int(np.clip(n_people, MIN_PEOPLE, min(MAX_PEOPLE, len(cast))))
     actors = [cast[index] for index in rng.permutation(len(cast))[:n_people]]
@@ -100,6 +101,7 @@ def plan_shot(rng, kind, cast, duration):
         )
         for actor, script in zip(actors, scripts, strict=True)
     ]
+    # Some cameras stand still.
     zoom = rng.uniform(1.0, 1.08, 2) if rng.random() < 0.6 else np.ones(2)
     sway = rng.uniform(0.04, 0.16) if rng.random() < 0.7 else 0.0
     return Shot(

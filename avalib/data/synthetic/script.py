@@ -133,6 +133,7 @@ class Script:
             labels.append(WATCH)
         if self.has_bag:
             labels.append(CARRY)
+        # What the arms do: the pastime's gesture, or now and then hands on hips or behind the back.
         if pastime == "phone":
             motion = add_gesture(motion, self.rng, "phone")
             options["has_phone"] = True

@@ -89,6 +89,7 @@ def draw_prop(canvas, appearance, frame):
 
 def draw_phone(canvas, points, scale):
     """Draw a phone in the hand that is nearer to the head; points: joints (19,2), scale: pixels per body height."""
+    # Distance on the screen, along x and y.
     hand = min(HANDS, key=lambda joint: np.abs(points[joint] - points[HEAD]).sum())
     x, y = points[hand]
     unit = 0.03 * scale
