@@ -28,8 +28,8 @@ from avalib.data.download_record import (
 )
 from avalib.data.layout import VIDEO_SUFFIXES, DatasetLayout
 from avalib.data.proposals import read_proposals
+from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
-from avalib.utils.http_transfer import DownloadError
 from avalib.utils.limits import MAX_TEXT_BYTES
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel

@@ -1,4 +1,4 @@
-"""The networks: resnet3d (both pathways), detector (RoI head), targets (which boxes train, and the loss)."""
+"""The networks: the published definition, checkpoints, fused inference, export, tables; cpu/ has faster forms."""
 
 from avalib.models.detector import Detector
 

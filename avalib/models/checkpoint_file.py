@@ -1,4 +1,4 @@
-"""Weight files: read without running anything that is in them, written whole or not at all, wrong ones named in words.
+"""Weight files: read without running anything that is in them, written atomically, with a descriptive error for others.
 
 Read: what torch.save wrote (the published files, MMAction2's, ours; both its formats) and safetensors.
 """
@@ -17,11 +17,12 @@ from avalib.utils.download import check_sha256
 from avalib.utils.files import atomic_path
 from avalib.utils.http_request import is_html
 from avalib.utils.pickled_arrays import ForbiddenNameError, PickleError
-from avalib.utils.torch_files import TensorRef, TorchFile
+from avalib.utils.pickled_tensors import TensorRef
+from avalib.utils.torch_files import TorchFile
 
 _MAX_TENSORS = 20_000  # the zoo's largest network has 1,100
 _MAX_HEADER_BYTES = 8 << 20  # of a .safetensors; the zoo's are 0.1 MB
-_MOST_VIEWS = 4  # tensors may share their numbers, but together they aren't more than this many times the file
+_MAX_SHARING = 4  # tensors may share their numbers, but together they have at most this many times the file's size
 _SAFETENSORS_FAULTS = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError)
 _WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every key
 _HASH_IN_NAME = re.compile(r"[-_]([0-9a-f]{8})\.(pth|pt|safetensors)$")  # the convention of the published names
@@ -42,22 +43,51 @@ class Checkpoint:
 
 def parse_hash_in_name(name):
     """The beginning of the sha256 that a published file carries in its name, or None."""
-    found = _HASH_IN_NAME.search(str(name))
-    return found.group(1) if found else None
+    match = _HASH_IN_NAME.search(str(name))
+    return match.group(1) if match else None
 
 
 def read_checkpoint_file(path, sha256=None):
-    """A Checkpoint from a .pth/.pt or .safetensors file, without its wrappers and its optimizer state.
+    """Read a .pth, .pt or .safetensors file, without its wrappers and its optimizer state.
 
-    sha256: the (beginning of the) hash it must have; default: the one in its name, if there is one.
-    Raises FileNotFoundError, DownloadError (hash), CheckpointError: a web page, a file cut short, code in a pickle,
-    something else altogether.
+    Parameters
+    ----------
+    path : str or Path
+    sha256 : str, optional
+        The hash that the file must have, or its beginning; default the one in its name, if there is one.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    FileNotFoundError
+    DownloadError
+        For another hash.
+    CheckpointError
+        For a web page, a file cut short, code in a pickle, anything else.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder, not a weight file" if path.is_dir() else "does not exist"
-        near = sorted(p.name for p in path.parent.glob("[!.]*.pth"))[:5] if path.parent.is_dir() else []
-        raise FileNotFoundError(f"checkpoint {path}: {what}." + (f" Its folder has {', '.join(near)}." if near else ""))
+    _check_exists(path)
+    _check_head(path)
+    if expected := sha256 or parse_hash_in_name(path.name):
+        check_sha256(path, expected)
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+
+
+def _check_exists(path):
+    """Raise FileNotFoundError that names the weight files of the same folder."""
+    if path.is_file():
+        return
+    fault = "is a folder, not a weight file" if path.is_dir() else "does not exist"
+    neighbors = sorted(p.name for p in path.parent.glob("[!.]*.pth"))[:5] if path.parent.is_dir() else []
+    advice = f" Its folder has {', '.join(neighbors)}." if neighbors else ""
+    raise FileNotFoundError(f"checkpoint {path}: {fault}.{advice}")
+
+
+def _check_head(path):
+    """Raise CheckpointError for what is no weight file by its first bytes."""
     with open(path, "rb") as file:
         head = file.read(512)
     if not head:
@@ -66,15 +96,15 @@ def read_checkpoint_file(path, sha256=None):
         raise CheckpointError(f"{path}: a web page was saved under this name, not weights. Get the file again.")
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: a git-lfs pointer; `git lfs pull` brings the file itself.")
-    if expected := sha256 or parse_hash_in_name(path.name):
-        check_sha256(path, expected)
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+
+
+def _read_torch_file(path):
+    """The Checkpoint in a file of torch.save, of either format."""
     try:
         with TorchFile(path) as file:
             meta = file.content.get("meta") if isinstance(file.content, dict) else None
-            tensors = _tensors(path, file.content)
-            if sum(ref.nbytes for ref in tensors.values()) > _MOST_VIEWS * file.size:
+            tensors = _unwrap_tensors(path, file.content)
+            if sum(ref.nbytes for ref in tensors.values()) > _MAX_SHARING * file.size:
                 raise PickleError("its tensors are views that repeat the same numbers")
             state_dict = {key: file.load(ref) for key, ref in tensors.items()}
     except ForbiddenNameError as error:
@@ -83,7 +113,7 @@ def read_checkpoint_file(path, sha256=None):
             "code. Nothing was run. Ask for a file with tensors only, or a .safetensors."
         ) from error
     except (PickleError, MemoryError) as error:
-        raise CheckpointError(f"{path}: {_cut(path)} ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
     return Checkpoint(path.name, state_dict, meta if isinstance(meta, dict) else {})
 
 
@@ -94,7 +124,7 @@ def _read_safetensors(path):
             text = (file.metadata() or {}).get("avalib", "{}")
         state_dict = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_SAFETENSORS_FAULTS) as error:
-        raise CheckpointError(f"{path}: {_cut(path)} ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
     try:
         meta = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -115,7 +145,7 @@ def _check_header(path):
             raise ValueError(f"{count:,} tensors; the limit is {_MAX_TENSORS:,}")
 
 
-def _cut(path):
+def _describe_damage(path):
     size = path.stat().st_size
     return f"no weight file, or one that was cut short or damaged: {size:,} bytes. Get it again; ours are over 100 MB"
 
@@ -124,25 +154,25 @@ def _first_line(error):
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
-def _tensors(path, content):
-    """{key: TensorRef} out of whatever wraps it."""
-    found = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(found, dict) or not found:
+def _unwrap_tensors(path, content):
+    """{key: TensorRef} out of the dicts and prefixes around it."""
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(tensors, dict) or not tensors:
         raise CheckpointError(
-            f"{path}: expected a dict of tensors, or one under 'state_dict'; got {type(found).__name__}."
+            f"{path}: expected a dict of tensors, or one under 'state_dict'; got {type(tensors).__name__}."
         )
-    others = [key for key, value in found.items() if type(value) is not TensorRef or type(key) is not str]
+    others = [key for key, value in tensors.items() if type(value) is not TensorRef or type(key) is not str]
     if others:
         raise CheckpointError(
             f"{path}: expected a dict of tensors, or one under 'state_dict'; "
-            f"{', '.join(f'{key!r:.60}' for key in others[:5])} of {len(found)} keys hold something else."
+            f"{', '.join(f'{key!r:.60}' for key in others[:5])} of {len(tensors)} keys hold something else."
         )
-    if len(found) > _MAX_TENSORS:
-        raise CheckpointError(f"{path}: {len(found):,} tensors; the limit is {_MAX_TENSORS:,}")
+    if len(tensors) > _MAX_TENSORS:
+        raise CheckpointError(f"{path}: {len(tensors):,} tensors; the limit is {_MAX_TENSORS:,}")
     for wrapper in _WRAPPERS * 2:  # either may be around the other
-        if all(key.startswith(wrapper) for key in found):
-            found = {key.removeprefix(wrapper): value for key, value in found.items()}
-    return dict(found)
+        if all(key.startswith(wrapper) for key in tensors):
+            tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+    return dict(tensors)
 
 
 def unwrap_state_dict(state_dict):
@@ -153,23 +183,38 @@ def unwrap_state_dict(state_dict):
 
 
 def write_checkpoint_file(path, state_dict, meta):
-    """Write tensors and what is to be known of them: mmcv's {"meta", "state_dict"}, or safetensors by the suffix.
+    """Write tensors and their description atomically: mmcv's {"meta", "state_dict"}, or safetensors by the suffix.
 
-    meta: plain values (numbers, words, lists, dicts), numpy's and dataclass-free. The file appears whole or not at all.
-    Raises TypeError for other values in meta, DiskFullError (an OSError) where the disk is full.
+    Parameters
+    ----------
+    path : str or Path
+    state_dict : dict of str to Tensor
+    meta : dict
+        Plain values (numbers, text, lists, dicts) and numpy's.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    TypeError
+        For other values in meta.
+    DiskFullError
+        An OSError, where the disk is full.
     """
     path = Path(path)
-    meta = json.loads(json.dumps(meta, default=_plain))  # the same plain values in both formats
+    meta = json.loads(json.dumps(meta, default=_to_plain_value))  # the same plain values in both formats
     with atomic_path(path, needed_bytes=sum(v.nbytes for v in state_dict.values())) as part:
         if path.suffix == ".safetensors":
-            words = {"format": "pt", "avalib": json.dumps(meta)}
-            safetensors.torch.save_file(state_dict, part, metadata=words)
+            metadata = {"format": "pt", "avalib": json.dumps(meta)}
+            safetensors.torch.save_file(state_dict, part, metadata=metadata)
         else:
             torch.save({"meta": meta, "state_dict": state_dict}, part)
     return path
 
 
-def _plain(value):
+def _to_plain_value(value):
     if isinstance(value, np.generic | np.ndarray | torch.Tensor):
         return value.tolist()
     raise TypeError(f"{value!r} ({type(value).__name__}) can't be kept in a checkpoint's meta; give plain values")

@@ -1,12 +1,13 @@
 """A detector as one file that runs without this package: a torch.export program (.pt2) or ONNX (.onnx).
 
-Batch, number of boxes and picture size stay free. What is written is read back, run on several batches and compared
-with the model before it is called done.
+Batch, number of boxes and picture size stay free. The written file is read back, run on several batches and compared
+with the model before it gets its name.
 """
 
 import copy
 import dataclasses
 import json
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,133 +18,200 @@ from avalib.data.labels import get_action_names
 from avalib.models.fused import fuse_model
 from avalib.utils.files import atomic_path
 
+logger = logging.getLogger(__name__)
+
 TOLERANCE = 1e-4  # of logits, in float32
-_NEEDS = "ONNX needs three packages more: pip install onnx onnxscript onnxruntime"
+MAX_BATCH = 4096
+MAX_BOXES = 1 << 20
+_MISSING_ONNX = "ONNX needs three packages more: pip install onnx onnxscript onnxruntime"
 
 
 class ExportError(RuntimeError):
-    """The written file does not give what the model gives."""
+    """The written file gives other logits than the model."""
+
+
+@dataclass(frozen=True)
+class ExportCheck:
+    """The shape of a batch on which file and model were compared."""
+
+    n_clips: int
+    n_boxes: int
+    height: int
+    width: int
+
+    def __str__(self):
+        return f"B={self.n_clips}, N={self.n_boxes}, {self.height}x{self.width}"
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A written file: how far its logits were from the model's, over the batches that it was run on."""
+    """A written file, and how far its logits were from the model's."""
 
     path: Path
-    runs_in: str
-    deviation: float
-    checks: tuple  # (clips, boxes, height, width) of each run
+    runs_in: str  # "torch 2.11.0", "onnxruntime 1.23"
+    deviation: float  # the largest, over all checks
+    checks: tuple[ExportCheck, ...]
     size_MB: float
 
     def __str__(self):
-        runs = "; ".join(f"B={b}, N={n}, {h}x{w}" for b, n, h, w in self.checks)
+        checks = "; ".join(map(str, self.checks))
         return (
             f"{self.path.name}: {self.size_MB:.0f} MB, logits within {self.deviation:.1e} of the model's in "
-            f"{self.runs_in} ({runs})"
+            f"{self.runs_in} ({checks})"
         )
 
 
 def export_model(model, path, size=None, label_map=None, preprocessing=None, verbose=True):
-    """Write a detector (its folded, inference form) as .pt2 or .onnx, by the suffix, and check it. -> Exported.
+    """Write a detector's fused form as .pt2 or .onnx, and check the file.
 
-    Inputs `clips` (B,3,T,H,W) and `rois` (N,5), output `logits` (N,81), as the model's own forward. size: (H, W) in
-    pixels to fix; None leaves it free. label_map {action_id: name}, default AVA's, and preprocessing, a dict as
-    weights.default_preprocessing(model.entry) gives, go into the file's metadata ("avalib", JSON) beside the entry.
-    Raises ValueError for another suffix, or a free size where ONNX has no operator for it (context rows);
-    ImportError without the ONNX packages; ExportError where the file gives other logits.
+    The file's inputs are `clips` (B,3,T,H,W) and `rois` (N,5), its output `logits` (N,81), as the model's own forward.
+    Its metadata ("avalib", JSON) has the entry, the label map and the preprocessing.
+
+    Parameters
+    ----------
+    model : Detector
+        Left unchanged.
+    path : str or Path
+        Ends in .pt2 or .onnx.
+    size : (int, int), optional
+        (H, W) in pixels to fix; None leaves it free.
+    label_map : dict, optional
+        {action_id: name}, default AVA's.
+    preprocessing : dict, optional
+        As `get_default_preprocessing(model.entry)` gives it.
+    verbose : bool
+        Log the result.
+
+    Returns
+    -------
+    ExportResult
+
+    Raises
+    ------
+    ValueError
+        For another suffix, or a free size where ONNX has no operator for it (models with context).
+    ImportError
+        Without the ONNX packages.
+    ExportError
+        Where the file gives other logits.
     """
     path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise ValueError(f"{path}: expected a name that ends in .pt2 (torch.export) or .onnx")
     if path.suffix == ".onnx" and size is None and model.entry.context:
         raise ValueError(
-            "context rows average the whole picture on an 8x8 grid, which ONNX does for one size: size=(256, 340)"
+            "models with context average the whole picture on an 8x8 grid, which ONNX does for one size: "
+            "size=(256, 340)"
         )
-    folded = fuse_model(model).float().cpu()  # a third of the nodes; every runtime knows 3-D convolutions
-    program = _program(folded, size or (64, 80), free=size is None)
-    needed = sum(tensor.nbytes for tensor in folded.state_dict().values())
+    fused = fuse_model(model).float().cpu()  # a third of the nodes; every runtime has 3-D convolutions
+    program = _trace_program(fused, size or (64, 80), has_free_size=size is None)
+    metadata = _build_metadata(model, label_map, preprocessing)
     write = _write_onnx if path.suffix == ".onnx" else _write_pt2
-    with atomic_path(path, needed) as part:
-        write(program, part, _metadata(model, label_map, preprocessing))
-        exported = dataclasses.replace(check_export(model, part, size), path=path)
+    needed_bytes = sum(tensor.nbytes for tensor in fused.state_dict().values())
+    with atomic_path(path, needed_bytes) as part:
+        write(program, part, metadata)
+        result = dataclasses.replace(check_export(model, part, size), path=path)
     if verbose:
-        print(exported)
-    return exported
+        logger.info(result)
+    return result
 
 
 def check_export(model, path, size=None, tolerance=TOLERANCE):
-    """Run a written file beside the model on a few batches of noise. -> Exported.
+    """Compare a written file with its model on a few batches of noise.
 
-    Raises ExportError, naming the batch, where the logits differ by more than `tolerance`.
+    Parameters
+    ----------
+    model : Detector
+    path : str or Path
+    size : (int, int), optional
+        (H, W) of the batches, where the file fixes it.
+    tolerance : float
+        The largest allowed difference of a logit.
+
+    Returns
+    -------
+    ExportResult
+
+    Raises
+    ------
+    ExportError
+        Where logits differ more; it names the batch.
     """
     path = Path(path)
-    run, where = _runner(path)
+    run, runs_in = _open_runner(path)
     height, width = size or (64, 80)
-    checks = [(1, 1, height, width), (3, 5, height, width), (2, 0, height, width)]
+    checks = [ExportCheck(1, 1, height, width), ExportCheck(3, 5, height, width), ExportCheck(2, 0, height, width)]
     if size is None:
-        checks.append((1, 4, 96, 131))
+        checks.append(ExportCheck(1, 4, 96, 131))
     model = copy.deepcopy(model).float().cpu().eval()
-    worst = 0.0
-    for clips, boxes, h, w in checks:
-        given = _batch(model.entry, clips, boxes, h, w)
+    deviations = []
+    for check in checks:
+        batch = _build_batch(model.entry, check)
         with torch.inference_mode():
-            expected = model(*given)
-        found = run(*given)
-        if found.shape != expected.shape:
-            raise ExportError(f"{path}: logits {tuple(found.shape)}, the model's {tuple(expected.shape)}")
-        far = (found - expected).abs().max().item() if boxes else 0.0
-        if not far <= tolerance:
-            raise ExportError(f"{path}: {far:.1e} from the model's logits, for {clips} clips of {h}x{w}, {boxes} boxes")
-        worst = max(worst, far)
-    return ExportResult(path, where, worst, tuple(checks), path.stat().st_size / 1e6)
+            expected = model(*batch)
+        logits = run(*batch)
+        if logits.shape != expected.shape:
+            raise ExportError(f"{path}: logits {tuple(logits.shape)}, the model's {tuple(expected.shape)}")
+        deviation = (logits - expected).abs().max().item() if check.n_boxes else 0.0
+        if not deviation <= tolerance:
+            raise ExportError(
+                f"{path}: {deviation:.1e} from the model's logits, for {check.n_clips} clips of "
+                f"{check.height}x{check.width}, {check.n_boxes} boxes"
+            )
+        deviations.append(deviation)
+    return ExportResult(path, runs_in, max(deviations), tuple(checks), size_MB=path.stat().st_size / 1e6)
 
 
-def _batch(entry, clips, boxes, height, width):
-    """Noise of a shape; the boxes on all clips in turn, the first without area, some outside the picture."""
+def _build_batch(entry, check):
+    """Noise (clips, rois) of a shape; boxes on all clips in turn, the first without area, some outside the picture."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(clips, 3, entry.clip_len, height, width, generator=generator)
-    corners = torch.rand(boxes, 2, 2, generator=generator) * torch.tensor([width, height]) * 1.1
-    rois = torch.cat([torch.arange(boxes)[:, None] % clips, corners.amin(1), corners.amax(1)], dim=1)
-    if boxes > 1:
+    clips = torch.randn(check.n_clips, 3, entry.clip_len, check.height, check.width, generator=generator)
+    # two random points (N,2,2) of a picture that is a tenth larger, and the box between them
+    scale = torch.tensor([check.width, check.height])
+    corners = torch.rand(check.n_boxes, 2, 2, generator=generator) * scale * 1.1
+    clip_index = torch.arange(check.n_boxes)[:, None] % check.n_clips
+    rois = torch.cat([clip_index, corners.amin(1), corners.amax(1)], dim=1)
+    if check.n_boxes > 1:
         rois[0, 3] = rois[0, 1]
-    return pictures, rois
+    return clips, rois
 
 
-def _program(folded, size, free):
+def _trace_program(fused, size, has_free_size):
     """The torch.export program, without the paths of this machine that its nodes would carry."""
-    free_size = {3: torch.export.Dim.DYNAMIC, 4: torch.export.Dim.DYNAMIC} if free else {}
-    shapes = {
-        "clips": {0: torch.export.Dim("batch", min=1, max=4096)} | free_size,
-        "rois": {0: torch.export.Dim("boxes", min=0, max=1 << 20)},
-    }
-    program = torch.export.export(folded, _batch(folded.entry, 2, 3, *size), dynamic_shapes=shapes)
+    clip_dims = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
+    if has_free_size:
+        clip_dims |= {3: torch.export.Dim.DYNAMIC, 4: torch.export.Dim.DYNAMIC}
+    dynamic_shapes = {"clips": clip_dims, "rois": {0: torch.export.Dim("boxes", min=0, max=MAX_BOXES)}}
+    batch = _build_batch(fused.entry, ExportCheck(2, 3, *size))
+    program = torch.export.export(fused, batch, dynamic_shapes=dynamic_shapes)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     return program
 
 
-def _metadata(model, label_map, preprocessing):
-    entry, n_columns = model.entry, model.roi_head.bbox_head.fc_cls.out_features
-    words = {
-        "entry": dataclasses.asdict(entry),
+def _build_metadata(model, label_map, preprocessing):
+    """The JSON text that the file carries."""
+    n_columns = model.roi_head.bbox_head.fc_cls.out_features
+    values = {
+        "entry": dataclasses.asdict(model.entry),
         "label_map": label_map or get_action_names(),
         "preprocessing": preprocessing or {},
-        "clips": f"(B,3,{entry.clip_len},H,W) float32 RGB, (0..255 - mean) / std",
+        "clips": f"(B,3,{model.entry.clip_len},H,W) float32 RGB, (0..255 - mean) / std",
         "rois": "(N,5) float32 [batch index, x1, y1, x2, y2] in input pixels",
         "logits": f"(N,{n_columns}) float32; column i is action_id i, column 0 is reserved; scores are their sigmoid",
     }
-    return json.dumps(words)
+    return json.dumps(values)
 
 
-def _write_pt2(program, part, metadata):
-    torch.export.save(program, part, extra_files={"avalib.json": metadata})
+def _write_pt2(program, path, metadata):
+    torch.export.save(program, path, extra_files={"avalib.json": metadata})
 
 
-def _write_onnx(program, part, metadata):
+def _write_onnx(program, path, metadata):
     try:
         import onnxscript  # noqa: F401  (torch's exporter writes through it)
     except ImportError as error:
-        raise ImportError(_NEEDS) from error
+        raise ImportError(_MISSING_ONNX) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         onnx = torch.onnx.export(
@@ -151,19 +219,19 @@ def _write_onnx(program, part, metadata):
         )
     onnx.model.metadata_props["avalib"] = metadata
     for node in onnx.model.graph:
-        node.metadata_props.clear()  # where in which file of this machine each came from
-    onnx.save(part, external_data=False)
+        node.metadata_props.clear()  # the file and line on this machine that each node came from
+    onnx.save(path, external_data=False)
 
 
-def _runner(path):
-    """A function (clips, rois) -> logits that runs the written file, and the name of what runs it."""
+def _open_runner(path):
+    """A function (clips, rois) -> logits that runs the written file, and the name of the runtime."""
     if path.suffix == ".pt2":
         module = torch.export.load(path).module()
         return torch.inference_mode()(module), f"torch {torch.__version__.split('+')[0]}"
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError(_NEEDS) from error
+        raise ImportError(_MISSING_ONNX) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,6 @@
-"""A model told in tables: its stages with shapes, parameters and arithmetic, measured on the model itself."""
+"""A model in tables: its stages with shapes, parameters and arithmetic, measured on the model itself."""
+
+from functools import partial
 
 import pandas as pd
 import torch
@@ -15,7 +17,10 @@ def count_parameters(module):
 
 
 def count_backbone_flops(model, height=256, width=340):
-    """FLOPs of the backbone for one clip of height x width pixels: 2 a multiply-add; BN, ReLU, pools not counted."""
+    """FLOPs of the backbone for one clip of height x width pixels.
+
+    Two for each multiply-add of the convolutions; batch norms, activations and pools are not counted.
+    """
     counter = FlopCounterMode(display=False)
     clip = torch.zeros(1, 3, model.entry.clip_len, height, width, device=next(model.parameters()).device)
     with torch.no_grad(), counter:
@@ -24,29 +29,64 @@ def count_backbone_flops(model, height=256, width=340):
 
 
 def trace_stages(model, clips, rois):
-    """Every stage's output in one forward pass. -> {name: tensor}, in the order of the computation.
+    """The output of each stage in one forward pass.
 
-    clips (B,3,T,H,W), rois (N,5) as the model takes them; names as in the state_dict.
+    Parameters
+    ----------
+    model : Detector
+    clips : Tensor
+        (B,3,T,H,W) as the model takes them.
+    rois : Tensor
+        (N,5) as the model takes them.
+
+    Returns
+    -------
+    dict of str to Tensor
+        "clips", the stages as named in the state_dict, "RoIAlign" (N,C,8,8), "logits"; in the order of the computation.
     """
-    seen = {}
-    watched = {n: m for n, m in model.named_modules() if n.rpartition(".")[2] in STAGES or n.endswith("_lateral")}
-    watched = {n: m for n, m in watched.items() if n.count(".") <= 2 and n.startswith("backbone")}
-    hooks = [m.register_forward_hook(lambda _, __, out, n=n: seen.__setitem__(n, out)) for n, m in watched.items()]
-    head = model.roi_head
-    hooks.append(head.bbox_head.register_forward_hook(lambda _, given, out: seen.__setitem__("RoIAlign", given[0])))
+    outputs = {"clips": clips}
+
+    def store_output(module, inputs, output, name):
+        outputs[name] = output
+
+    def store_input(module, inputs, output, name):
+        outputs[name] = inputs[0]
+
+    hooks = [
+        module.register_forward_hook(partial(store_output, name=name))
+        for name, module in model.named_modules()
+        if _is_stage(name)
+    ]
+    hooks.append(model.roi_head.bbox_head.register_forward_hook(partial(store_input, name="RoIAlign")))
     try:
         with torch.inference_mode():
-            seen["logits"] = model.eval()(clips, rois)
+            logits = model.eval()(clips, rois)
     finally:
         for hook in hooks:
             hook.remove()
-    return {"clips": clips, **{n: t for n, t in seen.items() if n != "logits"}, "logits": seen["logits"]}
+    return outputs | {"logits": logits}
+
+
+def _is_stage(name):
+    """Whether a module of this name is a stem, a stage or a lateral, and no part of one."""
+    pathway, _, last = name.rpartition(".")
+    is_named_so = last in STAGES or last.endswith("_lateral")
+    return is_named_so and pathway in ("backbone", "backbone.slow_path", "backbone.fast_path")
 
 
 def build_stage_table(model, height=256, width=340):
-    """The stages as a table: stage, what it is, output shape for one clip, parameters, millions of them.
+    """The stages of a model as a table.
 
-    Shapes are (C,T,H,W) for one clip of height x width, and (C,8,8) and (81,) for one box.
+    Parameters
+    ----------
+    model : Detector
+    height, width : int
+        Of the clip in pixels.
+
+    Returns
+    -------
+    DataFrame
+        stage, what (a description), output ("CxTxHxW" for one clip, "Cx8x8" and "81" for one box), parameters.
     """
     device = next(model.parameters()).device
     clip = torch.zeros(1, 3, model.entry.clip_len, height, width, device=device)
@@ -55,42 +95,49 @@ def build_stage_table(model, height=256, width=340):
     rows = []
     for name, tensor in trace_stages(model, clip, box).items():
         module = modules.get(name)
+        has_layers = module is not None
         rows.append(
             {
                 "stage": name.removeprefix("backbone."),
-                "what": _what(module) if module is not None else _plain(name, model.entry),
+                "what": _describe_layers(module) if has_layers else _describe_tensor(name, model.entry),
                 "output": "x".join(map(str, tensor.shape[1:])),
-                "parameters": count_parameters(module) if module is not None else 0,
+                "parameters": count_parameters(module) if has_layers else 0,
             }
         )
     return pd.DataFrame(rows)
 
 
 def compare_models(entry, other, height=256, width=340):
-    """Two rows' stage tables side by side: stage, then output and parameters of each, by alias. Costs no arithmetic.
+    """The stage tables of two zoo entries side by side, without computing anything.
 
-    A stage that one of them lacks is empty there; SlowOnly's stages stand beside SlowFast's slow pathway.
+    Returns
+    -------
+    DataFrame
+        stage, then output and parameters of each, by alias. A stage that one of them lacks is empty there. SlowOnly's
+        stages stand beside SlowFast's slow pathway.
     """
     tables = []
-    for row in (entry, other):
+    for model_entry in (entry, other):
         with torch.device("meta"):
-            table = build_stage_table(Detector(row), height, width)
+            table = build_stage_table(Detector(model_entry), height, width)
         table["stage"] = table["stage"].str.removeprefix("slow_path.")
-        columns = {"output": f"{row.alias} output", "parameters": f"{row.alias} parameters"}
-        tables.append(table.drop(columns="what").rename(columns=columns).set_index("stage"))
+        names = {column: f"{model_entry.alias} {column}" for column in ("output", "parameters")}
+        tables.append(table.drop(columns="what").rename(columns=names).set_index("stage"))
     joined = tables[0].join(tables[1], how="outer", rsuffix=" too")
-    order = dict.fromkeys([*max(tables, key=len).index, *joined.index])
+    # the order of the longer table, then what only the other one has
+    longer = max(tables, key=len)
+    order = dict.fromkeys([*longer.index, *joined.index])
     return joined.reindex(list(order)).convert_dtypes().rename_axis("stage").reset_index()
 
 
-def _plain(name, entry):
+def _describe_tensor(name, entry):
     """A few words for what has no layers of its own."""
     if name == "clips":
-        return "frames, normalised"
+        return "frames, normalized"
     return "one box: 8x8 of the mean over time" + (", 8x8 of the whole picture behind it" if entry.context else "")
 
 
-def _what(module):
+def _describe_layers(module):
     """A few words for a stage, read off its layers."""
     if isinstance(module, torch.nn.Linear):
         return f"dropout, spatial max, linear {module.in_features} -> {module.out_features}"
@@ -98,6 +145,7 @@ def _what(module):
         first = module[0]
         kernel = "x".join(map(str, first.conv1.conv.kernel_size))
         return f"{len(module)} bottlenecks, conv1 {kernel}, stride {first.conv2.conv.stride[1]}"
+    kind = "stem" if hasattr(module, "bn") else "lateral"
     kernel = "x".join(map(str, module.conv.kernel_size))
     stride = "x".join(map(str, module.conv.stride))
-    return f"{'lateral' if not hasattr(module, 'bn') else 'stem'} conv {kernel}, stride {stride}"
+    return f"{kind} conv {kernel}, stride {stride}"

@@ -31,7 +31,7 @@ def entry_of(name):
     return zoo.get(name)
 
 
-def twin(name):
+def key_list_name(name):
     """The name under which a model's keys are listed: networks that are the same are listed once."""
     return {"slowfast_r50_8x8_fusion5": "slowfast_r50"}.get(name, name.replace("_omnisource", ""))
 
@@ -40,7 +40,7 @@ def twin(name):
 def keys(name):
     """{key: (shape, dtype)} of a published file, in its order; "kinetics_recogniser_…" are the recognisers'."""
     table = pd.read_csv(FOLDER / "state_dicts.csv.gz", dtype=str)
-    rows = table[table["model"] == twin(name)]
+    rows = table[table["model"] == key_list_name(name)]
     assert len(rows), name
     shapes = [tuple(int(n) for n in s.split("x")) if isinstance(s, str) and s else () for s in rows["shape"]]
     return dict(zip(rows["key"], zip(shapes, rows["dtype"], strict=True), strict=True))

@@ -16,6 +16,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from slow_marks import slow_but
 
 from avalib import zoo
 from avalib.data.labels import get_action_names
@@ -24,8 +25,8 @@ from avalib.models.build import build_model
 from avalib.models.checkpoint import load_checkpoint, read_meta, read_state_dict, save_checkpoint
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.detector import Detector
+from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import compute_sha256
-from avalib.utils.http_transfer import DownloadError
 
 NAME, RECOGNISER = "slowonly_r50", "kinetics_recogniser_slowonly_r50"
 FC = "roi_head.bbox_head.fc_cls.weight"
@@ -81,7 +82,7 @@ def test_without_a_checkpoint():
         build_model(None)
 
 
-@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("zipped", slow_but([True, False], True))
 def test_a_published_file(tmp_path, zipped, capsys):
     path = tmp_path / "a.pth"
     torch.save(mmcv(NAME), path, _use_new_zipfile_serialization=zipped)  # the published ones are of before and after
@@ -94,12 +95,13 @@ def test_a_published_file(tmp_path, zipped, capsys):
     assert np.abs(logits.numpy() - golden_outputs.ARRAYS[f"{NAME}/logits"]).max() < 1e-4
 
 
-@pytest.mark.parametrize("prefix", ["", "_orig_mod.module.", "module._orig_mod."])
+@pytest.mark.parametrize("prefix", slow_but(["", "_orig_mod.module.", "module._orig_mod."], "_orig_mod.module."))
 def test_bare_and_wrapped_state_dicts(tmp_path, prefix):
     torch.save({prefix + k: v for k, v in golden_outputs.state_dict(NAME).items()}, tmp_path / "a.pth")
     assert list(read_state_dict(tmp_path / "a.pth")) == list(golden_outputs.keys(NAME))
 
 
+@pytest.mark.slow
 def test_published(mirror):
     entry, folder = mirror
     assert same(build_model(entry, "published", mirror=folder), NAME)
@@ -124,6 +126,7 @@ def test_a_recognizer_by_path(folder):
         build_model(NAME, folder / f"{RECOGNISER}.pth")
 
 
+@pytest.mark.slow
 def test_over_http(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("AVALIB_CACHE", str(tmp_path))
 
@@ -152,6 +155,7 @@ def test_laterals_are_built_as_in_the_file(folder, capsys):
     assert "laterals are 7x1x1 in the file, 5x1x1 in the entry: built as in the file" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_laterals_of_a_model_that_is_built_already(folder):
     with pytest.raises(CheckpointError, match=r"of another shape: backbone.slow_path.conv1_lateral.conv.weight"):
         load_checkpoint(Detector(zoo.get("slowfast_r50")), folder / "slowfast_r50_8x8.pth")
@@ -298,7 +302,7 @@ def test_the_hash_in_a_published_name_is_checked(folder, mirror, tmp_path):
 # ---- saving
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("suffix", slow_but([".pth", ".safetensors"], ".pth"))
 def test_saved_and_read_back(model, tmp_path, suffix):
     entry = dataclasses.replace(zoo.get(NAME), lr=0.05)
     recipe = dataclasses.replace(zoo.build_published_recipe(entry), epochs=3, milestones=(1, 2))
@@ -323,6 +327,7 @@ def test_what_is_saved_is_what_mmcv_reads(model, tmp_path):
     json.dumps(content["meta"])  # plain values only, nothing that needs this package to be read
 
 
+@pytest.mark.slow
 def test_saved_from_wrappers(model, tmp_path):
     path = save_checkpoint(torch.nn.DataParallel(model), tmp_path / "a.pth", entry=model.entry)
     assert build_model(NAME, path, verbose=False).report.ok
