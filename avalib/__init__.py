@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 # public name -> the module that defines it; loaded at first use, so that scoring a csv does not load torch
 _PUBLIC = {
+    "AvalibError": "utils.errors",
     "build_model": "models.build",
     "check": "data.validation",
     "detect": "detection.detect_video",

@@ -10,13 +10,14 @@ import avalib.zoo
 
 
 def list_public_names():
-    """{name as a user writes it: function or class}; constants are left out."""
+    """{name as a user writes it: function or class}; constants and exceptions are left out."""
     packages = [(avalib, avalib._PUBLIC), (avalib.zoo, avalib.zoo.__all__), (avalib.draw, avalib.draw.__all__)]
     public = {}
     for package, names in packages:
         for name in names:
             value = getattr(package, name)
-            if inspect.isfunction(value) or inspect.isclass(value):
+            is_exception = inspect.isclass(value) and issubclass(value, Exception)
+            if inspect.isfunction(value) or inspect.isclass(value) and not is_exception:
                 public[f"{package.__name__}.{name}"] = value
     return public
 

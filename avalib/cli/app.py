@@ -28,7 +28,7 @@ COMMANDS = {
     "export": options.Export,
     "report": options.Report,
 }
-ERRORS = (AvalibError, ValueError, KeyError, OSError, ImportError, ArithmeticError)
+ERRORS = (AvalibError, ValueError, KeyError, OSError, ImportError)
 
 
 def main(arguments=None):

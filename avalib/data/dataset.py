@@ -19,9 +19,13 @@ from avalib.video.frame_numbers import compute_clip_frames
 from avalib.video.frame_source import FrameSource
 from avalib.video.resize import resize_boxes
 from avalib.video.video_error import VideoError
-from avalib.zoo import Recipe, ZooEntry
+from avalib.zoo.entry import ZooEntry
+from avalib.zoo.recipe import Recipe
 
-NUMBERINGS = {"v0.10.0": 0, "v1.x": 1}  # recipe.numbering: frames further on; v1.x adds the start index a second time
+FRAME_OFFSETS = {
+    "v0.10.0": 0,
+    "v1.x": 1,
+}  # recipe.numbering: frames further on; v1.x adds the start index a second time
 DECODE_WINDOW = 256  # keyframes that one pass through a video is planned for
 MAX_REPLACEMENTS = 100  # keyframes that are tried in place of one whose frames can't be read
 
@@ -56,8 +60,8 @@ class ClipDataset(Dataset):
     """
 
     def __init__(self, keyframes: KeyframeTable, entry: ZooEntry, recipe: Recipe, frames: FrameSource, training: bool):
-        if recipe.numbering not in NUMBERINGS:
-            raise ValueError(f"recipe.numbering {recipe.numbering!r}: expected {' or '.join(map(repr, NUMBERINGS))}")
+        if recipe.numbering not in FRAME_OFFSETS:
+            raise ValueError(f"recipe.numbering {recipe.numbering!r}: expected {' or '.join(map(repr, FRAME_OFFSETS))}")
         self.keyframes = keyframes
         self.entry = entry
         self.recipe = recipe
@@ -98,7 +102,7 @@ class ClipDataset(Dataset):
             (T,) AVA numbers, from 1.
         """
         rng = rng or self._build_rng(epoch, k)
-        offset = NUMBERINGS[self.recipe.numbering]
+        offset = FRAME_OFFSETS[self.recipe.numbering]
         numbers = compute_clip_frames(
             self.keyframes.timestamps[k],
             self.entry.clip_len,

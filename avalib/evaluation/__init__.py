@@ -1,11 +1,13 @@
 """The AVA metric and what stands around it.
 
-evaluator, protocols, report: the mAP by each protocol. ranking, matching, frame_index, average_precision: its array
-code. box_recall, video_map, error_analysis: other measures. inference: a model's detections on a data set. explanation,
-frame_jitter: studies of a model's scores. Importing this package loads neither torch nor scipy.
+evaluator, protocols: the mAP by each protocol. report: `Report.mAP` and all other results. frame_index, matching,
+ranking, average_precision: the array code behind them. baselines: the score to beat. box_recall, video_map,
+error_analysis: other measures. inference: a model's detections on a data set. explanation, frame_jitter: studies of a
+model's scores. Importing this package loads neither torch nor scipy.
 """
 
-from avalib.evaluation.evaluator import compare_protocols, compute_frequency_baseline, evaluate
+from avalib.evaluation.baselines import compute_frequency_baseline
+from avalib.evaluation.evaluator import compare_protocols, evaluate
 from avalib.evaluation.report import Report
 
 __all__ = ["Report", "compare_protocols", "compute_frequency_baseline", "evaluate"]

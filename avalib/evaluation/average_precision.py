@@ -1,25 +1,12 @@
-"""Average precision of one action's ranking, also with resampled videos."""
+"""Average precision (AP) of one action, also with resampled videos.
 
-from dataclasses import dataclass
+The mAP, the mean of the actions' APs, is `Report.mAP` in report.py. `ranking.rank_detections` makes the rankings by
+which the APs are computed here.
+"""
 
 import numpy as np
 
 _MAX_CELLS = 1 << 24  # numbers held at once in a bootstrap
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """One action's detections by falling score."""
-
-    rows: np.ndarray  # (N,) row numbers in the table of detections
-    scores: np.ndarray  # (N,)
-    true: np.ndarray  # (T,N) true positives at each IoU threshold
-    gt_video: np.ndarray  # (V,) ground-truth boxes in each video
-
-    @property
-    def n_gt(self):
-        """The number of ground-truth boxes."""
-        return int(self.gt_video.sum())
 
 
 def find_pr_steps(true, scores, grouped):

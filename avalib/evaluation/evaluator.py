@@ -9,6 +9,7 @@ first row, rows of a frame as in the original. ties="grouped" lets all detection
 no order has to be chosen. Needs only numpy and pandas; reads faster with pyarrow.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,6 @@ import pandas as pd
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
-from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_ACTION
 from avalib.evaluation.box_recall import check_missing, compute_box_recall
 from avalib.evaluation.frame_index import (
     build_frame_index,
@@ -58,15 +58,19 @@ def evaluate(
         The evaluated actions, as `label_map.load_label_map` reads them ({action_id: name}, a pbtxt, …); None: AVA's 60.
         Rows of other actions are left out and counted in the report's notes.
     exclusions : path, open file or DataFrame, optional
-        Excluded seconds.
+        The keyframes that are not scored: a csv of video_id,timestamp without a header (plain or gzip, may be empty),
+        or a table with these columns. None: every keyframe is scored.
     protocol : str or Protocol
         "activitynet", "mmaction", "mmaction1x", "pyslowfast", or "frame" for keyframes at any time.
     iou : float or sequence of float
         IoU threshold in 0..1; of several, the mAP is the mean.
     ties : str
-        "stable" or "grouped": the order of equal scores, see above.
+        Detections of one action with equal scores: "stable" ranks them as `np.argsort(scores, kind="stable")[::-1]`
+        does, on every machine alike (of equals the last listed one comes first); "grouped" lets all of one score enter
+        the precision-recall curve together, so that their order does not matter.
     missing : str
-        "whole_frame" or "miss", see `box_recall.compute_box_recall`.
+        For `Report.recall` only: what a frame with ground truth but without detections counts as. "whole_frame": as if
+        one box that covers the frame were detected, as MMAction2's measure of its proposals intends; "miss": as missed.
 
     Returns
     -------
@@ -191,14 +195,19 @@ def measure_rule_changes(data, base, other, iou, ties, base_mAP):
     # replace one rule after the other by the other protocol's
     for rule, description in RULE_DESCRIPTIONS.items():
         value = getattr(goal, rule)
-        both_nan = value != value and getattr(rules, rule) != getattr(rules, rule)
-        if value == getattr(rules, rule) or both_nan:
+        if is_same_rule(value, getattr(rules, rule)):
             continue
         rules = replace(rules, **{rule: value})
         previous = mAP
         mAP = evaluate_tables(data, rules, iou, ties).mAP
         changes[description.format(getattr(value, "__name__", value))] = mAP - previous
     return changes
+
+
+def is_same_rule(value, other):
+    """Whether two values of a protocol's rule are equal; NaN, a value of `undetected`, equals NaN."""
+    both_nan = isinstance(value, float) and isinstance(other, float) and math.isnan(value) and math.isnan(other)
+    return both_nan or value == other
 
 
 def format_reason(changes, is_base, difference):
@@ -209,38 +218,3 @@ def format_reason(changes, is_base, difference):
     if is_base:
         return "the base"
     return "no rule changes anything here" if difference == 0 else "ties alone"
-
-
-def compute_frequency_baseline(train: Source, proposals: pd.DataFrame) -> pd.DataFrame:
-    """Detections of the strongest trivial detector: each proposal gets each action, scored by its training frequency.
-
-    Parameters
-    ----------
-    train : path or DataFrame
-        Ground truth of the training split. An action's score is the share of its boxes that have the action.
-    proposals : DataFrame
-        video_id, timestamp, x1, y1, x2, y2, …
-
-    Returns
-    -------
-    DataFrame
-        Detections: the proposals' columns with action_id and score; frame by frame, then by action and proposal.
-    """
-    columns = [*KEYFRAME_COLUMNS, *BOX_COLUMNS]
-    missing = [column for column in columns if column not in proposals]
-    if missing:
-        raise ValueError(f"proposals table: no column {missing}; expected {columns}, got {list(proposals)}")
-    train = load_ava_table(train, "ground_truth")
-    train = train[train["action_id"] != NO_ACTION]
-    n_boxes = len(train[columns].drop_duplicates())
-    if not n_boxes:
-        raise ValueError("the training table has no boxes; expected AVA ground truth")
-    frequency = (train["action_id"].value_counts() / n_boxes).sort_index()
-
-    # each proposal once for each action, then sorted by frame, action, proposal
-    actions = pd.DataFrame({"action_id": frequency.index.astype(np.int64), "score": frequency.to_numpy()})
-    detections = proposals[columns].reset_index(drop=True).merge(actions, how="cross")
-    frame = np.repeat(proposals.groupby(KEYFRAME_COLUMNS, sort=False).ngroup().to_numpy(), len(actions))
-    proposal = np.repeat(np.arange(len(proposals)), len(actions))
-    order = np.lexsort((proposal, detections["action_id"], frame))
-    return detections.iloc[order].reset_index(drop=True)

@@ -29,7 +29,7 @@ from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource
 
 
-class NotFiniteError(AvalibError, FloatingPointError, ValueError):
+class LogitsNotFiniteError(AvalibError, FloatingPointError, ValueError):
     """A network gave NaN or infinite logits; the message names its checkpoint and the clips."""
 
 
@@ -155,7 +155,7 @@ def score_keyframes(
 
     Raises
     ------
-    NotFiniteError
+    LogitsNotFiniteError
         If the network's output is NaN or infinite.
     """
     device = choose_device(device)
@@ -223,7 +223,7 @@ def score_batch(network, clips, rois, device):
 def build_non_finite_error(model, clips):
     """The error for a network whose output is NaN or infinite; clips: which ones, as text."""
     source = model.report.source if getattr(model, "report", None) else f"the model ({model.entry.alias})"
-    return NotFiniteError(
+    return LogitsNotFiniteError(
         f"{source}: the network's output is NaN or infinite for {clips}. Are the weights too large, or is the range of "
         "the precision too small? Try precision='float32', then another checkpoint"
     )

@@ -2,6 +2,9 @@
 
 Three kinds of indices occur. A *row* is a row number of a table. A *candidate* is an index into `Candidates`, the rows
 that take part. A *match* is an index into `Matches`, the candidates whose frame and action have ground truth.
+
+The *listed* detections are the candidates that the protocol's evaluator ranks: within its cap of rows per frame, and
+with a box that it accepts.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +15,6 @@ import numpy as np
 
 from avalib.data.ava_csv import format_location
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.evaluation.average_precision import Ranking
 from avalib.evaluation.frame_index import NOT_EVALUATED, IndexedTable, get_boxes
 from avalib.evaluation.matching import (
     find_best_matches,
@@ -32,7 +34,7 @@ _LARGEST_LOOKUP = 1 << 28  # bytes
 
 @dataclass(frozen=True)
 class Candidates:
-    """The rows of one table that take part, in file order; arrays (N,)."""
+    """The rows of one table that take part (evaluated actions, seconds and frames), in file order; arrays (N,)."""
 
     source: IndexedTable
     row: np.ndarray  # row number in the table
@@ -49,7 +51,7 @@ class Candidates:
 
     @property
     def score(self):
-        """Scores (N,) float64."""
+        """The 8th column (N,) float64: a detection's score, a ground truth's person id."""
         return self.source.score[self.row]
 
     def get_boxes(self, candidates=slice(None)):
@@ -69,10 +71,25 @@ class Candidates:
 class Matches:
     """The detections whose frame and action have ground truth, and the one that each overlaps most; arrays (M,)."""
 
-    detection: np.ndarray  # candidate of the detections
-    target: np.ndarray  # candidate of the ground truth
+    det_index: np.ndarray  # candidate of the detections
+    gt_index: np.ndarray  # candidate of the ground truth
     iou: np.ndarray
     group: np.ndarray  # frame and action as one number
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One action's detections by falling score."""
+
+    rows: np.ndarray  # (N,) row numbers in the table of detections
+    scores: np.ndarray  # (N,)
+    true: np.ndarray  # (T,N) true positives at each IoU threshold
+    gt_video: np.ndarray  # (V,) ground-truth boxes in each video
+
+    @property
+    def n_gt(self):
+        """The number of ground-truth boxes."""
+        return int(self.gt_video.sum())
 
 
 def rank_detections(index, rules, thresholds, notes):
@@ -96,23 +113,23 @@ def rank_detections(index, rules, thresholds, notes):
     is_listed = mark_top_detections(det, rules, notes)
     is_listed &= mark_valid_boxes(det, rules, notes)
     matches = match_detections(gt, det, is_listed, index.n_classes, rules, min(thresholds))
-    position = order_equal_scores(det, matches, rules, min(thresholds))
-    is_true = find_true_positives(det, matches, position, rules, thresholds)
-    return build_rankings(index, gt, det, position, is_listed, is_true, rules)
+    original_position = order_equal_scores(det, matches, rules, min(thresholds))
+    is_true = find_true_positives(det, matches, original_position, rules, thresholds)
+    return build_rankings(index, gt, det, original_position, is_listed, is_true, rules)
 
 
 def select_candidates(index, rules, notes):
     """The `Candidates` of the ground truth and of the detections: rows of evaluated actions, seconds and frames."""
-    use_gt = index.gt.class_index != NOT_EVALUATED
-    use_det = index.det.class_index != NOT_EVALUATED
+    is_used_gt = index.gt.class_index != NOT_EVALUATED
+    is_used_det = index.det.class_index != NOT_EVALUATED
 
     # excluded seconds
     if index.excluded.any():
-        excluded_gt = index.excluded[index.gt.frame] & use_gt
-        excluded_det = index.excluded[index.det.frame] & use_det
-        use_det &= ~excluded_det
+        excluded_gt = index.excluded[index.gt.frame] & is_used_gt
+        excluded_det = index.excluded[index.det.frame] & is_used_det
+        is_used_det &= ~excluded_det
         if rules.excluded == "both":
-            use_gt &= ~excluded_gt
+            is_used_gt &= ~excluded_gt
         gt_fate = "left out" if rules.excluded == "both" else "still counted"
         notes.append(
             f"excluded seconds: {excluded_det.sum():,} detections left out, "
@@ -120,21 +137,21 @@ def select_candidates(index, rules, notes):
         )
 
     # detections in frames without ground truth, and in frames whose ground truth is of other actions
-    is_evaluated = index.find_evaluated_frames(use_gt)
+    is_evaluated = index.find_evaluated_frames(is_used_gt)
     other_actions = index.has_ground_truth & ~is_evaluated
-    for frames, rule, place in (
+    for frame_mask, rule, place in (
         (~index.has_ground_truth, rules.unlisted, "in frames without ground truth"),
         (other_actions, rules.unevaluated, "in frames without ground truth of the evaluated actions"),
     ):
-        affected = frames[index.det.frame] & use_det
+        affected = frame_mask[index.det.frame] & is_used_det
         if affected.any():
             notes.append(f"{affected.sum():,} detections {place}: {rule}" + ("s" if rule == FALSE_POSITIVE else ""))
         if rule == IGNORED:
-            use_det &= ~affected
+            is_used_det &= ~affected
 
     # number the frames again, in the order in which the protocol lists them
-    gt_rows = np.flatnonzero(use_gt)
-    det_rows = np.flatnonzero(use_det)
+    gt_rows = np.flatnonzero(is_used_gt)
+    det_rows = np.flatnonzero(is_used_det)
     gt_frame = index.gt.frame[gt_rows]
     det_frame = index.det.frame[det_rows]
     if rules.frames == "detections":
@@ -182,34 +199,35 @@ def match_detections(gt, det, is_listed, n_classes, rules, min_iou):
     # few detections share frame and action with a ground truth; the others are false positives without comparing boxes
     gt_group = gt.compute_groups(n_classes)
     det_group = det.compute_groups(n_classes)
-    has_target = contains(gt_group, det_group, n_values=gt.n_frames * n_classes)
-    detection = np.flatnonzero(has_target & is_listed)
-    group = det_group[detection]
-    boxes = det.get_boxes(detection).astype(rules.dtype)
+    has_target = is_in(det_group, gt_group, n_values=gt.n_frames * n_classes)
+    det_index = np.flatnonzero(has_target & is_listed)
+    group = det_group[det_index]
+    boxes = det.get_boxes(det_index).astype(rules.dtype)
     gt_boxes = gt.get_boxes().astype(rules.dtype)
 
-    # the order in which equally overlapping ground truths are tried: file order, or by falling 8th column
-    gt_position = np.arange(len(gt))
+    # the order in which equally overlapping ground truths are tried: file order, or by falling person id, which the
+    # original evaluators sort as if it were a score
+    original_gt_position = np.arange(len(gt))
     if rules.gt_order != "file":
-        gt_position[np.argsort(-gt.score, kind="stable")] = np.arange(len(gt))
-    best = find_best_matches(group, boxes, gt_group, gt_boxes, gt_position)
+        original_gt_position[np.argsort(-gt.score, kind="stable")] = np.arange(len(gt))
+    best = find_best_matches(group, boxes, gt_group, gt_boxes, original_gt_position)
 
     # where two ground truths overlap a detection equally, the order in the original's heap decides
     is_decisive = best.is_tied & (best.iou >= min_iou)
     if is_decisive.any() and rules.gt_order == "heap":
         restore_original_order(
-            gt_position,
+            original_gt_position,
             frames=gt.frame[best.target[is_decisive]],
             rows_by_frame=group_rows_by_frame(gt.frame, gt.n_frames),
             to_tuples=gt.to_tuples,
             select_order=select_heap_order,
         )
-        best = find_best_matches(group, boxes, gt_group, gt_boxes, gt_position)
-    return Matches(detection=detection, target=best.target, iou=best.iou, group=group)
+        best = find_best_matches(group, boxes, gt_group, gt_boxes, original_gt_position)
+    return Matches(det_index=det_index, gt_index=best.target, iou=best.iou, group=group)
 
 
-def contains(elements, values, n_values):
-    """Mask (N,) of the values (whole numbers below n_values) that are among the elements."""
+def is_in(values, elements, n_values):
+    """Mask (N,) of the values (N,) that are among the elements; both are whole numbers below n_values."""
     if n_values > _LARGEST_LOOKUP:
         return np.isin(values, elements)
     lookup = np.zeros(n_values, bool)
@@ -219,20 +237,20 @@ def contains(elements, values, n_values):
 
 def order_equal_scores(det, matches, rules, min_iou):
     """The place (N,) of each detection in the evaluator's list: file order, except where equal scores are decisive."""
-    position = np.arange(len(det))
+    original_position = np.arange(len(det))
     if rules.matched != "score":
-        return position
-    score = det.score[matches.detection].astype(rules.dtype)
+        return original_position
+    score = det.score[matches.det_index].astype(rules.dtype)
     is_decisive = mark_decisive_ties(matches.group, score, matches.iou >= min_iou)
     select_order = partial(select_heap_order, cap=rules.cap) if rules.order == "heap" else select_score_order
     restore_original_order(
-        position,
-        frames=det.frame[matches.detection[is_decisive]],
+        original_position,
+        frames=det.frame[matches.det_index[is_decisive]],
         rows_by_frame=group_rows_by_frame(det.frame, det.n_frames),
         to_tuples=det.to_tuples,
         select_order=select_order,
     )
-    return position
+    return original_position
 
 
 def mark_decisive_ties(group, score, is_hit):
@@ -248,22 +266,22 @@ def mark_decisive_ties(group, score, is_hit):
     return mask
 
 
-def find_true_positives(det, matches, position, rules, thresholds):
+def find_true_positives(det, matches, original_position, rules, thresholds):
     """Mask (T,N) of the detections that are true positives at each IoU threshold."""
-    rank_keys = [position[matches.detection]]
+    rank_keys = [original_position[matches.det_index]]
     if rules.matched == "score":
-        rank_keys.insert(0, -det.score[matches.detection])
+        rank_keys.insert(0, -det.score[matches.det_index])
     is_true = np.zeros((len(thresholds), len(det)), bool)
     for t, threshold in enumerate(thresholds):
-        is_true[t, matches.detection] = mark_true_positives(matches.target, matches.iou >= threshold, rank_keys)
+        is_true[t, matches.det_index] = mark_true_positives(matches.gt_index, matches.iou >= threshold, rank_keys)
     return is_true
 
 
-def build_rankings(index, gt, det, position, is_listed, is_true, rules):
+def build_rankings(index, gt, det, original_position, is_listed, is_true, rules):
     """One `Ranking` per action: its list (frames in order, positions inside), stably sorted by score and reversed."""
-    # listed candidates by frame, then position
+    # listed candidates by frame, then original position
     is_sorted = (det.frame[1:] >= det.frame[:-1]).all()
-    listed = np.argsort(position, kind="stable") if is_sorted else np.lexsort((position, det.frame))
+    listed = np.argsort(original_position, kind="stable") if is_sorted else np.lexsort((original_position, det.frame))
     if not is_listed.all():
         listed = listed[is_listed[listed]]
 

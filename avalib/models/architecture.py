@@ -5,7 +5,7 @@ import torch
 from avalib import zoo
 from avalib.data.labels import N_ACTIONS
 from avalib.models.detector import Detector
-from avalib.models.resnet3d import BLOCKS, LATERAL_NAMES
+from avalib.models.resnet3d import LATERAL_NAMES, N_BLOCKS
 
 HEAD = "roi_head."
 RECOGNIZER_HEAD = "cls_head."
@@ -20,7 +20,7 @@ def describe_checkpoint(state_dict):
     # "…layer3.5.conv1.conv.weight": the numbers of the third stage's bottlenecks tell the depth
     stage_keys = [key for key in state_dict if key.startswith(f"{prefix}layer3.") and ".conv1.conv." in key]
     n_blocks = len({key.split(".")[-4] for key in stage_keys})
-    depth = {BLOCKS[50][2]: "R50", BLOCKS[101][2]: "R101"}.get(n_blocks)
+    depth = {N_BLOCKS[50][2]: "R50", N_BLOCKS[101][2]: "R101"}.get(n_blocks)
     stem = state_dict.get(f"{prefix}conv1.conv.weight")
     if depth is None or stem is None or stem.dim() != 5:
         return f"a network that is not of this zoo ({len(state_dict)} tensors, the first is {next(iter(state_dict))!r})"

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 
 from avalib.utils.download import check_sha256
+from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
 from avalib.utils.http_request import is_html
 from avalib.utils.pickled_arrays import ForbiddenNameError, PickleError
@@ -28,7 +29,7 @@ _WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.
 _HASH_IN_NAME = re.compile(r"[-_]([0-9a-f]{8})\.(pth|pt|safetensors)$")  # the convention of the published names
 
 
-class CheckpointError(ValueError):
+class CheckpointError(AvalibError, ValueError):
     """A weight file is not what it should be; the message names the file, what it is instead and what to do."""
 
 

@@ -1,6 +1,7 @@
 """The detector as published: backbone, RoIAlign, classifier. `model(clips, rois) -> logits`.
 
-Source: MMAction2 v0.10.0 (fast_rcnn.py, single_straight3d.py, bbox_head.py), ARCHITECTURE in the zoo entry's source.
+Module names (`roi_head.bbox_head.fc_cls`) are fixed by the keys of the published state_dicts.
+Source: MMAction2 v0.10.0 (fast_rcnn.py, single_straight3d.py, bbox_head.py).
 """
 
 import torch
@@ -25,7 +26,7 @@ def build_backbone(entry):
 
 
 class BBoxHead(nn.Module):
-    """RoI features (N,C,8,8) -> logits (N,81): dropout on every element, spatial max, one linear layer."""
+    """RoI features (N,C,8,8) -> logits (N, n_classes + 1): dropout on every element, spatial max, one linear layer."""
 
     def __init__(self, channels, dropout=0.5, n_classes=N_ACTIONS):
         super().__init__()
@@ -113,7 +114,8 @@ class Detector(nn.Module):
         Returns
         -------
         Tensor
-            Logits (N,81). Column 0 is reserved, column i is action_id i; scores are their sigmoid.
+            Logits (N, n_classes + 1), for AVA (N,81). Column 0 is reserved, column i is action_id i; scores are their
+            sigmoid.
 
         Raises
         ------

@@ -16,6 +16,7 @@ import torch
 
 from avalib.data.labels import get_action_names
 from avalib.models.fused import fuse_model
+from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ MAX_BOXES = 1 << 20
 _MISSING_ONNX = "ONNX needs three packages more: pip install onnx onnxscript onnxruntime"
 
 
-class ExportError(RuntimeError):
+class ExportError(AvalibError, RuntimeError):
     """The written file gives other logits than the model."""
 
 

@@ -6,7 +6,7 @@ import typing
 from dataclasses import fields
 
 from avalib.data.label_map import check_label_map
-from avalib.models.resnet3d import BLOCKS
+from avalib.models.resnet3d import N_BLOCKS
 from avalib.utils.limits import MAX_ACTION_ID, MAX_CLIP_LEN, MAX_FRAME_INTERVAL, MAX_SHORT_SIDE
 from avalib.zoo.entry import ZooEntry
 
@@ -36,7 +36,7 @@ _RANGES = {
     "crop": _SIDE,
     "cache_short_side": _SIDE,
 }
-_CHOICES = {"backbone": ("SlowOnly", "SlowFast"), "depth": BLOCKS}
+_CHOICES = {"backbone": ("SlowOnly", "SlowFast"), "depth": N_BLOCKS}
 _PREPROCESSING = {
     "fps": float,
     "clip_len": int,

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # bottlenecks in each stage, by depth
+N_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}  # bottlenecks in each stage, by depth
 SPATIAL_STRIDES = (1, 2, 2, 1)  # stage 4 keeps stride 16, undilated; the Kinetics recognizers use 1,2,2,2
 EXPANSION = 4  # a bottleneck's output channels over its inner ones
 LATERAL_NAMES = ("conv1_lateral", "layer1_lateral", "layer2_lateral", "layer3_lateral")  # by the stage they feed
@@ -39,11 +39,11 @@ class ConvBN(nn.Module):
 
 
 class Lateral(nn.Module):
-    """Fast to slow pathway: a convolution (k,1,1) with stride (alpha,1,1), without batch norm and activation."""
+    """Fast to slow pathway: a convolution (k,1,1) with stride (speed_ratio,1,1), without batch norm and activation."""
 
-    def __init__(self, channels, kernel, alpha):
+    def __init__(self, channels, kernel, speed_ratio):
         super().__init__()
-        self.conv = build_conv(channels, 2 * channels, (kernel, 1, 1), (alpha, 1, 1))
+        self.conv = build_conv(channels, 2 * channels, (kernel, 1, 1), (speed_ratio, 1, 1))
 
     def forward(self, x):
         return self.conv(x)
@@ -68,10 +68,10 @@ class Bottleneck(nn.Module):
         return F.relu(residual + identity, inplace=True)
 
 
-def build_stage(in_channels, planes, blocks, stride, inflate):
+def build_stage(in_channels, planes, n_blocks, stride, inflate):
     """Bottlenecks one after the other; the first carries the stride and widens."""
     first = Bottleneck(in_channels, planes, stride, inflate, project=True)
-    others = [Bottleneck(planes * EXPANSION, planes, 1, inflate, project=False) for _ in range(blocks - 1)]
+    others = [Bottleneck(planes * EXPANSION, planes, 1, inflate, project=False) for _ in range(n_blocks - 1)]
     return nn.Sequential(first, *others)
 
 
@@ -97,19 +97,20 @@ class Pathway(nn.Module):
         self.conv1 = ConvBN(3, base, (stem_kernel, 7, 7), (1, 2, 2))
         self.maxpool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
         width = base
-        for stage, blocks in enumerate(BLOCKS[depth], start=1):
+        for stage, n_blocks in enumerate(N_BLOCKS[depth], start=1):
             planes = base * 2 ** (stage - 1)
             stride = SPATIAL_STRIDES[stage - 1]
-            layer = build_stage(width + lateral_widths[stage - 1], planes, blocks, stride, stage in inflated)
+            in_channels = width + lateral_widths[stage - 1]
+            layer = build_stage(in_channels, planes, n_blocks, stride, inflate=stage in inflated)
             self.add_module(f"layer{stage}", layer)
             width = planes * EXPANSION
         self.out_channels = width
 
-    def stem(self, x):
+    def run_stem(self, x):
         """(B,3,T,H,W) -> (B,base,T,H/4,W/4)."""
         return self.maxpool(self.conv1(x))
 
-    def stages(self):
+    def list_stages(self):
         """The four stages, in order."""
         return [self.layer1, self.layer2, self.layer3, self.layer4]
 
@@ -121,8 +122,8 @@ class SlowOnly(Pathway):
         super().__init__(depth, base=64, stem_kernel=1, inflated=(3, 4))
 
     def forward(self, clips):
-        x = self.stem(clips)
-        for stage in self.stages():
+        x = self.run_stem(clips)
+        for stage in self.list_stages():
             x = stage(x)
         return [x]
 
@@ -131,6 +132,19 @@ class SlowFast(nn.Module):
     """Two pathways; the fast one feeds the slow one after the stem and after stages 1 to 3.
 
     (B,3,T,H,W) -> [(B,2048,T/r,H/16,W/16), (B,256,T,H/16,W/16)], r = resample_rate.
+
+    Parameters
+    ----------
+    depth : int
+        50 or 101, of both pathways.
+    resample_rate : int
+        The slow pathway sees every resample_rate-th frame of the clip.
+    speed_ratio : int
+        The paper's alpha: the laterals' stride over time.
+    channel_ratio : int
+        The inverse of the paper's beta: the slow pathway's channels over the fast one's.
+    fusion_kernel : int
+        Frames that the laterals' kernel spans.
     """
 
     def __init__(self, depth, resample_rate, speed_ratio, channel_ratio, fusion_kernel):
@@ -138,18 +152,19 @@ class SlowFast(nn.Module):
         self.resample_rate = resample_rate
         fast_base = 64 // channel_ratio
         fast_widths = [fast_base, *(fast_base * EXPANSION * 2**i for i in range(3))]  # channels at the four laterals
-        self.slow_path = Pathway(depth, 64, 1, inflated=(3, 4), lateral_widths=[2 * c for c in fast_widths])
+        lateral_widths = [2 * channels for channels in fast_widths]
+        self.slow_path = Pathway(depth, base=64, stem_kernel=1, inflated=(3, 4), lateral_widths=lateral_widths)
         for name, channels in zip(LATERAL_NAMES, fast_widths, strict=True):
             self.slow_path.add_module(name, Lateral(channels, fusion_kernel, speed_ratio))
-        self.fast_path = Pathway(depth, fast_base, 5, inflated=(1, 2, 3, 4))
+        self.fast_path = Pathway(depth, base=fast_base, stem_kernel=5, inflated=(1, 2, 3, 4))
         self.out_channels = self.slow_path.out_channels + self.fast_path.out_channels
 
     def forward(self, clips):
         # the slow pathway sees the first frame of each group of `resample_rate`
-        slow = self.slow_path.stem(clips[:, :, :: self.resample_rate])
-        fast = self.fast_path.stem(clips)
+        slow = self.slow_path.run_stem(clips[:, :, :: self.resample_rate])
+        fast = self.fast_path.run_stem(clips)
         for name, slow_stage, fast_stage in zip(
-            LATERAL_NAMES, self.slow_path.stages(), self.fast_path.stages(), strict=True
+            LATERAL_NAMES, self.slow_path.list_stages(), self.fast_path.list_stages(), strict=True
         ):
             lateral = self.slow_path.get_submodule(name)
             slow = slow_stage(torch.cat([slow, lateral(fast)], dim=1))

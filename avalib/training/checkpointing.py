@@ -29,7 +29,14 @@ logger = logging.getLogger(__name__)
 
 SAVE_TIMEOUT_S = 300  # for the forked process that writes last.pth
 SAME_INTERRUPT_S = 1.0  # some launchers pass Ctrl-C on to a process that received it already: that is one, not two
-PROGRESS_FIELDS = ("epoch", "step", "validated", "best_mAP", "best_epoch", "seconds")  # keys of last.pth too
+PROGRESS_FIELDS = {  # attribute of TrainState: key of last.pth
+    "epoch": "epoch",
+    "step": "step",
+    "last_validated_epoch": "validated",
+    "best_mAP": "best_mAP",
+    "best_epoch": "best_epoch",
+    "seconds": "seconds",
+}
 
 
 @dataclass
@@ -42,7 +49,7 @@ class TrainState:
     scaler: torch.amp.GradScaler  # for float16; else it does nothing
     epoch: int = 0  # finished epochs
     step: int = 0  # finished steps of the epoch after them
-    validated: int = 0  # the last epoch with a validation
+    last_validated_epoch: int = 0  # the last finished epoch with a validation
     best_mAP: float = -1.0
     best_epoch: int = 0
     seconds: float = 0.0  # of training so far
@@ -63,7 +70,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "log": list(self.log.rows),
-            **{name: getattr(self, name) for name in PROGRESS_FIELDS},
+            **{key: getattr(self, name) for name, key in PROGRESS_FIELDS.items()},
         }
 
     def load_checkpoint(self, checkpoint, clips_per_step):
@@ -75,8 +82,8 @@ class TrainState:
         self.model.load_state_dict(checkpoint["model"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.scaler.load_state_dict(checkpoint["scaler"])
-        for name in PROGRESS_FIELDS:
-            setattr(self, name, checkpoint[name])
+        for name, key in PROGRESS_FIELDS.items():
+            setattr(self, name, checkpoint[key])
         old_clips_per_step = checkpoint["clips_per_step"]
         if old_clips_per_step != clips_per_step:
             self.step = self.step * old_clips_per_step // clips_per_step

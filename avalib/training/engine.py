@@ -30,9 +30,10 @@ from avalib.training.optimizer import compute_lr
 from avalib.training.profiling import measure_peak_memory_mb
 from avalib.training.reproducibility import use_deterministic_algorithms
 from avalib.training.sanity_checks import diagnose_zero_map
-from avalib.training.step import NonFiniteError, train_step, write_bad_batch
+from avalib.training.step import LossNotFiniteError, describe_bad_batches, train_step
 from avalib.training.train_config import TrainConfig
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
+from avalib.utils.files import write_json
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ def train_model(
     context : DistributedContext
         The processes that train together; the main one writes.
     existing : str
-        What to do if the folder holds a run of other settings: "stop", "continue" or "new", see existing_run.CHOICES.
+        If the folder holds a run of other settings: "stop" raises RunExistsError, "continue" resumes that run with
+        its own settings, "new" renames its folder to train.1 (the next
+        free number) and starts anew.
 
     Returns
     -------
@@ -90,10 +93,12 @@ def train_model(
         Another process trains in this folder.
     DiskFullError
         Two checkpoints don't fit on the disk.
-    NonFiniteError
+    LossNotFiniteError
         The loss is NaN or infinite; bad_batch.json then names the keyframes.
     WorkerDiedError
         A process that reads frames has ended.
+    Stopped
+        Ctrl-C or SIGTERM arrived, and the state is saved.
     """
     output_dir = Path(output_dir)
     progress = progress and context.is_main
@@ -113,7 +118,8 @@ def train_model(
         with use_deterministic_algorithms(config.deterministic):
             # 3. State: step 0, or where the checkpoint stands
             state = initialize_state(config, keyframes["train"], checkpoint, context)
-            is_finished = state.epoch >= config.recipe.epochs == state.validated
+            is_trained = state.epoch >= config.recipe.epochs
+            is_finished = is_trained and state.last_validated_epoch == config.recipe.epochs
             _report_start(state, config, output_dir, is_finished, context)
             if context.is_main and not is_finished:
                 check_checkpoint_space(config, state, output_dir)
@@ -164,7 +170,7 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
     saver.exit_stack.callback(loader.close)
     while True:
         is_due = state.epoch % recipe.validate_every == 0 or state.epoch == recipe.epochs
-        if state.epoch > state.validated and is_due:
+        if state.epoch > state.last_validated_epoch and is_due:
             with saver.interruptible(all_saved=True):  # the epoch is on the disk
                 validate(state, config, keyframes["val"], frames, saver.output_dir, progress=progress, context=context)
             saver.save()
@@ -176,9 +182,14 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
         sampler.skip = state.step
         try:
             train_epoch(state, config, loader, sampler.steps, saver, progress=progress, on_log=on_log)
-        except NonFiniteError as error:
+        except LossNotFiniteError as error:
             path = saver.output_dir / "bad_batch.json"
-            raise write_bad_batch(error, keyframes["train"], state, path, context) from None
+            position = {"epoch": state.epoch + 1, "iter": state.step + 1}
+            if context.is_main:
+                write_json(path, position | {"micro_batches": describe_bad_batches(error, keyframes["train"])})
+            raise LossNotFiniteError(
+                f"epoch {position['epoch']}, iter {position['iter']}: {error}. Their names are in {path}", error.batches
+            ) from None
         state.epoch += 1
         state.step = 0
         saver.save()
@@ -207,23 +218,23 @@ def train_epoch(state, config, loader, steps_per_epoch, saver, *, progress=True,
     base_lr = config.compute_base_lr(saver.context)
     title = f"epoch {state.epoch + 1}/{config.recipe.epochs}"
     with tqdm(total=steps_per_epoch, initial=state.step, desc=title, disable=not progress) as bar:
-        ended_s = time.perf_counter()
+        previous_end_s = time.perf_counter()
         for micro_batches in saver.wait_for_each(group_micro_batches(loader, config.accumulate)):
-            data_time_s = time.perf_counter() - ended_s
+            data_time_s = time.perf_counter() - previous_end_s
 
             # 1. Step
             iteration = state.epoch * steps_per_epoch + state.step
             lr = compute_lr(config.recipe, base_lr, iteration, steps_per_epoch)
             result = train_step(state, micro_batches, config, lr, iteration, saver.context, saver)
-            step_time_s = time.perf_counter() - ended_s
-            ended_s += step_time_s
+            step_time_s = time.perf_counter() - previous_end_s
+            previous_end_s += step_time_s
             state.seconds += step_time_s
 
             # 2. Log
             position = {"mode": "train", "epoch": state.epoch + 1, "iter": state.step + 1, "iteration": iteration + 1}
-            machine = {"lr": lr, "memory": measure_peak_memory_mb(config.device)}
+            progress_fields = {"lr": lr, "memory": measure_peak_memory_mb(config.device)}
             timing = {"clips": result.n_clips, "time": step_time_s, "data_time": data_time_s}
-            state.log.append(position | machine | result.metrics | timing)
+            state.log.append(position | progress_fields | result.metrics | timing)
             state.step += 1
             bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.4f}")
             bar.update()
@@ -252,7 +263,7 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     state : TrainState
         Changed in place.
     config : TrainConfig
-    keyframes : Keyframes
+    keyframes : KeyframeTable
         Of the split.
     frames : FrameSource
     output_dir : Path
@@ -276,7 +287,7 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
             progress=progress,
             context=context,
         )
-    state.validated = state.epoch
+    state.last_validated_epoch = state.epoch
 
     # 2. Metric, log and best weights: the main process
     if context.is_main:

@@ -12,17 +12,18 @@ from avalib.models.losses import compute_action_loss, compute_batch_metrics
 from avalib.training.reproducibility import seed_everything
 from avalib.utils.device import enable_autocast
 from avalib.utils.distributed import SINGLE_PROCESS, skip_gradient_sync
-from avalib.utils.files import write_json
+from avalib.utils.errors import AvalibError
 
 
-class NonFiniteError(FloatingPointError):
+class LossNotFiniteError(AvalibError, FloatingPointError):
     """The loss is NaN or infinite.
 
     Parameters
     ----------
     message : str
     batches : list of dict
-        {"process", "loss", "index" (of the keyframes)} of each micro-batch with such a loss.
+        Of each micro-batch with such a loss: "process" (its rank), "loss" (as text), "index" (list of int, the
+        keyframes' numbers in the training split).
     """
 
     def __init__(self, message, batches):
@@ -47,7 +48,8 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
     state : TrainState
         Changed in place.
     micro_batches : list of dict
-        This process's batches of the step, as `collate_clips` gives them.
+        This process's batches of the step, as `collate_clips` gives them: clips, rois, targets, flips and index (the
+        numbers of the keyframes).
     config : TrainConfig
     lr : float
         The learning rate of this step.
@@ -64,7 +66,7 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
 
     Raises
     ------
-    NonFiniteError
+    LossNotFiniteError
         In all processes, before the weights change.
     """
     # 1. Gradients: the mean over the micro-batches, and by the last backward over the processes
@@ -73,8 +75,8 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
     state.optimizer.zero_grad()
     with _stoppable(state, config, saver):
         metrics = [
-            _run_micro_batch(state, config, micro_batches, index, iteration, context)
-            for index in range(len(micro_batches))
+            _run_micro_batch(state, config, micro_batches, micro_batch_index, iteration, context)
+            for micro_batch_index in range(len(micro_batches))
         ]
 
     # 2. Metrics: the mean over all processes; they carry the stop signal, so that all processes leave together
@@ -100,13 +102,13 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
     return result
 
 
-def _run_micro_batch(state, config, micro_batches, index, iteration, context):
+def _run_micro_batch(state, config, micro_batches, micro_batch_index, iteration, context):
     """Add the gradients of one micro-batch. Returns its metrics."""
     count = len(micro_batches)
     # dropout depends on where the run stands, not on how it came there
-    seed_everything(config.recipe.seed, iteration, context.rank * count + index)
-    with skip_gradient_sync(state.ddp_model, skip=index < count - 1):
-        loss, metrics = run_forward(state.ddp_model, micro_batches[index], config)
+    seed_everything(config.recipe.seed, iteration, context.rank * count + micro_batch_index)
+    with skip_gradient_sync(state.ddp_model, skip=micro_batch_index < count - 1):
+        loss, metrics = run_forward(state.ddp_model, micro_batches[micro_batch_index], config)
         state.scaler.scale(loss / count).backward()
     return {"loss_action_cls": loss.item(), **metrics}
 
@@ -166,7 +168,7 @@ def _stoppable(state, config, saver):
 
 
 def _raise_non_finite(loss, metrics, micro_batches, context):
-    """Raise NonFiniteError with the keyframes of all processes whose loss is not finite."""
+    """Raise LossNotFiniteError with the keyframes of all processes whose loss is not finite."""
     own = [
         {"process": context.rank, "loss": str(numbers["loss_action_cls"]), "index": batch["index"].tolist()}
         for numbers, batch in zip(metrics, micro_batches, strict=True)
@@ -174,23 +176,33 @@ def _raise_non_finite(loss, metrics, micro_batches, context):
     ]
     batches = [batch for per_process in context.gather(own) for batch in per_process]
     keyframes = [index for batch in batches for index in batch["index"]]
-    raise NonFiniteError(
+    raise LossNotFiniteError(
         f"the loss is {loss} on keyframes {keyframes}: use a lower lr, or check the labels of these keyframes", batches
     )
 
 
-def write_bad_batch(error, keyframes, state, path, context):
-    """Write the keyframes of a NonFiniteError into a file. Returns the error with its place in the run.
+def describe_bad_batches(error, keyframes):
+    """The micro-batches of a LossNotFiniteError with their keyframes' names.
 
-    keyframes: of the training split; path: of bad_batch.json, which the main process writes.
+    Parameters
+    ----------
+    error : LossNotFiniteError
+    keyframes : KeyframeTable
+        The training split.
+
+    Returns
+    -------
+    list of dict
+        process, loss, keyframes (list of {"video_id", "timestamp"}).
     """
-    for batch in error.batches:
-        batch["keyframes"] = [
-            {"video_id": str(keyframes.video_ids[index]), "timestamp": float(keyframes.timestamps[index])}
-            for index in batch.pop("index")
-        ]
-    epoch = state.epoch + 1
-    step = state.step + 1
-    if context.is_main:
-        write_json(path, {"epoch": epoch, "iter": step, "micro_batches": error.batches})
-    return NonFiniteError(f"epoch {epoch}, iter {step}: {error}. Their names are in {path}", error.batches)
+    return [
+        {
+            "process": batch["process"],
+            "loss": batch["loss"],
+            "keyframes": [
+                {"video_id": str(keyframes.video_ids[index]), "timestamp": float(keyframes.timestamps[index])}
+                for index in batch["index"]
+            ],
+        }
+        for batch in error.batches
+    ]

@@ -13,8 +13,9 @@ from evaluation_tables import CASES, LABELS, make_tables, write_case
 
 from avalib.data.ava_csv import read_ava_csv, write_ava_csv
 from avalib.data.labels import get_action_names
+from avalib.evaluation.baselines import compute_frequency_baseline
 from avalib.evaluation.error_analysis import analyze_errors
-from avalib.evaluation.evaluator import compare_protocols, compute_frequency_baseline, evaluate
+from avalib.evaluation.evaluator import compare_protocols, evaluate
 from avalib.evaluation.matching import iter_pair_blocks
 from avalib.evaluation.protocols import PROTOCOLS
 

@@ -9,7 +9,7 @@ from tiny_model import ENTRY, RECIPE
 
 from avalib.data.keyframe_table import load_keyframes
 from avalib.evaluation import inference
-from avalib.evaluation.inference import NotFiniteError, score_keyframes
+from avalib.evaluation.inference import LogitsNotFiniteError, score_keyframes
 from avalib.models.detector import Detector
 from avalib.models.fused import FusedDetector
 from avalib.video.frame_source import FrameSource
@@ -83,7 +83,9 @@ def test_an_output_that_is_not_finite_names_checkpoint_and_keyframe(model, keyfr
     video_id = keyframes.video_ids[0]
     bias[3] = value
     try:
-        with pytest.raises(NotFiniteError, match=rf"own.pth: the network's output is NaN or infinite .*{video_id},"):
+        with pytest.raises(
+            LogitsNotFiniteError, match=rf"own.pth: the network's output is NaN or infinite .*{video_id},"
+        ):
             score(model, keyframes, tiny)
     finally:
         bias[3] = original

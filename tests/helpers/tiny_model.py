@@ -4,10 +4,10 @@ from dataclasses import fields, replace
 
 from avalib import zoo
 from avalib.data.layout import DatasetLayout
-from avalib.models.resnet3d import BLOCKS
+from avalib.models.resnet3d import N_BLOCKS
 from avalib.training.train_config import configure_training
 
-BLOCKS[14] = (1, 1, 1, 1)
+N_BLOCKS[14] = (1, 1, 1, 1)
 ENTRY = replace(zoo.get("slowonly_r50"), depth=14)
 RECIPE = replace(
     zoo.update_recipe(zoo.build_mini_recipe(zoo.get("slowonly_r50")), short_side=32, batch_size=2, epochs=2),

@@ -25,7 +25,7 @@ from avalib.training.engine import train_model
 from avalib.training.existing_run import RunExistsError, load_checkpoint_to_resume
 from avalib.training.initial_state import build_initial_model, initialize_state
 from avalib.training.logger import read_log
-from avalib.training.step import NonFiniteError, run_forward
+from avalib.training.step import LossNotFiniteError, run_forward
 from avalib.utils import disk_space
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.interrupts import Stopped
@@ -178,7 +178,7 @@ def test_a_finished_run_with_another_global_batch_size_is_another_run(tiny, tmp_
 
 
 def test_a_loss_that_is_not_finite_stops_and_its_keyframes_are_in_a_file(tiny, tmp_path):
-    with pytest.raises(NonFiniteError, match="on keyframes.*bad_batch.json"):
+    with pytest.raises(LossNotFiniteError, match="on keyframes.*bad_batch.json"):
         train_model(make_config(tiny, lr=1e30, grad_clip=1e30, warmup_epochs=0), tmp_path / "run", progress=False)
     content = json.loads((tmp_path / "run" / "bad_batch.json").read_text(encoding="utf-8"))
     (batch,) = content["micro_batches"]

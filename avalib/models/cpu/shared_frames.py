@@ -131,7 +131,7 @@ class StreamingDetector(FusedDetector):
         """FrameFeatures of each of some frames (n,3,H,W)."""
         backbone = self.detector.backbone
         clip = frames.to(self.dtype).transpose(0, 1)[None]  # (1,3,n,H,W)
-        x = backbone.stem(clip.contiguous(memory_format=torch.channels_last_3d))
+        x = backbone.run_stem(clip.contiguous(memory_format=torch.channels_last_3d))
         x = backbone.layer2(backbone.layer1(x))  # (1,C,n,H/8,W/8)
         products = convolve(x, self.taps, None, (1, 1, 1), (0, 0, 0))[0]  # (3*O,n,H/8,W/8)
         products = products.permute(1, 2, 3, 0).unflatten(3, (3, -1))  # (n,H/8,W/8,3,O)
