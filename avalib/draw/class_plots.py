@@ -75,9 +75,19 @@ def plot_pr_curves(
     actions: Iterable[int | str],
     title: str = "Precision stays high until most people are found; the area is the AP",
 ) -> Figure:
-    """Plot precision over recall of some actions (ids or names) -> matplotlib figure.
+    """Plot precision over recall of some actions. Thin: as measured; thick: the envelope whose area is the AP.
 
-    Thin: as measured; thick: the envelope whose area is the AP. report: what avalib.evaluate returns.
+    Parameters
+    ----------
+    report : Report
+        What avalib.evaluate returns.
+    actions : list of int or str
+        Action ids or names.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     by_id = report.per_class.set_index("action_id")
     figure, axis = create_figure(1, (8.5, 4.6))
@@ -101,9 +111,17 @@ def plot_pr_curves(
 def plot_ap_by_training(
     table: pd.DataFrame, title: str = "More boxes to learn from, better recognized: points should rise to the right"
 ) -> Figure:
-    """Plot the AP of each action over the number of its training boxes -> matplotlib figure.
+    """Plot the AP of each action over the number of its training boxes.
 
-    table: of ErrorAnalysis.compare_with_training: action, group, AP, training_boxes.
+    Parameters
+    ----------
+    table : DataFrame
+        From ErrorAnalysis.compare_with_training: action, group, AP (0..1), training_boxes.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, axis = create_figure(1, (8.5, 4.6))
     boxes = table["training_boxes"].clip(lower=1)

@@ -19,5 +19,15 @@ def parse_hex_color(color: str) -> tuple[int, int, int]:
 
 
 def get_person_color(person_id: int) -> str:
-    """The color of a person ('#RRGGBB'), the same in pictures and timelines. Colors repeat after the seventh person."""
+    """Get the color of a person, the same in pictures and timelines.
+
+    Parameters
+    ----------
+    person_id : int
+
+    Returns
+    -------
+    str
+        '#RRGGBB'. Colors repeat after the seventh person.
+    """
     return PERSON_COLORS[int(person_id) % len(PERSON_COLORS)]

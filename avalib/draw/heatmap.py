@@ -1,5 +1,7 @@
 """An Explanation as a contact sheet: the clip's frames, what raised the score, how much each frame contributed."""
 
+from typing import TYPE_CHECKING
+
 import matplotlib
 import numpy as np
 from PIL import Image
@@ -10,14 +12,27 @@ from avalib.draw.box_styles import GREEN
 from avalib.draw.people import Person
 from avalib.draw.sheets import draw_contact_sheet
 
+if TYPE_CHECKING:
+    from avalib.evaluation.explanation import Explanation
+
 
 def draw_explanation_sheet(
-    explanation, columns: int = 4, width: int = 320, label_map: dict[int, str] | None = None
+    explanation: "Explanation", columns: int = 4, width: int = 320, label_map: dict[int, str] | None = None
 ) -> Image.Image:
-    """The frames of a clip with the regions that raised a score -> PIL image.
+    """Draw the frames of a clip with the regions that raised a score.
 
-    explanation: what `explain_detection` returns; of a segment of several frames the middle one is drawn. label_map:
-    {action_id: name}; columns, width: as for draw_contact_sheet.
+    Parameters
+    ----------
+    explanation : Explanation
+        From `explain_detection`. Of a segment of several frames the middle one is drawn.
+    columns, width : int
+        As for draw_contact_sheet.
+    label_map : dict, optional
+        {action_id: name}; default: AVA's names.
+
+    Returns
+    -------
+    PIL.Image.Image
     """
     name = (label_map or {}).get(explanation.action_id) or shorten_action_name(explanation.action_id)
     frame_height, frame_width = explanation.frames.shape[1:3]

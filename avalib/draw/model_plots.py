@@ -48,8 +48,21 @@ def plot_speed_accuracy(
 ) -> Figure:
     """Plot published mAP over milliseconds per clip, a panel for each machine, and over arithmetic.
 
-    table: of zoo_runner.leaderboard.load_speed_table. A point's area is the number of parameters. A machine on which a
-    model was not measured does not show it. Raises ValueError where nothing was measured. -> matplotlib figure
+    Parameters
+    ----------
+    table : DataFrame
+        From zoo_runner.leaderboard.load_speed_table. A point's area is the number of parameters. A machine on which a
+        model was not measured does not show it.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Nothing was measured yet.
     """
     panels = {}  # {column: label of the x axis}
     for column in table:

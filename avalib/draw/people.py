@@ -18,8 +18,14 @@ HALF_KEYFRAME_S = 0.5  # how long somebody is drawn who is in only one of the tw
 class Person:
     """One person at one time.
 
-    box: (4,) x1,y1,x2,y2 in fractions of the frame; labels: ((action_id, score), …), the highest score first, score
-    None where annotated; person_id: the same as long as it is the same person.
+    Parameters
+    ----------
+    box : (4,) float
+        x1, y1, x2, y2 in fractions of the frame.
+    labels : tuple of (int, float or None)
+        (action_id, score), the highest score first. The score is None where the person is annotated.
+    person_id : int
+        The same as long as it is the same person; -1 if the table has none.
     """
 
     box: np.ndarray
@@ -58,10 +64,18 @@ def resolve_action_names(table, label_map=None):
 
 
 def select_people(keyframe: pd.DataFrame) -> list[Person]:
-    """The people of one keyframe -> [Person].
+    """Build the people of one keyframe.
 
-    keyframe: the part of an annotation or detection table with one (video_id, timestamp). Lines with the same box and
-    person_id are one person. A table without scores is an annotation.
+    Parameters
+    ----------
+    keyframe : DataFrame
+        The rows of an annotation or detection table with one (video_id, timestamp). Rows with the same box and
+        person_id are one person. A table without scores is an annotation.
+
+    Returns
+    -------
+    list of Person
+        In the order of their first rows.
     """
     boxes = keyframe[BOX_COLUMNS].to_numpy(np.float64)
     actions = keyframe["action_id"].to_numpy()

@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 def load_predictions(
     output_dir: str | Path, dataset: str, models: list[str] | None = None, tag: str = ""
 ) -> dict[str, pd.DataFrame]:
-    """Load the detections that notebook 04 has written: {model: table}, in the order of the zoo.
+    """Load the detections that notebook 04 has written.
 
     Parameters
     ----------
-    output_dir : path
+    output_dir : str or Path
         The folder of the runs, such as outputs/runs.
     dataset : str
         The data set's name.
@@ -31,6 +31,11 @@ def load_predictions(
         Aliases or published names; default: the whole zoo. Models without detections are left out and logged.
     tag : str
         The runs' tag.
+
+    Returns
+    -------
+    dict
+        {model: table}, in the order of the zoo.
 
     Raises
     ------

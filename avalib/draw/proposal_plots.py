@@ -19,7 +19,15 @@ def plot_proposal_recall(
 ) -> Figure:
     """Plot how many annotated people have a proposal, by IoU (left) and by the proposal's score (right).
 
-    splits: {name: (ground truth table, proposals table)}. -> matplotlib figure
+    Parameters
+    ----------
+    splits : dict
+        {name: (ground truth, proposals)}, two tables for each split.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, (left, right) = create_figure(2, (11, 3.8))
     min_ious = np.linspace(0.3, 0.95, 27)

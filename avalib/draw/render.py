@@ -188,26 +188,75 @@ def render_side_by_side(
 def save_gif(
     path: str | Path, frames: Iterable[np.ndarray], fps: float, width: int | None = None, colors: int = 256
 ) -> Path:
-    """Write frames (H,W,3) uint8 as a looping GIF, boxes and tags in their exact colors; returns the path.
+    """Write frames as a looping GIF that has boxes and labels in their exact colors.
 
-    width: in pixels, None: as they are; colors: of the palette, up to 256. See video.writer.write_gif.
+    Parameters
+    ----------
+    path : str or Path
+    frames : iterable of (H,W,3) uint8
+    fps : float
+        Frames per second.
+    width : int, optional
+        In pixels; None: as they are.
+    colors : int
+        Of the palette, up to 256. See `video.writer.write_gif`.
+
+    Returns
+    -------
+    Path
     """
     return write_gif(path, frames, fps, width=width, keep_colors=list_gif_colors(), n_colors=colors)
 
 
 def save_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> Path:
-    """Write frames (H,W,3) uint8 as an H.264 mp4 that browsers play, about a tenth of the GIF; returns the path."""
+    """Write frames as an H.264 mp4 that browsers play; it has about a tenth of the GIF's size.
+
+    Parameters
+    ----------
+    path : str or Path
+    frames : iterable of (H,W,3) uint8
+    fps : float
+        Frames per second.
+    crf : int
+        Quality, 0 (lossless) to 51. See `video.writer.write_mp4`.
+
+    Returns
+    -------
+    Path
+    """
     return write_mp4(path, frames, fps, crf)
 
 
 def show_gif(path: str | Path, width: int | None = None) -> HTML:
-    """The GIF in a notebook, its bytes inside the page: nbconvert's HTML keeps it (an IPython Image it would drop)."""
+    """Show a GIF in a notebook. Its bytes are inside the page, so that HTML from nbconvert has them too.
+
+    Parameters
+    ----------
+    path : str or Path
+    width : int, optional
+        In pixels; None: the GIF's own.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
     size = f' width="{width}"' if width else ""
     return HTML(f'<img src="{_build_data_url(path, "image/gif")}" alt="{Path(path).name}"{size}>')
 
 
 def show_mp4(path: str | Path, width: int | None = None) -> HTML:
-    """The mp4 in a notebook, its bytes inside the page, with controls, in a loop."""
+    """Show an mp4 in a notebook, with controls, in a loop. Its bytes are inside the page.
+
+    Parameters
+    ----------
+    path : str or Path
+    width : int, optional
+        In pixels; None: the video's own.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
     size = f' width="{width}"' if width else ""
     return HTML(f'<video src="{_build_data_url(path, "video/mp4")}" controls loop muted playsinline{size}></video>')
 

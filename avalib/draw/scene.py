@@ -22,7 +22,27 @@ MARGIN_S = 2  # keyframes so far outside of the stretch are used for interpolati
 
 @dataclass(frozen=True)
 class Scene:
-    """Frames of one video and who does what in each."""
+    """Frames of one video and who does what in each. Made by `load_scene` and `load_video_scene`.
+
+    Parameters
+    ----------
+    video_id : str
+    start, stop : float
+        The stretch in seconds of the data set (AVA's 902 …).
+    fps : float
+        Frames per second.
+    frames : (N,H,W,3) uint8
+    times_s : (N,) float
+        The time of each frame, in seconds of the data set.
+    annotated : list of list of Person
+        The annotated people of each frame; empty lists where nothing is annotated.
+    predictions : dict
+        {model: the people of each frame}. One person has one person_id everywhere.
+    people_by_time : dict
+        {"annotated" or model: {timestamp: people}}, at the seconds of the tables.
+    label_map : dict, optional
+        {action_id: name}; None: AVA's names.
+    """
 
     video_id: str
     start: float  # seconds of the data set (AVA's 902 …)
@@ -33,7 +53,7 @@ class Scene:
     annotated: list[list[Person]]  # the annotated people of each frame; empty lists where nothing is annotated
     predictions: dict[str, list[list[Person]]]  # {model: people of each frame}; one person has one person_id everywhere
     people_by_time: dict[str, dict[float, list[Person]]]  # {"annotated" or model: people at the tables' seconds}
-    label_map: dict | None = None  # {action_id: name}; None: AVA's names
+    label_map: dict[int, str] | None = None  # {action_id: name}; None: AVA's names
 
     @property
     def is_annotated(self):
@@ -67,7 +87,18 @@ class Scene:
 
 
 def find_busiest_video(truth: pd.DataFrame) -> str:
-    """The video_id with the most different actions in a ground-truth table."""
+    """Find the video with the most different actions.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        Ground truth: video_id, action_id.
+
+    Returns
+    -------
+    str
+        Its video_id.
+    """
     return truth.groupby("video_id").action_id.nunique().idxmax()
 
 
@@ -111,6 +142,10 @@ def load_scene(
         Wider frames are scaled down to so many pixels.
     label_map : dict, optional
         {action_id: name}; default: the data set's.
+
+    Returns
+    -------
+    Scene
 
     Raises
     ------
@@ -157,7 +192,7 @@ def load_video_scene(
 
     Parameters
     ----------
-    path : path
+    path : str or Path
         The video file.
     detections : DataFrame
         What avalib.detect returns: time_s, person_id, x1, y1, x2, y2, action_id, score.
@@ -167,6 +202,10 @@ def load_video_scene(
         Wider frames are scaled down to so many pixels.
     label_map : dict, optional
         {action_id: name}; default: the names in `detections`, else AVA's.
+
+    Returns
+    -------
+    Scene
 
     Raises
     ------

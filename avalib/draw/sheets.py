@@ -1,6 +1,6 @@
 """Sheets of frames: tiled, captioned, for keyframes and for mistakes. Frames are (H,W,3) uint8."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -69,12 +69,12 @@ def _wrap_text(text, width, font_size):
 def draw_contact_sheet(
     frames: Iterable[np.ndarray],
     columns: int = 4,
-    titles: list[str] | None = None,
+    titles: Sequence[str] | None = None,
     width: int | None = None,
     gap: int = 4,
     caption: str | None = None,
 ) -> Image.Image:
-    """Frames side by side.
+    """Draw frames side by side.
 
     Parameters
     ----------
@@ -93,6 +93,11 @@ def draw_contact_sheet(
     Returns
     -------
     PIL.Image.Image
+
+    Raises
+    ------
+    ValueError
+        There are no frames.
     """
     frames = [scale_frame(frame, width) for frame in frames]
     if not frames:
@@ -112,7 +117,7 @@ def draw_keyframe_sheet(
     width: int = 400,
     caption: str | None = KEYFRAMES_CAPTION,
 ) -> Image.Image:
-    """Keyframes of a data set with their annotated boxes and labels, of many videos and actions.
+    """Draw keyframes of a data set with their annotated boxes and labels, of many videos and actions.
 
     Parameters
     ----------
@@ -148,10 +153,26 @@ def draw_mistakes_sheet(
     width: int = 320,
     caption: str | None = MISTAKES_CAPTION,
 ) -> Image.Image:
-    """The most confident mistakes as pictures -> PIL image.
+    """Draw the most confident mistakes.
 
-    Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
-    mistakes: the table of ErrorAnalysis.find_top_mistakes; the others as for draw_contact_sheet.
+    Green: the detection and its score. Blue: the annotated person nearest to it, with what that person does.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    mistakes : DataFrame
+        From ErrorAnalysis.find_top_mistakes.
+    columns, width, caption
+        As for draw_contact_sheet.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    ValueError
+        There are no mistakes.
     """
     frames = []
     names = layout.load_short_names()

@@ -98,6 +98,11 @@ def find_segments(
     -------
     DataFrame
         person_id, action_id, action, start_s, stop_s, score (the mean).
+
+    Raises
+    ------
+    ValueError
+        As `to_timeline_table`: several videos and none chosen, an unknown video, missing columns.
     """
     table = to_timeline_table(table, video)
     times = np.unique(table["time_s"])
@@ -165,8 +170,8 @@ def plot_timeline(
     table: pd.DataFrame,
     video: str | None = None,
     score_threshold: float = 0.3,
-    top_k: int = 5,
-    people: int = 8,
+    top_k: int | None = 5,
+    people: int | None = 8,
     label_map: dict[int, str] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -190,6 +195,11 @@ def plot_timeline(
     -------
     matplotlib.figure.Figure
         Bars have the color of their action's group, the stronger the higher the score.
+
+    Raises
+    ------
+    ValueError
+        As `find_segments`.
     """
     segments = find_segments(table, video, score_threshold, label_map=label_map)
     lanes = select_lanes(segments, top_k, people)

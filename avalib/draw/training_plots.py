@@ -19,11 +19,19 @@ MAP = "mAP@0.5IOU"
 
 @apply_style
 def plot_training_curves(
-    log: pd.DataFrame | list[dict] | str | Path, title: str = "Training: the loss falls, the validation mAP rises"
+    log: str | Path | list[dict] | pd.DataFrame, title: str = "Training: the loss falls, the validation mAP rises"
 ) -> Figure:
-    """Plot loss and learning rate by iteration, validation mAP@0.5 by epoch -> matplotlib figure.
+    """Plot loss and learning rate by iteration, and the validation mAP@0.5 by epoch.
 
-    log: the path of log.jsonl, its lines as a list of dicts, or a DataFrame of them.
+    Parameters
+    ----------
+    log : path, list of dict or DataFrame
+        The path of log.jsonl, its lines, or a table of them.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, (loss_axis, rate_axis, validation_axis) = create_figure(3, (12, 3.4), width_ratios=[2, 1, 1.3])
     table = _to_log_table(log)
@@ -88,7 +96,12 @@ def _plot_validation(axis, validations):
 class LiveCurves:
     """Training curves that redraw themselves below a notebook's cell: call it with the log's lines so far.
 
-    They are drawn at most once in `seconds` and after each validation; the picture stays when training ends.
+    The curves are drawn again after each validation; the picture stays when training ends.
+
+    Parameters
+    ----------
+    seconds : float
+        The time between two drawings, at least.
     """
 
     def __init__(self, seconds: float = 5):

@@ -47,8 +47,8 @@ def render_frames(
         In pixels; None: the video's own.
     score_threshold : float
         Labels with a lower score are not drawn.
-    top_k : int
-        At most so many labels for each person.
+    top_k : int, optional
+        At most so many labels for each person; None: all.
 
     Yields
     ------
@@ -117,7 +117,7 @@ def write_overlay_video(
 
     Parameters
     ----------
-    path : path
+    path : str or Path
         The suffix chooses the format.
     video, detections, start, stop, width, score_threshold, top_k
         As for render_frames.
@@ -130,6 +130,8 @@ def write_overlay_video(
 
     Raises
     ------
+    VideoError
+        The video cannot be read.
     ValueError
         The path has another suffix, or the GIF would be longer.
     """

@@ -34,7 +34,7 @@ def write_zoo_gif(
         The split's ground truth.
     predictions : dict
         {model: table of the split's detections}.
-    path : path
+    path : str or Path
         Of the GIF; the mp4 has the same name.
     options : RenderOptions, optional
     video : str
@@ -50,6 +50,11 @@ def write_zoo_gif(
     -------
     (Path, Scene)
         Of the GIF, and what it shows.
+
+    Raises
+    ------
+    ValueError
+        As `load_scene`: an unknown video, or a second outside of it.
     """
     scene = load_scene(layout, truth, predictions, video=video, start=start, seconds=seconds, fps=fps)
     caption = (

@@ -17,8 +17,9 @@ from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, che
 from avalib.evaluation.average_precision import Ranking
 from avalib.evaluation.evaluator import LabelMap, Source
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
-from avalib.evaluation.matching import find_run_starts, iter_pair_blocks, mark_true_positives
+from avalib.evaluation.matching import iter_pair_blocks, mark_true_positives
 from avalib.evaluation.report import Report
+from avalib.evaluation.row_groups import find_run_starts
 from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 from avalib.utils.tracker import link_boxes
 

@@ -14,8 +14,9 @@ from avalib.data.catalog import prepare
 from avalib.training.engine import train_model
 from avalib.training.existing_run import resolve_existing_run
 from avalib.training.logger import build_epoch_table, build_log_table, summarize_log
-from avalib.training.planner import estimate_cost, limit_epochs
+from avalib.training.planner import estimate_cost
 from avalib.training.sanity_checks import overfit_one_batch
+from avalib.training.time_limit import limit_epochs
 from avalib.training.train_config import configure_training
 from avalib.utils.device import choose_device
 from avalib.utils.distributed import SINGLE_PROCESS, close_distributed, init_distributed
