@@ -52,7 +52,7 @@ $(BIN)/.tested: pyproject.toml | $(BIN)/.installed
 	$(BIN)/pip install -e '.[test]'
 	touch $@
 
-test: $(BIN)/.tested  ## the quick tests: about three minutes on two cores
+test: $(BIN)/.tested  ## the quick tests: about two minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/pytest
 

@@ -14,5 +14,5 @@ def log_messages_on_stdout():
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """The tiny mini-AVA, rendered once for the whole run: an annotations.Layout. Nobody writes into it."""
+    """The tiny mini-AVA, rendered once for the whole run: a DatasetLayout. Nobody writes into it."""
     return render_dataset(tmp_path_factory.mktemp("tiny"), "tiny", seed=0, workers=2, progress=False)

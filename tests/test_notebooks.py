@@ -251,13 +251,14 @@ def test_the_real_ava_is_prepared_and_checked(workplace):
     """Notebook 01 on a miniature of the official servers' files, from a mirror's folder."""
     tiny = render_dataset(workplace / "data" / "tiny-seed0", "tiny", progress=False)
     names = fake_ava_server.publish(tiny, workplace / "mirror")
-    (workplace / "mirror" / names.popitem()[1]).unlink()  # one video cannot be downloaded
+    missing_video = names.popitem()[1]
+    (workplace / "mirror" / missing_video).unlink()
     kinds = dict.fromkeys(["annotations", "names", "videos", "proposals"], str(workplace / "mirror"))
     (workplace / "ava").mkdir()
     cells = execute("01_prepare_data", workplace / "ava", dataset="ava2.1", mirrors=kinds, cache_short_side=48)
     text = read_output_text(cells)
     assert "2 of 3 videos" in text
-    assert "not had: " in text
+    assert f"missing: {Path(missing_video).stem} (" in text
     assert "packing 2 videos at short side 48" in text
     folder = workplace / "ava" / "runs" / "ava2.1" / "data"
     validation = read_json(folder / "check.json")

@@ -28,8 +28,8 @@ from avalib.data.download_record import (
 )
 from avalib.data.layout import VIDEO_SUFFIXES, DatasetLayout
 from avalib.data.proposals import read_proposals
+from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
-from avalib.utils.http_transfer import DownloadError
 from avalib.utils.limits import MAX_TEXT_BYTES
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
@@ -240,7 +240,9 @@ def download_videos(
 def _download_video(layout, video_id, name, source, stop):
     """Download one video; a file that isn't one, or is too short, is set aside as .refused."""
     if name is None:
-        raise DownloadError(f"{video_id}: not in {FILE_NAMES}, so its file name isn't known; put it into {layout.videos}")
+        raise DownloadError(
+            f"{video_id}: not in {FILE_NAMES}, so its file name isn't known; put it into {layout.videos}"
+        )
     path = source.fetch("videos", name, layout.videos / name, link=True, progress=False, stop=stop)
     try:
         duration_s = read_duration_s(path)

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avalib.utils.download import download_file, get_download_size, is_url
+from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import copy_file, link_or_copy
-from avalib.utils.http_transfer import DownloadError
 
 SERVERS = {
     "annotations": "https://research.google.com/ava/download",

@@ -35,7 +35,7 @@ def prepare(
     mirrors: dict[str, str] | None = None,
     cut: bool = False,
     max_videos: int | None = None,
-    **options,
+    **options: object,
 ) -> DatasetLayout:
     """Make sure that a data set is on disk: render it, download it, or find it.
 
@@ -110,7 +110,9 @@ def _is_folder_name(name):
     return isinstance(name, str) and bool(re.fullmatch(rf"\w[\w .+=@-]{{0,{MAX_NAME_LENGTH - 1}}}(?<![ .])", name))
 
 
-def import_data(source: str | Path, format: str, name: str, root: str | Path | None = None, **options) -> DatasetLayout:
+def import_data(
+    source: str | Path, format: str, name: str, root: str | Path | None = None, **options: object
+) -> DatasetLayout:
     """Import a user's annotations and videos as a data set, which `prepare` then finds by name.
 
     Parameters
@@ -124,7 +126,7 @@ def import_data(source: str | Path, format: str, name: str, root: str | Path | N
     root : str or Path, optional
         Where to write; by default a folder `name` in `get_data_root()`.
     **options
-        Of `importers.build.import_dataset`: videos, label_map, val_share, …
+        Of `importers.dataset_import.import_dataset`: videos, label_map, val_share, …
 
     Returns
     -------

@@ -71,6 +71,11 @@ def lint_csv(
     DataFrame
         One row a kind of problem: problem, rows (how many), lines (list; row numbers for a DataFrame), example,
         looks_like. Empty for a clean file.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind, and for a DataFrame without the columns.
     """
     if kind not in LAST_COLUMN:
         raise ValueError(f'kind {kind!r}: expected "ground_truth" or "detections"')

@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import torch
 
 from avalib import zoo
 from avalib.detection.detections_table import build_table
@@ -29,26 +31,26 @@ GPU_BATCH_SIZE = 8
 
 
 def detect(
-    video,
-    model="slowonly_r50",
-    checkpoint="published",
-    boxes=None,
+    video: str | Path,
+    model: str | Detector | None = "slowonly_r50",
+    checkpoint: str | Path = "published",
+    boxes: pd.DataFrame | str | Path | None = None,
     *,
-    step=None,
-    start=0.0,
-    stop=None,
-    detector="fasterrcnn",
-    detector_weights="coco",
-    person_score=PERSON_SCORE,
-    smooth=0.0,
-    score_threshold=0.0,
-    batch_size=None,
-    device="auto",
-    precision="auto",
-    mirror=None,
-    progress=True,
-    boxes_start=None,
-):
+    step: float | None = None,
+    start: float = 0.0,
+    stop: float | None = None,
+    detector: str = "fasterrcnn",
+    detector_weights: str | Path = "coco",
+    person_score: float = PERSON_SCORE,
+    smooth: float = 0.0,
+    score_threshold: float = 0.0,
+    batch_size: int | None = None,
+    device: str | torch.device = "auto",
+    precision: str | torch.dtype = "auto",
+    mirror: str | Path | None = None,
+    progress: bool = True,
+    boxes_start: float | None = None,
+) -> pd.DataFrame:
     """Detect people and their actions in a video.
 
     Interrupted with Ctrl-C, it returns what it has and warns with the `start` that continues.

@@ -10,7 +10,7 @@ from avalib.detection.person_boxes import PERSON_SCORE
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name, read_checkpoint_file
 from avalib.utils.boxes import to_norm
 from avalib.utils.download import download_file
-from avalib.utils.http_transfer import DownloadError
+from avalib.utils.download_errors import DownloadError
 
 # our name -> torchvision's; box AP on COCO 46.7, 41.5 and 21.3, each several times as fast as the one before
 DETECTORS = {

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm.auto import tqdm
 
 from avalib.data.proposals import write_proposals
@@ -21,18 +23,18 @@ COLUMNS = ["timestamp", *BOX_COLUMNS, "score"]
 
 
 def make_proposals(
-    videos,
-    path,
-    seconds=None,
-    detector="fasterrcnn",
-    weights="coco",
-    person_score=0.05,
-    batch_size=4,
-    device="cpu",
-    mirror=None,
-    progress=True,
-    start=None,
-):
+    videos: str | Path | Sequence[str | Path] | dict[str, str | Path],
+    path: str | Path,
+    seconds: Mapping[str, Sequence[float]] | None = None,
+    detector: str = "fasterrcnn",
+    weights: str | Path = "coco",
+    person_score: float = 0.05,
+    batch_size: int = 4,
+    device: str | torch.device = "cpu",
+    mirror: str | Path | None = None,
+    progress: bool = True,
+    start: float | None = None,
+) -> pd.DataFrame:
     """Detect people at the keyframes of videos, and write them as AVA's proposals.
 
     The people of a finished video are kept in `path`.parts/ until all videos are done: an interrupted call resumes.

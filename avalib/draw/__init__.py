@@ -3,7 +3,7 @@
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, zoo_gif
 - figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
-- the workbench: workbench, workbench_controls, person_timeline, mistake_navigator
+- the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 
 from avalib.draw.annotate import FrameAnnotator, annotate_frame, save_figure
@@ -22,7 +22,8 @@ from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mis
 from avalib.draw.timeline import find_segments, plot_timeline
 from avalib.draw.training_plots import LiveCurves, plot_training_curves
 from avalib.draw.video_overlay import render_frames, write_overlay_video
-from avalib.draw.workbench import Workbench, open_scrubber, open_workbench
+from avalib.draw.workbench import Workbench
+from avalib.draw.workbench_opening import open_scrubber, open_workbench
 from avalib.draw.zoo_gif import write_zoo_gif
 
 __all__ = [

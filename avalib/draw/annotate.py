@@ -1,6 +1,9 @@
 """Boxes and labels on frames. Frames are (H,W,3) uint8; people's boxes are fractions of the frame."""
 
+from pathlib import Path
+
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from avalib.draw.box_styles import BLACK, BLUE, TITLE, BoxStyle, build_person_style
@@ -34,7 +37,7 @@ class FrameAnnotator:
 
     def __init__(
         self,
-        label_map: dict | None = None,
+        label_map: dict[int, str] | None = None,
         scores: str = "number",
         title_style: BoxStyle = TITLE,
         keep_positions: bool = False,
@@ -87,7 +90,13 @@ class FrameAnnotator:
             self._positions |= {stack.key: stack.position for stack in placed}
         return np.asarray(image)
 
-    def arrange(self, people, image_size, styles=BLUE, title=None) -> LabelLayout:
+    def arrange(
+        self,
+        people: list[Person],
+        image_size: tuple[int, int],
+        styles: BoxStyle | str | list[BoxStyle] = BLUE,
+        title: str | None = None,
+    ) -> LabelLayout:
         """Where `annotate` puts the labels on a picture of `image_size` (width, height), and the title it writes."""
         width, height = image_size
         font_size = choose_font_size(height, width)
@@ -108,10 +117,28 @@ def annotate_frame(
     people: list[Person],
     styles: BoxStyle | str | list[BoxStyle] = BLUE,
     title: str | None = None,
-    label_map: dict | None = None,
+    label_map: dict[int, str] | None = None,
     scores: str = "number",
 ) -> np.ndarray:
-    """Draw people's boxes and labels on a copy of one frame. For videos, and for the options, see FrameAnnotator."""
+    """Draw people's boxes and labels on a copy of one frame. For the frames of a video use FrameAnnotator.
+
+    Parameters
+    ----------
+    frame : (H,W,3) uint8
+    people : list of Person
+    styles : BoxStyle, "person" or a list
+        One style for all, each person in its own color, or a style per person.
+    title : str, optional
+        Text in the frame's top left corner.
+    label_map : dict, optional
+        {action_id: name} on the labels; default: AVA's names without their brackets.
+    scores : {"number", "bar", "none"}
+        How a label shows its score.
+
+    Returns
+    -------
+    (H,W,3) uint8
+    """
     return FrameAnnotator(label_map, scores).annotate(frame, people, styles, title)
 
 
@@ -175,16 +202,22 @@ def _draw_leader_line(draw, stack, width):
     draw.line((start, stop), fill=stack.style.line, width=width)
 
 
-def save_figure(figure, path, **options):
-    """Write a picture (PIL) or a figure (matplotlib); the path's suffix chooses the format.
+def save_figure(figure: Image.Image | Figure, path: str | Path, **options: object) -> None:
+    """Write a picture or a figure. The file appears when it is complete.
 
-    The file appears when it is complete. options: of the picture's `save` or the figure's `savefig`, such as dpi.
+    Parameters
+    ----------
+    figure : PIL.Image.Image or matplotlib.figure.Figure
+    path : str or Path
+        The suffix chooses the format.
+    **options
+        Of the picture's `save` or the figure's `savefig`, such as dpi.
     """
     with atomic_path(path) as part:
         (figure.savefig if hasattr(figure, "savefig") else figure.save)(part, **options)
 
 
-def scale_frame(frame, width):
+def scale_frame(frame: np.ndarray, width: int | None) -> np.ndarray:
     """A frame (H,W,3) scaled to another width, same aspect ratio; None: as it is. Scale before drawing on it."""
     if width is None or width == frame.shape[1]:
         return frame

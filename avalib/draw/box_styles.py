@@ -11,10 +11,20 @@ GRAY = (150, 150, 150)
 
 @dataclass(frozen=True)
 class BoxStyle:
-    """The look of one person's box and labels.
+    """The look of one person's box and labels. Colors are (r,g,b), 0..255.
 
-    line: color of the box; tags: backgrounds of the labels from the first one down, the last one repeats; text: color
-    of the labels; prefix: text before the first label; dashed: whether the box's line is.
+    Parameters
+    ----------
+    line : tuple of int
+        Color of the box.
+    tags : tuple of colors
+        Backgrounds of the labels from the first one down; the last one repeats.
+    text : tuple of int
+        Color of the labels' text.
+    prefix : str
+        Text before the first label.
+    dashed : bool
+        Whether the box's line is dashed.
     """
 
     line: tuple

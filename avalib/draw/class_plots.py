@@ -3,18 +3,22 @@
 Every function returns a matplotlib figure whose title says what to look for. The colors are those of colors.py.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from avalib.data.labels import get_action_groups, get_action_names
 from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
 from avalib.draw.figure_style import apply_style, build_group_handles, create_figure, place_legend_below
+from avalib.evaluation.report import Report
 
 MAX_BARS = 200  # of a plot; matplotlib's pictures are at most 65,536 pixels high
 
 
 @apply_style
-def plot_per_class(report, baseline=None, title=None):
+def plot_per_class(report: Report, baseline: Report | None = None, title: str | None = None) -> Figure:
     """Plot the AP of each action beside how many boxes it has, best first.
 
     Parameters
@@ -66,10 +70,24 @@ def plot_per_class(report, baseline=None, title=None):
 
 
 @apply_style
-def plot_pr_curves(report, actions, title="Precision stays high until most people are found; the area is the AP"):
-    """Plot precision over recall of some actions (ids or names) -> matplotlib figure.
+def plot_pr_curves(
+    report: Report,
+    actions: Iterable[int | str],
+    title: str = "Precision stays high until most people are found; the area is the AP",
+) -> Figure:
+    """Plot precision over recall of some actions. Thin: as measured; thick: the envelope whose area is the AP.
 
-    Thin: as measured; thick: the envelope whose area is the AP. report: what avalib.evaluate returns.
+    Parameters
+    ----------
+    report : Report
+        What avalib.evaluate returns.
+    actions : list of int or str
+        Action ids or names.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     by_id = report.per_class.set_index("action_id")
     figure, axis = create_figure(1, (8.5, 4.6))
@@ -90,10 +108,20 @@ def plot_pr_curves(report, actions, title="Precision stays high until most peopl
 
 
 @apply_style
-def plot_ap_by_training(table, title="More boxes to learn from, better recognized: points should rise to the right"):
-    """Plot the AP of each action over the number of its training boxes -> matplotlib figure.
+def plot_ap_by_training(
+    table: pd.DataFrame, title: str = "More boxes to learn from, better recognized: points should rise to the right"
+) -> Figure:
+    """Plot the AP of each action over the number of its training boxes.
 
-    table: of ErrorAnalysis.compare_with_training: action, group, AP, training_boxes.
+    Parameters
+    ----------
+    table : DataFrame
+        From ErrorAnalysis.compare_with_training: action, group, AP (0..1), training_boxes.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, axis = create_figure(1, (8.5, 4.6))
     boxes = table["training_boxes"].clip(lower=1)
@@ -109,7 +137,12 @@ def plot_ap_by_training(table, title="More boxes to learn from, better recognize
 
 
 @apply_style
-def plot_class_counts(train, val, label_map=None, title="A long tail: a few actions are most of the data"):
+def plot_class_counts(
+    train: pd.DataFrame,
+    val: pd.DataFrame,
+    label_map: dict[int, str] | None = None,
+    title: str = "A long tail: a few actions are most of the data",
+) -> Figure:
     """Plot how many boxes each action has in train (bar) and val (dot), the commonest first.
 
     Parameters

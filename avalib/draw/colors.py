@@ -13,11 +13,21 @@ MODEL_COLORS = dict(zip(zoo.list_models(), SERIES_COLORS, strict=False))  # in t
 PERSON_COLORS = ["#FF6020", "#4090FF", "#C8FF70", "#C860B0", "#40FFB0", "#FFC0FF", "#909070"]
 
 
-def parse_hex_color(color):
+def parse_hex_color(color: str) -> tuple[int, int, int]:
     """'#RRGGBB' -> (r,g,b), 0..255."""
     return tuple(int(color[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def get_person_color(person_id):
-    """The color of a person ('#RRGGBB'), the same in pictures and timelines. Colors repeat after the seventh person."""
+def get_person_color(person_id: int) -> str:
+    """Get the color of a person, the same in pictures and timelines.
+
+    Parameters
+    ----------
+    person_id : int
+
+    Returns
+    -------
+    str
+        '#RRGGBB'. Colors repeat after the seventh person.
+    """
     return PERSON_COLORS[int(person_id) % len(PERSON_COLORS)]

@@ -1,7 +1,10 @@
 """An Explanation as a contact sheet: the clip's frames, what raised the score, how much each frame contributed."""
 
+from typing import TYPE_CHECKING
+
 import matplotlib
 import numpy as np
+from PIL import Image
 
 from avalib.data.labels import shorten_action_name
 from avalib.draw.annotate import annotate_frame, scale_frame
@@ -9,12 +12,27 @@ from avalib.draw.box_styles import GREEN
 from avalib.draw.people import Person
 from avalib.draw.sheets import draw_contact_sheet
 
+if TYPE_CHECKING:
+    from avalib.evaluation.explanation import Explanation
 
-def draw_explanation_sheet(explanation, columns=4, width=320, label_map=None):
-    """The frames of a clip with the regions that raised a score -> PIL image.
 
-    explanation: what `explain_detection` returns; of a segment of several frames the middle one is drawn. label_map:
-    {action_id: name}; columns, width: as for draw_contact_sheet.
+def draw_explanation_sheet(
+    explanation: "Explanation", columns: int = 4, width: int = 320, label_map: dict[int, str] | None = None
+) -> Image.Image:
+    """Draw the frames of a clip with the regions that raised a score.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        From `explain_detection`. Of a segment of several frames the middle one is drawn.
+    columns, width : int
+        As for draw_contact_sheet.
+    label_map : dict, optional
+        {action_id: name}; default: AVA's names.
+
+    Returns
+    -------
+    PIL.Image.Image
     """
     name = (label_map or {}).get(explanation.action_id) or shorten_action_name(explanation.action_id)
     frame_height, frame_width = explanation.frames.shape[1:3]
@@ -35,7 +53,7 @@ def draw_explanation_sheet(explanation, columns=4, width=320, label_map=None):
     return draw_contact_sheet(frames, columns, caption=caption)
 
 
-def overlay_heatmap(frame, heat):
+def overlay_heatmap(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A frame (H,W,3) uint8, darker where heat (H,W) 0..1 is low, glowing where it is high."""
     strength = np.sqrt(heat)[..., None]  # (H,W,1)
     # inferno's color for each pixel, 0..255: (H,W,3)

@@ -1,6 +1,7 @@
 """The zoo's models beside one another: published order and measured scores, speed and accuracy."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from avalib import zoo
@@ -11,7 +12,9 @@ MACHINE_PREFIX = "ms on "  # columns of the speed table: milliseconds for a clip
 
 
 @apply_style
-def plot_published_order(scores, metric="actions that need time", title=None):
+def plot_published_order(
+    scores: dict[str, list[float]], metric: str = "actions that need time", title: str | None = None
+) -> Figure:
     """Plot each model's measured scores over its published mAP; a point for each seed.
 
     Parameters
@@ -40,11 +43,26 @@ def plot_published_order(scores, metric="actions that need time", title=None):
 
 
 @apply_style
-def plot_speed_accuracy(table, title="More accurate models cost more: which are above and left of the others?"):
+def plot_speed_accuracy(
+    table: pd.DataFrame, title: str = "More accurate models cost more: which are above and left of the others?"
+) -> Figure:
     """Plot published mAP over milliseconds per clip, a panel for each machine, and over arithmetic.
 
-    table: of zoo_runner.leaderboard.load_speed_table. A point's area is the number of parameters. A machine on which a
-    model was not measured does not show it. Raises ValueError where nothing was measured. -> matplotlib figure
+    Parameters
+    ----------
+    table : DataFrame
+        From zoo_runner.leaderboard.load_speed_table. A point's area is the number of parameters. A machine on which a
+        model was not measured does not show it.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Nothing was measured yet.
     """
     panels = {}  # {column: label of the x axis}
     for column in table:

@@ -4,11 +4,15 @@ Tensors may be torch's or numpy's; nothing here imports torch.
 """
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from avalib.data.labels import get_action_group, shorten_action_name
@@ -50,11 +54,22 @@ class StageBlock:
 
 
 @apply_style
-def plot_stage_shapes(stages, title="What one clip becomes: fewer, smaller pictures of more channels"):
+def plot_stage_shapes(
+    stages: pd.DataFrame, title: str = "What one clip becomes: fewer, smaller pictures of more channels"
+) -> Figure:
     """Plot the network as blocks: a sheet for each frame, as high as the pictures, the wider the more channels.
 
-    stages: table stage, what, output ("CxTxHxW", "CxHxW" or "C"), parameters, as `build_stage_table` returns it. Stages
-    of a fast_path stand in a second line; lateral connections are arrows up into the slow one. -> matplotlib figure
+    Stages of a fast pathway stand in a second line; lateral connections are arrows up into the slow one.
+
+    Parameters
+    ----------
+    stages : DataFrame
+        From `build_stage_table`: stage, what, output ("CxTxHxW", "CxHxW" or "C"), parameters.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     blocks = [StageBlock.from_row(row) for row in stages.to_dict("records")]
     has_two_pathways = any(block.pathway == "fast" for block in blocks)
@@ -124,12 +139,21 @@ def _draw_sheets(axis, x, y, block):
 
 @apply_style
 def plot_feature_maps(
-    outputs, title="Mean activation of each stage, middle frame: coarser and coarser, drawn to people"
-):
+    outputs: dict[str, Any],
+    title: str = "Mean activation of each stage, middle frame: coarser and coarser, drawn to people",
+) -> Figure:
     """Plot the middle frame of a clip, each stage's mean over channels for it, and a person's best actions.
 
-    outputs: {stage: tensor} as `trace_stages` returns it: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8), logits
-    (N,81). The first clip and person are shown. -> matplotlib figure
+    Parameters
+    ----------
+    outputs : dict
+        {stage: tensor} from `trace_stages`: clips and stages (B,C,T,H,W), RoIAlign (N,C,8,8), logits (N,81). The first
+        clip and the first person are shown.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     # The first clip's or person's outputs: (C,T,H,W), (C,8,8) or (81,)
     first_outputs = {name: to_array(tensor)[0] for name, tensor in outputs.items() if "lateral" not in name}
@@ -177,11 +201,25 @@ def _plot_best_actions(axis, logits, count=6):
 
 @apply_style
 def plot_roi_on_frame(
-    frame, box_px, features, title="One person: RoIAlign reads an 8x8 grid of the last map inside the box"
-):
-    """Plot a frame with a box and its grid, the person cut out, and RoIAlign's features (mean over channels).
+    frame: np.ndarray,
+    box_px: Sequence[float],
+    features: Any,
+    title: str = "One person: RoIAlign reads an 8x8 grid of the last map inside the box",
+) -> Figure:
+    """Plot a frame with a box and its grid, the person cut out, and RoIAlign's features.
 
-    frame: (H,W,3) uint8; box_px: (4,) x1,y1,x2,y2 in its pixels; features: (C,8,8). -> matplotlib figure
+    Parameters
+    ----------
+    frame : (H,W,3) uint8
+    box_px : (4,) float
+        x1, y1, x2, y2 in the frame's pixels.
+    features : (C,8,8) tensor
+        Their mean over channels is drawn.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     grid_features = to_array(features).mean(0)  # (8,8)
     x1, y1, x2, y2 = (float(v) for v in box_px)

@@ -1,8 +1,10 @@
 """From tables to people: who is where and does what, at a keyframe and, by interpolation, between keyframes."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.row_checks import BOX_COLUMNS
@@ -16,8 +18,14 @@ HALF_KEYFRAME_S = 0.5  # how long somebody is drawn who is in only one of the tw
 class Person:
     """One person at one time.
 
-    box: (4,) x1,y1,x2,y2 in fractions of the frame; labels: ((action_id, score), …), the highest score first, score
-    None where annotated; person_id: the same as long as it is the same person.
+    Parameters
+    ----------
+    box : (4,) float
+        x1, y1, x2, y2 in fractions of the frame.
+    labels : tuple of (int, float or None)
+        (action_id, score), the highest score first. The score is None where the person is annotated.
+    person_id : int
+        The same as long as it is the same person; -1 if the table has none.
     """
 
     box: np.ndarray
@@ -29,7 +37,9 @@ class Person:
         """Whether the labels are an annotation: they have no scores."""
         return bool(self.labels) and self.labels[0][1] is None
 
-    def filter_labels(self, score_threshold=0.0, top_k=None, actions=None):
+    def filter_labels(
+        self, score_threshold: float = 0.0, top_k: int | None = None, actions: Collection[int] | None = None
+    ) -> "Person":
         """The same person with fewer labels: scores of at least the threshold, these actions only, the first top_k."""
         labels = [
             (action, score)
@@ -53,11 +63,19 @@ def resolve_action_names(table, label_map=None):
     return names
 
 
-def select_people(keyframe):
-    """The people of one keyframe -> [Person].
+def select_people(keyframe: pd.DataFrame) -> list[Person]:
+    """Build the people of one keyframe.
 
-    keyframe: the part of an annotation or detection table with one (video_id, timestamp). Lines with the same box and
-    person_id are one person. A table without scores is an annotation.
+    Parameters
+    ----------
+    keyframe : DataFrame
+        The rows of an annotation or detection table with one (video_id, timestamp). Rows with the same box and
+        person_id are one person. A table without scores is an annotation.
+
+    Returns
+    -------
+    list of Person
+        In the order of their first rows.
     """
     boxes = keyframe[BOX_COLUMNS].to_numpy(np.float64)
     actions = keyframe["action_id"].to_numpy()
@@ -81,7 +99,12 @@ def group_people_by_time(table):
     return {float(time_s): select_people(keyframe) for time_s, keyframe in table.groupby("timestamp", sort=True)}
 
 
-def interpolate_people(people_by_time, time_s, cuts_s=(), longest_gap=LONGEST_GAP_S):
+def interpolate_people(
+    people_by_time: dict[float, list[Person]],
+    time_s: float,
+    cuts_s: Sequence[float] = (),
+    longest_gap: float = LONGEST_GAP_S,
+) -> list[Person]:
     """The people at any time: boxes on the straight line from keyframe to keyframe, labels of the nearer keyframe.
 
     People who are in only one of the two keyframes are drawn where that keyframe has them, for half a second. So are

@@ -3,8 +3,10 @@
 import logging
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
@@ -14,12 +16,14 @@ from avalib.utils.run_folder import get_run_folder
 logger = logging.getLogger(__name__)
 
 
-def load_predictions(output_dir, dataset, models=None, tag=""):
-    """Load the detections that notebook 04 has written: {model: table}, in the order of the zoo.
+def load_predictions(
+    output_dir: str | Path, dataset: str, models: list[str] | None = None, tag: str = ""
+) -> dict[str, pd.DataFrame]:
+    """Load the detections that notebook 04 has written.
 
     Parameters
     ----------
-    output_dir : path
+    output_dir : str or Path
         The folder of the runs, such as outputs/runs.
     dataset : str
         The data set's name.
@@ -27,6 +31,11 @@ def load_predictions(output_dir, dataset, models=None, tag=""):
         Aliases or published names; default: the whole zoo. Models without detections are left out and logged.
     tag : str
         The runs' tag.
+
+    Returns
+    -------
+    dict
+        {model: table}, in the order of the zoo.
 
     Raises
     ------

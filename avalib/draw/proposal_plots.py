@@ -1,6 +1,8 @@
 """How many annotated people have a proposal (a detector's box): the ceiling of every action detector."""
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from avalib.data.proposal_recall import match_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
@@ -11,10 +13,21 @@ MIN_IOU = 0.5  # at which a person counts as found
 
 
 @apply_style
-def plot_proposal_recall(splits, title="Person boxes: the share of people that the detector found is the ceiling"):
+def plot_proposal_recall(
+    splits: dict[str, tuple[pd.DataFrame, pd.DataFrame]],
+    title: str = "Person boxes: the share of people that the detector found is the ceiling",
+) -> Figure:
     """Plot how many annotated people have a proposal, by IoU (left) and by the proposal's score (right).
 
-    splits: {name: (ground truth table, proposals table)}. -> matplotlib figure
+    Parameters
+    ----------
+    splits : dict
+        {name: (ground truth, proposals)}, two tables for each split.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, (left, right) = create_figure(2, (11, 3.8))
     min_ious = np.linspace(0.3, 0.95, 27)

@@ -1,6 +1,7 @@
 """A scene as frames side by side; as GIF and as mp4, shown in a notebook."""
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class RenderOptions:
         if self.annotation not in ANNOTATION_MODES:
             raise ValueError(f"annotation={self.annotation!r}: expected one of {', '.join(ANNOTATION_MODES)}")
 
-    def filter_people(self, people):
+    def filter_people(self, people: list[Person]) -> list[Person]:
         """The people who are drawn, with the labels that are. Of an annotated person all labels of `actions` are."""
         shown = []
         for person in people:
@@ -72,7 +73,7 @@ class RenderOptions:
                 shown.append(person if is_selected else replace(person, labels=()))
         return shown
 
-    def choose_style(self, person, style):
+    def choose_style(self, person: Person, style: BoxStyle) -> BoxStyle:
         """The style of a person's box whose meaning (annotated, predicted) has `style`."""
         if self.by_person:
             style = replace(build_person_style(person.person_id), dashed=style.dashed)
@@ -184,27 +185,78 @@ def render_side_by_side(
     return [renderer.render(i, scale_frame(frame, width)) for i, frame in enumerate(scene.frames)]
 
 
-def save_gif(path, frames, fps, width=None, colors=256):
-    """Write frames (H,W,3) uint8 as a looping GIF, boxes and tags in their exact colors; returns the path.
+def save_gif(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, width: int | None = None, colors: int = 256
+) -> Path:
+    """Write frames as a looping GIF that has boxes and labels in their exact colors.
 
-    width: in pixels, None: as they are; colors: of the palette, up to 256. See video.writer.write_gif.
+    Parameters
+    ----------
+    path : str or Path
+    frames : iterable of (H,W,3) uint8
+    fps : float
+        Frames per second.
+    width : int, optional
+        In pixels; None: as they are.
+    colors : int
+        Of the palette, up to 256. See `video.writer.write_gif`.
+
+    Returns
+    -------
+    Path
     """
     return write_gif(path, frames, fps, width=width, keep_colors=list_gif_colors(), n_colors=colors)
 
 
-def save_mp4(path, frames, fps, crf=20):
-    """Write frames (H,W,3) uint8 as an H.264 mp4 that browsers play, about a tenth of the GIF; returns the path."""
+def save_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> Path:
+    """Write frames as an H.264 mp4 that browsers play; it has about a tenth of the GIF's size.
+
+    Parameters
+    ----------
+    path : str or Path
+    frames : iterable of (H,W,3) uint8
+    fps : float
+        Frames per second.
+    crf : int
+        Quality, 0 (lossless) to 51. See `video.writer.write_mp4`.
+
+    Returns
+    -------
+    Path
+    """
     return write_mp4(path, frames, fps, crf)
 
 
-def show_gif(path, width=None):
-    """The GIF in a notebook, its bytes inside the page: nbconvert's HTML keeps it (an IPython Image it would drop)."""
+def show_gif(path: str | Path, width: int | None = None) -> HTML:
+    """Show a GIF in a notebook. Its bytes are inside the page, so that HTML from nbconvert has them too.
+
+    Parameters
+    ----------
+    path : str or Path
+    width : int, optional
+        In pixels; None: the GIF's own.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
     size = f' width="{width}"' if width else ""
     return HTML(f'<img src="{_build_data_url(path, "image/gif")}" alt="{Path(path).name}"{size}>')
 
 
-def show_mp4(path, width=None):
-    """The mp4 in a notebook, its bytes inside the page, with controls, in a loop."""
+def show_mp4(path: str | Path, width: int | None = None) -> HTML:
+    """Show an mp4 in a notebook, with controls, in a loop. Its bytes are inside the page.
+
+    Parameters
+    ----------
+    path : str or Path
+    width : int, optional
+        In pixels; None: the video's own.
+
+    Returns
+    -------
+    IPython.display.HTML
+    """
     size = f' width="{width}"' if width else ""
     return HTML(f'<video src="{_build_data_url(path, "video/mp4")}" controls loop muted playsinline{size}></video>')
 

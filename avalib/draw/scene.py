@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from avalib.data.layout import DatasetLayout
 from avalib.draw.annotate import scale_frame
 from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.predictions import align_person_ids
@@ -21,7 +22,27 @@ MARGIN_S = 2  # keyframes so far outside of the stretch are used for interpolati
 
 @dataclass(frozen=True)
 class Scene:
-    """Frames of one video and who does what in each."""
+    """Frames of one video and who does what in each. Made by `load_scene` and `load_video_scene`.
+
+    Parameters
+    ----------
+    video_id : str
+    start, stop : float
+        The stretch in seconds of the data set (AVA's 902 …).
+    fps : float
+        Frames per second.
+    frames : (N,H,W,3) uint8
+    times_s : (N,) float
+        The time of each frame, in seconds of the data set.
+    annotated : list of list of Person
+        The annotated people of each frame; empty lists where nothing is annotated.
+    predictions : dict
+        {model: the people of each frame}. One person has one person_id everywhere.
+    people_by_time : dict
+        {"annotated" or model: {timestamp: people}}, at the seconds of the tables.
+    label_map : dict, optional
+        {action_id: name}; None: AVA's names.
+    """
 
     video_id: str
     start: float  # seconds of the data set (AVA's 902 …)
@@ -32,7 +53,7 @@ class Scene:
     annotated: list[list[Person]]  # the annotated people of each frame; empty lists where nothing is annotated
     predictions: dict[str, list[list[Person]]]  # {model: people of each frame}; one person has one person_id everywhere
     people_by_time: dict[str, dict[float, list[Person]]]  # {"annotated" or model: people at the tables' seconds}
-    label_map: dict | None = None  # {action_id: name}; None: AVA's names
+    label_map: dict[int, str] | None = None  # {action_id: name}; None: AVA's names
 
     @property
     def is_annotated(self):
@@ -50,7 +71,7 @@ class Scene:
         source = ANNOTATED if self.people_by_time.get(ANNOTATED) else next(iter(self.predictions), None)
         return tuple(t for t in self.people_by_time.get(source, ()) if self.start <= t < self.stop)
 
-    def to_table(self, source=ANNOTATED):
+    def to_table(self, source: str = ANNOTATED) -> pd.DataFrame:
         """The people of the stretch as a table time_s, person_id, action_id, score, as `plot_timeline` takes it.
 
         source: "annotated" or a model's name.
@@ -65,12 +86,23 @@ class Scene:
         return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 
 
-def find_busiest_video(truth):
-    """The video_id with the most different actions in a ground-truth table."""
+def find_busiest_video(truth: pd.DataFrame) -> str:
+    """Find the video with the most different actions.
+
+    Parameters
+    ----------
+    truth : DataFrame
+        Ground truth: video_id, action_id.
+
+    Returns
+    -------
+    str
+        Its video_id.
+    """
     return truth.groupby("video_id").action_id.nunique().idxmax()
 
 
-def find_busiest_start(truth, seconds):
+def find_busiest_start(truth: pd.DataFrame, seconds: float) -> float:
     """The second of one video from which on the most different actions, then labels, are annotated within `seconds`."""
     times = np.unique(truth.timestamp)
     activity = []  # (different actions, labels) from each annotated second on
@@ -81,7 +113,15 @@ def find_busiest_start(truth, seconds):
 
 
 def load_scene(
-    layout, truth, predictions=None, video="", start=None, seconds=8, fps=10, max_width=640, label_map=None
+    layout: DatasetLayout,
+    truth: pd.DataFrame,
+    predictions: pd.DataFrame | dict[str, pd.DataFrame] | None = None,
+    video: str = "",
+    start: float | None = None,
+    seconds: float = 8,
+    fps: float = 10,
+    max_width: int = 640,
+    label_map: dict[int, str] | None = None,
 ) -> Scene:
     """Load a stretch of a data set's video; boxes follow the people between keyframes.
 
@@ -102,6 +142,10 @@ def load_scene(
         Wider frames are scaled down to so many pixels.
     label_map : dict, optional
         {action_id: name}; default: the data set's.
+
+    Returns
+    -------
+    Scene
 
     Raises
     ------
@@ -135,12 +179,20 @@ def load_scene(
     return _build_scene(video_id, frames, times_s, fps, tables, label_map or layout.load_short_names())
 
 
-def load_video_scene(path, detections, start=0, seconds=8, fps=10, max_width=640, label_map=None) -> Scene:
+def load_video_scene(
+    path: str | Path,
+    detections: pd.DataFrame,
+    start: float = 0,
+    seconds: float = 8,
+    fps: float = 10,
+    max_width: int = 640,
+    label_map: dict[int, str] | None = None,
+) -> Scene:
     """Load a stretch of any video with the detections of avalib.detect; nothing is annotated.
 
     Parameters
     ----------
-    path : path
+    path : str or Path
         The video file.
     detections : DataFrame
         What avalib.detect returns: time_s, person_id, x1, y1, x2, y2, action_id, score.
@@ -150,6 +202,10 @@ def load_video_scene(path, detections, start=0, seconds=8, fps=10, max_width=640
         Wider frames are scaled down to so many pixels.
     label_map : dict, optional
         {action_id: name}; default: the names in `detections`, else AVA's.
+
+    Returns
+    -------
+    Scene
 
     Raises
     ------

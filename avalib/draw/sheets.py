@@ -1,8 +1,12 @@
 """Sheets of frames: tiled, captioned, for keyframes and for mistakes. Frames are (H,W,3) uint8."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw
 
+from avalib.data.layout import DatasetLayout
 from avalib.draw.annotate import FrameAnnotator, annotate_frame, scale_frame
 from avalib.draw.box_styles import BLACK, BLUE, GREEN
 from avalib.draw.label_tags import load_font, measure_text_width
@@ -18,7 +22,7 @@ KEYFRAMES_CAPTION = "Annotated keyframes: a box around every person, what it doe
 SAME_VIDEO_COST = 10  # in rarities of actions: a keyframe of another video nearly always comes first
 
 
-def tile_frames(frames, columns=4, gap=4):
+def tile_frames(frames: list[np.ndarray], columns: int = 4, gap: int = 4) -> np.ndarray:
     """Frames side by side in lines of `columns`, `gap` white pixels between them -> (H,W,3) uint8.
 
     Every tile is as large as the largest frame.
@@ -62,8 +66,15 @@ def _wrap_text(text, width, font_size):
     return lines
 
 
-def draw_contact_sheet(frames, columns=4, titles=None, width=None, gap=4, caption=None):
-    """Frames side by side.
+def draw_contact_sheet(
+    frames: Iterable[np.ndarray],
+    columns: int = 4,
+    titles: Sequence[str] | None = None,
+    width: int | None = None,
+    gap: int = 4,
+    caption: str | None = None,
+) -> Image.Image:
+    """Draw frames side by side.
 
     Parameters
     ----------
@@ -82,6 +93,11 @@ def draw_contact_sheet(frames, columns=4, titles=None, width=None, gap=4, captio
     Returns
     -------
     PIL.Image.Image
+
+    Raises
+    ------
+    ValueError
+        There are no frames.
     """
     frames = [scale_frame(frame, width) for frame in frames]
     if not frames:
@@ -92,8 +108,16 @@ def draw_contact_sheet(frames, columns=4, titles=None, width=None, gap=4, captio
     return Image.fromarray(add_caption(sheet, caption) if caption else sheet)
 
 
-def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, caption=KEYFRAMES_CAPTION):
-    """Keyframes of a data set with their annotated boxes and labels, of many videos and actions.
+def draw_keyframe_sheet(
+    layout: DatasetLayout,
+    split: str,
+    table: pd.DataFrame,
+    count: int = 6,
+    columns: int = 3,
+    width: int = 400,
+    caption: str | None = KEYFRAMES_CAPTION,
+) -> Image.Image:
+    """Draw keyframes of a data set with their annotated boxes and labels, of many videos and actions.
 
     Parameters
     ----------
@@ -122,11 +146,33 @@ def draw_keyframe_sheet(layout, split, table, count=6, columns=3, width=400, cap
     return draw_contact_sheet(frames, columns, caption=caption and caption.replace("{clock}", clock))
 
 
-def draw_mistakes_sheet(layout, mistakes, columns=4, width=320, caption=MISTAKES_CAPTION):
-    """The most confident mistakes as pictures -> PIL image.
+def draw_mistakes_sheet(
+    layout: DatasetLayout,
+    mistakes: pd.DataFrame,
+    columns: int = 4,
+    width: int = 320,
+    caption: str | None = MISTAKES_CAPTION,
+) -> Image.Image:
+    """Draw the most confident mistakes.
 
-    Green: the detection and its score; blue: the annotated person nearest to it, with what that person really does.
-    mistakes: the table of ErrorAnalysis.find_top_mistakes; the others as for draw_contact_sheet.
+    Green: the detection and its score. Blue: the annotated person nearest to it, with what that person does.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    mistakes : DataFrame
+        From ErrorAnalysis.find_top_mistakes.
+    columns, width, caption
+        As for draw_contact_sheet.
+
+    Returns
+    -------
+    PIL.Image.Image
+
+    Raises
+    ------
+    ValueError
+        There are no mistakes.
     """
     frames = []
     names = layout.load_short_names()

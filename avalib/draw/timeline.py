@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS
@@ -27,7 +28,7 @@ class Segment:
     score: float
 
 
-def to_timeline_table(table, video=None):
+def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataFrame:
     """One video's part of a table, with time_s and a person_id that lasts.
 
     Parameters
@@ -70,7 +71,13 @@ def _track_people(table):
     return table.assign(person_id=[ids[tuple(row)] for row in table[["time_s", *BOX_COLUMNS]].to_numpy()])
 
 
-def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=None):
+def find_segments(
+    table: pd.DataFrame,
+    video: str | None = None,
+    score_threshold: float = 0.3,
+    step: float | None = None,
+    label_map: dict[int, str] | None = None,
+) -> pd.DataFrame:
     """Find the stretches of time in which a person does an action.
 
     Parameters
@@ -91,6 +98,11 @@ def find_segments(table, video=None, score_threshold=0.3, step=None, label_map=N
     -------
     DataFrame
         person_id, action_id, action, start_s, stop_s, score (the mean).
+
+    Raises
+    ------
+    ValueError
+        As `to_timeline_table`: several videos and none chosen, an unknown video, missing columns.
     """
     table = to_timeline_table(table, video)
     times = np.unique(table["time_s"])
@@ -154,7 +166,15 @@ def select_lanes(segments, top_k=5, max_people=8):
 
 
 @apply_style
-def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, label_map=None, title=None):
+def plot_timeline(
+    table: pd.DataFrame,
+    video: str | None = None,
+    score_threshold: float = 0.3,
+    top_k: int | None = 5,
+    people: int | None = 8,
+    label_map: dict[int, str] | None = None,
+    title: str | None = None,
+) -> Figure:
     """Plot who does what when: a band for each person, a line for each action.
 
     Parameters
@@ -175,6 +195,11 @@ def plot_timeline(table, video=None, score_threshold=0.3, top_k=5, people=8, lab
     -------
     matplotlib.figure.Figure
         Bars have the color of their action's group, the stronger the higher the score.
+
+    Raises
+    ------
+    ValueError
+        As `find_segments`.
     """
     segments = find_segments(table, video, score_threshold, label_map=label_map)
     lanes = select_lanes(segments, top_k, people)

@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.figure import Figure
 
 from avalib.draw.colors import SERIES_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
@@ -17,10 +18,20 @@ MAP = "mAP@0.5IOU"
 
 
 @apply_style
-def plot_training_curves(log, title="Training: the loss falls, the validation mAP rises"):
-    """Plot loss and learning rate by iteration, validation mAP@0.5 by epoch -> matplotlib figure.
+def plot_training_curves(
+    log: str | Path | list[dict] | pd.DataFrame, title: str = "Training: the loss falls, the validation mAP rises"
+) -> Figure:
+    """Plot loss and learning rate by iteration, and the validation mAP@0.5 by epoch.
 
-    log: the path of log.jsonl, its lines as a list of dicts, or a DataFrame of them.
+    Parameters
+    ----------
+    log : path, list of dict or DataFrame
+        The path of log.jsonl, its lines, or a table of them.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, (loss_axis, rate_axis, validation_axis) = create_figure(3, (12, 3.4), width_ratios=[2, 1, 1.3])
     table = _to_log_table(log)
@@ -85,15 +96,20 @@ def _plot_validation(axis, validations):
 class LiveCurves:
     """Training curves that redraw themselves below a notebook's cell: call it with the log's lines so far.
 
-    They are drawn at most once in `seconds` and after each validation; the picture stays when training ends.
+    The curves are drawn again after each validation; the picture stays when training ends.
+
+    Parameters
+    ----------
+    seconds : float
+        The time between two drawings, at least.
     """
 
-    def __init__(self, seconds=5):
+    def __init__(self, seconds: float = 5):
         self.seconds = seconds
         self._drawn_at = -np.inf
         self._display = None
 
-    def __call__(self, log):
+    def __call__(self, log: list[dict]):
         if not len(log):
             return
         has_validated = log[-1]["mode"] == "val"

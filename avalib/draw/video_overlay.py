@@ -1,9 +1,11 @@
 """A video file with the detections of avalib.detect drawn on it, frame by frame, in bounded memory."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from avalib.draw.annotate import PERSON, FrameAnnotator, scale_frame
 from avalib.draw.people import LONGEST_GAP_S, group_people_by_time, interpolate_people, resolve_action_names
@@ -17,7 +19,16 @@ GIF_FPS = 10
 SUFFIXES = (".mp4", ".mkv", ".gif")
 
 
-def render_frames(video, detections, start=0.0, stop=None, fps=10, width=None, score_threshold=0.3, top_k=3):
+def render_frames(
+    video: str | Path,
+    detections: pd.DataFrame,
+    start: float = 0.0,
+    stop: float | None = None,
+    fps: float | None = 10,
+    width: int | None = None,
+    score_threshold: float = 0.3,
+    top_k: int | None = 3,
+) -> Iterator[np.ndarray]:
     """Draw people's boxes and actions on the frames of a video, a color for each person.
 
     Between the table's times boxes lie on the straight line, up to a cut. Frames that cannot be decoded are left out.
@@ -36,8 +47,8 @@ def render_frames(video, detections, start=0.0, stop=None, fps=10, width=None, s
         In pixels; None: the video's own.
     score_threshold : float
         Labels with a lower score are not drawn.
-    top_k : int
-        At most so many labels for each person.
+    top_k : int, optional
+        At most so many labels for each person; None: all.
 
     Yields
     ------
@@ -83,7 +94,7 @@ def _iter_frames_at_rate(reader, start, stop, fps):
             yield float(time_s), frame
 
 
-def get_overlay_path(path):
+def get_overlay_path(path: str | Path) -> Path:
     """`path` as a Path, if a video can be written to it. Raises ValueError for another suffix."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -92,13 +103,21 @@ def get_overlay_path(path):
 
 
 def write_overlay_video(
-    path, video, detections, start=0.0, stop=None, fps=None, width=None, score_threshold=0.3, top_k=3
-):
+    path: str | Path,
+    video: str | Path,
+    detections: pd.DataFrame,
+    start: float = 0.0,
+    stop: float | None = None,
+    fps: float | None = None,
+    width: int | None = None,
+    score_threshold: float = 0.3,
+    top_k: int | None = 3,
+) -> Path:
     """Write the frames of `render_frames` to a video of any length (.mp4, .mkv) or to a GIF of up to 20 seconds.
 
     Parameters
     ----------
-    path : path
+    path : str or Path
         The suffix chooses the format.
     video, detections, start, stop, width, score_threshold, top_k
         As for render_frames.
@@ -111,6 +130,8 @@ def write_overlay_video(
 
     Raises
     ------
+    VideoError
+        The video cannot be read.
     ValueError
         The path has another suffix, or the GIF would be longer.
     """

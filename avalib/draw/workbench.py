@@ -4,6 +4,7 @@
 """
 
 import io
+from collections.abc import Callable
 from functools import lru_cache
 
 from IPython.display import display
@@ -14,7 +15,7 @@ from avalib.draw.annotate import scale_frame
 from avalib.draw.mistake_navigator import MistakeNavigator
 from avalib.draw.person_timeline import build_person_strips, render_person_html
 from avalib.draw.render import RenderOptions, SceneRenderer
-from avalib.draw.scene import ANNOTATED, find_busiest_video, load_scene
+from avalib.draw.scene import ANNOTATED, Scene
 from avalib.draw.sheets import draw_contact_sheet
 from avalib.draw.workbench_controls import WorkbenchControls
 
@@ -55,7 +56,16 @@ class Workbench:
         The person_id that was clicked.
     """
 
-    def __init__(self, open_scene, videos, navigator=None, score_threshold=0.3, top_k=3, width=1000, video=None):
+    def __init__(
+        self,
+        open_scene: Callable[[str, float | None], Scene],
+        videos: list[str],
+        navigator: MistakeNavigator | None = None,
+        score_threshold: float = 0.3,
+        top_k: int = 3,
+        width: int = 1000,
+        video: str | None = None,
+    ):
         self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
         # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
         self._scale_frame = lru_cache(maxsize=SCALED_FRAMES)(
@@ -214,7 +224,7 @@ class Workbench:
             Image.fromarray(self.render_frame(i)).save(buffer, "JPEG", quality=JPEG_QUALITY)
             return buffer.getvalue()
 
-    def static_snapshot(self, columns=2, every_s=1.0):
+    def static_snapshot(self, columns: int = 2, every_s: float = 1.0) -> Image.Image:
         """A frame every `every_s` seconds, as the controls have it, on one sheet -> PIL image."""
         step = max(1, round(every_s * self.scene.fps))
         return draw_contact_sheet([self.render_frame(i) for i in range(0, len(self.scene.frames), step)], columns)
@@ -239,62 +249,3 @@ class Workbench:
 
     def _ipython_display_(self):
         display(self.controls.widget)
-
-
-def open_workbench(
-    layout,
-    truth,
-    predictions,
-    video="",
-    seconds=40,
-    fps=10,
-    label_map=None,
-    exclusions=None,
-    score_threshold=0.3,
-    top_k=3,
-    width=1000,
-) -> Workbench:
-    """Open the Workbench of a data set's split.
-
-    Parameters
-    ----------
-    layout : DatasetLayout
-    truth : DataFrame
-        The split's ground truth.
-    predictions : dict
-        {model: table of the split's detections}, as `load_predictions` returns them.
-    video : str
-        The video_id to begin with; "": the one with the most different actions.
-    seconds, fps : float
-        How much of a video is open at a time, frames per second.
-    label_map, exclusions : path, optional
-        The actions that count, and the seconds that do not, when mistakes are listed.
-    score_threshold, top_k, width
-        As for Workbench.
-    """
-    first_times = truth.groupby("video_id").timestamp.min()
-
-    def open_scene(video_id, time_s):
-        start = first_times[video_id] if time_s is None else max(first_times[video_id], time_s - seconds / 2)
-        return load_scene(layout, truth, predictions, video=video_id, start=float(start), seconds=seconds, fps=fps)
-
-    return Workbench(
-        open_scene,
-        sorted(first_times.index),
-        navigator=MistakeNavigator(truth, predictions, label_map, exclusions),
-        score_threshold=score_threshold,
-        top_k=top_k,
-        width=width,
-        video=video or find_busiest_video(truth),
-    )
-
-
-def open_scrubber(scene, score_threshold=0.3, top_k=3, width=1000) -> Workbench:
-    """Open the Workbench of one Scene; the options are those of Workbench."""
-    return Workbench(
-        lambda video_id, time_s: scene,
-        [scene.video_id],
-        score_threshold=score_threshold,
-        top_k=top_k,
-        width=width,
-    )

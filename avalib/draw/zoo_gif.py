@@ -2,15 +2,29 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from avalib import zoo
-from avalib.draw.render import render_side_by_side, save_gif, save_mp4
-from avalib.draw.scene import load_scene
+from avalib.data.layout import DatasetLayout
+from avalib.draw.render import RenderOptions, render_side_by_side, save_gif, save_mp4
+from avalib.draw.scene import Scene, load_scene
 from avalib.draw.sheets import add_caption
 
 GIF_COLORS = 64  # a file under 2 MB, small enough for git
 
 
-def write_zoo_gif(layout, truth, predictions, path, options=None, video="", start=None, seconds=10, fps=3, width=200):
+def write_zoo_gif(
+    layout: DatasetLayout,
+    truth: pd.DataFrame,
+    predictions: dict[str, pd.DataFrame],
+    path: str | Path,
+    options: RenderOptions | None = None,
+    video: str = "",
+    start: float | None = None,
+    seconds: float = 10,
+    fps: float = 3,
+    width: int = 200,
+) -> tuple[Path, Scene]:
     """Write a GIF of the annotation and every model's detections, and an mp4 beside it.
 
     Parameters
@@ -20,7 +34,7 @@ def write_zoo_gif(layout, truth, predictions, path, options=None, video="", star
         The split's ground truth.
     predictions : dict
         {model: table of the split's detections}.
-    path : path
+    path : str or Path
         Of the GIF; the mp4 has the same name.
     options : RenderOptions, optional
     video : str
@@ -36,6 +50,11 @@ def write_zoo_gif(layout, truth, predictions, path, options=None, video="", star
     -------
     (Path, Scene)
         Of the GIF, and what it shows.
+
+    Raises
+    ------
+    ValueError
+        As `load_scene`: an unknown video, or a second outside of it.
     """
     scene = load_scene(layout, truth, predictions, video=video, start=start, seconds=seconds, fps=fps)
     caption = (

@@ -2,6 +2,9 @@
 
 import dataclasses
 import logging
+from pathlib import Path
+
+import torch
 
 from avalib import zoo
 from avalib.data.label_map import check_label_map
@@ -13,22 +16,23 @@ from avalib.models.checkpoint_meta import parse_checkpoint_meta
 from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device
+from avalib.zoo.entry import ZooEntry
 
 logger = logging.getLogger(__name__)
 
 
 def build_model(
-    model,
-    checkpoint=None,
-    device="cpu",
-    strict=True,
-    backbone_only=False,
-    mirror=None,
-    progress=True,
-    verbose=True,
-    label_map=None,
-    **options,
-):
+    model: str | ZooEntry | None,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    strict: bool = True,
+    backbone_only: bool = False,
+    mirror: str | Path | None = None,
+    progress: bool = True,
+    verbose: bool = True,
+    label_map: dict[int, str] | None = None,
+    **options: object,
+) -> Detector:
     """Build a detector in evaluation mode.
 
     Parameters

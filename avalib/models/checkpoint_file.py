@@ -17,7 +17,8 @@ from avalib.utils.download import check_sha256
 from avalib.utils.files import atomic_path
 from avalib.utils.http_request import is_html
 from avalib.utils.pickled_arrays import ForbiddenNameError, PickleError
-from avalib.utils.torch_files import TensorRef, TorchFile
+from avalib.utils.pickled_tensors import TensorRef
+from avalib.utils.torch_files import TorchFile
 
 _MAX_TENSORS = 20_000  # the zoo's largest network has 1,100
 _MAX_HEADER_BYTES = 8 << 20  # of a .safetensors; the zoo's are 0.1 MB

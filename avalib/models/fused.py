@@ -15,6 +15,7 @@ from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.cpu.frame_layers import convolve
 from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
+from avalib.models.detector import Detector
 from avalib.models.resnet3d import ConvBN, Pathway
 
 logger = logging.getLogger(__name__)
@@ -165,7 +166,12 @@ class FusedDetector(nn.Module):
         return self.detector.roi_head(maps, rois)
 
 
-def for_inference(model, dtype=None, sample=None, verbose=True):
+def for_inference(
+    model: Detector,
+    dtype: torch.dtype | None = None,
+    sample: tuple[torch.Tensor, torch.Tensor] | None = None,
+    verbose: bool = True,
+) -> FusedDetector:
     """The fused, faster form of a detector for inference.
 
     Parameters

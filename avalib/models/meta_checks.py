@@ -8,7 +8,7 @@ from dataclasses import fields
 from avalib.data.label_map import check_label_map
 from avalib.models.resnet3d import BLOCKS
 from avalib.utils.limits import MAX_ACTION_ID, MAX_CLIP_LEN, MAX_FRAME_INTERVAL, MAX_SHORT_SIDE
-from avalib.zoo.entries import ZooEntry
+from avalib.zoo.entry import ZooEntry
 
 _SIDE = (16, MAX_SHORT_SIDE, "MAX_SHORT_SIDE")
 _RATE = (1, 64, "")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from avalib.utils.errors import AvalibError
 from avalib.utils.pickled_arrays import PickleError
-from avalib.utils.torch_files import TensorRef, TorchFile
+from avalib.utils.pickled_tensors import TensorRef
+from avalib.utils.torch_files import TorchFile
 
 
 class DamagedCheckpointError(AvalibError, OSError):

@@ -1,4 +1,4 @@
-"""Whether a file is whole, as far as its own content tells: zip (checkpoints too), safetensors, mp4, gzip."""
+"""Whether a file is complete, judged by its own content: zip (checkpoints too), safetensors, mp4, gzip."""
 
 import gzip
 import json
@@ -8,13 +8,28 @@ import zlib
 from pathlib import Path
 
 
-def check_complete(path, name=None):
-    """Whether the content shows that nothing is missing at the end: True, or False for kinds that don't show it.
+def check_complete(path: str | Path, name: str | None = None) -> bool:
+    """Check that nothing is missing at the end of a file.
 
-    name: the file's final name, whose suffix counts. Raises ValueError that says what is missing.
+    Parameters
+    ----------
+    path : str or Path
+    name : str, optional
+        The final name of the file, whose suffix counts. Default: that of the path.
+
+    Returns
+    -------
+    bool
+        True if the file is complete; False if its kind does not show that.
+
+    Raises
+    ------
+    ValueError
+        The file is cut short or damaged; the message says where.
     """
     path = Path(path)
-    suffix, size = Path(name or path).suffix.lower(), path.stat().st_size
+    suffix = Path(name or path).suffix.lower()
+    size = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(16)
         if head.startswith(b"PK\x03\x04"):
@@ -29,6 +44,7 @@ def check_complete(path, name=None):
 
 
 def _check_zip(path):
+    """The directory at the end has to be readable, and the last entry has to begin where it says."""
     try:
         with zipfile.ZipFile(path) as opened:
             last = max(opened.infolist(), key=lambda member: member.header_offset, default=None)
@@ -40,6 +56,7 @@ def _check_zip(path):
 
 
 def _check_gzip(path):
+    """The whole file has to unpack: the checksum is at its end."""
     try:
         with gzip.open(path) as opened:
             while opened.read(1 << 20):
@@ -50,7 +67,7 @@ def _check_gzip(path):
 
 
 def _check_safetensors(file, head, size):
-    """Eight bytes of length, a header in json that says where each tensor ends, the tensors."""
+    """The tensors have to end with the file. Eight bytes give the length of a json header with each tensor's end."""
     length = struct.unpack("<Q", head[:8])[0] if len(head) >= 8 else 0
     if not 0 < length <= size - 8:
         raise ValueError(f"the safetensors file of {size:,} bytes is cut short or damaged: its header is not whole")
@@ -66,20 +83,22 @@ def _check_safetensors(file, head, size):
 
 
 def _check_boxes(file, size):
-    """The boxes of an mp4, one behind the other: each begins with its length, and the last has to end with the file.
+    """The last box of an mp4 has to end with the file; an index (moov) and frames (mdat or moof) have to be present.
 
-    An index (moov) and frames (mdat, or moof with them) have to be among them.
+    The boxes follow one another. Each begins with its length and its kind.
     """
-    start, kinds = 0, set()
+    start = 0
+    kinds = set()
     while start < size:
         file.seek(start)
         head = file.read(16)
         length = int.from_bytes(head[:4], "big") if len(head) >= 8 else -1
+        # a length of 1: the length has eight bytes and comes after the kind
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         kinds.add(head[4:8])
         if length == 0:
-            length = size - start  # to the end of the file, wherever that is
+            length = size - start  # up to the end of the file
         if length < 8 or start + length > size:
             raise ValueError(f"the mp4 file of {size:,} bytes is cut short or damaged at byte {start:,}")
         start += length

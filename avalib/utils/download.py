@@ -14,9 +14,10 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import compute_sha256
 from avalib.utils.http_request import RetryableError, open_url, parse_length
-from avalib.utils.http_transfer import DownloadError, TransferOptions, transfer_file
+from avalib.utils.http_transfer import TransferOptions, transfer_file
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,11 @@
-"""Other people's json and xml, read within bounds; what can't be read is a ValueError that names the file."""
+"""Other people's json and xml, read within bounds. A file that can't be read raises a ValueError that names it."""
 
 import io
 import json
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
+from pathlib import Path
 from xml.parsers import expat
 
 from avalib.utils.limits import MAX_TEXT_BYTES
@@ -13,31 +14,40 @@ from avalib.utils.text import check_unpacked, open_binary, read_text
 MAX_DEPTH = 100  # of elements in elements; CVAT's files have 7
 
 
-def read_json(path):
-    """What a json holds. Raises ValueError naming file and line; NaN and Infinity, no json, are refused."""
+def read_json(path: str | Path) -> object:
+    """Read a json file.
 
-    def refuse(constant):
+    Raises
+    ------
+    ValueError
+        The file is not json (names file and line), or has NaN or Infinity, which json does not allow.
+    """
+
+    def refuse_constant(constant):
         raise ValueError(f"{constant} is no number in json")
 
     text = read_text(path)
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse_constant)
     except RecursionError:
         raise ValueError(f"{path}: not readable as json (nested too deep)") from None
     except ValueError as error:
         raise ValueError(f"{path}: not readable as json ({error})") from error
 
 
-def read_xml(path):
-    """The root element of an xml, or of the one in a zip.
+def read_xml(path: str | Path) -> ET.Element:
+    """Read the root element of an xml file, or of the one xml file in a zip.
 
-    Raises ValueError for what is damaged, nested deeper than MAX_DEPTH or larger than MAX_TEXT_BYTES, and for a
-    document type: entities in it can make gigabytes of a few bytes.
+    Raises
+    ------
+    ValueError
+        The file is damaged, nested deeper than MAX_DEPTH, larger than MAX_TEXT_BYTES, or has a document type: its
+        entities can turn a few bytes into gigabytes.
     """
     _, file = open_binary(path, MAX_TEXT_BYTES)
     with file:
         data = file.read()
-    data = _unzipped(data, path) if data.startswith(b"PK") else data
+    data = _unzip(data, path) if data.startswith(b"PK") else data
     try:
         _check_structure(data, path)
         return ET.parse(io.BytesIO(data)).getroot()
@@ -52,7 +62,7 @@ def _check_structure(data, path):
     """Raise ValueError for a document type and for elements nested too deep, before a tree is built."""
     depth = 0
 
-    def refuse(*_):
+    def refuse_document_type(*_):
         raise ValueError(f"{path}: has a document type (<!DOCTYPE …>), which isn't read; remove it")
 
     def enter(*_):
@@ -66,12 +76,15 @@ def _check_structure(data, path):
         depth -= 1
 
     parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler, parser.StartElementHandler, parser.EndElementHandler = refuse, enter, leave
+    parser.StartDoctypeDeclHandler = refuse_document_type
+    parser.StartElementHandler = enter
+    parser.EndElementHandler = leave
     parser.Parse(data, True)
 
 
-def _unzipped(data, path):
-    """The bytes of the one .xml in a zip; never more than MAX_TEXT_BYTES are unpacked."""
+def _unzip(data, path):
+    """Unpack the one .xml in a zip, up to MAX_TEXT_BYTES."""
+    # what zipfile raises for damaged, encrypted or unknown content
     faults = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError, ValueError, zlib.error)
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
@@ -81,6 +94,7 @@ def _unzipped(data, path):
     if len(entries) != 1:
         raise ValueError(f"{path}: {len(entries)} .xml in this zip; expected one, as CVAT exports a task")
     entry = entries[0]
+    # the sizes in the zip's directory can be wrong, so reading has a limit of its own
     check_unpacked(f"{path}: {entry.filename}", entry.compress_size, entry.file_size)
     try:
         with archive.open(entry) as file:

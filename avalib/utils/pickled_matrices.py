@@ -1,7 +1,7 @@
-"""Small matrices in a pickle, each taken in one step: they are 99 % of a file of person boxes.
+"""Small matrices in a pickle, each read in one step: they are 99 % of a file of person boxes.
 
-The interpreter's operations, one by one, come to the same and take five times as long. A form is two patterns: a matrix
-up to the number of its bytes, and all that follows its bytes. What looks otherwise is left to the interpreter.
+The interpreter's operations give the same result, one by one, in five times as long. A form is two patterns: the
+operations up to the number of the matrix's bytes, and the operations after its bytes. The interpreter reads all else.
 """
 
 import re
@@ -19,7 +19,8 @@ _TOKENS = {
 }
 
 
-def _pattern(text):
+def _compile_pattern(text):
+    """The regular expression of a form's text, its tokens spelled out."""
     for token, pattern in _TOKENS.items():
         text = text.replace(token, pattern)
     return re.compile(text, re.DOTALL)
@@ -28,22 +29,37 @@ def _pattern(text):
 class _Form:
     """One way in which numpy writes a matrix.
 
-    groups: what the groups of head and tail are, in order; "part" and "array" are entries for the memo, "size" is the
-    number of bytes. references: {group: what the memo must hold there}.
+    Parameters
+    ----------
+    head, tail : bytes
+        The operations before and after the matrix's bytes; tokens as in _TOKENS.
+    groups : str
+        The meaning of each group of head and tail, in order. "part" and "array" are entries for the memo, "size" is the
+        number of bytes.
+    is_text : bool
+        Whether the bytes are written as text.
+    **references
+        {group: what the memo has to hold there}.
     """
 
     def __init__(self, head, tail, groups, is_text=False, **references):
-        self.head, self.tail, self.is_text, self.references = _pattern(head), _pattern(tail), is_text, references
+        self.head = _compile_pattern(head)
+        self.tail = _compile_pattern(tail)
+        self.is_text = is_text
+        # {meaning: the indices of the groups with it}
         places = {name: [i for i, group in enumerate(groups.split()) if group == name] for name in groups.split()}
+        # one of two groups has the number of bytes, or the only one
         self.sizes = (places["size"] * 2)[:2]
-        self.rows, self.columns, self.dtype = (places[name][0] for name in ("rows", "columns", "dtype"))
-        self.puts = sorted(places["part"] + places["array"])
-        self.array = self.puts.index(places["array"][0])
-        self.entries = [None] * len(self.puts)
-        self.all_unnumbered = (b"\x94",) * len(self.puts)
+        self.rows = places["rows"][0]
+        self.columns = places["columns"][0]
+        # the entries for the memo, in the order of the operations; `array` is the matrix's own among them
+        puts = sorted(places["part"] + places["array"])
+        self.array = puts.index(places["array"][0])
+        self.entries = [None] * len(puts)
+        self.all_unnumbered = (b"\x94",) * len(puts)
         # tuples of groups, at the speed of C
-        self.get_puts = itemgetter(*self.puts)
-        self.get_references = itemgetter(self.dtype, *(places[name][0] for name in references))
+        self.get_puts = itemgetter(*puts)
+        self.get_references = itemgetter(places["dtype"][0], *(places[name][0] for name in references))
         self.expected = list(references.values())
 
 
@@ -88,45 +104,55 @@ def read_matrix(function, data, start, memo, verified):
     start : int
         Where the operations after the function's name begin.
     memo : list
-        The interpreter's; it gets the matrix, and None for the matrix's parts, which no writer refers to again.
+        The interpreter's. The matrix is added, and None for each of its parts, which no writer refers to again.
     verified : dict
-        References that were checked before; kept by the caller as long as the memo, whose entries never change.
+        {references: dtype} that earlier calls have checked. The caller keeps it as long as the memo, whose entries
+        never change.
 
     Returns
     -------
-    (array, end), or None where another form stands there.
+    (array, end) or None
+        The matrix (rows, columns) and the position behind it; None where the operations have another form.
     """
     for form in _FORMS[function]:
         head = form.head.match(data, start)
         if head is None:
             continue
-        groups, first = head.groups(), head.end()
+        # the bytes of the matrix: data[first:last]
+        groups = head.groups()
+        first = head.end()
         last = first + int.from_bytes(groups[form.sizes[0]] or groups[form.sizes[1]], "little")
         tail = form.tail.match(data, last)
         if tail is None:
             continue
         groups += tail.groups()
+        # the memo has to hold numpy's names and a dtype where the form refers to them
         references = form.get_references(groups)
         dtype = verified.get(references) or _verify(form, references, memo)
         if dtype is None:
             return None
         verified[references] = dtype
-        content, offset, size = data, first, last - first
+        # text becomes bytes of its own; else the matrix is a view of the file's bytes
         if form.is_text:
-            content, offset = data[first:last].decode().encode("latin1"), 0
+            content = data[first:last].decode().encode("latin1")
+            offset = 0
             size = len(content)
-        rows, columns = groups[form.rows], groups[form.columns]
-        shape = int.from_bytes(rows[1:], "little"), int.from_bytes(columns[1:], "little")
+        else:
+            content = data
+            offset = first
+            size = last - first
+        rows = int.from_bytes(groups[form.rows][1:], "little")
+        columns = int.from_bytes(groups[form.columns][1:], "little")
         # Python has each string of one byte or none only once, and writers do refer to these again
-        if size < 2 or shape[0] * shape[1] * dtype.itemsize != size:
+        if size < 2 or rows * columns * dtype.itemsize != size:
             return None
-        array = np.ndarray(shape, dtype, content, offset)
-        return (array, tail.end()) if _memoize(form, groups, memo, array) else None
+        array = np.ndarray((rows, columns), dtype, content, offset)
+        return (array, tail.end()) if _add_to_memo(form, groups, memo, array) else None
     return None
 
 
 def _verify(form, references, memo):
-    """The dtype, where all references are to what numpy writes there; else None."""
+    """The dtype, where all references lead to what numpy writes there; else None."""
     numbers = [int.from_bytes(reference[1:], "little") for reference in references]
     dtype, *others = [memo[number] if number < len(memo) else None for number in numbers]
     for value, expected in zip(others, form.expected, strict=True):
@@ -136,7 +162,7 @@ def _verify(form, references, memo):
     return dtype.dtype if type(dtype) is DType else None
 
 
-def _memoize(form, groups, memo, array):
+def _add_to_memo(form, groups, memo, array):
     """Add the matrix and its parts to the memo; False (nothing added) where they are not numbered one by one."""
     puts = form.get_puts(groups)
     if puts != form.all_unnumbered:
@@ -144,6 +170,7 @@ def _memoize(form, groups, memo, array):
         for number, put in enumerate(written, len(memo)):
             if put != b"\x94" and int.from_bytes(put[1:], "little") != number:
                 return False
+    # Python 2 leaves out the entries that it does not refer to
     entries = form.entries.copy()
     entries[form.array] = array
     memo += entries if all(puts) else [entry for entry, put in zip(entries, puts, strict=True) if put]

@@ -1,7 +1,7 @@
-"""Text and tables from other people's files: bounded, uncompressed, in the encoding that the file says, or an error.
+"""Text and tables from other people's files: bounded in size, unpacked, decoded, or a descriptive error.
 
-Every reader of text (csv, label maps, json, xml) begins with `read_text` or `open_binary`, so that a byte-order mark, a
-Chinese or Western code page, a gzip bomb, a folder and a missing file are treated alike everywhere.
+Every reader of text (csv, label maps, json, xml) begins with `read_text` or `open_binary`. So a byte-order mark, a
+Chinese or Western code page, a gzip bomb, a folder and a missing file are handled alike everywhere.
 """
 
 import codecs
@@ -10,42 +10,60 @@ import io
 import os
 import zlib
 from pathlib import Path
+from typing import IO
 
 from avalib.utils import limits
 from avalib.utils.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, MAX_UNPACKED_RATIO, MAX_UNPACKED_RATIO_FROM
 from avalib.utils.process import get_available_memory_bytes
 
-_MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
+# byte-order marks; UTF-32's little-endian mark begins with UTF-16's, so it comes first
+_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_CODE_PAGES = {  # codec: what people call it
+# {codec: the usual name of the encoding}
+_CODE_PAGES = {
     "gb18030": "GBK",
     "shift_jis": "Shift-JIS",
     "euc_kr": "EUC-KR",
     "big5": "Big5",
     "cp1252": "Windows-1252",
 }
-_HALF_WIDTH = range(0xFF61, 0xFFA0)  # bytes of other encodings read as Shift-JIS; nobody writes class names with them
+# half-width katakana: other encodings' bytes, read as Shift-JIS, give them, and class names never have them
+_HALF_WIDTH = range(0xFF61, 0xFFA0)
 _CHUNK = 1 << 20
 
 
-def read_text(path, max_bytes=MAX_TEXT_BYTES):
-    """The text of a file: UTF-8, or UTF-16 or UTF-32 with a byte-order mark (which is removed); gzip undone.
+def read_text(path: str | Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Read the text of a file: UTF-8, or UTF-16 or UTF-32 with a byte-order mark. Line ends stay as they are.
 
-    Line ends stay as they are. Raises FileNotFoundError or IsADirectoryError, and ValueError, naming file and line, for
-    another encoding, with those that it may be, and for a file of more than `max_bytes`.
+    Parameters
+    ----------
+    path : str or Path
+        A gzip file is unpacked.
+    max_bytes : int
+
+    Returns
+    -------
+    str
+        Without the byte-order mark.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+    ValueError
+        The file has another encoding (names file, line, and the encodings that it may have) or more than `max_bytes`.
     """
     name, file = open_binary(path, max_bytes)
     with file:
         return decode_text(file.read(), name)
 
 
-def decode_text(content, name):
-    """The text of some bytes, as `read_text`; name: the file's, for messages."""
+def decode_text(content: bytes, name: str) -> str:
+    """Decode some bytes as `read_text` does. name: the file's, for messages."""
     mark, encoding = next((pair for pair in _MARKS if content.startswith(pair[0])), (b"", "utf-8"))
     content = content[len(mark) :]
     try:
@@ -53,37 +71,42 @@ def decode_text(content, name):
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name}, line {line}: {_describe(content, error, encoding)}") from None
+    # a third of zeros: English text in UTF-16 has every second byte 0
     if "\0" in text[:1000] and text[:1000].count("\0") * 3 > len(text[:1000]):
         raise ValueError(f"{name}: not text in UTF-8; it may be in UTF-16 without a byte-order mark. Save it as UTF-8")
     return text
 
 
 def _describe(content, error, encoding):
-    """What is wrong with the bytes around an error, and which encoding they may be in."""
+    """Describe the bytes at a decoding error, and the encodings that their line may have."""
+    # the line with the error, at most 200 bytes to each side
     start = content.rfind(b"\n", 0, error.start) + 1
     end = content.find(b"\n", error.start)
     line = content[max(start, error.start - 200) : len(content) if end < 0 else min(end, error.start + 200)]
     value = content[error.start : error.start + 4]
     message = f"bytes {value!r} are not text in {encoding.upper()}"
-    guesses = _guess(line) if encoding == "utf-8" else []
+    guesses = _guess_encodings(line) if encoding == "utf-8" else []
     if guesses:
-        shown = " or ".join(f"{_CODE_PAGES[guess]} ({text[:40]!r})" for guess, text in guesses)
-        message += f"; it may be in {shown}"
+        encodings = " or ".join(f"{_CODE_PAGES[guess]} ({text[:40]!r})" for guess, text in guesses)
+        message += f"; it may be in {encodings}"
     return f"{message}. Save the file as UTF-8"
 
 
-def _guess(line):
-    """[(encoding, the line read in it)] of up to two encodings that a line of bytes may be in, the likeliest first."""
+def _guess_encodings(line):
+    """[(encoding, the line read in it)] of up to two encodings that a line of bytes may have, the likeliest first."""
     line = line.strip()
     # In East Asian encodings a letter is two bytes, mostly both above 127; in Western ones such bytes stand alone.
-    high = [byte > 127 for byte in line]
-    alone = sum(
-        here and not before and not after
-        for before, here, after in zip([0, *high[:-1]], high, [*high[1:], 0], strict=True)
+    is_high = [byte > 127 for byte in line]
+    previous = [False, *is_high[:-1]]
+    following = [*is_high[1:], False]
+    n_alone = sum(
+        here and not before and not after for before, here, after in zip(previous, is_high, following, strict=True)
     )
-    candidates, guesses = list(_CODE_PAGES), []
-    if alone * 2 > sum(high):
+    candidates = list(_CODE_PAGES)
+    if n_alone * 2 > sum(is_high):
         candidates = ["cp1252", *candidates[:-1]]
+    # the encodings in which all letters are printable
+    guesses = []
     for encoding in candidates:
         try:
             text = line.decode(encoding)
@@ -94,13 +117,30 @@ def _guess(line):
     return guesses[:2]
 
 
-def open_binary(source, max_bytes=MAX_FILE_BYTES):
-    """(name for messages, seekable binary file) of a path or an open file; gzip undone, UTF-16 turned into UTF-8.
+def open_binary(source: str | os.PathLike | IO, max_bytes: int = MAX_FILE_BYTES) -> tuple[str, IO[bytes]]:
+    """Open a file for reading: gzip unpacked, UTF-16 and UTF-32 as UTF-8.
 
-    Raises FileNotFoundError, IsADirectoryError, and ValueError for damaged gzip data and for more than `max_bytes`.
+    Parameters
+    ----------
+    source : str, Path or open file
+    max_bytes : int
+
+    Returns
+    -------
+    name : str
+        The file's, for messages.
+    file : binary file
+        Can seek.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+    ValueError
+        The gzip data are damaged, the encoding is unknown, or the file has more than `max_bytes`.
     """
     if isinstance(source, (str, os.PathLike)):
-        name, file = str(source), _open(source)
+        name = str(source)
+        file = _open(source)
     elif hasattr(source, "read"):
         name = str(getattr(source, "name", "csv"))
         try:
@@ -110,17 +150,21 @@ def open_binary(source, max_bytes=MAX_FILE_BYTES):
             raise ValueError(f"{name}: {error}; give the file's path, or open it in binary mode") from None
     else:
         raise ValueError(f"{type(source).__name__} {str(source)[:80]!r}: expected a path or an open file")
+    # the size, before anything is read
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if size > max_bytes:
         file.close()
-        raise ValueError(f"{name}: {size:,} bytes, more than the limit {_limit_name(max_bytes)} of {max_bytes:,}")
+        raise ValueError(f"{name}: {size:,} bytes, more than the limit {_name_limit(max_bytes)} of {max_bytes:,}")
     start = file.read(4)
     file.seek(0)
+    # gzip
     if start[:2] == b"\x1f\x8b":
         with file:
             content = unpack_gzip(file, name, max_bytes)
-        file, start = io.BytesIO(content), content[:4]
+        file = io.BytesIO(content)
+        start = content[:4]
+    # UTF-16 and UTF-32
     if b"\0" in start and not any(start.startswith(mark) for mark, _ in _MARKS):
         file.close()
         raise ValueError(f"{name}, line 1: NUL bytes; is it UTF-16 without a mark? Save it as UTF-8")
@@ -132,6 +176,7 @@ def open_binary(source, max_bytes=MAX_FILE_BYTES):
 
 
 def _open(path):
+    """Open a file by its path; errors say what was expected."""
     if not str(path) or "\0" in str(path):
         raise ValueError(f"path {str(path)!r}: expected a file's name")
     if Path(path).is_dir():
@@ -144,14 +189,17 @@ def _open(path):
         raise type(error)(error.errno, f"{error.strerror}; expected a file that can be read", str(path)) from None
 
 
-def unpack_gzip(file, name, max_bytes=MAX_FILE_BYTES):
-    """The content of an open gzip file; ValueError where it is damaged or unpacks to more than a machine should hold.
+def unpack_gzip(file: IO[bytes], name: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Unpack an open gzip file, up to `max_bytes`, half of the free memory and the ratio of `check_unpacked`.
 
-    The bound is `max_bytes`, or half of the memory that is free where that is less, and what check_unpacked allows.
+    Raises
+    ------
+    ValueError
+        The file is damaged, or unpacks to more.
     """
-    free = get_available_memory_bytes()
-    bound = max_bytes if free is None else min(max_bytes, free // 2)
-    packed = file.seek(0, io.SEEK_END)
+    free_bytes = get_available_memory_bytes()
+    bound = max_bytes if free_bytes is None else min(max_bytes, free_bytes // 2)
+    packed_bytes = file.seek(0, io.SEEK_END)
     file.seek(0)
     content = io.BytesIO()
     try:
@@ -160,25 +208,25 @@ def unpack_gzip(file, name, max_bytes=MAX_FILE_BYTES):
                 if content.tell() + len(part) > bound:
                     raise ValueError(
                         f"{name}: the gzip file unpacks to more than {bound:,} bytes, the limit "
-                        f"({_limit_name(max_bytes)}, or half of the free memory). Unpack and divide it"
+                        f"({_name_limit(max_bytes)}, or half of the free memory). Unpack and divide it"
                     )
                 content.write(part)
-                check_unpacked(name, packed, content.tell())
+                check_unpacked(name, packed_bytes, content.tell())
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{name}: a damaged gzip file ({error}); copy or download it again") from None
     return content.getvalue()
 
 
-def check_unpacked(name, packed_bytes, unpacked_bytes):
-    """Raise ValueError for a compressed file that grows as no honest one does."""
-    most = max(MAX_UNPACKED_RATIO_FROM, MAX_UNPACKED_RATIO * packed_bytes)
-    if unpacked_bytes > most:
+def check_unpacked(name: str, packed_bytes: int, unpacked_bytes: int) -> None:
+    """Raise ValueError for a compressed file that unpacks to far more bytes than real data do."""
+    limit = max(MAX_UNPACKED_RATIO_FROM, MAX_UNPACKED_RATIO * packed_bytes)
+    if unpacked_bytes > limit:
         raise ValueError(
             f"{name}: {packed_bytes:,} bytes that unpack to {unpacked_bytes:,} or more; the limit is "
             f"{MAX_UNPACKED_RATIO} times as many (MAX_UNPACKED_RATIO). If the file is right, unpack it yourself"
         )
 
 
-def _limit_name(max_bytes):
-    """What a limit is called in utils.limits."""
+def _name_limit(max_bytes):
+    """The name of a limit in utils.limits."""
     return next((name for name, value in vars(limits).items() if value == max_bytes), "max_bytes")

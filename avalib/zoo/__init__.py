@@ -4,25 +4,17 @@ For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses
 (run.json) has the differences.
 """
 
-from avalib.zoo.entries import (
-    ENTRIES,
-    ZooEntry,
-    build_zoo_table,
-    compare_fields,
-    get,
-    list_models,
-    render_published_files,
-    render_zoo_table,
-)
+from avalib.zoo.entries import ENTRIES, get, list_models
+from avalib.zoo.entry import ZooEntry, compare_fields
+from avalib.zoo.recipe import Recipe, update_recipe
 from avalib.zoo.recipes import (
-    Recipe,
     build_mini_recipe,
     build_published_recipe,
     get_recipe,
     is_same_training,
     scale_lr,
-    update_recipe,
 )
+from avalib.zoo.zoo_table import build_zoo_table, render_published_files, render_zoo_table
 
 __all__ = [
     "ENTRIES",

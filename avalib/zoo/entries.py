@@ -5,54 +5,13 @@ Every number stands where it is used: no inheritance, repetition on purpose.
 Source: MMAction2 v0.10.0, configs/detection/ava (README table, configs, released files).
 """
 
-from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 
 from avalib.utils.suggest import suggest
+from avalib.zoo.entry import ZooEntry
 
 _AVA = "https://download.openmmlab.com/mmaction/detection/ava/"
 _RECOGNITION = "https://download.openmmlab.com/mmaction/recognition/"
-
-
-@dataclass(frozen=True)
-class ZooEntry:
-    """One model of the zoo: the network, what was published about it, and where its files are."""
-
-    alias: str
-    name: str  # the full published name
-
-    # network
-    modality: str
-    pretrained: str  # what the backbone starts from
-    backbone: str  # "SlowOnly" or "SlowFast"
-    depth: int
-    clip_len: int  # frames in a clip
-    frame_interval: int  # frames (of 30 a second) between two of them
-    resample_rate: int | None  # SlowFast: the slow pathway sees every resample_rate-th frame of the clip
-    speed_ratio: int | None  # SlowFast: alpha, the laterals' stride over time
-    channel_ratio: int | None  # SlowFast: the fast pathway is this much thinner
-    fusion_kernel: int | None  # SlowFast: the laterals' length over time
-    context: bool  # a global feature is appended to every RoI's
-
-    # published result
-    resolution: str
-    published_mAP: float  # mAP@0.5 in percent, AVA v2.1 val, protocol "mmaction"
-    published_gpus: str
-
-    # published training
-    videos_per_gpu: int
-    lr: float  # for lr_for_gpus x videos_per_gpu clips a step
-    lr_for_gpus: int
-
-    # files
-    checkpoint_url: str
-    checkpoint_sha256: str  # the first 8 hex digits, as in the file's name
-    log_url: str
-    json_url: str
-    pretrained_url: str
-    pretrained_sha256: str
-    licence: str = "Apache-2.0"
-    source: str = "https://github.com/open-mmlab/mmaction2/tree/v0.10.0/configs/detection/ava"
 
 
 # slowfast_r50_8x8: v0.10.0's configuration left fusion_kernel at 5, upstream's regression of August 2021 set 7 for
@@ -277,79 +236,40 @@ ENTRIES = (
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """The aliases of the zoo's models, in the published table's order.
+    """List the aliases of the zoo's models.
 
     Parameters
     ----------
     pattern : str
         A shell pattern: "slowfast*", "*_r101". "*" lists all.
+
+    Returns
+    -------
+    list of str
+        In the published table's order.
     """
     return [entry.alias for entry in ENTRIES if fnmatchcase(entry.alias, pattern)]
 
 
 def get(name: str) -> ZooEntry:
-    """The entry with this alias or full published name.
+    """Get the entry of a model.
+
+    Parameters
+    ----------
+    name : str
+        An alias ("slowonly_r50") or a full published name.
+
+    Returns
+    -------
+    ZooEntry
 
     Raises
     ------
     KeyError
-        There is none. The message lists the aliases and suggests the nearest name.
+        There is no such model. The message lists the aliases and suggests the nearest name.
     """
     for entry in ENTRIES:
         if name in (entry.alias, entry.name):
             return entry
     hint = suggest(name, list_models() + [entry.name for entry in ENTRIES], cutoff=0.4)
     raise KeyError(f"no model {name!r} in the zoo.{hint} There are: {', '.join(list_models())}")
-
-
-def compare_fields(base, other) -> dict[str, tuple]:
-    """{field: (base's value, other's value)} of two entries or two recipes, where they differ."""
-    differences = {}
-    for field in fields(base):
-        values = getattr(base, field.name), getattr(other, field.name)
-        if values[0] != values[1]:
-            differences[field.name] = values
-    return differences
-
-
-def build_zoo_table():
-    """The published README's table as a DataFrame: model, modality, pretrained, backbone, input, GPUs, resolution, mAP."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "model": entry.alias,
-            "modality": entry.modality,
-            "pretrained": entry.pretrained,
-            "backbone": f"{entry.backbone} R{entry.depth}" + (" + context" if entry.context else ""),
-            "input": f"{entry.clip_len}x{entry.frame_interval}",  # frames x interval
-            "GPUs": entry.published_gpus,
-            "resolution": entry.resolution,
-            "mAP": entry.published_mAP,
-        }
-        for entry in ENTRIES
-    )
-
-
-def render_zoo_table() -> str:
-    """The models as markdown, with links to the checkpoints; README.md holds it between `<!-- zoo table -->` marks."""
-    table = build_zoo_table()[["model", "pretrained", "backbone", "input", "mAP"]]
-    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
-    table["checkpoint"] = [f"[{entry.alias}.pth][{entry.alias}]" for entry in ENTRIES]
-    links = [f"[{entry.alias}]: {entry.checkpoint_url}" for entry in ENTRIES]
-    return "\n".join([_render_markdown(table), "", *links])
-
-
-def render_published_files() -> str:
-    """All that was published about the models as markdown; docs/results.md has it between `<!-- files -->` marks."""
-    table = build_zoo_table()
-    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
-    table["files"] = [
-        f"[checkpoint]({entry.checkpoint_url}) [log]({entry.log_url}) [json]({entry.json_url})" for entry in ENTRIES
-    ]
-    return _render_markdown(table)
-
-
-def _render_markdown(table):
-    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from avalib import zoo
 from avalib.data.synthetic.action_ids import TIME_ACTIONS
-from avalib.zoo.entries import ZooEntry
+from avalib.zoo.entry import ZooEntry
 
 ORDER_COLUMNS = ["question", "better", "worse", "published difference", "measured difference", "noise", "appears"]
 

@@ -23,7 +23,7 @@ from avalib.data.download_record import get_download_record_path
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.video_survey import survey_videos
-from avalib.utils.http_transfer import DownloadError
+from avalib.utils.download_errors import DownloadError
 from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource, open_video
 from avalib.video.reader import Video

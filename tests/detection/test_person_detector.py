@@ -8,7 +8,7 @@ from numbered_videos import draw_number
 from avalib.detection import person_detector
 from avalib.detection.person_detector import DETECTORS, PersonDetector, build_person_detector
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name
-from avalib.utils.http_transfer import DownloadError
+from avalib.utils.download_errors import DownloadError
 
 
 @pytest.mark.slow

@@ -219,9 +219,9 @@ def train(layout, folder):
     from avalib.training.engine import train_model
 
     recipe = tiny_model.replace(tiny_model.RECIPE, epochs=1)
-    setup = configure_training(tiny_model.ENTRY, recipe, layout, "cpu", "float32", workers=1)
-    log = train_model(setup, folder / "run", progress=False)
-    again = train_model(setup, folder / "run", progress=False)
+    config = configure_training(tiny_model.ENTRY, recipe, layout, "cpu", "float32", workers=1)
+    log = train_model(config, folder / "run", progress=False)
+    again = train_model(config, folder / "run", progress=False)
     assert len(again) == len(log) and (folder / "run" / "best.pth").exists()
     model, recipe = load_trained_model(None, folder / "run" / "best.pth", "tiny")
     table, _ = detect_dataset(model, layout, "val", recipe, "cpu", "float32", progress=False)

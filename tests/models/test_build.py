@@ -25,8 +25,8 @@ from avalib.models.build import build_model
 from avalib.models.checkpoint import load_checkpoint, read_meta, read_state_dict, save_checkpoint
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.detector import Detector
+from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import compute_sha256
-from avalib.utils.http_transfer import DownloadError
 
 NAME, RECOGNISER = "slowonly_r50", "kinetics_recogniser_slowonly_r50"
 FC = "roi_head.bbox_head.fc_cls.weight"

@@ -47,9 +47,9 @@ def test_only_float16_is_scaled(precision, is_scaled):
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
-def run_steps(config, count=2):
+def run_steps(config, count=2, seed=0):
     """Metrics and the state after some steps on the same noise, from the same weights."""
-    seed_everything(0)
+    seed_everything(seed)
     state = build_untrained_state(config)
     for block in state.model.backbone.modules():
         if hasattr(block, "conv3"):

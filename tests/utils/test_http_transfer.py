@@ -20,7 +20,7 @@ import pytest
 from avalib.utils.completeness import check_complete
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download import download_file, get_download_size
-from avalib.utils.http_transfer import DownloadError
+from avalib.utils.download_errors import DownloadError
 
 CONTENT = np.random.default_rng(0).bytes(30_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

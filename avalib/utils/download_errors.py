@@ -1,0 +1,48 @@
+"""The errors of downloads and their messages."""
+
+import re
+
+from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_bytes
+from avalib.utils.errors import AvalibError
+
+_NO_NETWORK = (
+    "Without a network, AVALIB_MIRROR names a folder (or another server) with the files; a local path can be given too."
+)
+_FREE_SPACE = "Make room, or point AVALIB_CACHE at a bigger disk."
+_CREDENTIALS = re.compile(r"//[^/@\s]+@")  # the user name and password in an address
+
+
+class DownloadError(AvalibError, OSError):
+    """A file could not be downloaded; the message names the address, what happened and what to do.
+
+    The message never has the credentials of the address.
+    """
+
+    status = None  # the HTTP status, where the server refused
+
+    def __init__(self, message, *others):
+        super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *others)
+
+
+class DownloadDiskFullError(DownloadError, DiskFullError):
+    """The disk is too small for a download."""
+
+
+def describe_failures(part, failures, error):
+    """The message after the last attempt."""
+    resumable = f" {part.size:,} bytes are kept; the next call resumes there." if part.size else ""
+    return f"{part.url}: given up after {failures} attempts in a row. The last: {error}.{resumable} {_NO_NETWORK}"
+
+
+def describe_stop(part, size):
+    """The message after options.stop was set."""
+    return f"{part.url}: stopped; {size:,} bytes are kept; the next call resumes there"
+
+
+def make_download_disk_error(part, needed_bytes, circumstance=""):
+    """The error of a download that the disk is too small for."""
+    needed = format_megabytes(needed_bytes)
+    free = format_megabytes(get_free_bytes(part.path.parent))
+    return DownloadDiskFullError(
+        f"{part.final_path}: the disk is full{circumstance}. {needed} are needed, {free} are free. {_FREE_SPACE}"
+    )

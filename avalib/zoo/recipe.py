@@ -1,0 +1,229 @@
+"""What a recipe holds, and how one is changed for an experiment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from types import UnionType
+from typing import get_args, get_origin
+
+from avalib.utils.suggest import suggest
+
+MINIMA = {  # of the numbers that have a lowest value
+    "epochs": 1,
+    "videos_per_gpu": 1,
+    "clips_per_step": 1,
+    "lr": 0,
+    "momentum": 0,
+    "weight_decay": 0,
+    "grad_clip": 0,
+    "warmup_epochs": 0,
+    "warmup_ratio": 0,
+    "gamma": 0,
+    "milestones": 0,
+    "train_short_side": 16,
+    "crop": 16,
+    "test_short_side": 16,
+    "rois_per_frame": 1,
+    "cache_short_side": 16,
+    "validate_every": 1,
+    "seed": 0,
+}
+FRACTIONS = ("flip", "colour", "person_score", "assign_iou", "dropout")  # numbers from 0 to 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained and tested.
+
+    Parameters
+    ----------
+    name, dataset : str
+        "published" or "mini", and the data set that the recipe is for.
+    initial : {"pretrained", "random"}
+        The entry's Kinetics recognizer with a new head, or random weights.
+    epochs : int
+        Passes over the training keyframes.
+    videos_per_gpu : int
+        Clips that one process takes at a time; batch norm and the loss take their means over them.
+    lr, clips_per_step : float, int
+        The learning rate, and the global batch that it is meant for.
+    optimizer : {"sgd", "adamw"}
+    momentum : float
+        AdamW: the first beta.
+    weight_decay : float
+        On every parameter, batch norm and biases too.
+    grad_clip : float
+        L2 norm over all parameters.
+    warmup_epochs, warmup_ratio : float
+        Epochs in which the learning rate rises linearly to lr, and the first step's share of lr.
+    schedule : {"step", "cosine"}
+    milestones, gamma : tuple of int, float
+        "step": before these epochs the learning rate is multiplied by gamma.
+    train_short_side : (int, int)
+        Short side of the training pictures in pixels: uniform, both ends included.
+    crop, test_short_side : int
+        Side of the training crop and short side of the test pictures, in pixels.
+    flip : float
+        Probability of mirroring a training clip.
+    colour : float
+        Strength 0..1 of random color changes in training; the published recipe has none.
+    person_score : float
+        Proposals at or above this score (or the frame's best) take part.
+    rois_per_frame : int
+        Boxes sampled from a training frame.
+    assign_iou : float
+        IoU from which a proposal takes the labels of an annotated box.
+    dropout : float
+        Probability in the head.
+    shuffle_frames : bool
+        An experiment: the clip's frames in random order, in training and test.
+    jitter_at_test : bool
+        v0.10.0 jitters frames in test too; False takes the nominal ones.
+    zero_init_residual : bool
+        The batch norm behind every conv3 starts at 0.
+    prior_bias : bool
+        The classifier's biases start at each action's share of the boxes (published: at 0).
+    cache_short_side : int or None
+        Read training clips from packed frames of this short side; None: from the videos.
+    validate_every : int
+        Epochs between validations.
+    seed : int
+        Of initialization, sampling and dropout.
+    numbering : {"v0.10.0", "v1.x"}
+        MMAction2's later versions read the frame after each, as their checkpoints do.
+    """
+
+    name: str
+    dataset: str
+
+    # model
+    initial: str
+
+    # duration and batch
+    epochs: int
+    videos_per_gpu: int
+
+    # optimizer and learning rate
+    lr: float
+    clips_per_step: int
+    optimizer: str
+    momentum: float
+    weight_decay: float
+    grad_clip: float
+    warmup_epochs: float
+    warmup_ratio: float
+    schedule: str
+    milestones: tuple[int, ...]
+    gamma: float
+
+    # data: pictures
+    train_short_side: tuple[int, int]
+    crop: int
+    test_short_side: int
+    flip: float
+    colour: float
+
+    # data: boxes
+    person_score: float
+    rois_per_frame: int
+    assign_iou: float
+
+    # head and frames
+    dropout: float
+    shuffle_frames: bool
+    jitter_at_test: bool
+
+    # initialization
+    zero_init_residual: bool
+    prior_bias: bool
+
+    # running
+    cache_short_side: int | None
+    validate_every: int
+    seed: int = 0
+    numbering: str = "v0.10.0"
+
+    def __post_init__(self):
+        """Raise ValueError for numbers that no training can have, such as 0 epochs."""
+        for name, minimum in MINIMA.items():
+            values = getattr(self, name)
+            for value in values if isinstance(values, tuple) else (values,):
+                if value is not None and not (minimum <= value < float("inf")):
+                    raise ValueError(f"{name}={values!r}: expected at least {minimum}")
+        for name in FRACTIONS:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 to 1")
+
+
+def update_recipe(
+    base: Recipe,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    short_side: int | None = None,
+    batch_size: int | None = None,
+    **changes: object,
+) -> Recipe:
+    """Change some values of a recipe. `compare_fields(base, ...)` gives the differences.
+
+    Parameters
+    ----------
+    base : Recipe
+        It stays as it is.
+    overrides : mapping of str to object, optional
+        {field: value}, taken as they are: None is a value where the field may be None. They come last.
+    short_side : int, optional
+        Pixels of the test pictures and of the training crop. The range of training sizes and the frame cache's short
+        side follow in proportion.
+    batch_size : int, optional
+        Clips a step on one device. The learning rate follows by the linear rule.
+    **changes
+        Values of the recipe's own fields; None leaves a field as it is. `lr` is for the recipe's own batch.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    TypeError
+        A recipe has no such field (the message suggests the nearest), or the value has another type.
+    ValueError
+        No training can have such a value, such as 0 epochs.
+    """
+    values = {name: value for name, value in changes.items() if value is not None or name not in _FIELD_TYPES}
+    if batch_size is not None:
+        values["videos_per_gpu"] = batch_size
+    if short_side is not None:
+        factor = short_side / base.test_short_side
+        values["crop"] = short_side
+        values["test_short_side"] = short_side
+        values["train_short_side"] = tuple(round(side * factor) for side in base.train_short_side)
+        if base.cache_short_side is not None:
+            values["cache_short_side"] = round(base.cache_short_side * factor)
+    values |= overrides or {}
+    return replace(base, **{name: _to_field_type(name, value) for name, value in values.items()})
+
+
+_FIELD_TYPES = {field.name: field.type for field in fields(Recipe)}
+
+
+def _to_field_type(name, value):
+    """A field's value in the field's type: an int will do for a float, a list for a tuple. Raises TypeError."""
+    if name not in _FIELD_TYPES:
+        raise TypeError(f"a recipe has no {name!r}.{suggest(name, _FIELD_TYPES)} It has: {', '.join(_FIELD_TYPES)}")
+    field_type = _FIELD_TYPES[name]
+    if isinstance(field_type, UnionType):  # int | None
+        if type(value) in field_type.__args__:
+            return value
+    elif get_origin(field_type) is tuple:  # tuple[int, ...] or tuple[int, int]
+        item_types = get_args(field_type)
+        length = None if item_types[-1] is ... else len(item_types)
+        if isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            if length in (None, len(value)):
+                return tuple(value)
+    elif field_type is float:
+        if type(value) in (int, float):
+            return float(value)
+    elif type(value) is field_type:
+        return value
+    expected = field_type.__name__ if type(field_type) is type else field_type
+    raise TypeError(f"recipe: {name}={value!r}: expected {expected}")

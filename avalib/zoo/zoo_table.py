@@ -1,0 +1,70 @@
+"""The published table of the zoo, as DataFrame and as markdown."""
+
+from typing import TYPE_CHECKING
+
+from avalib.zoo.entries import ENTRIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def build_zoo_table() -> "pd.DataFrame":
+    """Build the table of the published README.
+
+    Returns
+    -------
+    DataFrame
+        A row per model: model, modality, pretrained, backbone, input (frames x interval), GPUs, resolution, mAP
+        (percent, AVA v2.1 val).
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "model": entry.alias,
+            "modality": entry.modality,
+            "pretrained": entry.pretrained,
+            "backbone": f"{entry.backbone} R{entry.depth}" + (" + context" if entry.context else ""),
+            "input": f"{entry.clip_len}x{entry.frame_interval}",  # frames x interval
+            "GPUs": entry.published_gpus,
+            "resolution": entry.resolution,
+            "mAP": entry.published_mAP,
+        }
+        for entry in ENTRIES
+    )
+
+
+def render_zoo_table() -> str:
+    """Render the models with links to their checkpoints.
+
+    Returns
+    -------
+    str
+        Markdown. README.md holds it between `<!-- zoo table -->` marks.
+    """
+    table = build_zoo_table()[["model", "pretrained", "backbone", "input", "mAP"]]
+    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
+    table["checkpoint"] = [f"[{entry.alias}.pth][{entry.alias}]" for entry in ENTRIES]
+    links = [f"[{entry.alias}]: {entry.checkpoint_url}" for entry in ENTRIES]
+    return "\n".join([_render_markdown(table), "", *links])
+
+
+def render_published_files() -> str:
+    """Render everything that was published about the models, with links to all files.
+
+    Returns
+    -------
+    str
+        Markdown. docs/results.md holds it between `<!-- files -->` marks.
+    """
+    table = build_zoo_table()
+    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
+    table["files"] = [
+        f"[checkpoint]({entry.checkpoint_url}) [log]({entry.log_url}) [json]({entry.json_url})" for entry in ENTRIES
+    ]
+    return _render_markdown(table)
+
+
+def _render_markdown(table):
+    rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).values.tolist()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
