@@ -10,14 +10,8 @@ import numpy as np
 import pandas as pd
 
 from avalib.evaluation.frame_index import NOT_EVALUATED
-from avalib.evaluation.matching import (
-    find_kth_largest,
-    group_rows_by_frame,
-    iter_pair_blocks,
-    number_boxes,
-    rank_within_run,
-    select_heap_order,
-)
+from avalib.evaluation.matching import find_kth_largest, iter_pair_blocks, select_heap_order
+from avalib.evaluation.row_groups import group_rows_by_frame, number_boxes, rank_within_run
 from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 
 MAX_PER_FRAME = 100

@@ -10,8 +10,6 @@ a well-placed box, classification (its score is at least as high as the scores o
 ranking (its score is lower than one of those, but higher than some true positives).
 """
 
-from enum import IntEnum
-
 import numpy as np
 import pandas as pd
 
@@ -23,25 +21,10 @@ from avalib.evaluation.average_precision import compute_average_precision
 from avalib.evaluation.evaluator import LabelMap, Source, evaluate
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.labeled_boxes import MIN_IOU, LabeledBoxes, find_distinct_boxes, find_overlaps
+from avalib.evaluation.mistake_kinds import FALSE_POSITIVES, MISTAKES, Kind
+from avalib.evaluation.perfect_parts import build_perfect_actions, build_perfect_boxes
 from avalib.evaluation.protocols import Protocol, get_protocol
 from avalib.utils.process import check_memory
-
-_DETECTION_COLUMNS = [*KEYFRAME_COLUMNS, *BOX_COLUMNS]
-
-
-class Kind(IntEnum):
-    """What a detection in a ranking is, or a ground-truth box without a detection (MISSED)."""
-
-    TRUE_POSITIVE = 0
-    BACKGROUND = 1
-    LOCALIZATION = 2
-    CLASSIFICATION = 3
-    RANKING = 4
-    MISSED = 5
-
-
-FALSE_POSITIVES = (Kind.BACKGROUND, Kind.LOCALIZATION, Kind.CLASSIFICATION, Kind.RANKING)
-MISTAKES = tuple(kind.name.lower() for kind in (*FALSE_POSITIVES, Kind.MISSED))
 
 
 def analyze_errors(
@@ -129,8 +112,6 @@ class ErrorAnalysis(LabeledBoxes):
         kind[ranking.true[0]] = Kind.TRUE_POSITIVE
         return kind
 
-    # --- the cost of each kind of mistake -----------------------------------------------------------------------------
-
     def compute_loss_breakdown(self) -> pd.DataFrame:
         """How much AP each kind of mistake costs.
 
@@ -196,8 +177,6 @@ class ErrorAnalysis(LabeledBoxes):
         does_action = self.labels[:, self.actions.index(action)]
         return self.overlaps.select_people(does_action).find_best_person().index[box]
 
-    # --- perfect parts ------------------------------------------------------------------------------------------------
-
     def compute_oracle_map(self) -> pd.DataFrame:
         """AP if one part of the detector were perfect.
 
@@ -213,38 +192,14 @@ class ErrorAnalysis(LabeledBoxes):
         table = self.report.per_class[["action_id", "action", "AP"]].copy()
         table.attrs["AP"] = self.report.mAP
         perfect = {
-            "perfect_boxes": self._build_perfect_boxes(),
-            "perfect_actions": self._build_perfect_actions(),
+            "perfect_boxes": build_perfect_boxes(self),
+            "perfect_actions": build_perfect_actions(self),
         }
         for name, detections in perfect.items():
             report = evaluate(self.gt, detections, self.report.label_map, protocol=self.protocol, iou=self.iou)
             table[name] = report.per_class["AP"]
             table.attrs[name] = report.mAP
         return table[table["AP"].notna()].reset_index(drop=True)
-
-    def _build_perfect_boxes(self):
-        scores = np.zeros((len(self.people), len(self.actions)))
-        if len(self.boxes):
-            box_scores = self.scores[self.best_box.index]
-            is_scored = (self.best_box.iou >= MIN_IOU)[:, None] & np.isfinite(box_scores)
-            scores[is_scored] = box_scores[is_scored]
-        people = self.gt.iloc[self.people.first_row][_DETECTION_COLUMNS]
-        return self._build_detections(people, scores, np.ones(scores.shape, bool))
-
-    def _build_perfect_actions(self):
-        iou = self.best_person.iou
-        is_correct = self.box_labels & (iou >= self.iou)[:, None]
-        order = np.argsort(-iou, kind="stable")
-        boxes = self.det.iloc[self.boxes.first_row][_DETECTION_COLUMNS].iloc[order]
-        return self._build_detections(boxes, iou[order, None] * is_correct[order], is_correct[order])
-
-    def _build_detections(self, boxes, scores, mask):
-        """A table of detections of boxes (N rows) with scores (N,K) where mask (N,K) is True."""
-        row, k = np.nonzero(mask)
-        table = boxes.iloc[row].reset_index(drop=True)
-        return table.assign(action_id=np.array(self.actions)[k], score=scores[row, k])
-
-    # --- actions and examples -----------------------------------------------------------------------------------------
 
     def compare_with_training(self, train) -> pd.DataFrame:
         """AP beside the number of training boxes: action_id, action, group, AP, training_boxes.
@@ -333,7 +288,7 @@ class ErrorAnalysis(LabeledBoxes):
         person_boxes = np.full((len(rows), 4), np.nan)
         person_boxes[is_near] = self.people.boxes[self.best_person.index[box[is_near]]]
         names = np.array(list(self.report.label_map.values()), object)
-        table = self.det.iloc[rows][[*_DETECTION_COLUMNS, "action_id", "score"]].reset_index(drop=True)
+        table = self.det.iloc[rows][[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
         return table.assign(
             action=table["action_id"].map(self.report.label_map),
             kind=[Kind(kind).name.lower() for kind in kinds],

@@ -11,8 +11,8 @@ from avalib.data.ava_csv import format_location
 from avalib.data.label_map import load_label_map
 from avalib.data.labels import get_action_names, get_evaluated_actions
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, NO_PERSON
-from avalib.evaluation.matching import find_run_starts, number_frames
 from avalib.evaluation.protocols import Protocol
+from avalib.evaluation.row_groups import find_run_starts, number_frames
 
 NOT_EVALUATED = -1  # class_index of an action outside the label map
 _TUPLE_COLUMNS = ("action_id", "y1", "x1", "y2", "x2")  # what the original evaluators hold after the score

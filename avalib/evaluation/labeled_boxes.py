@@ -6,8 +6,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from avalib.evaluation.matching import find_run_starts, iter_pair_blocks, number_boxes
+from avalib.evaluation.matching import iter_pair_blocks
 from avalib.evaluation.report import Report
+from avalib.evaluation.row_groups import find_run_starts, number_boxes
 from avalib.utils.boxes import compute_iou_pairs
 
 MIN_IOU = 0.1  # with a lower IoU a box does not belong to a person

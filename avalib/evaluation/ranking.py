@@ -18,16 +18,14 @@ from avalib.data.row_checks import BOX_COLUMNS
 from avalib.evaluation.frame_index import NOT_EVALUATED, IndexedTable, get_boxes
 from avalib.evaluation.matching import (
     find_best_matches,
-    group_rows_by_frame,
     keep_top_per_frame,
     mark_true_positives,
-    number_frames,
-    rank_within_run,
     restore_original_order,
     select_heap_order,
     select_score_order,
 )
 from avalib.evaluation.protocols import FALSE_POSITIVE, IGNORED
+from avalib.evaluation.row_groups import group_rows_by_frame, number_frames, rank_within_run
 
 _LARGEST_LOOKUP = 1 << 28  # bytes
 

@@ -16,9 +16,10 @@ from avalib.data.exclusions import read_exclusions
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS, NO_PERSON, check_rows
 from avalib.evaluation.evaluator import LabelMap, Source
 from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
-from avalib.evaluation.matching import find_run_starts, iter_pair_blocks, mark_true_positives
+from avalib.evaluation.matching import iter_pair_blocks, mark_true_positives
 from avalib.evaluation.ranking import Ranking
 from avalib.evaluation.report import Report
+from avalib.evaluation.row_groups import find_run_starts
 from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 from avalib.utils.tracker import link_boxes
 

@@ -11,7 +11,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import torch
 
 from avalib.training.logger import TrainingLog
+from avalib.utils.child_process import fork_quietly, kill_child, wait_for_child
 from avalib.utils.distributed import SINGLE_PROCESS
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
@@ -277,31 +277,6 @@ class CheckpointSaver:
             status = 0
         finally:
             os._exit(status)
-
-
-def fork_quietly():
-    """os.fork without the warning about threads: the copy runs none. Returns 0 in the copy, else its process id."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
-
-
-def wait_for_child(child, timeout_s):
-    """Wait until a child process ends; it is killed after `timeout_s`. Returns whether it ended well."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        has_ended, status = os.waitpid(child, os.WNOHANG)
-        if has_ended:
-            return status == 0
-        time.sleep(0.02)
-    kill_child(child)
-    return False
-
-
-def kill_child(child):
-    """Kill a child process and wait for its end."""
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
 
 
 def describe_position(position):

@@ -1,7 +1,7 @@
-"""The training engine: `train_epoch` runs the steps of an epoch, `validate` scores a split, `train_model` does both.
+"""The training engine: `train_epoch` runs the steps of an epoch, `train_model` all epochs with their validations.
 
-`step.py` does one step; `checkpointing.py` keeps the run on disk, so that an interrupted one resumes at the next call;
-`utils/distributed.py` is how processes that train together communicate.
+`step.py` does one step, `epoch_validation.py` a validation; `checkpointing.py` keeps the run on disk, so that an
+interrupted one resumes at the next call; `utils/distributed.py` is how processes that train together communicate.
 """
 
 import logging
@@ -12,24 +12,21 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_splits
 from avalib.data.loader import build_loader
 from avalib.data.samplers import TrainBatchSampler
-from avalib.evaluation.evaluator import evaluate
-from avalib.evaluation.inference import build_detections_table, score_keyframes
 from avalib.training.checkpoint_sizes import check_checkpoint_space
 from avalib.training.checkpointing import CheckpointSaver
+from avalib.training.epoch_validation import validate
 from avalib.training.existing_run import load_checkpoint_to_resume, lock_run, resolve_existing_run
 from avalib.training.initial_state import initialize_state, save_weights
-from avalib.training.logger import MAP, TrainingLog, build_log_table, has_log_file
+from avalib.training.logger import TrainingLog, build_log_table, has_log_file
 from avalib.training.optimizer import compute_lr
 from avalib.training.profiling import measure_peak_memory_mb
 from avalib.training.reproducibility import use_deterministic_algorithms
-from avalib.training.sanity_checks import diagnose_zero_map
 from avalib.training.step import LossNotFiniteError, describe_bad_batches, train_step
 from avalib.training.train_config import TrainConfig
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
@@ -37,8 +34,6 @@ from avalib.utils.files import write_json
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
-
-MIN_KEYFRAMES_FOR_WORKERS = 1000  # of a validation, for each process: starting worker processes takes seconds
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -250,76 +245,3 @@ def group_micro_batches(loader, accumulate):
     batches = iter(loader)
     while micro_batches := list(islice(batches, accumulate)):
         yield micro_batches
-
-
-# --- a validation -----------------------------------------------------------------------------------------------------
-
-
-def validate(state, config, keyframes, frames, output_dir, *, progress=True, context=SINGLE_PROCESS):
-    """Score the validation split, log its mAP, and save the weights if they are the best so far.
-
-    Parameters
-    ----------
-    state : TrainState
-        Changed in place.
-    config : TrainConfig
-    keyframes : KeyframeTable
-        Of the split.
-    frames : FrameSource
-    output_dir : Path
-        The folder of best.pth.
-    progress : bool
-        Show a progress bar.
-    context : DistributedContext
-    """
-    # 1. Scores: every process scores its part, with the main process's running statistics
-    context.share_buffers(state.model)
-    workers = config.workers if len(keyframes) > MIN_KEYFRAMES_FOR_WORKERS * context.size else 0
-    with torch.compiler.set_stance("force_eager" if config.compile else "default"):  # frames have many sizes
-        scores = score_keyframes(
-            state.model,
-            keyframes,
-            config.recipe,
-            frames,
-            config.device,
-            config.dtype,
-            workers=workers,
-            progress=progress,
-            context=context,
-        )
-    state.last_validated_epoch = state.epoch
-
-    # 2. Metric, log and best weights: the main process
-    if context.is_main:
-        detections = build_detections_table(keyframes, *scores)
-        mAP = _evaluate_detections(detections, config.layout)
-        _log_validation(state, mAP, config.layout, detections)
-        if mAP > state.best_mAP:
-            state.best_mAP = mAP
-            state.best_epoch = state.epoch
-            save_weights(state, config, output_dir / "best.pth")
-        logger.info(f"epoch {state.epoch}: validation mAP@0.5 {mAP:.4f} (best {state.best_mAP:.4f})")
-    state.best_mAP, state.best_epoch = context.broadcast((state.best_mAP, state.best_epoch))
-
-
-def _evaluate_detections(detections, layout):
-    """The mAP@0.5 of a table of detections of the validation split."""
-    report = evaluate(
-        layout.get_csv_path("val"),
-        detections,
-        label_map=layout.evaluated_label_map_path,
-        exclusions=layout.get_exclusions_path("val"),
-        protocol=layout.protocol,
-    )
-    return report.mAP
-
-
-def _log_validation(state, mAP, layout, detections):
-    """Add a validation to the log, at the iteration of the last step; warn if the mAP makes no sense."""
-    last = state.log.rows[-1]
-    row = {"mode": "val", "epoch": state.epoch} | {key: last[key] for key in ("iter", "iteration", "lr")}
-    row |= {MAP: mAP, "seconds": state.seconds}
-    if warning := diagnose_zero_map(state.log.rows, mAP, layout, detections):
-        logger.warning(f"WARNING, epoch {state.epoch}: {warning}")
-        row["warning"] = warning
-    state.log.append(row)

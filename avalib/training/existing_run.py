@@ -72,7 +72,7 @@ def resolve_existing_run(
     existing : str
         What to do if it holds a run of other settings, see CHOICES.
     minutes : float, optional
-        The time limit that the number of epochs will be set from (planner.limit_epochs); until then it may differ.
+        The time limit that the number of epochs will be set from (time_limit.limit_epochs); until then it may differ.
     context : DistributedContext
 
     Returns

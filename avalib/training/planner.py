@@ -3,13 +3,10 @@
 Short measurements where they are quick (a few real steps, a few real clips), counts elsewhere.
 """
 
-import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from avalib.data.keyframe_table import load_splits
 from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
-from avalib.training.existing_run import RunExistsError, format_refusal, load_run_of_same_settings
 from avalib.training.profiling import (
     build_untrained_state,
     find_missing_caches,
@@ -23,8 +20,6 @@ from avalib.utils.disk_space import get_free_bytes
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.process import count_cores
 from avalib.video.frame_cache_builder import estimate_frame_caches
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -247,58 +242,3 @@ def estimate_disk(config, state, keyframes):
         new_caches_gb=round(caches.size_GB, 2) if caches else 0.0,
         free_gb=round(get_free_bytes(config.layout.root) / 1e9, 1),
     )
-
-
-def limit_epochs(
-    config: TrainConfig, minutes: float | None, minutes_per_epoch: float, folder: str | Path, existing: str = "stop"
-) -> TrainConfig:
-    """Set the recipe's epochs to what fits into a time limit.
-
-    A run in `folder` of the same settings keeps its own number of epochs, whatever was timed now, if it is finished, if
-    it was started with the same limit, if existing is "continue", or if its remaining epochs fit.
-
-    Parameters
-    ----------
-    config : TrainConfig
-    minutes : float or None
-        The limit, without the validations. None: all of the recipe's epochs.
-    minutes_per_epoch : float
-        See CostEstimate.minutes_per_epoch.
-    folder : str or Path
-        The folder of the training.
-    existing : str
-        See existing_run.CHOICES.
-
-    Returns
-    -------
-    TrainConfig
-        With at least one epoch.
-
-    Raises
-    ------
-    RunExistsError
-        An unfinished run does not fit, and existing is "stop".
-    """
-    if minutes is None:
-        return config
-    if not minutes > 0:
-        raise ValueError(f"minutes={minutes!r}: expected a number above 0, or None for all of the recipe's epochs")
-    recipe_epochs = config.recipe.epochs
-    epochs = max(1, min(recipe_epochs, int(minutes / max(minutes_per_epoch, 1e-9))))
-    saved = load_run_of_same_settings(folder, config)
-    if saved is not None:
-        remaining_minutes = (saved.epochs - saved.epoch) * minutes_per_epoch
-        keeps_epochs = saved.is_finished or saved.minutes == minutes or existing == "continue"
-        if keeps_epochs or remaining_minutes <= minutes:
-            logger.info(f"{folder} holds {saved.describe()}: it is resumed, or used as it is")
-            recipe = replace(config.recipe, epochs=saved.epochs)
-            return replace(config, recipe=recipe, minutes=saved.minutes)
-        if existing != "new":
-            needed = f"about {remaining_minutes:.0f} remaining"
-            available = f"{minutes:g}, which is {epochs} epochs in total,"
-            raise RunExistsError(format_refusal(folder, saved, {"minutes of training": (needed, available)}))
-    logger.info(
-        f"minutes={minutes:g}: {epochs} of the recipe's {recipe_epochs} epochs ({minutes_per_epoch:.1f} minutes each "
-        "on this machine)"
-    )
-    return replace(config, recipe=replace(config.recipe, epochs=epochs), minutes=minutes)

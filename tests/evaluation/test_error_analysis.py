@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from avalib.evaluation.error_analysis import MISTAKES, analyze_errors
+from avalib.evaluation.error_analysis import analyze_errors
 from avalib.evaluation.evaluator import evaluate
+from avalib.evaluation.mistake_kinds import MISTAKES
 
 LABELS = {12: "stand", 14: "walk", 80: "watch"}
 COLUMNS = ["video_id", "timestamp", "x1", "y1", "x2", "y2", "action_id"]

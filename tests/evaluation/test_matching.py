@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from avalib.evaluation.matching import keep_top_per_frame, number_boxes, select_heap_order
+from avalib.evaluation.matching import keep_top_per_frame, select_heap_order
+from avalib.evaluation.row_groups import number_boxes
 
 
 def test_the_closed_form_of_the_cap_equals_the_heap():

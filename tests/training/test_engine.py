@@ -19,7 +19,7 @@ from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import detect_dataset, load_trained_model
-from avalib.training import checkpointing, engine, step
+from avalib.training import checkpointing, epoch_validation, step
 from avalib.training.checkpointing import CheckpointSaver
 from avalib.training.engine import train_model
 from avalib.training.existing_run import RunExistsError, load_checkpoint_to_resume
@@ -122,8 +122,13 @@ def test_killed_at_any_instant_the_run_is_bit_for_bit_the_unbroken_one(unbroken,
         np.random.rand(7), torch.rand(7)  # the generators' history is another one each time
         train_model(make_config(tiny), tmp_path / "run", progress=False, save_minutes=0)
 
-    instants = [((torch.nn.utils, "clip_grad_norm_"), 3), ((torch, "save"), 2), ((engine, "score_keyframes"), 1)]
-    for place, count in [*instants, ((engine, "save_weights"), 1)]:
+    instants = [
+        ((torch.nn.utils, "clip_grad_norm_"), 3),
+        ((torch, "save"), 2),
+        ((epoch_validation, "score_keyframes"), 1),
+        ((epoch_validation, "save_weights"), 1),
+    ]
+    for place, count in instants:
         with monkeypatch.context() as patched:
             kill_in(patched, place, count)
             assert run_in_fork(work) == -signal.SIGKILL, place

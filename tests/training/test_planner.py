@@ -14,8 +14,9 @@ from avalib.training import planner
 from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
 from avalib.training.engine import train_model
 from avalib.training.existing_run import RunExistsError
-from avalib.training.planner import advise_batch_size, estimate_cost, estimate_disk, estimate_memory, limit_epochs
+from avalib.training.planner import advise_batch_size, estimate_cost, estimate_disk, estimate_memory
 from avalib.training.profiling import build_untrained_state, find_missing_caches, measure_activation_bytes
+from avalib.training.time_limit import limit_epochs
 from avalib.utils.distributed import DistributedContext
 from avalib.video.frame_cache_builder import build_frame_caches
 
