@@ -34,7 +34,7 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     context : DistributedContext
     """
     # 1. Scores: every process scores its part, with the main process's running statistics
-    context.share_buffers(state.model)
+    context.broadcast_buffers(state.model)
     workers = config.workers if len(keyframes) > MIN_KEYFRAMES_FOR_WORKERS * context.size else 0
     with torch.compiler.set_stance("force_eager" if config.compile else "default"):  # frames have many sizes
         scores = score_keyframes(

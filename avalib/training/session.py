@@ -19,7 +19,7 @@ from avalib.training.sanity_checks import overfit_one_batch
 from avalib.training.time_limit import limit_epochs
 from avalib.training.train_config import configure_training
 from avalib.utils.device import choose_device
-from avalib.utils.distributed import SINGLE_PROCESS, cleanup_distributed, init_distributed
+from avalib.utils.distributed import SINGLE_PROCESS, close_distributed, init_distributed
 from avalib.utils.experiment import ExperimentRecord
 from avalib.utils.files import write_table
 from avalib.utils.run_folder import get_run_folder
@@ -162,7 +162,7 @@ def train_from_options(options, entry, base_recipe, recipe):
     if context.is_main:
         record_training(record, folder, log, config, base_recipe, estimate, context)
     context.barrier()
-    cleanup_distributed()
+    close_distributed()
     return folder, log if context.is_main else None
 
 

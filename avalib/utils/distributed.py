@@ -1,8 +1,8 @@
-"""Processes that train together: which one this is, and how they communicate.
+"""Processes that train together: the rank of this one, and how they communicate.
 
-`torchrun` (PyTorch's own launcher) starts them, on one machine or many; without it there is one process and everything
-here does nothing. Gradients and small sums travel by nccl on GPUs and gloo on CPUs. Python objects, and waiting for
-work that takes hours (building frame caches, scoring a split), use a gloo group with a timeout of a day.
+`torchrun` (PyTorch's launcher) starts them, on one machine or many. Without it there is one process, and everything
+here does nothing. Gradients and small sums use nccl on GPUs and gloo on CPUs. Python objects and barriers use a gloo
+group with a timeout of a day, as work such as building frame caches or scoring a split takes hours.
 """
 
 import inspect
@@ -10,12 +10,13 @@ import logging
 import os
 import time
 import warnings
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 GROUP_TIMEOUT = timedelta(days=1)
@@ -25,7 +26,7 @@ CONNECT_TIMEOUT = timedelta(seconds=3)
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process among `size` of them. All processes have to call a method that communicates."""
+    """This process among `size` processes. Every process has to call the methods that communicate."""
 
     rank: int = 0
     size: int = 1
@@ -34,15 +35,15 @@ class DistributedContext:
     cpu_group: object = None  # the gloo group
 
     @property
-    def is_main(self):
+    def is_main(self) -> bool:
         """Whether this is the process that reports and writes."""
         return self.rank == 0
 
     @contextmanager
-    def main_process_first(self):
+    def main_process_first(self) -> Iterator[None]:
         """Run the body in the main process, then in one process of each other machine, then in the rest.
 
-        Later processes find what earlier ones downloaded, packed or rendered, on a shared disk or their machine's own.
+        Later processes find the files that earlier ones downloaded or rendered, on a shared disk or on their machine.
         """
         if self.is_main:
             own_turn = 0
@@ -53,29 +54,29 @@ class DistributedContext:
                 yield
             self.barrier()
 
-    def barrier(self):
-        """Wait until all processes are here."""
+    def barrier(self) -> None:
+        """Wait until all processes have called this."""
         if self.size > 1:
             distributed.barrier(group=self.cpu_group)
 
-    def gather(self, value):
-        """The values of all processes (anything that pickles), in order of rank, in every process."""
+    def gather(self, value: object) -> list:
+        """Gather the (picklable) values of all processes, in order of rank, in every process."""
         if self.size == 1:
             return [value]
         values = [None] * self.size
         distributed.all_gather_object(values, value, group=self.cpu_group)
         return values
 
-    def broadcast(self, value):
-        """The main process's value, in every process."""
+    def broadcast(self, value: object) -> object:
+        """Send the main process's (picklable) value to every process. Returns it."""
         if self.size == 1:
             return value
         values = [value]
         distributed.broadcast_object_list(values, src=0, group=self.cpu_group)
         return values[0]
 
-    def all_reduce_sum(self, values, device):
-        """Sums of a list of floats over all processes; fast enough for every step."""
+    def all_reduce_sum(self, values: Iterable[float], device: torch.device) -> list[float]:
+        """Sum each of some floats over all processes; fast enough for every step."""
         if self.size == 1:
             return list(values)
         device = device if device.type == "cuda" else "cpu"
@@ -83,25 +84,25 @@ class DistributedContext:
         distributed.all_reduce(sums)
         return sums.tolist()
 
-    def wrap_ddp(self, model):
-        """The model whose backward averages gradients over all processes; the model itself for one process.
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
+        """Wrap a model so that its backward averages gradients over all processes; one process returns it as it is.
 
-        It starts with the main process's weights. Every process normalizes by its own clips, as the recipe means it,
-        and running statistics are not exchanged (`share_buffers` does that before they are used).
+        All processes start with the main process's weights. Each normalizes by the statistics of its own clips, as in
+        the published recipe. Their running statistics differ until `broadcast_buffers`.
         """
         if self.size == 1:
             return model
         device_ids = [self.local_rank] if next(model.parameters()).is_cuda else None
         parameters = inspect.signature(DistributedDataParallel).parameters
-        # newer versions of torch have another name for this parameter
+        # the parameter has another name in newer versions of torch
         sync_buffers = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
-        # the strides of a 1x1x1 convolution's gradient differ in dimensions of size 1, which makes no difference
+        # the strides of a 1x1x1 convolution's gradient differ in dimensions of size 1, which does not matter
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         options = {"device_ids": device_ids, "gradient_as_bucket_view": True, sync_buffers: False}
         return DistributedDataParallel(model, **options)
 
-    def share_buffers(self, model):
-        """Give every process the main process's running statistics, so that the scored model is the saved one."""
+    def broadcast_buffers(self, model: nn.Module) -> None:
+        """Send the main process's running statistics to every process, so that all score the model that is saved."""
         if self.size > 1:
             for buffer in model.buffers():
                 distributed.broadcast(buffer, src=0)
@@ -110,30 +111,30 @@ class DistributedContext:
 SINGLE_PROCESS = DistributedContext()
 
 
-def skip_gradient_sync(model, skip):
-    """A context in which backward adds up gradients in this process only: for all micro-batches but the last."""
+def skip_gradient_sync(model: nn.Module, skip: bool) -> AbstractContextManager:
+    """A context in which backward adds gradients in this process only: for all micro-batches but the last."""
     return model.no_sync() if skip and isinstance(model, DistributedDataParallel) else nullcontext()
 
 
-def is_distributed_launch():
+def is_distributed_launch() -> bool:
     """Whether torchrun started this process."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def init_distributed(device: torch.device) -> tuple[DistributedContext, torch.device]:
-    """Connect to the other processes that torchrun started. Only the main process reports from now on.
+    """Connect to the other processes that torchrun started. From now on, the others log only warnings.
 
     Parameters
     ----------
     device : torch.device
-        Its type counts; each process gets a GPU of its own.
+        Only its type matters: each process takes a GPU of its own.
 
     Returns
     -------
     context : DistributedContext
         SINGLE_PROCESS without torchrun.
     device : torch.device
-        This process's.
+        The device of this process.
 
     Raises
     ------
@@ -142,6 +143,7 @@ def init_distributed(device: torch.device) -> tuple[DistributedContext, torch.de
     """
     if not is_distributed_launch():
         return SINGLE_PROCESS, device
+    # one GPU per process
     local_rank = int(os.environ["LOCAL_RANK"])
     if device.type == "cuda":
         count = torch.cuda.device_count()
@@ -151,6 +153,7 @@ def init_distributed(device: torch.device) -> tuple[DistributedContext, torch.de
             )
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
+    # a group for tensors on the device, and one on the CPU for Python objects
     rank = int(os.environ["RANK"])
     size = int(os.environ["WORLD_SIZE"])
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -162,17 +165,17 @@ def init_distributed(device: torch.device) -> tuple[DistributedContext, torch.de
     context = DistributedContext(rank, size, local_rank, cpu_group=cpu_group)
     if not context.is_main:
         logging.getLogger("avalib").setLevel(logging.WARNING)
-    # torchrun counts the deaths of a machine's own workers; where they restarted for another machine's, it says 0
+    # torchrun counts the restarts for a machine's own workers; after one for another machine's workers it says 0
     restarts = max(context.gather(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))))
     return replace(context, restarts=restarts), device
 
 
 def _open_own_store(rank, size):
-    """A store in which the processes of this start, and no earlier one, exchange their addresses.
+    """Open a store in which the processes of this start exchange their addresses.
 
-    torchrun's own store lives on when it restarts the workers, with the addresses of the dead in it (pytorch issue
-    135712). So it only serves to pass on the port of a new store. A port that a dead main process left there refuses
-    the connection, and this process reads it again.
+    torchrun keeps its own store when it restarts the workers, with the addresses of the dead ones (pytorch issue
+    135712). So that store only passes on the port of a new one. If the port is that of a dead main process, the
+    connection fails, and this process reads the port again.
     """
     host = os.environ["MASTER_ADDR"]
     agent_store = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
@@ -191,7 +194,7 @@ def _open_own_store(rank, size):
             time.sleep(0.2)
 
 
-def cleanup_distributed():
-    """Leave the other processes; does nothing without torchrun."""
+def close_distributed() -> None:
+    """Close the connections to the other processes. Does nothing without torchrun."""
     if distributed.is_initialized():
         distributed.destroy_process_group()

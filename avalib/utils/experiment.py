@@ -1,4 +1,4 @@
-"""The record of one run: parameters, results, hashes of files, versions, git, hardware, times -> run.json."""
+"""The record of one run, run.json: parameters, results, hashes of files, versions, git, hardware, times."""
 
 import importlib.metadata
 import logging
@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,14 +22,14 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 def get_git_state() -> dict | None:
-    """The state of the repository around the current folder.
+    """Get the state of the repository around the current folder.
 
-    Files under outputs/ do not count as changes: a benchmark that has written its record changes no code for the next.
+    Files under outputs/ do not count as changes: the record of one benchmark must not mark the next one's as dirty.
 
     Returns
     -------
     dict or None
-        {"commit": hash, "dirty": whether files differ from it}; None outside of a repository or without git.
+        {"commit": hash, "dirty": whether files differ from it}; None outside a repository or without git.
     """
     try:
         commit = _run_git("rev-parse", "HEAD")
@@ -40,18 +41,22 @@ def get_git_state() -> dict | None:
 
 @dataclass
 class ExperimentRecord:
-    """What is recorded of a run; it starts the clock. Call `finish` at the end.
+    """The record of a run. Creating it starts the clock; `finish` writes it.
 
     Parameters
     ----------
     name : str
-        Of the notebook or command.
+        The notebook or command.
     parameters : dict
-        What it was called with.
+        Its parameters.
+    started : float
+        The time of the start, in seconds since 1970.
     facts : dict
         Results, such as mAP, coverage, protocol.
     hashes : dict
         {path: sha256} of files that the run reads or writes; see `hash`.
+    git : dict or None
+        See `get_git_state`.
     """
 
     name: str
@@ -59,38 +64,40 @@ class ExperimentRecord:
     started: float = field(default_factory=time.time)
     facts: dict = field(default_factory=dict)
     hashes: dict = field(default_factory=dict)
+    # a lambda, so that tests can replace the function
     git: dict | None = field(default_factory=lambda: get_git_state())
 
-    def hash(self, *paths):
+    def hash(self, *paths: str | Path) -> None:
         """Record the sha256 of files."""
         for path in paths:
             self.hashes[to_public_path(path)] = compute_sha256(path)
 
-    def finish(self, path, written=(), **facts):
-        """Write the record, and log it and the other files of the run, one per line.
+    def finish(self, path: str | Path, written: Iterable[str | Path] = (), **facts: object) -> None:
+        """Write the record, and log the paths of all files of the run, one per line.
 
         Parameters
         ----------
-        path : path
-            Of the record, a run.json.
+        path : str or Path
+            Where to write the record: a run.json.
         written : iterable of path
-            The other files.
+            The files that the run wrote before.
         **facts
-            Results to be recorded.
+            More results for the record.
 
         Raises
         ------
         TypeError
-            A fact cannot be written as json. Then no file is written.
+            A fact is not serializable as json. Then no file is written.
         """
         self.facts |= facts
         path = write_json(path, self.to_dict(), default=_to_json)
         clear_abandoned_parts(path.parent)
-        visible_files = [file for file in written if not Path(file).name.startswith(".")]  # others are still written
+        # hidden files are not listed
+        visible_files = [file for file in written if not Path(file).name.startswith(".")]
         logger.info("\n".join(["written:", *(f"  {file}" for file in (*visible_files, path))]))
 
-    def to_dict(self):
-        """The record as a dict for json, without a path of this machine."""
+    def to_dict(self) -> dict:
+        """Convert the record to a dict for json, without paths of this machine."""
         peak_memory = get_peak_memory_bytes()
         return {
             "name": self.name,
@@ -106,8 +113,8 @@ class ExperimentRecord:
         }
 
 
-def to_public_path(path) -> str:
-    """A path as it may be published: relative to the current folder, or its last part alone."""
+def to_public_path(path: str | Path) -> str:
+    """Convert a path for publication: relative to the current folder, or its last part alone."""
     path = Path(path)
     if not path.is_absolute():
         return path.as_posix()
@@ -122,16 +129,17 @@ def list_changed_files() -> list[str]:
     OSError, subprocess.CalledProcessError
         There is no git, or no repository.
     """
+    # each line: the kind of change, the path
     return [line.split(maxsplit=1)[1] for line in _run_git("status", "--porcelain", "-uall").splitlines()]
 
 
 def _run_git(*arguments):
-    """The output of a git command."""
+    """Run a git command. Returns its output."""
     return subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=True).stdout.strip()
 
 
 def get_versions() -> dict:
-    """{package: version, None if not installed} of Python and the packages that results depend on."""
+    """Get {package: version or None if not installed} of Python and the packages that results depend on."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -142,7 +150,7 @@ def get_versions() -> dict:
 
 
 def describe_machine() -> dict:
-    """System, processor, cores, memory, and the GPUs if torch is loaded: {"system": …, "processor": …, …}."""
+    """Describe the machine: {"system", "processor", "cores", "memory_GB", "gpus" (only if torch is loaded)}."""
     memory = get_total_memory_bytes()
     machine = {
         "system": platform.system(),
@@ -150,6 +158,7 @@ def describe_machine() -> dict:
         "cores": count_cores(),
         "memory_GB": round(memory / 1e9) if memory else None,
     }
+    # a run without torch should not import it for this
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         machine["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -157,7 +166,7 @@ def describe_machine() -> dict:
 
 
 def get_processor_name() -> str:
-    """The processor's name, as detailed as the system has it."""
+    """Get the processor's name, as detailed as the system reports it."""
     if CPU_INFO.exists():
         for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -166,7 +175,7 @@ def get_processor_name() -> str:
 
 
 def _remove_machine_paths(value):
-    """A parameter with public paths instead of those of this machine, also inside a dict."""
+    """Replace the paths of this machine in a parameter, also inside a dict, by public ones."""
     if isinstance(value, dict):
         return {name: _remove_machine_paths(item) for name, item in value.items()}
     is_path = isinstance(value, Path) or (isinstance(value, str) and Path(value).is_absolute())
@@ -174,7 +183,7 @@ def _remove_machine_paths(value):
 
 
 def _to_json(value):
-    """What json writes for a path, or for a number of numpy or torch."""
+    """Convert a path, or a number of numpy or torch, for json."""
     if isinstance(value, Path):
         return to_public_path(value)
     if hasattr(value, "item"):

@@ -1,7 +1,7 @@
-"""Files that are whole or not there: atomic writes, copies, links and hashes.
+"""Atomic writes, copies and links of files; hashes.
 
-Every file that this package writes under its final name goes through `atomic_path` or one of the short forms below it.
-A reader, another process or the next run then finds the old content or the new content, never a part of it.
+Every file that this package writes goes through `atomic_path` or one of the functions that use it. A reader, another
+process or the next run finds the old content or the new content, never a part of it.
 """
 
 import contextlib
@@ -22,14 +22,19 @@ from avalib.utils.temporary_files import make_part_path
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path, needed_bytes: int | None = None) -> Iterator[Path]:
-    """A temporary path beside `path`, for functions that write a file by name; it becomes `path` when all went well.
+    """A temporary path beside `path`, which becomes `path` at the end of the context unless an error occurred.
 
     Parameters
     ----------
     path : str or Path
-        The final name. Missing folders are made.
+        The final name. Missing folders are created.
     needed_bytes : int, optional
-        The expected size. Where the disk has less, nothing is written.
+        The expected size. If the disk has less free space, nothing is written.
+
+    Yields
+    ------
+    Path
+        Write the file there.
 
     Raises
     ------
@@ -37,10 +42,12 @@ def atomic_path(path: str | Path, needed_bytes: int | None = None) -> Iterator[P
         The disk is full or a quota is reached; the temporary file is removed.
     """
     path = Path(path)
+    # a device or a pipe (/dev/stdout) has no content to keep, and must not become a file
     if path.exists() and not path.is_file() and not path.is_dir():
-        yield path  # a device or a pipe (/dev/stdout): it has no content to keep, and must not become a file
+        yield path
         return
-    target = Path(os.path.realpath(path))  # a link stays a link, as when a file is opened for writing
+    # a link stays a link, as when a file is opened for writing
+    target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     if needed_bytes is not None:
         check_free_space(path, needed_bytes)
@@ -51,12 +58,14 @@ def atomic_path(path: str | Path, needed_bytes: int | None = None) -> Iterator[P
         os.replace(part, target)
         flush_to_disk(target.parent)
     except Exception as error:
-        written = part.stat().st_size if part.exists() else 0
-        part.unlink(missing_ok=True)  # first, so that the message says what is free for the next attempt
+        # remove the part first, so that the message names the space that is free for the next attempt
+        part_bytes = part.stat().st_size if part.exists() else 0
+        part.unlink(missing_ok=True)
         if is_disk_full(error):
-            raise make_disk_full_error(path, max(needed_bytes or 0, written)) from error
+            raise make_disk_full_error(path, max(needed_bytes or 0, part_bytes)) from error
+        # the caller knows the final name only
         if isinstance(error, OSError) and str(error.filename) == str(part):
-            error.filename = str(path)  # the name that the caller gave
+            error.filename = str(path)
         raise
     finally:
         part.unlink(missing_ok=True)
@@ -64,12 +73,27 @@ def atomic_path(path: str | Path, needed_bytes: int | None = None) -> Iterator[P
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "wb", needed_bytes: int | None = None) -> Iterator[IO]:
-    """An open file that becomes `path` when all went well: binary, text in UTF-8 (mode "w"), gzip by the suffix .gz."""
+    """An open file that becomes `path` at the end of the context unless an error occurred.
+
+    Parameters
+    ----------
+    path : str or Path
+        The final name; with the suffix .gz the file is compressed.
+    mode : "wb" or "w"
+        Bytes, or text in UTF-8.
+    needed_bytes : int, optional
+        As for `atomic_path`.
+
+    Yields
+    ------
+    file
+    """
     if mode not in ("wb", "w"):
         raise ValueError(f"mode={mode!r}: expected 'wb' or 'w'")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     with atomic_path(path, needed_bytes) as part:
         if Path(path).suffix == ".gz":
+            # without a name and a time, equal content gives equal bytes
             with open(part, "wb") as raw, gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file:
                 if mode == "wb":
                     yield file
@@ -96,14 +120,14 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 
 
 def write_json(path: str | Path, content: object, default: Callable | None = None) -> Path:
-    """Write what json can take, indented, with a line end. Returns the path. default: as json.dumps takes it."""
+    """Write a value as indented json. Returns the path. default: that of json.dumps."""
     return write_text(path, json.dumps(content, indent=1, default=default) + "\n")
 
 
 def write_table(table, path: str | Path, **options) -> Path:
     """Write a pandas table without its index, as csv or parquet by the suffix. Returns the path.
 
-    options: to_csv's, such as float_format.
+    options: those of to_csv, such as float_format.
     """
     with atomic_path(path) as part:
         if Path(path).suffix == ".parquet":
@@ -121,11 +145,12 @@ def copy_file(source: str | Path, path: str | Path) -> Path:
 
 
 def link_or_copy(source: str | Path, path: str | Path) -> Path:
-    """Let `path` show a big file without its bytes being copied: a symbolic link, else a hard link, else a copy.
+    """Give a big file a second path: by a symbolic link, else a hard link, else a copy. Returns the path.
 
     Windows allows symbolic links to administrators only, and hard links on one disk.
     """
-    source, path = Path(source).resolve(), Path(path)
+    source = Path(source).resolve()
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for link in (getattr(os, "symlink", None), getattr(os, "link", None)):
         part = make_part_path(path)
@@ -136,7 +161,8 @@ def link_or_copy(source: str | Path, path: str | Path) -> Path:
                 return path
         except (OSError, NotImplementedError):
             part.unlink(missing_ok=True)
-    path.unlink(missing_ok=True)  # or the copy would be written into what an older link shows
+    # else the copy would go into the file that an older link leads to
+    path.unlink(missing_ok=True)
     return copy_file(source, path)
 
 
@@ -158,7 +184,8 @@ def flush_to_disk(path: str | Path) -> None:
 
 
 def is_writable(folder: str | Path) -> bool:
-    """Whether files can be made in a folder, which need not exist: tried, as rights don't tell (NFS, root)."""
+    """Whether files can be created in a folder, which need not exist."""
+    # try it: the rights don't tell on NFS or for root
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         probe = make_part_path(Path(folder) / "probe")
@@ -171,7 +198,7 @@ def is_writable(folder: str | Path) -> bool:
 
 
 def join_inside(folder: str | Path, name: str) -> Path:
-    """folder / name, for a name from someone's data. Raises ValueError where that would leave the folder."""
+    """Join a folder and a name from other people's data. Raises ValueError if the path is not inside the folder."""
     path = Path(os.path.normpath(Path(folder) / name))
     if "\0" in str(name) or Path(os.path.normpath(folder)) not in path.parents:
         raise ValueError(f"{name!r}: its file would not be inside of {folder}. Give it a plain name.")
@@ -179,6 +206,6 @@ def join_inside(folder: str | Path, name: str) -> Path:
 
 
 def compute_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, 64 hex digits."""
+    """Compute the SHA-256 of a file: 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

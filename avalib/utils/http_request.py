@@ -1,4 +1,4 @@
-"""One request over HTTP: answers whose head comes in time, checked against what was asked for.
+"""One request over HTTP: the head of the answer has a deadline, and its headers are parsed strictly.
 
 Source: RFC 9110 (ranges, conditional requests, lengths), RFC 9112 (where a body ends).
 """
@@ -24,9 +24,15 @@ _OPEN_COMMENT = re.compile(rb"^" + _BEFORE_TAG + rb"<!--(?!.*-->)", re.S)
 
 
 class RetryableError(Exception):
-    """This attempt failed, another may not.
+    """This attempt failed; another one may succeed.
 
-    wait_s: what the server asked to wait (Retry-After), else None. retries: at most so many more, None: as usual.
+    Parameters
+    ----------
+    message : str
+    wait_s : float, optional
+        How long the server asks to wait (Retry-After).
+    retries : int, optional
+        The most retries that make sense; None for the usual number.
     """
 
     def __init__(self, message, wait_s=None, retries=None):
@@ -36,7 +42,10 @@ class RetryableError(Exception):
 
 
 class _Deadline:
-    """Ends the connections that were opened inside of it when the time is over: a server may send one byte a second."""
+    """A context that ends its connections after some seconds.
+
+    The socket's own timeout does not stop a server that sends one byte a second.
+    """
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -47,6 +56,7 @@ class _Deadline:
         self._timer.daemon = True
 
     def watch(self, sock):
+        """End this connection, too, when the time is over. Returns it."""
         with self._lock:
             self._sockets.append(sock.dup())  # a TLS connection takes the socket itself away
         if self.is_over:
@@ -54,11 +64,12 @@ class _Deadline:
         return sock
 
     def _end(self):
+        """End all connections."""
         self.is_over = True
         with self._lock:
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)  # whoever waits for a byte goes on
+                    sock.shutdown(socket.SHUT_RDWR)  # this wakes a thread that waits for a byte
 
     def __enter__(self):
         self._timer.start()
@@ -73,8 +84,9 @@ class _Deadline:
 
 
 class _Answer(http.client.HTTPResponse):
+    """An answer that skips the interim ones (103 early hints) before it, which have headers of their own."""
+
     def _read_status(self):
-        """The final answer's status: interim ones (103 early hints) may come before it, with headers of their own."""
         while True:
             version, status, reason = super()._read_status()
             if not 101 < status < 200:
@@ -82,10 +94,10 @@ class _Answer(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
 
 
-def _watched(kind, deadline):
-    """A connection of this kind as urllib makes them, watched from its first byte: a proxy's and TLS's talk too."""
+def _make_connection_factory(kind, deadline):
+    """What urllib calls for a connection. The deadline covers it from its first byte, with a proxy's and TLS's own."""
 
-    def make(*args, **options):
+    def make_connection(*args, **options):
         connection = kind(*args, **options)
         connection.response_class = _Answer
         connection._create_connection = lambda *args, **options: deadline.watch(
@@ -93,22 +105,26 @@ def _watched(kind, deadline):
         )
         return connection
 
-    return make
+    return make_connection
 
 
-class _WatchedHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+class _DeadlineHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """urllib's handler of http and https, with connections under a deadline."""
+
     def __init__(self, deadline):
         super().__init__()
         self._deadline = deadline
 
     def http_open(self, request):
-        return self.do_open(_watched(http.client.HTTPConnection, self._deadline), request)
+        return self.do_open(_make_connection_factory(http.client.HTTPConnection, self._deadline), request)
 
     def https_open(self, request):
-        return self.do_open(_watched(http.client.HTTPSConnection, self._deadline), request)
+        return self.do_open(_make_connection_factory(http.client.HTTPSConnection, self._deadline), request)
 
 
 class _RedirectHandler(urllib.request.HTTPRedirectHandler):
+    """urllib's handler of redirects, which follows http and https only."""
+
     def redirect_request(self, request, file, code, message, headers, new_url):
         if not new_url.startswith(("http://", "https://")):
             message = f"{message}: it leads to {new_url.partition(':')[0]}:, which is not followed"
@@ -116,20 +132,41 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(request, file, code, message, headers, new_url)
 
 
-def open_url(url, timeout_s, method="GET", **headers):
-    """The server's answer (http.client.HTTPResponse), its head complete within twice `timeout_s`.
+def open_url(url: str, timeout_s: float, method: str = "GET", **headers: str) -> http.client.HTTPResponse:
+    """Send a request. Proxies are those of the environment; redirects lead to http and https only.
 
-    timeout_s: longest silence. Proxies are taken from the environment; only http and https are followed.
-    Raises what urllib raises, TimeoutError when the head is late.
+    Parameters
+    ----------
+    url : str
+    timeout_s : float
+        The longest silence. The head of the answer has to be complete within twice this time.
+    method : str
+    **headers
+        Of the request.
+
+    Returns
+    -------
+    http.client.HTTPResponse
+        Its body is not read yet.
+
+    Raises
+    ------
+    TimeoutError
+        The head is late.
+    OSError, http.client.HTTPException, ValueError
+        As urllib raises them.
     """
+    # quote spaces and letters such as é
     parts = urllib.parse.urlsplit(url)
-    path, query = (urllib.parse.quote(text, safe=string.punctuation) for text in (parts.path, parts.query))
-    url = urllib.parse.urlunsplit(parts._replace(path=path, query=query))  # spaces, é
+    path = urllib.parse.quote(parts.path, safe=string.punctuation)
+    query = urllib.parse.quote(parts.query, safe=string.punctuation)
+    url = urllib.parse.urlunsplit(parts._replace(path=path, query=query))
     request = urllib.request.Request(url, method=method, headers=HEADERS | headers)
     with _Deadline(2 * timeout_s) as deadline:
+        # only these handlers: urllib's default ones also open files and ftp
         opener = urllib.request.OpenerDirector()
         opener.add_handler(urllib.request.ProxyHandler())
-        opener.add_handler(_WatchedHandler(deadline))
+        opener.add_handler(_DeadlineHandler(deadline))
         opener.add_handler(_RedirectHandler())
         opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
         opener.add_handler(urllib.request.HTTPErrorProcessor())
@@ -140,14 +177,15 @@ def open_url(url, timeout_s, method="GET", **headers):
             if deadline.is_over:
                 raise late from error
             raise
-        if deadline.is_over:  # a head that ends anywhere is taken as whole
+        # http.client takes a head that was cut off as complete
+        if deadline.is_over:
             answer.close()
             raise late
         return answer
 
 
-def parse_length(headers):
-    """Bytes that an answer's body has to have; None where the server doesn't say, or says nonsense.
+def parse_length(headers: http.client.HTTPMessage) -> int | None:
+    """Parse the length of an answer's body in bytes; None if the headers have no valid one.
 
     Raises RetryableError for two different lengths.
     """
@@ -159,8 +197,8 @@ def parse_length(headers):
     return next((int(length) for length in lengths if _LENGTH.fullmatch(length)), None)
 
 
-def parse_range(headers):
-    """(first byte, last byte, total or None) of a partial answer (206). Raises RetryableError for impossible ones."""
+def parse_range(headers: http.client.HTTPMessage) -> tuple[int, int, int | None]:
+    """Parse (first byte, last byte, total or None) of a partial answer (206). Raises RetryableError if impossible."""
     text = headers.get("Content-Range", "")
     match = _RANGE.fullmatch(text.strip())
     if match is None:
@@ -175,26 +213,27 @@ def parse_range(headers):
     return first, last, total
 
 
-def parse_unsatisfied_total(headers):
-    """The file's size as an answer "416 range not satisfiable" names it, else None."""
+def parse_unsatisfied_total(headers: http.client.HTTPMessage) -> int | None:
+    """Parse the file's size in an answer "416 range not satisfiable"; None if it has none."""
     match = _UNRANGED.fullmatch(headers.get("Content-Range", "").strip())
     return int(match[1]) if match else None
 
 
-def get_version(headers):
-    """What If-Range may be asked with: a strong ETag (weak ones are not allowed there), else the date of the file."""
+def get_version(headers: http.client.HTTPMessage) -> str | None:
+    """What If-Range can name: a strong ETag (weak ones are not allowed there), else the date of the file."""
     etag = headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
 
 
-def parse_retry_after(headers):
-    """Seconds that Retry-After asks for, at most 60; None where it has none, a date or nonsense."""
+def parse_retry_after(headers: http.client.HTTPMessage) -> float | None:
+    """Parse the seconds of Retry-After, at most 60; None for a date or an invalid value."""
     text = headers.get("Retry-After", "").strip()
     return min(60.0, float(text)) if re.fullmatch(r"\d{1,9}", text, re.A) else None
 
 
-def is_html(head):
-    """Whether a file's first bytes are a web page's: what a portal or an error page leaves under a file's name."""
+def is_html(head: bytes) -> bool:
+    """Whether a file's first bytes are those of a web page, such as a login page under a file's name."""
+    # UTF-16, of an even number of bytes, becomes UTF-8
     for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if head.startswith(mark):
             head = head[2 : 2 + (len(head) - 2) // 2 * 2].decode(encoding, errors="replace").encode()
@@ -202,7 +241,7 @@ def is_html(head):
     return bool(_HTML.match(head) or _OPEN_COMMENT.match(head))
 
 
-def find_title(page):
-    """A web page's title in brackets, for messages, or ""."""
+def find_title(page: bytes) -> str:
+    """Find a web page's title: " ('Title')" for messages, or ""."""
     match = re.search(rb"<title[^>]*>(.*?)</title>", page, re.I | re.S)
     return f" ({match.group(1).decode(errors='replace').strip()[:80]!r})" if match else ""

@@ -1,12 +1,13 @@
-"""Ctrl-C: it reaches every process of a terminal's or a kernel's group, and the main process alone decides what stops.
+"""Ctrl-C reaches every process of a terminal's or a kernel's group; the main process alone decides what stops.
 
-Worker processes begin with SIGINT held back and ignore it from their first line on, so none dies while the main one
-finishes what it must. What stopped is shown as one line, not as the frames in which it happened to be.
+Worker processes start with SIGINT blocked and ignore it from their first line on, so none dies while the main process
+saves its work. A stop appears as one line, not as a traceback.
 """
 
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -15,21 +16,22 @@ from avalib.utils.process import ignore_interrupts
 
 
 class Stopped(KeyboardInterrupt):
-    """Work was asked to stop, has saved what it had to and leaves.
+    """The work stops on request, after it has saved what it has.
 
     Parameters
     ----------
     message : str
-        What is on the disk and how to go on.
+        What is on the disk and how to continue.
     number : int
-        The signal that asked.
+        The signal that requested the stop.
     """
 
-    def __init__(self, message, number=signal.SIGINT):
+    def __init__(self, message: str, number: int = signal.SIGINT):
         super().__init__(message)
         self.signal = int(number)
 
     def _render_traceback_(self):
+        # IPython shows these lines instead of a traceback
         return [f"{type(self).__name__}: {self}"]
 
     def __reduce__(self):
@@ -37,18 +39,19 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def defer_interrupts():
-    """Start processes in here: a Ctrl-C is obeyed at the end, and the processes begin with SIGINT held back.
+def defer_interrupts() -> Iterator[None]:
+    """Start processes inside this context: Ctrl-C waits until its end, and the processes start with SIGINT blocked.
 
-    Without this a worker that is still importing its modules dies of it, before any line of ours has run.
+    Without this, Ctrl-C kills a worker that is still importing its modules, before any line of this package runs.
     Windows has no such mask; there a worker ignores Ctrl-C from its initializer on.
     """
-    received = []
+    received = []  # the arguments of each signal
     previous = None
+    # only the main thread may set handlers
     if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
         previous = signal.signal(signal.SIGINT, lambda *arguments: received.append(arguments))
     try:
-        with _signals_blocked():
+        with _block_signals():
             yield
     finally:
         if previous is not None:
@@ -57,11 +60,11 @@ def defer_interrupts():
                 previous(*received[-1])
 
 
-def ignore_first_termination():
-    """Let the first SIGTERM pass by this process, a worker; the second ends it.
+def ignore_first_termination() -> None:
+    """Ignore the first SIGTERM in this worker process; the second ends it.
 
-    A scheduler (Slurm, systemd, `timeout`) sends it to all processes of a job, and the main one decides what stops. Its
-    own request to a worker comes after that, or once more at its exit.
+    A scheduler (Slurm, systemd, `timeout`) sends the first to all processes, and the main process decides what stops.
+    The main process sends the second to its workers.
     """
     received = []
 
@@ -71,16 +74,17 @@ def ignore_first_termination():
         received.append(number)
 
     signal.signal(signal.SIGTERM, handle)
+    # `defer_interrupts` blocked it before the process started
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 @contextmanager
-def keep_child_signals():
-    """Start torch's loader processes in here: SIGCHLD does afterwards what it did before.
+def keep_child_signals() -> Iterator[None]:
+    """Start torch's loader processes inside this context, which restores the handler of SIGCHLD at its end.
 
-    torch has it raise RuntimeError at whatever line the main process is when a loader process has died, such as in the
-    middle of saving. Without that a loader notices it, too, within five seconds of waiting for a batch.
+    torch's handler raises RuntimeError when a loader process has died, wherever the main process is, even in the middle
+    of saving. Without the handler the loader notices it within five seconds of waiting for a batch.
     """
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         yield
@@ -93,13 +97,15 @@ def keep_child_signals():
 
 
 @contextmanager
-def _signals_blocked():
+def _block_signals():
+    """Block SIGINT and SIGTERM inside the context; processes inherit this at their start. Does nothing on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # its start would unblock the signal again
+    # start the tracker first: its start unblocks the signals
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -108,32 +114,35 @@ def _signals_blocked():
 
 
 class WorkerPool(ProcessPoolExecutor):
-    """A pool of new processes (spawn: fork is unsafe once torch has started threads) that ignore Ctrl-C.
+    """A pool of new processes that ignore Ctrl-C.
 
-    Used as a context it waits for its work at the end; after an exception it ends its processes at once.
+    At its end the context waits for the work; after an exception it ends the processes at once.
 
     Parameters
     ----------
     workers : int
-        Processes.
+        Number of processes.
     initializer : function, optional
         Called without arguments in each process at its start.
     """
 
-    def __init__(self, workers, initializer=None):
-        workers = min(workers, 61) if os.name == "nt" else workers  # more than Windows can wait for
-        super().__init__(workers, get_context("spawn"), initializer=_begin, initargs=(initializer,))
+    def __init__(self, workers: int, initializer: Callable | None = None):
+        # Windows can wait for 61 processes at most
+        workers = min(workers, 61) if os.name == "nt" else workers
+        # spawn: fork is unsafe once torch has started threads
+        super().__init__(workers, get_context("spawn"), initializer=_init_process, initargs=(initializer,))
 
     def submit(self, function, *args, **kwargs):
         with defer_interrupts():
             return super().submit(function, *args, **kwargs)
 
-    def pids(self):
-        """The numbers of its processes."""
+    @property
+    def pids(self) -> list[int]:
+        """The process numbers."""
         return [process.pid for process in list((self._processes or {}).values())]
 
-    def terminate(self):
-        """End the processes, whatever they do."""
+    def terminate(self) -> None:
+        """End the processes at once, whatever they do."""
         for process in list((self._processes or {}).values()):
             process.kill()
 
@@ -144,7 +153,8 @@ class WorkerPool(ProcessPoolExecutor):
         return False
 
 
-def _begin(initializer):
+def _init_process(initializer):
+    """Prepare a process of the pool."""
     ignore_interrupts()
     ignore_first_termination()
     if initializer is not None:

@@ -1,8 +1,8 @@
-"""A lock on a folder that names its holder: two processes, on one machine or on two that share a disk, never write
-into it at once.
+"""A lock on a folder that names its holder, so that no two processes write into it at once.
 
-The lock is a small json file. A holder that was killed leaves it behind; it is recognised as stale by its process,
-which no longer runs or is another one under the same number, and on another machine by a heartbeat that has stopped.
+The processes may be on one machine, or on two that share a disk. The lock is a small json file. A holder that was
+killed leaves it behind. On the same machine it is stale when its process no longer runs (or its number belongs to
+another process), on another machine when its heartbeat has stopped.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,44 +20,54 @@ from avalib.utils.temporary_files import make_part_path
 
 HEARTBEAT_S = 20  # how often a holder touches its lock
 SILENCE_S = 600  # after so long without a touch, a lock of another machine is stale
+# the folder can't be written
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class LockedError(AvalibError, OSError):
-    """Another process uses the folder; the message names it and says what can be done."""
+    """Another process uses the folder; the message names it and says what to do."""
 
 
 class Lock:
-    """A lock that this process holds. `path` is its file, `content` what stands in it."""
+    """A lock that this process holds.
 
-    def __init__(self, path, content):
+    Parameters
+    ----------
+    path : Path
+        The lock's file.
+    content : dict
+        The content of the file.
+    """
+
+    def __init__(self, path: Path, content: dict):
         self.path = path
         self.content = content
         self._released = threading.Event()
-        self._heart = threading.Thread(target=self._beat, name=f"heartbeat of {path}", daemon=True)
+        self._heart = threading.Thread(target=self._send_heartbeats, name=f"heartbeat of {path}", daemon=True)
         self._heart.start()
 
-    def is_held(self):
-        """Whether the lock still is this process's: one that slept for long may have been taken for dead."""
+    def is_held(self) -> bool:
+        """Whether this process still holds the lock: after a long sleep it may count as dead."""
         return _read(self.path) == self.content
 
-    def check(self):
-        """Raise LockedError if another process has taken the lock over in the meantime."""
+    def check(self) -> None:
+        """Raise LockedError if another process has taken over the lock."""
         if not self.is_held():
             holder = _read(self.path)
-            who = f"to {_describe(holder)}" if holder else "(the file is gone)"
+            new_holder = f"to {_describe(holder)}" if holder else "(the file is gone)"
             raise LockedError(
-                f"{self.path}: this process lost the lock {who}. Nothing more is written; start it again."
+                f"{self.path}: this process lost the lock {new_holder}. Nothing more is written; start it again."
             )
 
-    def release(self):
-        """Give the lock up; nothing if it was lost."""
+    def release(self) -> None:
+        """Release the lock; does nothing if another process has taken it over."""
         self._released.set()
         if self.is_held():
             with contextlib.suppress(OSError):
                 self.path.unlink()
 
-    def _beat(self):
+    def _send_heartbeats(self):
+        """Touch the lock again and again until it is released."""
         while not self._released.wait(HEARTBEAT_S):
             if self.is_held():
                 with contextlib.suppress(OSError):
@@ -64,24 +75,25 @@ class Lock:
 
 
 @contextlib.contextmanager
-def hold_lock(path, work):
+def hold_lock(path: str | Path, work: str) -> Iterator[Lock | None]:
     """Hold the lock file `path` inside the context.
 
     Parameters
     ----------
     path : str or Path
-        The lock's file, in a folder that is not moved meanwhile. Missing folders are made.
+        The lock's file, in a folder that is not moved meanwhile. Missing folders are created.
     work : str
-        What the holder does, for the others' message: "a training".
+        What the holder does, for the message in other processes: "a training".
 
     Yields
     ------
-    Lock, or None where the folder can't be written: nothing can be changed there, so nothing needs a lock.
+    Lock or None
+        None if the folder can't be written: nothing can be changed there, so nothing needs a lock.
 
     Raises
     ------
     LockedError
-        Another process holds it; the message names host, process and since when, and says what to do.
+        Another process holds it; the message names host, process and start, and says what to do.
     """
     lock = acquire_lock(path, work)
     try:
@@ -91,21 +103,22 @@ def hold_lock(path, work):
             lock.release()
 
 
-def acquire_lock(path, work):
-    """The Lock, see `hold`; to be released by the caller."""
+def acquire_lock(path: str | Path, work: str) -> Lock | None:
+    """Acquire the lock as `hold_lock` does; the caller releases it."""
     path = Path(path).absolute()
-    content = {**_identity(os.getpid()), "since": datetime.now(UTC).isoformat(timespec="seconds"), "work": work}
+    content = {**_identify_process(os.getpid()), "since": datetime.now(UTC).isoformat(timespec="seconds"), "work": work}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(path.parent):
+        # look for a holder, remove a stale lock and create the new one
+        with _lock_folder(path.parent):
             holder = _read(path)
             if holder is not None and not _is_stale(path, holder):
-                raise LockedError(_refusal(path, holder))
+                raise LockedError(_describe_holder(path, holder))
             if path.exists():
                 path.unlink()
             _create(path, content)
     except FileExistsError:  # a process of another machine was faster
-        raise LockedError(_refusal(path, _read(path))) from None
+        raise LockedError(_describe_holder(path, _read(path))) from None
     except OSError as error:
         if error.errno in _READ_ONLY and not isinstance(error, LockedError):
             return None
@@ -113,22 +126,24 @@ def acquire_lock(path, work):
     return Lock(path, content)
 
 
-def describe_conflict(path):
-    """What `hold` would say of a lock that another process holds; "" where none does. To ask before work begins."""
+def describe_conflict(path: str | Path) -> str:
+    """The message of the LockedError that `hold_lock` would raise; "" if it would not. For a check before the work."""
     path = Path(path).absolute()
     holder = _read(path)
-    own = _identity(os.getpid())
-    free = holder is None or all(holder.get(key) == value for key, value in own.items()) or _is_stale(path, holder)
-    return "" if free else _refusal(path, holder)
+    if holder is None or _is_stale(path, holder):
+        return ""
+    own_identity = _identify_process(os.getpid())
+    is_own = all(holder.get(key) == value for key, value in own_identity.items())
+    return "" if is_own else _describe_holder(path, holder)
 
 
-def _identity(pid):
-    """What tells one process from all others: host, number, and the start time that a reused number doesn't share."""
-    return {"host": get_host_name(), "pid_space": _pid_space(), "pid": pid, "started": get_start_time(pid)}
+def _identify_process(pid):
+    """The identity of a process: host, number, and the start time, which a reused number does not share."""
+    return {"host": get_host_name(), "pid_space": _read_pid_space(), "pid": pid, "started": get_start_time(pid)}
 
 
-def _pid_space():
-    """Linux: containers with one host name have process numbers of their own; elsewhere None."""
+def _read_pid_space():
+    """The space of process numbers (on Linux; else None): containers with one host name each have their own."""
     try:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -136,9 +151,10 @@ def _pid_space():
 
 
 def _create(path, content):
-    """Make the lock's file, whole, if there is none: FileExistsError else."""
+    """Create the lock's file with its complete content. Raises FileExistsError if there is one."""
     part = make_part_path(path)
     try:
+        # a hard link fails if the name exists, and shows the whole content at once
         part.write_text(json.dumps(content) + "\n", encoding="utf-8")
         try:
             os.link(part, path)
@@ -152,8 +168,8 @@ def _create(path, content):
 
 
 @contextlib.contextmanager
-def _one_at_a_time(folder):
-    """On one machine, one process at a time looks at a lock and replaces a stale one. Nothing on Windows."""
+def _lock_folder(folder):
+    """Let one process at a time (of this machine) check a lock and replace a stale one. Does nothing on Windows."""
     try:
         import fcntl
     except ImportError:
@@ -161,7 +177,8 @@ def _one_at_a_time(folder):
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # a file system that can't; then creating the file decides alone
+        # on file systems without flock, creating the file decides alone
+        with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -169,7 +186,7 @@ def _one_at_a_time(folder):
 
 
 def _read(path):
-    """What stands in a lock: a dict, {} for what isn't a lock's content, None where there is no file."""
+    """The content of a lock: a dict, {} for invalid content, None if there is no file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -180,14 +197,16 @@ def _read(path):
 
 
 def _is_stale(path, holder):
-    here = holder.get("host") == get_host_name() and holder.get("pid_space") == _pid_space()
-    if here and isinstance(holder.get("pid"), int) and holder["pid"] > 0:
+    """Whether the holder of a lock has ended."""
+    is_on_this_machine = holder.get("host") == get_host_name() and holder.get("pid_space") == _read_pid_space()
+    if is_on_this_machine and isinstance(holder.get("pid"), int) and holder["pid"] > 0:
         return not is_running(holder["pid"]) or holder.get("started") != get_start_time(holder["pid"])
-    return _silence_s(path) > SILENCE_S
+    return _measure_silence_s(path) > SILENCE_S
 
 
-def _silence_s(path):
-    """Seconds since the lock was touched, by the clock of the disk that it lies on."""
+def _measure_silence_s(path):
+    """Seconds since the lock was touched."""
+    # a new file has the time of the disk's own clock, which may differ from this machine's
     part = make_part_path(path)
     try:
         part.touch()
@@ -199,20 +218,22 @@ def _silence_s(path):
 
 
 def _describe(holder):
-    who = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"
-    return f"{holder.get('work', 'something')}, {who}, since {holder.get('since', 'an unknown time')}"
+    """The work, process and start of a holder."""
+    process = f"process {holder.get('pid', '?')} on {holder.get('host', 'an unknown machine')}"
+    return f"{holder.get('work', 'something')}, {process}, since {holder.get('since', 'an unknown time')}"
 
 
-def _refusal(path, holder):
+def _describe_holder(path, holder):
+    """The message for a process that can't have the lock: who holds it, and what to do."""
     holder = holder or {}
     if holder.get("host") == get_host_name() and holder.get("pid") == os.getpid():
-        way = "It is this very process: wait for that call, or restart the kernel."
+        advice = "It is this very process: wait for that call, or restart the kernel."
     elif holder.get("host") == get_host_name():
-        way = f"Wait for it, or stop it: kill {holder.get('pid')}."
+        advice = f"Wait for it, or stop it: kill {holder.get('pid')}."
     else:
-        silent = f"{_silence_s(path):.0f} s ago" if path.exists() else "just now"
-        way = (
-            f"It was last heard of {silent}; after {SILENCE_S} s without a sign it counts as dead. "
+        last_sign = f"{_measure_silence_s(path):.0f} s ago" if path.exists() else "just now"
+        advice = (
+            f"Its last sign of life was {last_sign}; after {SILENCE_S} s without one it counts as dead. "
             f"If it surely no longer runs, remove {path}."
         )
-    return f"{path.parent} is in use: {_describe(holder)}. {way} ({path.name} is the lock.)"
+    return f"{path.parent} is in use: {_describe(holder)}. {advice} ({path.name} is the lock.)"

@@ -1,4 +1,4 @@
-"""Worker processes: how they start, and running a function over many items in several of them."""
+"""Worker processes: how they start, and a function over many items in several of them."""
 
 import ctypes
 import platform
@@ -10,7 +10,8 @@ from functools import partial
 from avalib.utils.interrupts import WorkerPool, ignore_first_termination
 from avalib.utils.process import ignore_interrupts
 
-M_TRIM_THRESHOLD = -1  # of glibc's malloc.h
+# options of mallopt in glibc's malloc.h
+M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
 
@@ -19,21 +20,21 @@ def run_parallel(
 ) -> Iterator[tuple[Hashable, Callable]]:
     """Run a function for many items.
 
-    After an interruption the processes end at once; what they had finished stays.
+    After an interruption the processes end at once; the files that they have finished stay.
 
     Parameters
     ----------
     function : function
-        It pickles, as do its arguments.
+        Picklable, as are its arguments.
     workers : int
-        Processes; with 1 or less everything runs in this one.
+        Number of processes. With 1 or less everything runs in this process, when `get_result` is called.
     arguments : dict
         {key: tuple of arguments}.
 
     Yields
     ------
-    key
-        Of `arguments`, in the order in which the calls end.
+    key : hashable
+        One of `arguments`, in the order in which the calls end.
     get_result : function
         Returns the result of the call, or raises its exception.
     """
@@ -47,24 +48,27 @@ def run_parallel(
             yield keys[future], future.result
 
 
-def disable_malloc_trim():
-    """Let this process reuse the memory of freed arrays and tensors, where glibc manages it.
+def disable_malloc_trim() -> None:
+    """Let this process reuse the memory of freed arrays and tensors. Does nothing without glibc.
 
-    By default glibc returns large blocks to the system and gets them anew, page by page, 80,000 times a training step:
-    a tenth of that step on a CPU, a fifth to a third of reading frames in order. The peak memory stays the same.
+    By default glibc returns large blocks to the system and requests them again, page by page, 80,000 times a training
+    step. That takes a tenth of a step on a CPU, and a fifth to a third of reading frames in order. The peak memory
+    stays the same.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
+        # all blocks come from the heap, and its end is never returned
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def init_worker(_worker_id=None):
+def init_worker(_worker_id: int | None = None) -> None:
     """Prepare a process that reads frames.
 
-    It ignores Ctrl-C (the main process ends it) and has one thread, as there are as many workers as cores.
+    It ignores Ctrl-C, as the main process ends it. It has one thread, as there are as many workers as cores.
     """
-    import torch  # not needed by processes that only render or import
+    # not at the top: processes that only render or import don't need torch
+    import torch
 
     ignore_interrupts()
     ignore_first_termination()
@@ -74,6 +78,6 @@ def init_worker(_worker_id=None):
 
 
 def _ignore_closed_pipes(kind, error, trace):
-    """sys.excepthook of workers: say nothing if the main process leaves (Ctrl-C) while a batch is handed over."""
+    """The sys.excepthook of workers: no traceback if the main process ends (Ctrl-C) while a batch is on its way."""
     if not issubclass(kind, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)

@@ -12,11 +12,12 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from avalib.video.container import is_torn, open_container
+from avalib.video.container import open_container
+from avalib.video.container_header import is_torn
 from avalib.video.frame_decoder import FrameDecoder
 from avalib.video.frame_numbers import compute_ava_numbering, select_cut_frames, validate_frame_numbers
 from avalib.video.packet_index import PacketIndex
-from avalib.video.rgb_picture import read_display_matrix, read_rotation_degrees, turn_upright
+from avalib.video.rgb_picture import compute_rotation_degrees, read_display_matrix, turn_upright
 from avalib.video.video_error import VideoError
 
 
@@ -93,7 +94,7 @@ class Video(FrameDecoder):
         self._to_rgb = VideoReformatter()  # one for all frames: to set one up takes longer than to use it
         self._display_matrix = read_display_matrix(first_picture)
         self._coded_size = {"width": first_picture.width, "height": first_picture.height}
-        self.rotation = -read_rotation_degrees(self._display_matrix) % 360
+        self.rotation = -compute_rotation_degrees(self._display_matrix) % 360
         self.height, self.width = self._to_array(first_picture).shape[:2]
         # times
         tick_s = self._stream.time_base

@@ -22,7 +22,7 @@ from avalib.training.engine import train_model
 from avalib.training.initial_state import initialize_state
 from avalib.training.reproducibility import seed_everything
 from avalib.training.step import run_forward
-from avalib.utils.distributed import cleanup_distributed, init_distributed, skip_gradient_sync
+from avalib.utils.distributed import close_distributed, init_distributed, skip_gradient_sync
 from avalib.video.frame_source import FrameSource
 
 
@@ -80,7 +80,7 @@ def main(folder, data):
     train_model(config, folder / "run", progress=False, on_log=die_once(context), context=context)
     (folder / f"done{context.rank}").write_text(f"{context.restarts} {context.size}", encoding="utf-8")
     context.barrier()
-    cleanup_distributed()
+    close_distributed()
 
 
 if __name__ == "__main__":

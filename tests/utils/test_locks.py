@@ -78,7 +78,9 @@ def of_another_machine(path, seconds_ago):
 
 def test_another_machines_lock_with_a_heartbeat_holds_and_says_how_to_remove_it(path):
     of_another_machine(path, 30)
-    with pytest.raises(LockedError, match=r"process 1 on node17.*last heard of 3\d s ago.*remove .*\.train\.lock"):
+    with pytest.raises(
+        LockedError, match=r"process 1 on node17.*last sign of life was 3\d s ago.*remove .*\.train\.lock"
+    ):
         acquire_lock(path, "a training")
 
 

@@ -44,7 +44,7 @@ def test_after_an_error_a_pool_ends_its_workers():
     with pytest.raises(KeyboardInterrupt), WorkerPool(1) as pool:
         running = pool.submit(time.sleep, 600)
         process_groups.wait_until(running.running)
-        (pid,) = pool.pids()
+        (pid,) = pool.pids
         raise KeyboardInterrupt
     with pytest.raises(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)

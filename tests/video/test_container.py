@@ -12,7 +12,7 @@ from numbered_videos import draw_number, read_number, write_numbered_video
 from PIL import Image
 
 from avalib.video import packet_index
-from avalib.video.container import _check_declared_frames
+from avalib.video.container_header import check_declared_frames
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
 
@@ -181,7 +181,7 @@ def test_a_header_cannot_ask_for_more_frames_than_bytes(tmp_path, kind):
 def test_sound_may_have_millions_of_samples(tmp_path):
     data = declaring(b"stsz", 10**9).replace(b"vide", b"soun")
     (tmp_path / "v.mp4").write_bytes(data)
-    _check_declared_frames(tmp_path / "v.mp4")
+    check_declared_frames(tmp_path / "v.mp4")
 
 
 @pytest.mark.parametrize("side", [65535, 12000])
