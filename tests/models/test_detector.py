@@ -1,6 +1,7 @@
 """The networks against every golden of the original detectors, and ARCHITECTURE's counts and shapes."""
 
 import dataclasses
+import functools
 import hashlib
 
 import golden_outputs
@@ -89,8 +90,8 @@ def name(network):
 
 @pytest.fixture(scope="module")
 def runs(network):
-    """One forward and backward in each of eval/train_bn x float32/float64, from fresh weights each time."""
-    return {(mode, dtype): run(*network, mode, dtype) for mode in ("eval_bn", "train_bn") for dtype in ("", "64")}
+    """(mode, dtype) -> one forward and backward with fresh weights; modes eval_bn and train_bn, dtypes "" and "64"."""
+    return functools.cache(functools.partial(run, *network))
 
 
 def run(name, fast, mode, dtype):
@@ -128,44 +129,48 @@ def test_weights_and_input_are_the_goldens_own(name):
 def test_features(name, runs):
     expected = golden_outputs.GOLDEN["models"][name]
     pathways = ("slow", "fast") if "feat_fast" in expected else ("slow",)
-    for pathway, features in zip(pathways, runs["eval_bn", ""]["maps"], strict=True):
+    for pathway, features in zip(pathways, runs("eval_bn", "")["maps"], strict=True):
         assert list(features.shape) == expected[f"feat_{pathway}"]["shape"]
         strided = features.flatten()[:: features.numel() // 64][:64].numpy()
         golden = golden_outputs.ARRAYS[f"{name}/feat_{pathway}_strided64"]
         assert max_difference(strided, golden) < 1e-4  # of values up to 40, in float32
 
 
-def test_logits_in_eval_mode(name, runs):
-    assert max_difference(runs["eval_bn", ""]["logits"], golden_outputs.ARRAYS[f"{name}/logits"]) < 1e-4
-    assert max_difference(runs["eval_bn", "64"]["logits"], golden_outputs.ARRAYS[f"{name}/logits64"]) < 1e-8
+RUNS = [("eval_bn", ""), ("eval_bn", "64"), ("train_bn", ""), ("train_bn", "64")]
+# largest difference of logits and loss
+LOGIT_TOLERANCES = dict(zip(RUNS, (1e-4, 1e-8, 2e-3, 1e-8), strict=True))
+LOSS_TOLERANCES = dict(zip(RUNS, (1e-5, 1e-6, 1e-4, 1e-6), strict=True))
+LOGIT_KEYS = dict(zip(RUNS, ("logits", "logits64", "logits_train_bn", "logits_train_bn64"), strict=True))
+QUICK_RUNS = (("eval_bn", ""), ("train_bn", ""))
 
 
-def test_logits_with_batch_statistics(name, runs):
-    assert max_difference(runs["train_bn", ""]["logits"], golden_outputs.ARRAYS[f"{name}/logits_train_bn"]) < 2e-3
-    assert max_difference(runs["train_bn", "64"]["logits"], golden_outputs.ARRAYS[f"{name}/logits_train_bn64"]) < 1e-8
+@pytest.mark.parametrize("which", slow_but(RUNS, *QUICK_RUNS), ids="".join)
+def test_logits(name, runs, which):
+    expected = golden_outputs.ARRAYS[f"{name}/{LOGIT_KEYS[which]}"]
+    assert max_difference(runs(*which)["logits"], expected) < LOGIT_TOLERANCES[which]
 
 
-@pytest.mark.parametrize("mode,tolerance", [("eval_bn", 1e-5), ("train_bn", 1e-4)])
-def test_loss(name, runs, mode, tolerance):
-    expected = golden_outputs.GOLDEN["models"][name]
-    assert abs(runs[mode, ""]["loss"] - expected[f"loss_{mode}"]) < tolerance
-    assert abs(runs[mode, "64"]["loss"] - expected[f"loss_{mode}64"]) < 1e-6
+@pytest.mark.parametrize("which", slow_but(RUNS, *QUICK_RUNS), ids="".join)
+def test_loss(name, runs, which):
+    expected = golden_outputs.GOLDEN["models"][name][f"loss_{''.join(which)}"]
+    assert abs(runs(*which)["loss"] - expected) < LOSS_TOLERANCES[which]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eval_bn", "train_bn"])
 def test_gradient_norms_in_float64(name, runs, mode):
     expected = golden_outputs.ARRAYS[f"{name}/gradnorm_{mode}64"]
-    np.testing.assert_allclose(runs[mode, "64"]["norms"], expected, rtol=1e-5)
+    np.testing.assert_allclose(runs(mode, "64")["norms"], expected, rtol=1e-5)
 
 
 def test_gradient_norms_in_float32(name, runs):
-    norms, expected = runs["eval_bn", ""]["norms"], golden_outputs.ARRAYS[f"{name}/gradnorm_eval_bn"]
+    norms, expected = runs("eval_bn", "")["norms"], golden_outputs.ARRAYS[f"{name}/gradnorm_eval_bn"]
     np.testing.assert_allclose(norms, expected, rtol=2e-3)
     assert abs(np.linalg.norm(norms) / np.linalg.norm(expected) - 1) < 1e-4
 
 
 def test_stem_statistics_after_one_training_step(name, runs):
-    expected, buffers = golden_outputs.GOLDEN["models"][name], runs["train_bn", ""]["buffers"]
+    expected, buffers = golden_outputs.GOLDEN["models"][name], runs("train_bn", "")["buffers"]
     key = expected["stem_bn_key"]
     for which in ("mean", "var"):
         golden = golden_outputs.ARRAYS[f"{name}/stem_bn_running_{which}_after1"]
@@ -178,7 +183,7 @@ def test_a_box_without_area_gets_the_classifiers_bias(name, runs):
     empty = ~((golden_outputs.rois()[:, 3:] > golden_outputs.rois()[:, 1:3]).all(1)).numpy()
     assert empty.sum() == 1
     if not golden_outputs.entry_of(name).context:  # context sees the whole picture whatever the box
-        assert max_difference(runs["eval_bn", ""]["logits"][empty], bias) < 1e-6
+        assert max_difference(runs("eval_bn", "")["logits"][empty], bias) < 1e-6
 
 
 def test_initial_weights():

@@ -8,7 +8,7 @@ from avalib.models.cpu.accelerate import use_fast_forms, use_fast_training_forms
 from avalib.models.cpu.frame_layers import FrameConv3d, PointwiseConv3d, WinogradConv3d
 from avalib.models.detector import Detector
 
-ROIS = torch.tensor([[0, 0, 0, 40, 30], [1, 8, 4, 20, 30.0]])
+ROIS = torch.tensor([[0, 0, 0, 20, 15], [1, 4, 2, 20, 15.0]])
 
 
 def build_tiny_detector(seed=0):
@@ -19,7 +19,7 @@ def build_tiny_detector(seed=0):
 def run_step(model):
     """Logits and gradients of one forward and backward in training, in float64."""
     model = model.double().train()
-    clips = torch.randn(2, 3, 4, 32, 48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    clips = torch.randn(2, 3, 4, 16, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     logits = model(clips, ROIS.double())
     logits.square().mean().backward()
     return [logits.detach(), *(p.grad for p in model.parameters())]

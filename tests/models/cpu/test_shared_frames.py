@@ -48,6 +48,7 @@ def test_two_clips_at_a_time(model):
     assert streaming.cache.n_computed_frames == 6
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_slowfast_is_computed_as_it_is():
     entry = dataclasses.replace(zoo.get("slowfast_r50"), depth=14, clip_len=8, resample_rate=4, speed_ratio=4)
