@@ -28,9 +28,7 @@ class PacketIndex(NamedTuple):
     A field whose meaning changes gets a new name: a stored index then lacks it, and the file is read again.
     """
 
-    pts: (
-        np.ndarray
-    )  # (P,) int64 presentation times in units of time_base (the decoding time if there is none)
+    pts: np.ndarray  # (P,) int64 presentation times in units of time_base (the decoding time if there is none)
     dts: np.ndarray  # (P,) int64 decoding times (the presentation time if there is none)
     pos: np.ndarray  # (P,) int64 byte positions
     duration: np.ndarray  # (P,) int64, 0 if unknown
