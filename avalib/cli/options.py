@@ -1,4 +1,5 @@
-"""The options of every sub-command, a dataclass each. The comment behind a field is its help text.
+"""The options of every sub-command, a dataclass each. The comment behind a field is its help text; the recipe's numbers
+have theirs from the docstring of Recipe.
 
 Nothing here loads torch: `avalib COMMAND --help` is immediate.
 """
@@ -191,11 +192,12 @@ def build_train_options(recipe):
     type
         A dataclass with two fields: `training`, a TrainOptions, and `recipe`, a dataclass of the recipe's numbers.
     """
-    comments = dict(re.findall(r"^    (\w+): [^#\n]*# (.+)$", inspect.getsource(zoo.Recipe), re.MULTILINE))
+    # from the docstring: {field: its text}
+    texts = dict(re.findall(r"^(\w+) : .+\n    (.+)$", inspect.getdoc(zoo.Recipe), re.MULTILINE))
     numbers = []
     for recipe_field in fields(recipe):
         if recipe_field.name not in ("name", "dataset"):
-            help_text = tyro.conf.arg(help=comments[recipe_field.name])
+            help_text = tyro.conf.arg(help=texts[recipe_field.name])
             numbers.append(
                 (recipe_field.name, Annotated[recipe_field.type, help_text], getattr(recipe, recipe_field.name))
             )

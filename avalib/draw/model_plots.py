@@ -51,7 +51,7 @@ def plot_speed_accuracy(
     Parameters
     ----------
     table : DataFrame
-        From zoo_runner.leaderboard.load_speed_table. A point's area is the number of parameters. A machine on which a
+        From zoo_runner.speed_table.load_speed_table. A point's area is the number of parameters. A machine on which a
         model was not measured does not show it.
     title : str
 

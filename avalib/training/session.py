@@ -132,21 +132,7 @@ def train_from_options(options, entry, base_recipe, recipe):
     context, device = init_distributed(choose_device(options.device))
     with context.main_process_first():
         layout = prepare(options.dataset, options.data_seed, progress=context.is_main and not options.quiet)
-    config = configure_training(
-        entry,
-        recipe,
-        layout,
-        device,
-        options.precision,
-        workers=options.workers,
-        checkpoint=options.checkpoint,
-        accumulate=options.accumulate,
-        channels_last=options.channels_last,
-        recompute=options.recompute,
-        compile=options.compile,
-        deterministic=options.deterministic,
-        minutes=options.fitted_minutes,
-    )
+    config = _configure_from_options(options, entry, recipe, layout, device)
     folder = get_run_folder(options.output_dir, options.dataset, entry.alias, options.tag)
     folder = folder / get_run_subdir(options.overfit, options.plan_only)
     record = ExperimentRecord("train", asdict(options))
@@ -156,9 +142,7 @@ def train_from_options(options, entry, base_recipe, recipe):
     estimate = None
     if context.is_main:
         logger.info(f"changed (recipe, now): {zoo.compare_fields(base_recipe, config.recipe) or 'nothing'}")
-        estimate = estimate_cost(config, context=context)
-        for label, value in estimate.describe().items():
-            logger.info(f"  {label:<34} {value}")
+        estimate = _log_estimate(config, context)
         config = limit_epochs(config, options.minutes, estimate.minutes_per_epoch, folder, options.existing)
     recipe, minutes = context.broadcast((config.recipe, config.minutes))
     config = replace(config, recipe=recipe, minutes=minutes)
@@ -180,3 +164,30 @@ def train_from_options(options, entry, base_recipe, recipe):
     context.barrier()
     close_distributed()
     return folder, log if context.is_main else None
+
+
+def _configure_from_options(options, entry, recipe, layout, device):
+    """The TrainConfig of the command's options."""
+    return configure_training(
+        entry,
+        recipe,
+        layout,
+        device,
+        options.precision,
+        workers=options.workers,
+        checkpoint=options.checkpoint,
+        accumulate=options.accumulate,
+        channels_last=options.channels_last,
+        recompute=options.recompute,
+        compile=options.compile,
+        deterministic=options.deterministic,
+        minutes=options.fitted_minutes,
+    )
+
+
+def _log_estimate(config, context):
+    """Measure what the training takes and log it. Returns CostEstimate."""
+    estimate = estimate_cost(config, context=context)
+    for label, value in estimate.describe().items():
+        logger.info(f"  {label:<34} {value}")
+    return estimate

@@ -30,6 +30,7 @@ def check_complete(path: str | Path, name: str | None = None) -> bool:
     path = Path(path)
     suffix = Path(name or path).suffix.lower()
     size = path.stat().st_size
+    # the first bytes tell a zip, gzip or mp4; safetensors has no mark of its own
     with open(path, "rb") as file:
         head = file.read(16)
         if head.startswith(b"PK\x03\x04"):
@@ -77,6 +78,7 @@ def _check_safetensors(file, head, size):
         end = max((tensors[key]["data_offsets"][1] for key in tensors if key != "__metadata__"), default=0)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise ValueError(f"the safetensors file's header can't be read ({error})") from error
+    # eight bytes, the header, the tensors
     if 8 + length + end != size:
         raise ValueError(f"the safetensors file has {size:,} bytes, its header promises {8 + length + end:,}")
     return True
@@ -102,6 +104,7 @@ def _check_boxes(file, size):
         if length < 8 or start + length > size:
             raise ValueError(f"the mp4 file of {size:,} bytes is cut short or damaged at byte {start:,}")
         start += length
+    # each box is whole; the necessary ones have to be among them
     if b"moov" not in kinds or not kinds & {b"mdat", b"moof"}:
         raise ValueError(f"the mp4 file of {size:,} bytes is cut short: its index or its frames are missing")
     return True

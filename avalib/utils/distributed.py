@@ -45,6 +45,7 @@ class DistributedContext:
 
         Later processes find the files that earlier ones downloaded or rendered, on a shared disk or on their machine.
         """
+        # turn 0, 1 or 2, with a barrier after each
         if self.is_main:
             own_turn = 0
         else:
@@ -179,10 +180,12 @@ def _open_own_store(rank, size):
     """
     host = os.environ["MASTER_ADDR"]
     agent_store = distributed.TCPStore(host, int(os.environ["MASTER_PORT"]), is_master=False, timeout=STORE_TIMEOUT)
+    # the main process opens the new store, on a free port
     if rank == 0:
         store = distributed.TCPStore(host, 0, size, is_master=True, timeout=STORE_TIMEOUT, wait_for_workers=False)
         agent_store.set("avalib/port", str(store.port))
         return store
+    # read the port until the main process has set its new one
     deadline_s = time.monotonic() + STORE_TIMEOUT.total_seconds()
     while True:
         port = int(agent_store.get("avalib/port"))

@@ -4,6 +4,8 @@ import re
 
 from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_bytes
 from avalib.utils.errors import AvalibError
+from avalib.utils.http_request import RetryableError
+from avalib.utils.partial_download import PartialDownload
 
 _NO_NETWORK = (
     "Without a network, AVALIB_MIRROR names a folder (or another server) with the files; a local path can be given too."
@@ -21,6 +23,7 @@ class DownloadError(AvalibError, OSError):
     status = None  # the HTTP status, where the server refused
 
     def __init__(self, message, *others):
+        # pickling and OSError's (number, text) form pass other values
         super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *others)
 
 
@@ -28,18 +31,18 @@ class DownloadDiskFullError(DownloadError, DiskFullError):
     """The disk is too small for a download."""
 
 
-def describe_failures(part, failures, error):
+def describe_failures(part: PartialDownload, failures: int, error: RetryableError) -> str:
     """The message after the last attempt."""
     resumable = f" {part.size:,} bytes are kept; the next call resumes there." if part.size else ""
     return f"{part.url}: given up after {failures} attempts in a row. The last: {error}.{resumable} {_NO_NETWORK}"
 
 
-def describe_stop(part, size):
+def describe_stop(part: PartialDownload, size: int) -> str:
     """The message after options.stop was set."""
     return f"{part.url}: stopped; {size:,} bytes are kept; the next call resumes there"
 
 
-def make_download_disk_error(part, needed_bytes, circumstance=""):
+def make_download_disk_error(part: PartialDownload, needed_bytes: int, circumstance: str = "") -> DownloadError:
     """The error of a download that the disk is too small for."""
     needed = format_megabytes(needed_bytes)
     free = format_megabytes(get_free_bytes(part.path.parent))

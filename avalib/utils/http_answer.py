@@ -4,6 +4,7 @@ import errno
 import http.client
 import socket
 import ssl
+import urllib.error
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from avalib.utils.http_request import (
     parse_retry_after,
     parse_unsatisfied_total,
 )
+from avalib.utils.partial_download import PartialDownload
 
 # temporary errors by HTTP's own definition; any other status is final
 _RETRYABLE_STATUSES = {408, 425, 429, 500, 502, 503, 504}
@@ -26,7 +28,7 @@ _PORTAL = (
 )
 
 
-def check_answer(answer, part):
+def check_answer(answer: http.client.HTTPResponse, part: PartialDownload) -> tuple[int, dict]:
     """Check the head of an answer. Returns the position of its body in the file, and the note for the part.
 
     Raises RetryableError, and DownloadError for an answer that isn't the file.
@@ -40,6 +42,7 @@ def check_answer(answer, part):
             f"{part.url}: the server (or a proxy) sends it packed as {encoding[:40]}, although it was asked not to. "
             "Download it with a browser and give its path, or set a mirror (AVALIB_MIRROR)."
         )
+    # what identifies this version of the file
     note = {
         "version": get_version(headers),
         "etag": headers.get("ETag"),
@@ -66,7 +69,7 @@ def check_answer(answer, part):
     return start, part.note | {key: value for key, value in note.items() if value is not None}
 
 
-def check_head(head, part):
+def check_head(head: bytes, part: PartialDownload) -> None:
     """Raise for an empty file, and for a web page under a file's name."""
     if not head:
         raise RetryableError("the server sent an empty file")
@@ -75,7 +78,7 @@ def check_head(head, part):
         raise DownloadError(f"{part.url}: the server sent a web page{title} instead of the file. {_PORTAL}")
 
 
-def raise_for_status(part, error):
+def raise_for_status(part: PartialDownload, error: urllib.error.HTTPError) -> None:
     """Raise RetryableError for a temporary HTTP status, else DownloadError with advice.
 
     Returns if the status means that the part is complete.
@@ -96,13 +99,14 @@ def raise_for_status(part, error):
     raise refusal from error
 
 
-def describe_connection_error(part, error):
-    """The error of a failed connection: RetryableError, or DownloadError where another attempt would fail too."""
+def make_connection_error(part: PartialDownload, error: Exception) -> RetryableError | DownloadError:
+    """Make the error of a failed connection: DownloadError if another attempt would fail too, else RetryableError."""
     host = urlsplit(part.url).hostname
     if isinstance(error, ssl.SSLCertVerificationError):
         return DownloadError(f"{part.url}: the server's certificate is not trusted here ({error}). {_PORTAL}")
     if isinstance(error, http.client.InvalidURL):
         return DownloadError(f"{part.url}: not an address that can be opened ({error})")
+    # without a network, many attempts only delay the message
     if isinstance(error, socket.gaierror):
         return RetryableError(f"the name {host} can't be resolved ({error.strerror})", wait_s=0.2, retries=1)
     if getattr(error, "errno", None) == errno.ENETUNREACH:

@@ -18,7 +18,7 @@ from avalib.utils.completeness import check_complete
 from avalib.utils.disk_space import get_free_bytes, is_disk_full
 from avalib.utils.download_errors import DownloadError, describe_failures, describe_stop, make_download_disk_error
 from avalib.utils.files import compute_sha256
-from avalib.utils.http_answer import check_answer, check_head, describe_connection_error, raise_for_status
+from avalib.utils.http_answer import check_answer, check_head, make_connection_error, raise_for_status
 from avalib.utils.http_request import RetryableError, open_url
 from avalib.utils.partial_download import PartialDownload
 
@@ -88,6 +88,7 @@ def _download_until_complete(part, sha256, bar, options):
             _send_request(part, sha256, bar, options)
             if sha256 is None:
                 _check_content(part)
+        # a failure: wait and try again, up to the limit
         except RetryableError as error:
             # an attempt that brought much starts the count again
             failures = 1 if part.size - size_before >= PROGRESS else failures + 1
@@ -96,6 +97,7 @@ def _download_until_complete(part, sha256, bar, options):
                 raise DownloadError(describe_failures(part, failures, error)) from error
             _wait_before_retry(part, error, failures, bar, options)
             continue
+        # the file is complete: check its hash
         if not sha256 or compute_sha256(part.path).startswith(sha256.lower()):
             return
         # another hash: pieces of different versions of the file may have been joined, so download it once more
@@ -159,7 +161,7 @@ def _send_request(part, sha256, bar, options):
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         # urllib wraps the connection's own error
         reason = getattr(error, "reason", None)
-        raise describe_connection_error(part, reason if isinstance(reason, Exception) else error) from error
+        raise make_connection_error(part, reason if isinstance(reason, Exception) else error) from error
     except OSError as error:
         if isinstance(error, DownloadError) or not is_disk_full(error):
             raise

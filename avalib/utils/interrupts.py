@@ -56,6 +56,7 @@ def defer_interrupts() -> Iterator[None]:
     finally:
         if previous is not None:
             signal.signal(signal.SIGINT, previous)
+            # now obey the last Ctrl-C
             if received:
                 previous(*received[-1])
 

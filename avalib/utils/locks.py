@@ -199,6 +199,7 @@ def _read(path):
 def _is_stale(path, holder):
     """Whether the holder of a lock has ended."""
     is_on_this_machine = holder.get("host") == get_host_name() and holder.get("pid_space") == _read_pid_space()
+    # on this machine, by its process; on another one, by its heartbeat
     if is_on_this_machine and isinstance(holder.get("pid"), int) and holder["pid"] > 0:
         return not is_running(holder["pid"]) or holder.get("started") != get_start_time(holder["pid"])
     return _measure_silence_s(path) > SILENCE_S
@@ -226,6 +227,7 @@ def _describe(holder):
 def _describe_holder(path, holder):
     """The message for a process that can't have the lock: who holds it, and what to do."""
     holder = holder or {}
+    # this process, another one of this machine, or one of another machine
     if holder.get("host") == get_host_name() and holder.get("pid") == os.getpid():
         advice = "It is this very process: wait for that call, or restart the kernel."
     elif holder.get("host") == get_host_name():

@@ -44,6 +44,7 @@ def read_xml(path: str | Path) -> ET.Element:
         The file is damaged, nested deeper than MAX_DEPTH, larger than MAX_TEXT_BYTES, or has a document type: its
         entities can turn a few bytes into gigabytes.
     """
+    # the bytes as they are: an xml file declares its own encoding
     _, file = open_binary(path, MAX_TEXT_BYTES)
     with file:
         data = file.read()
@@ -90,6 +91,7 @@ def _unzip(data, path):
         archive = zipfile.ZipFile(io.BytesIO(data))
     except faults as error:
         raise ValueError(f"{path}: not readable as a zip ({error})") from error
+    # CVAT exports a task as a zip with one xml file, and perhaps pictures
     entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".xml")]
     if len(entries) != 1:
         raise ValueError(f"{path}: {len(entries)} .xml in this zip; expected one, as CVAT exports a task")

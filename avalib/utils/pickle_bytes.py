@@ -19,7 +19,7 @@ class PickleBytes:
         self.data = data
         self.position = position
 
-    def take(self, count):
+    def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         start = self.position
         self.position = start + count
@@ -27,11 +27,11 @@ class PickleBytes:
             raise PickleError(f"it is cut short: {count:,} bytes are announced at byte {start:,} of {len(self.data):,}")
         return self.data[start : self.position]
 
-    def take_count(self, size):
+    def take_count(self, size: int) -> int:
         """The next count, which has `size` bytes."""
         return int.from_bytes(self.take(size), "little")
 
-    def take_line(self):
+    def take_line(self) -> bytes:
         """The bytes up to the next line end, which is skipped."""
         end = self.data.find(b"\n", self.position)
         if end < 0:
@@ -40,8 +40,9 @@ class PickleBytes:
         self.position = end + 1
         return text
 
-    def take_digits(self):
-        """The next line, a number in decimal digits: Python takes quadratic time for long ones."""
+    def take_digits(self) -> bytes:
+        """The next line, a number in decimal digits."""
+        # Python takes quadratic time for long numbers
         text = self.take_line()
         if len(text) > 2 * LONGEST_INT:
             raise PickleError(f"a number of {len(text):,} digits; expected at most {2 * LONGEST_INT}")

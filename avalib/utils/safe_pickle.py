@@ -97,6 +97,7 @@ def check_extent(value: object, max_bytes: int) -> None:
     level = [value]  # the values at one depth
     total = 0  # bytes of all levels so far
     for _ in range(MAX_DEPTH + 1):
+        # the bytes of this level: arrays, and 8 for each entry of a container
         containers = [item for item in level if type(item) in (dict, list, tuple)]
         total += sum(item.nbytes for item in level if type(item) is np.ndarray)
         total += 8 * sum(map(len, containers))
@@ -104,6 +105,7 @@ def check_extent(value: object, max_bytes: int) -> None:
             raise PickleError(f"what it holds takes more than {max_bytes / 1e6:,.0f} MB when it is unfolded")
         if not containers:
             return
+        # the next level: what is in the containers (keys are plain)
         contents = [item.values() if type(item) is dict else item for item in containers]
         level = list(itertools.chain.from_iterable(contents))
     raise PickleError(f"its values are nested more than {MAX_DEPTH} deep (MAX_DEPTH)")

@@ -197,12 +197,10 @@ def compute_ava_numbering(
     numbering = []
     next_slot = 0  # the first slot without a frame
     recent_repeats = [0, 0, 0]  # how often the frame before was repeated, at each of the last three frames
-    ticks, durations = np.asarray(ticks).tolist(), np.asarray(durations).tolist()
+    ticks = np.asarray(ticks).tolist()
+    durations = np.asarray(durations).tolist()
     for n, (tick, duration) in enumerate(zip(ticks, durations, strict=True)):
-        # where the frame begins on the grid, to 16 bits behind the point
-        slot = round((tick - start_tick) * slots_per_tick * 65536) / 65536
-        if slot != round(slot) or not since_ffmpeg_6_1:
-            slot += 2**-17 if slot > 0 else -(2**-17)  # as FFmpeg steps off exact midpoints
+        slot = _locate_on_grid((tick - start_tick) * slots_per_tick, since_ffmpeg_6_1)
         length = float(duration * slots_per_tick)
         length = (length if since_ffmpeg_6_1 else round(length)) or default_length
         # how late the frame begins and ends after the next free slot, in slots
@@ -214,13 +212,7 @@ def compute_ava_numbering(
             end_drift = length
         elif drift < 0 < end_drift:
             drift = 0  # it began early and still is shown: FFmpeg moves its begin, not its end
-        # how many slots are filled now: none, one, or as many as were missed
-        if end_drift < -1.1:
-            count = 0
-        elif end_drift <= 1.1:
-            count = 1
-        else:
-            count = round(float(np.float32(end_drift)))
+        count = _count_filled_slots(end_drift)
         if count > MAX_REPEATS:
             continue
         if next_slot + count > MAX_NUMBERS:
@@ -236,3 +228,20 @@ def compute_ava_numbering(
     # at the end of the file, the last frame is repeated as often as the median of the last repeats
     numbering += [len(ticks) - 1] * sorted(recent_repeats)[1]
     return np.array(numbering, np.int64)
+
+
+def _locate_on_grid(slots, since_ffmpeg_6_1):
+    """Where a frame begins on the grid, to 16 bits behind the point, beside exact midpoints as FFmpeg has it."""
+    slot = round(slots * 65536) / 65536
+    if slot != round(slot) or not since_ffmpeg_6_1:
+        slot += 2**-17 if slot > 0 else -(2**-17)
+    return slot
+
+
+def _count_filled_slots(end_drift):
+    """How many slots a frame fills that ends `end_drift` slots late: none, one, or as many as were missed."""
+    if end_drift < -1.1:
+        return 0
+    if end_drift <= 1.1:
+        return 1
+    return round(float(np.float32(end_drift)))

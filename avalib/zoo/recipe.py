@@ -32,64 +32,76 @@ FRACTIONS = ("flip", "colour", "person_score", "assign_iou", "dropout")  # numbe
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained and tested.
+    """How a model is trained and tested. The texts below are also the help of the options of `avalib train`.
 
     Parameters
     ----------
-    name, dataset : str
-        "published" or "mini", and the data set that the recipe is for.
-    initial : {"pretrained", "random"}
-        The entry's Kinetics recognizer with a new head, or random weights.
+    name : str
+        "published" or "mini"
+    dataset : str
+        the data set that the recipe is for
+    initial : str
+        "pretrained" (the entry's Kinetics recognizer; the head is new) or "random"
     epochs : int
-        Passes over the training keyframes.
+        passes over the training keyframes
     videos_per_gpu : int
-        Clips that one process takes at a time; batch norm and the loss take their means over them.
-    lr, clips_per_step : float, int
-        The learning rate, and the global batch that it is meant for.
-    optimizer : {"sgd", "adamw"}
+        clips that one process takes at a time, over which batch norm and the loss take their means
+    lr : float
+        learning rate for `clips_per_step` clips
+    clips_per_step : int
+        the global batch that `lr` is meant for
+    optimizer : str
+        "sgd" or "adamw"
     momentum : float
-        AdamW: the first beta.
+        adamw: the first beta
     weight_decay : float
-        On every parameter, batch norm and biases too.
+        on every parameter, BN and biases too
     grad_clip : float
-        L2 norm over all parameters.
-    warmup_epochs, warmup_ratio : float
-        Epochs in which the learning rate rises linearly to lr, and the first step's share of lr.
-    schedule : {"step", "cosine"}
-    milestones, gamma : tuple of int, float
-        "step": before these epochs the learning rate is multiplied by gamma.
+        L2 norm over all parameters
+    warmup_epochs : float
+        epochs in which the learning rate rises linearly to lr
+    warmup_ratio : float
+        the first step's share of lr
+    schedule : str
+        "step" or "cosine"
+    milestones : tuple of int
+        epochs before which "step" multiplies lr by gamma
+    gamma : float
+        factor of the "step" schedule at each milestone
     train_short_side : (int, int)
-        Short side of the training pictures in pixels: uniform, both ends included.
-    crop, test_short_side : int
-        Side of the training crop and short side of the test pictures, in pixels.
+        short side of the training pictures, pixels: uniform, both ends included
+    crop : int
+        side of the training crop, pixels
+    test_short_side : int
+        short side of the test pictures, pixels
     flip : float
-        Probability of mirroring a training clip.
+        probability of mirroring a training clip
     colour : float
-        Strength 0..1 of random color changes in training; the published recipe has none.
+        strength 0..1 of random color changes in training; the published recipe has none
     person_score : float
-        Proposals at or above this score (or the frame's best) take part.
+        proposals at or above it (or the frame's best) are kept
     rois_per_frame : int
-        Boxes sampled from a training frame.
+        boxes sampled from a training frame
     assign_iou : float
-        IoU from which a proposal takes the labels of an annotated box.
+        IoU from which a proposal takes the labels of an annotated box
     dropout : float
-        Probability in the head.
+        probability in the head
     shuffle_frames : bool
-        An experiment: the clip's frames in random order, in training and test.
+        an experiment: the clip's frames in random order, in training and test
     jitter_at_test : bool
-        v0.10.0 jitters frames in test too; False takes the nominal ones.
+        v0.10.0 jitters frames in test too; False takes the nominal ones
     zero_init_residual : bool
-        The batch norm behind every conv3 starts at 0.
+        the BN behind every conv3 starts at 0
     prior_bias : bool
-        The classifier's biases start at each action's share of the boxes (published: at 0).
+        the classifier's biases start at each action's share of the boxes (published: at 0)
     cache_short_side : int or None
-        Read training clips from packed frames of this short side; None: from the videos.
+        read training clips from packed frames of this short side; None: from the videos
     validate_every : int
-        Epochs between validations.
+        epochs between validations
     seed : int
-        Of initialization, sampling and dropout.
-    numbering : {"v0.10.0", "v1.x"}
-        MMAction2's later versions read the frame after each, as their checkpoints do.
+        of initialisation, sampling and dropout
+    numbering : str
+        "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
     """
 
     name: str

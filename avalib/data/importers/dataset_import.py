@@ -103,28 +103,19 @@ def import_dataset(
         source, format, videos=videos, label_map=label_map, fps=fps, skip_faulty=skip_faulty, **options
     )
     # Everything is read and checked before anything is written.
-    findings = check_annotations(annotations)
-    table, fault_notes = drop_faulty_rows(annotations, findings, skip_faulty)
-    table, gap_notes = thin_keyframes(table, min_gap_s)
-    splits, split_notes = assign_splits(table, val_share, seed)
-    table = table.assign(split=splits).sort_values(KEYFRAME_COLUMNS, kind="stable")
-    boxes = None
-    proposal_notes = []
-    if proposals != "annotated":
-        boxes, proposal_notes = read_import_proposals(proposals, table, options.get("start", 0))
+    dataset = _prepare_dataset(
+        annotations,
+        format,
+        proposals,
+        start=options.get("start", 0),
+        val_share=val_share,
+        min_gap_s=min_gap_s,
+        seed=seed,
+        fps=fps,
+        skip_faulty=skip_faulty,
+    )
     _check_videos_are_elsewhere(annotations, root)
 
-    # The notes are in the order of the steps.
-    dataset = _ImportedDataset(
-        annotations=annotations,
-        format=format,
-        findings=findings,
-        table=table,
-        proposals_source=proposals,
-        proposals=boxes,
-        fps=fps,
-        notes=[*annotations.notes, *fault_notes, *gap_notes, *split_notes, *proposal_notes],
-    )
     # Written beside the old data set, which is replaced at the end.
     with stage_import(root) as folder:
         layout = DatasetLayout(folder, "own")
@@ -134,6 +125,29 @@ def import_dataset(
         write_json(folder / MANIFEST, manifest, default=str)
     _log_summary(root.name, manifest)
     return DatasetLayout(root, "own")
+
+
+def _prepare_dataset(annotations, format, proposals, *, start, val_share, min_gap_s, seed, fps, skip_faulty):
+    """Check the annotations, choose rows and splits, read the proposals. Returns _ImportedDataset."""
+    findings = check_annotations(annotations)
+    table, fault_notes = drop_faulty_rows(annotations, findings, skip_faulty)
+    table, gap_notes = thin_keyframes(table, min_gap_s)
+    splits, split_notes = assign_splits(table, val_share, seed)
+    table = table.assign(split=splits).sort_values(KEYFRAME_COLUMNS, kind="stable")
+    boxes = None
+    proposal_notes = []
+    if proposals != "annotated":
+        boxes, proposal_notes = read_import_proposals(proposals, table, start)
+    return _ImportedDataset(
+        annotations=annotations,
+        format=format,
+        findings=findings,
+        table=table,
+        proposals_source=proposals,
+        proposals=boxes,
+        fps=fps,
+        notes=[*annotations.notes, *fault_notes, *gap_notes, *split_notes, *proposal_notes],  # in the steps' order
+    )
 
 
 def open_imported_dataset(root: str | Path) -> DatasetLayout | None:
