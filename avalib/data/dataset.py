@@ -22,10 +22,10 @@ from avalib.video.video_error import VideoError
 from avalib.zoo.entry import ZooEntry
 from avalib.zoo.recipe import Recipe
 
-FRAME_OFFSETS = {
+FRAME_OFFSETS = {  # by recipe.numbering, how many frames later than by its AVA numbers a clip lies
     "v0.10.0": 0,
-    "v1.x": 1,
-}  # recipe.numbering: frames further on; v1.x adds the start index a second time
+    "v1.x": 1,  # MMAction2 1.x adds the index of the first frame a second time
+}
 DECODE_WINDOW = 256  # keyframes that one pass through a video is planned for
 MAX_REPLACEMENTS = 100  # keyframes that are tried in place of one whose frames can't be read
 
@@ -38,12 +38,13 @@ class ClipDataset(Dataset):
     - clip: (T,H,W,3) uint8 tensor.
     - boxes: (n,4) float32, pixels of the clip. In training those of `select_training_boxes` that have an action (the
       others never enter the loss); in a test the proposals, not clipped.
-    - index: k.
+    - index: k, the number of the keyframe.
     - targets: (n,81) float32, in training only.
     - flip: whether the clip is still to be mirrored, as its boxes already are (`transforms.flip_clips`), in training
       only.
-    - missing: (k, reason) if the video fails. In training another keyframe replaces it; in a test the sample holds
-      nothing else, see ClipLoader.
+    - missing: (k, reason), only if the frames of keyframe k can't be read. In training the sample is then that of
+      another keyframe, drawn at random, and `index` is the other one's; in a test it holds nothing else. `ClipLoader`
+      counts these keyframes.
 
     Parameters
     ----------
@@ -80,18 +81,21 @@ class ClipDataset(Dataset):
             replacement = self._load_replacement(epoch, k) if self.training else {}
             return {"missing": (k, str(error)), **replacement}
         except Exception as error:
-            video_id, second = self.keyframes.video_ids[k], self.keyframes.timestamps[k]
-            error.add_note(f"while reading {self.frames.get_path(video_id)} for keyframe {video_id},{second:04.0f}")
+            video_id = self.keyframes.video_ids[k]
+            timestamp = self.keyframes.timestamps[k]
+            error.add_note(f"while reading {self.frames.get_path(video_id)} for keyframe {video_id},{timestamp:04.0f}")
             raise
 
-    def choose_frames(self, k: int, epoch: int, n_frames: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    def choose_frame_numbers(
+        self, k: int, epoch: int, n_ava_frames: int, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
         """Choose the frames of the clip of keyframe k, jittered in training (and in a test if the recipe says so).
 
         Parameters
         ----------
         k, epoch : int
             The sample.
-        n_frames : int
+        n_ava_frames : int
             How many AVA-numbered frames the video has.
         rng : Generator, optional
             Where the jitter is drawn from. The default is a new one of this sample.
@@ -107,7 +111,7 @@ class ClipDataset(Dataset):
             self.keyframes.timestamps[k],
             self.entry.clip_len,
             self.entry.frame_interval,
-            last=min(n_frames - offset, self.keyframes.last_frame),
+            last=min(n_ava_frames - offset, self.keyframes.last_frame),
             rng=rng if self.training or self.recipe.jitter_at_test else None,
             first=1 - offset,
             start_s=self.keyframes.start_s,
@@ -140,7 +144,7 @@ class ClipDataset(Dataset):
         """A random crop of the clip, with the boxes that train and their targets."""
         rng = self._build_rng(epoch, k)
         reader = self.frames.get_reader(self.keyframes.video_ids[k])
-        clip = reader.read_ava_frames(self.choose_frames(k, epoch, reader.n_ava_frames, rng))
+        clip = reader.read_ava_frames(self.choose_frame_numbers(k, epoch, reader.n_ava_frames, rng))
         height, width = clip.shape[1:3]
         truth_norm, labels = self.keyframes.get_ground_truth(k)
         proposals_norm = self.keyframes.get_proposals(k)
@@ -164,7 +168,7 @@ class ClipDataset(Dataset):
         reader = self.frames.get_reader(self.keyframes.video_ids[k])
         if not self.sequential_reader.has_next(k):
             n_clips = self.keyframes.count_consecutive(k, DECODE_WINDOW)
-            clips = [self.choose_frames(i, 0, reader.n_ava_frames) for i in range(k, k + n_clips)]
+            clips = [self.choose_frame_numbers(i, 0, reader.n_ava_frames) for i in range(k, k + n_clips)]
             self.sequential_reader.start(reader, k, np.stack(clips))
         clip = self.sequential_reader.read_next()
         proposals_px = to_pixels(self.keyframes.get_proposals(k), reader.width, reader.height)

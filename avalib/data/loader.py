@@ -35,9 +35,13 @@ def collate_clips(samples):
     Returns
     -------
     dict
-        clips (B,T,H,W,3) uint8, rois (N,5) float32 [batch index, x1, y1, x2, y2 in pixels], index (B,); in training
-        also targets (N,81) and flips (B,) bool. "missing": [(k, reason)] of keyframes whose video failed, if there
-        are any; if all failed, it is the only key.
+        - clips: (B,T,H,W,3) uint8.
+        - rois: (N,5) float32, [batch index, x1, y1, x2, y2] in pixels.
+        - index: (B,) int64, the numbers of the keyframes.
+        - targets: (N,81) float32, in training only.
+        - flips: (B,) bool, in training only: which clips are still to be mirrored.
+        - missing: [(k, reason)] of the keyframes whose frames can't be read, if there are any; if all of a test's batch
+          can't, it is the only key.
     """
     missing = [sample["missing"] for sample in samples if "missing" in sample]
     samples = [sample for sample in samples if "clip" in sample]

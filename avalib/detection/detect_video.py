@@ -127,18 +127,18 @@ def detect(
         if batch_size is None:
             batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
         video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector)
-        video_detector.run(reader, times_s, progress)
+        result = video_detector.run(reader, times_s, progress)
         if progress:
-            logger.info("%s", video_detector.notes[-1])
-        table = build_table(video_detector.results, loaded.label_map, smooth, score_threshold)
+            logger.info("%s", result.notes[-1])
+        table = build_table(result.frame_results, loaded.label_map, smooth, score_threshold)
         table.attrs = {
             "video": reader.path.name,
             "fps": reader.fps,
             "duration_s": reader.duration_s,
-            "cuts_s": video_detector.cuts_s,
-            "skipped_s": video_detector.skipped_s,
+            "cuts_s": result.cuts_s,
+            "skipped_s": result.skipped_s,
             "label_map": dict(loaded.label_map),
-            "notes": video_detector.notes,
+            "notes": result.notes,
         }
         return table
 
@@ -166,7 +166,7 @@ def choose_times(reader, person_boxes, step, start, stop):
     Returns
     -------
     (M,) array of float
-        Seconds, growing.
+        Seconds, ascending.
     """
     stop = reader.duration_s if stop is None else min(stop, reader.duration_s)
     if not 0 <= start < stop:
@@ -197,7 +197,7 @@ def load_model(model, checkpoint, device="auto", precision="auto", mirror=None, 
     meta = model.meta or CheckpointMeta()
     recipe = meta.recipe or zoo.build_published_recipe(model.entry)
     return LoadedModel(
-        detector=model.to(device).eval(),
+        action_model=model.to(device).eval(),
         short_side=meta.preprocessing.get("short_side", recipe.test_short_side),
         label_map=meta.label_map,
         device=device,

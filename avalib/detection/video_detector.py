@@ -21,13 +21,14 @@ from avalib.video.clip_stream import ClipStream
 
 DEFAULT_STEP_S = 1.0
 MAX_SHOWN_TIMES = 8  # in notes
+TRACK_GAP_STEPS = 2.5  # a track ends after so many steps without its person, who may be hidden at one time or two
 
 
 @dataclass(frozen=True)
 class LoadedModel:
     """A model that is ready for inference, and what its checkpoint says about its input and its actions."""
 
-    detector: Detector
+    action_model: Detector
     short_side: int  # of the pictures, in pixels
     label_map: dict  # {action_id: name}
     device: torch.device
@@ -42,80 +43,80 @@ class SamplePeople:
     boxes: np.ndarray  # (n, 4) float64, 0..1
 
 
+@dataclass(frozen=True)
+class VideoResult:
+    """What was detected in one video."""
+
+    frame_results: list  # of FrameResult, in order of time, of the times with people
+    skipped_s: list  # of float: times whose clip cannot be decoded
+    cuts_s: list  # of float: times of cuts
+    notes: list  # of str: what is missing; the last one says how fast it was
+
+
 class VideoDetector:
-    """Detects people and their actions at some times of one video; `run` fills the attributes.
+    """Detects people and their actions at some times of one video.
 
     Parameters
     ----------
-    model : LoadedModel
+    loaded : LoadedModel
+        The model of the actions.
     batch_size : int
         Clips at once.
     person_boxes : DataFrame, optional
         From `read_person_boxes`.
     person_detector : PersonDetector, optional
         If there are no person_boxes.
-
-    Attributes
-    ----------
-    results : list of FrameResult
-        In order of time, of the times with people.
-    skipped_s : list of float
-        Times whose clip cannot be decoded.
-    cuts_s : list of float
-        Times of cuts.
-    notes : list of str
-        What is missing, and how fast it was.
     """
 
-    def __init__(self, model, batch_size=1, person_boxes=None, person_detector=None):
-        self.model = model
+    def __init__(self, loaded, batch_size=1, person_boxes=None, person_detector=None):
+        self.loaded = loaded
         self.batch_size = batch_size
         self.person_boxes = person_boxes
         self.person_detector = person_detector
-        self.results = []
-        self.skipped_s = []
-        self.cuts_s = []
-        self.notes = []
-        self._network = StreamingDetector(model.detector, model.dtype)
+        self._network = StreamingDetector(loaded.action_model, loaded.dtype)
         self._tracker = None
         self._shot = 0
 
     def run(self, reader, times_s, progress=True):
-        """Detect people and actions at times_s (M,), growing, of an open video."""
-        started = time.perf_counter()
-        entry = self.model.detector.entry
-        step = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
-        self._tracker = Tracker(max_gap_s=2.5 * max(step, 1))  # a person may be hidden at one time
+        """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
+        started_s = time.perf_counter()
+        entry = self.loaded.action_model.entry
+        step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
+        self._tracker = Tracker(max_gap_s=TRACK_GAP_STEPS * max(step_s, 1))
+        frame_results = []
+        skipped_s = []
+        notes = []
         n_done = 0
         bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
-        clips = ClipStream(reader, times_s, entry.clip_len, entry.frame_interval, self.model.short_side, bar.update)
+        clips = ClipStream(reader, times_s, entry.clip_len, entry.frame_interval, self.loaded.short_side, bar.update)
         bar.total = clips.n_frames
         samples = iter(clips)
         try:
             while batch := list(itertools.islice(samples, self.batch_size)):
-                self.results += self._detect_batch(batch)
+                frame_results += self._detect_batch([sample for sample in batch if sample.clip is not None])
+                skipped_s += [sample.time_s for sample in batch if sample.clip is None]
                 n_done += len(batch)
         except KeyboardInterrupt:
             next_start = round(float(times_s[n_done]), 6)
-            self.notes.append(f"interrupted; start={next_start:.12g} continues from here")
+            notes.append(f"interrupted; start={next_start:.12g} continues from here")
         bar.close()
-        self.cuts_s = clips.cuts_s
-        self._note_problems(reader)
-        self._note_speed(n_done, clips.n_read, time.perf_counter() - started)
+        notes += describe_missing(reader, skipped_s)
+        for note in notes:
+            warnings.warn(f"{reader.path.name}: {note}", stacklevel=3)  # where `detect` is called
+        speed = describe_speed(frame_results, n_done, clips, time.perf_counter() - started_s)
+        return VideoResult(frame_results, skipped_s, clips.cuts_s, [*notes, speed])
 
     def _detect_batch(self, samples):
         """The FrameResults of some ClipSamples, of those with people."""
-        decodable = [sample for sample in samples if sample.clip is not None]
-        people = self._locate_people(decodable)
-        pairs = [pair for pair in zip(decodable, people, strict=True) if len(pair[1].boxes)]
+        people = self._locate_people(samples)
+        pairs = [pair for pair in zip(samples, people, strict=True) if len(pair[1].boxes)]
         scores = self._score_people(pairs) if pairs else []
-        results = []
+        frame_results = []
         for (sample, sample_people), sample_scores in zip(pairs, scores, strict=True):
             person_ids = self._assign_person_ids(sample, sample_people)
             boxes = sample_people.boxes
-            results.append(FrameResult(sample.time_s, sample.frame, person_ids, boxes, sample_scores))
-        self.skipped_s += [sample.time_s for sample in samples if sample.clip is None]
-        return results
+            frame_results.append(FrameResult(sample.time_s, sample.frame, person_ids, boxes, sample_scores))
+        return frame_results
 
     def _locate_people(self, samples):
         """The SamplePeople of each sample: from the person boxes, or detected."""
@@ -137,10 +138,10 @@ class VideoDetector:
         rois = build_rois([to_pixels(people.boxes, width, height) for _, people in pairs])  # (N,5)
         frame_numbers = np.stack([sample.clip_frames for sample in samples])  # (B,T)
         network = partial(self._network, numbers=frame_numbers)
-        scores = score_batch(network, clips, torch.from_numpy(rois), self.model.device)  # (N,C)
+        scores = score_batch(network, clips, torch.from_numpy(rois), self.loaded.device)  # (N,C)
         if np.isnan(scores).any():
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)
-            raise build_non_finite_error(self.model.detector, f"the clips at {times} s")
+            raise build_non_finite_error(self.loaded.action_model, f"the clips at {times} s")
         return [scores[rois[:, 0] == i] for i in range(len(samples))]
 
     def _assign_person_ids(self, sample, people):
@@ -152,22 +153,24 @@ class VideoDetector:
             self._shot = sample.shot
         return self._tracker.update(sample.time_s, people.boxes)
 
-    def _note_problems(self, reader):
-        """Note what is missing; warn of all notes so far."""
-        if reader.missing_frames:
-            self.notes.append(f"truncated: {reader.missing_frames} frames that the file's header promises are missing")
-        if self.skipped_s:
-            times = ", ".join(f"{time_s:g}" for time_s in self.skipped_s[:MAX_SHOWN_TIMES])
-            times += " …" if len(self.skipped_s) > MAX_SHOWN_TIMES else ""
-            self.notes.append(f"{len(self.skipped_s)} times left out, frames around them can't be decoded: {times} s")
-        for note in self.notes:
-            warnings.warn(f"{reader.path.name}: {note}", stacklevel=4)  # where `detect` is called
 
-    def _note_speed(self, n_times, n_frames, seconds):
-        """Note how much was detected, and how fast."""
-        n_boxes = sum(len(result.person_ids) for result in self.results)
-        person_ids = set().union(*(result.person_ids.tolist() for result in self.results))
-        self.notes.append(
-            f"{n_frames} frames in {seconds:.1f} s, {n_frames / max(seconds, 1e-9):.0f} frames/s; {n_times} times, "
-            f"{len(person_ids)} people, {n_boxes} boxes, {len(self.cuts_s)} cuts"
-        )
+def describe_missing(reader, skipped_s):
+    """Notes (a list of str) on the frames and the times that a video lacks."""
+    notes = []
+    if reader.missing_frames:
+        notes.append(f"truncated: {reader.missing_frames} frames that the file's header promises are missing")
+    if skipped_s:
+        times = ", ".join(f"{time_s:g}" for time_s in skipped_s[:MAX_SHOWN_TIMES])
+        times += " …" if len(skipped_s) > MAX_SHOWN_TIMES else ""
+        notes.append(f"{len(skipped_s)} times left out, frames around them can't be decoded: {times} s")
+    return notes
+
+
+def describe_speed(frame_results, n_times, clips, seconds):
+    """A note on how much was detected in the times of a ClipStream, and how fast."""
+    n_boxes = sum(len(result.person_ids) for result in frame_results)
+    person_ids = set().union(*(result.person_ids.tolist() for result in frame_results))
+    return (
+        f"{clips.n_read} frames in {seconds:.1f} s, {clips.n_read / max(seconds, 1e-9):.0f} frames/s; {n_times} times, "
+        f"{len(person_ids)} people, {n_boxes} boxes, {len(clips.cuts_s)} cuts"
+    )

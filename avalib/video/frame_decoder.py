@@ -34,13 +34,13 @@ class FrameDecoder:
     path : str or Path
     threads : int
         The decoder's; 0 means one per core.
-    index : PacketIndex, optional
+    packet_index : PacketIndex, optional
         That of an earlier opening.
 
     Attributes
     ----------
     path : Path
-    index : PacketIndex
+    packet_index : PacketIndex
     n_frames : int
     key_packets : (K,) int64
         The places in the file of the packets at which decoding can start.
@@ -50,7 +50,7 @@ class FrameDecoder:
     VideoError
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, index: PacketIndex | None = None):
+    def __init__(self, path: str | Path, threads: int = 1, packet_index: PacketIndex | None = None):
         check_is_file(path)  # before Path changes an address
         self.path = Path(path)
         self._threads = threads
@@ -59,9 +59,9 @@ class FrameDecoder:
         self._lead_in = 0  # the one of LEAD_INS that the last pass needed
         self._open(threads)
         try:
-            if index is None or not index.is_consistent():
-                index = read_index(self._container, self._stream, self.path, threads)
-            self._set_index(index)
+            if packet_index is None or not packet_index.is_consistent():
+                packet_index = read_index(self._container, self._stream, self.path, threads)
+            self._set_index(packet_index)
             self._first_picture = self._decode_first_picture()
             if self._first_picture is None:  # some files are odd from their first picture on, and whole all the same
                 self._strict = False
@@ -92,7 +92,7 @@ class FrameDecoder:
 
     def _set_index(self, index):
         """Set arrays that follow from the index. They are computed once: an uncut film has 200,000 packets."""
-        self.index = index
+        self.packet_index = index
         self.n_frames = len(index.order)
         self._ticks = index.ticks
         self.key_packets = np.flatnonzero(index.key) if index.key.any() else np.zeros(1, np.int64)
@@ -117,7 +117,7 @@ class FrameDecoder:
 
         frames: (n,) native. Returns (n,) indices into `key_packets`, -1 where there is none.
         """
-        packets = self.index.order[frames]
+        packets = self.packet_index.order[frames]
         key = np.searchsorted(self.key_packets, packets, side="right") - 1
         while True:
             # shown before its key packet (open GOP): the GOP before
@@ -189,7 +189,7 @@ class FrameDecoder:
         """
         start = int(self.key_packets[max(key - lead_in, 0)]) if key >= 0 else 0
         origin = int(self.key_packets[key]) if key >= 0 else 0
-        needed = set(self.index.order[frames].tolist())
+        needed = set(self.packet_index.order[frames].tolist())
         last = max(needed)
         shown_at = self._shown_at
         skip_frame = None  # as it is set in the decoder
@@ -255,8 +255,8 @@ class FrameDecoder:
 
     def _iter_seeks(self, start):
         """Functions that move the container to the packet `start` or before it, the most exact first."""
-        pts = self.index.pts
-        dts = self.index.dts
+        pts = self.packet_index.pts
+        dts = self.packet_index.dts
         seek = partial(self._container.seek, stream=self._stream, backward=True)
         for key in self.key_packets[self.key_packets <= start][::-1][:MAX_SEEK_ATTEMPTS]:
             # by the time it is shown, as most containers are searched; by that it is decoded at, which some need
@@ -268,7 +268,7 @@ class FrameDecoder:
 
     def _find_place(self, packet, likely=-1):
         """The packet's place in the file, None if the index doesn't have it; `likely` is tried first."""
-        index = self.index
+        index = self.packet_index
         pts, pos = get_packet_key(packet)
         if 0 <= likely < len(index.pts) and index.pts[likely] == pts and index.pos[likely] == pos:
             return likely

@@ -47,12 +47,12 @@ def open_video(layout, video_id: str) -> Video | JpegFolder:
         return JpegFolder(path)
     index_path = join_inside(layout.root / "cache" / "index", f"{video_id}.npz")
     if is_newer(index_path, path) and (index := _load_index(index_path)):
-        return Video(path, index=index, cut=layout.get_cut_range(path))
+        return Video(path, packet_index=index, cut=layout.get_cut_range(path))
     opened = Video(path, cut=layout.get_cut_range(path))
-    if len(opened.index.pts) > MIN_PACKETS_TO_KEEP_INDEX:
+    if len(opened.packet_index.pts) > MIN_PACKETS_TO_KEEP_INDEX:
         # on a read-only or full disk the next opening is slower, and no more
         with contextlib.suppress(OSError), atomic_path(index_path) as part:
-            np.savez(part, **opened.index._asdict())
+            np.savez(part, **opened.packet_index._asdict())
     return opened
 
 

@@ -34,8 +34,8 @@ class Video(FrameDecoder):
     path : str or Path
     threads : int
         The decoder's; 0 means one per core.
-    index : PacketIndex, optional
-        The `.index` of an earlier opening, which saves reading the file through.
+    packet_index : PacketIndex, optional
+        That of an earlier opening, which saves reading the file through.
     since_ffmpeg_6_1 : bool
         Whether to number frames as FFmpeg 6.1 and later do; see frame_numbers.
     cut : (float, float), optional
@@ -45,7 +45,7 @@ class Video(FrameDecoder):
     Attributes
     ----------
     path : Path
-    index : PacketIndex
+    packet_index : PacketIndex
     width, height : int
         Pixels, as shown.
     rotation : int
@@ -55,7 +55,7 @@ class Video(FrameDecoder):
     n_frames, n_ava_frames : int
         Native frames, AVA-numbered frames.
     ava_index : (n_ava_frames,) int64
-        The native frame of each AVA number.
+        ava_index[i] is the native frame that AVA number i + 1 shows; see frame_numbers.
     duration_s : float
     times_s : (n_frames,) float64
         Seconds from the first frame.
@@ -71,13 +71,13 @@ class Video(FrameDecoder):
         self,
         path: str | Path,
         threads: int = 1,
-        index: PacketIndex | None = None,
+        packet_index: PacketIndex | None = None,
         since_ffmpeg_6_1: bool = False,
         cut: tuple[float, float] | None = None,
     ):
         self.since_ffmpeg_6_1 = since_ffmpeg_6_1
         self.cut = cut
-        super().__init__(path, threads, index)
+        super().__init__(path, threads, packet_index)
         try:
             self._set_properties()
         except BaseException:
@@ -86,7 +86,7 @@ class Video(FrameDecoder):
 
     def _set_properties(self):
         """Set everything that follows from the index and the first picture."""
-        index = self.index
+        index = self.packet_index
         first_picture = self._first_picture
         self._first_picture = None
         self._ava_index = None
@@ -107,7 +107,7 @@ class Video(FrameDecoder):
 
     def _count_promised_packets(self):
         """How many packets the header promises; as many as there are where nothing is cut off at the file's end."""
-        present = len(self.index.pts)
+        present = len(self.packet_index.pts)
         kind = self._container.format.name
         if "mp4" in kind:
             return max(len(self._stream.index_entries), present)
@@ -119,7 +119,7 @@ class Video(FrameDecoder):
 
     @property
     def ava_index(self) -> np.ndarray:
-        """(n_ava_frames,) int64: the native frame that AVA number i+1 shows; see frame_numbers."""
+        """See the class."""
         if self._ava_index is None:
             self._ava_index = self._compute_ava_index()
         return self._ava_index
@@ -153,7 +153,7 @@ class Video(FrameDecoder):
 
     def _get_durations(self):
         """(n_frames,) durations in units of time_base, as FFmpeg takes them for numbering; 0 where unknown."""
-        index = self.index
+        index = self.packet_index
         durations = index.duration[index.order]
         is_mp4_with_b_frames = "mp4" in self._container.format.name and (index.pts != index.dts).any()
         if is_mp4_with_b_frames and not self.since_ffmpeg_6_1:  # older FFmpeg took no others here
@@ -184,12 +184,12 @@ class Video(FrameDecoder):
     def n_ava_frames(self) -> int:
         return len(self.ava_index)
 
-    def read_frames(self, indices: Iterable[int]) -> np.ndarray:
+    def read_frames(self, native_frames: Iterable[int]) -> np.ndarray:
         """Read native frames.
 
         Parameters
         ----------
-        indices : (T,) int
+        native_frames : (T,) int
             0..n_frames-1, in any order, repeats allowed.
 
         Returns
@@ -203,14 +203,16 @@ class Video(FrameDecoder):
         VideoError
             The file doesn't give a frame.
         """
-        indices = validate_frame_numbers(indices, 0, self.n_frames - 1, self.path, "frame", self.missing_frames)
-        unique, inverse = np.unique(indices, return_inverse=True)
+        native_frames = validate_frame_numbers(
+            native_frames, 0, self.n_frames - 1, self.path, "frame", self.missing_frames
+        )
+        unique, inverse = np.unique(native_frames, return_inverse=True)
         frames = np.empty((len(unique), self.height, self.width, 3), np.uint8)
         for i, frame in enumerate(self._iter_random_access(unique)):
             if isinstance(frame, VideoError):
                 raise frame
             frames[i] = frame
-        is_ascending = np.array_equal(unique, indices)  # the usual case, which needs no copy
+        is_ascending = np.array_equal(unique, native_frames)  # the usual case, which needs no copy
         return frames if is_ascending else frames[inverse]
 
     def read_ava_frames(self, numbers: Iterable[int]) -> np.ndarray:
@@ -231,7 +233,7 @@ class Video(FrameDecoder):
         """
         numbers = np.unique(self._validate_ava_numbers(numbers))
         native, places = np.unique(self.ava_index[numbers - 1], return_inverse=True)
-        with Video(self.path, 1, self.index) as reader:  # its own decoder: `read_frames` may be called meanwhile
+        with Video(self.path, 1, self.packet_index) as reader:  # its own decoder: `read_frames` may be called meanwhile
             frames = reader._iter_random_access(native)
             current_place = -1
             for number, place in zip(numbers.tolist(), places.tolist(), strict=True):
@@ -250,18 +252,18 @@ class Video(FrameDecoder):
         stop = self.n_frames if stop is None else min(stop, self.n_frames)
         yield from self.iter_native_frames(np.arange(start, stop), allow_missing)
 
-    def iter_native_frames(self, indices: np.ndarray, allow_missing: bool = False) -> Iterator[np.ndarray | None]:
-        """The native frames `indices` (n,), ascending, in one pass as `iter_frames`; others only where necessary."""
-        if not len(indices):
+    def iter_native_frames(self, native_frames: np.ndarray, allow_missing: bool = False) -> Iterator[np.ndarray | None]:
+        """Some native frames (n,), ascending, in one pass as `iter_frames`; others are decoded only where necessary."""
+        if not len(native_frames):
             return
-        with Video(self.path, 0, self.index) as reader:  # its own decoder: `read_frames` may be called meanwhile
-            for n, picture in reader.iter_pictures(indices):
+        with Video(self.path, 0, self.packet_index) as reader:  # its own decoder: `read_frames` may be called meanwhile
+            for n, picture in reader.iter_pictures(native_frames):
                 if picture is not None:
                     yield reader._to_array(picture)
                 elif allow_missing:
                     yield None
                 else:
-                    raise self._undecodable(n)
+                    raise self._build_undecodable_error(n)
 
     def iter_ava_frames(
         self, start: int = 1, stop: int | None = None, allow_missing: bool = False
@@ -279,14 +281,14 @@ class Video(FrameDecoder):
                 current, frame = next(frames)
             yield frame
 
-    def _iter_random_access(self, indices):
-        """The native frames `indices` (n,), ascending; a VideoError in place of one that the file doesn't give."""
-        keys = self.find_key_packets(indices)
+    def _iter_random_access(self, native_frames):
+        """Some native frames (n,), ascending; a VideoError in place of one that the file doesn't give."""
+        keys = self.find_key_packets(native_frames)
         for key in np.unique(keys):  # what lies between two groups is skipped, not decoded
-            for n, picture in self.iter_pictures(indices[keys == key]):
-                yield self._undecodable(n) if picture is None else self._to_array(picture)
+            for n, picture in self.iter_pictures(native_frames[keys == key]):
+                yield self._build_undecodable_error(n) if picture is None else self._to_array(picture)
 
-    def _undecodable(self, n):
+    def _build_undecodable_error(self, n):
         return VideoError(f"{self.path}: frame {n} of {self.n_frames} could not be decoded")
 
     def _to_array(self, picture):

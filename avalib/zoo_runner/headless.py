@@ -39,7 +39,7 @@ def run_all_notebooks(
     )
     layout = find_dataset(dataset, seed=data_seed)
     runner = ZooRunner(zoo_runs, layout, notebooks, devices=list_devices(device), show_output=True)
-    raise_on_failure(runner.run())
+    raise_on_failure(runner.run_all())
     for zoo_run in zoo_runs:
         print_run_report(zoo_run.folder)
 

@@ -1,4 +1,4 @@
-"""Run the notebooks of many runs of the zoo, one after the other or side by side; what is up to date stays."""
+"""Execute each model's notebooks, in sequence or in parallel; up-to-date results are kept."""
 
 import contextlib
 import logging
@@ -56,22 +56,31 @@ class NotebookResult:
         return self.status in ("done", "done before")
 
 
-def list_devices(device="auto", at_once=None):
-    """List the devices that runs use at the same time.
+def list_devices(device="auto", max_parallel=None):
+    """List the devices of the runs that are executed in parallel, one for each.
 
-    For "auto" these are all GPUs, or the CPU, else the one named. `at_once` is the number of runs at the same time:
-    GPUs then repeat, or some are left out.
+    Parameters
+    ----------
+    device : str
+        "auto" (all GPUs, or the CPU), "cpu", "cuda:0", …
+    max_parallel : int, optional
+        The number of runs in parallel; None: one per GPU, one on the CPU. With another number than that of the GPUs,
+        GPUs repeat or are left out.
+
+    Returns
+    -------
+    list of str
     """
     import torch
 
     if device == "auto" and torch.cuda.is_available():
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        return [gpus[i % len(gpus)] for i in range(at_once or len(gpus))]
-    return [device] * (at_once or 1)
+        return [gpus[i % len(gpus)] for i in range(max_parallel or len(gpus))]
+    return [device] * (max_parallel or 1)
 
 
 class ZooRunner:
-    """Runs the notebooks of several runs of the zoo.
+    """Executes the notebooks of several runs of the zoo (models with a seed), each run on one device.
 
     Parameters
     ----------
@@ -81,9 +90,9 @@ class ZooRunner:
     notebooks : str or Path
         Folder of the notebooks.
     devices : sequence of str
-        One for each run at the same time, see `list_devices`.
+        One for each run that is executed in parallel, see `list_devices`.
     path : str or Path, optional
-        Json file for the runs and the summary, written after every notebook.
+        Json file of the runs and the summary, written after every notebook.
     show_output : bool
         Log what the notebooks print.
     """
@@ -91,10 +100,10 @@ class ZooRunner:
     def __init__(self, zoo_runs, layout, notebooks="notebooks", devices=("auto",), path=None, show_output=False):
         self.zoo_runs = list(zoo_runs)
         self.layout = layout
-        self.sources = {name: Path(notebooks) / f"{name}.ipynb" for name in NOTEBOOKS}
+        self.notebook_paths = {name: Path(notebooks) / f"{name}.ipynb" for name in NOTEBOOKS}
         self.path = Path(path) if path else None
         self.show_output = show_output
-        self.originals = find_shared_runs(self.zoo_runs)
+        self.training_sources = find_shared_runs(self.zoo_runs)  # {name of a run: the ZooRun whose training it copies}
         self._n_devices = len(devices)
         self._free_devices = SimpleQueue()
         for device in devices:
@@ -112,7 +121,7 @@ class ZooRunner:
     def plan(self):
         """List what has to be done: dicts with run, notebook, "to do" (the reason, "" if it is up to date).
 
-        Notebooks after the first one of a run that has to run are only likely: "if need be".
+        Whether the notebooks after an outdated one have to be executed depends on its result: "if need be".
         """
         lines = []
         for zoo_run in self.zoo_runs:
@@ -125,15 +134,15 @@ class ZooRunner:
                 lines.append({"run": zoo_run.name, "notebook": notebook, "to do": reason})
         return lines
 
-    def run(self):
-        """Run what has to be run; returns the summary.
+    def run_all(self):
+        """Execute the notebooks whose results are missing or outdated. Returns the summary.
 
-        Ctrl-C interrupts the notebooks that run (a training saves first) and raises Stopped; the next call resumes.
+        Ctrl-C interrupts the running notebooks (a training saves first) and raises Stopped; the next call resumes.
         """
         total = sum(len(zoo_run.notebooks) for zoo_run in self.zoo_runs)
         with tqdm(total=total, desc="zoo", unit="notebook") as bar, ThreadPoolExecutor(self._n_devices) as pool:
-            trained = [zoo_run for zoo_run in self.zoo_runs if zoo_run.name not in self.originals]
-            futures = [pool.submit(self._run_with_copies, zoo_run, bar) for zoo_run in trained]
+            training_runs = [zoo_run for zoo_run in self.zoo_runs if zoo_run.name not in self.training_sources]
+            futures = [pool.submit(self._run_with_copies, zoo_run, bar) for zoo_run in training_runs]
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -169,14 +178,14 @@ class ZooRunner:
     # --- in the threads of the pool ---
 
     def _run_with_copies(self, zoo_run, bar):
-        """Run a model, then the models that share its training."""
+        """Execute a run's notebooks, then those of the runs that copy its training."""
         self._run_notebooks(zoo_run, bar)
         for other in self.zoo_runs:
-            if self.originals.get(other.name) == zoo_run:
+            if self.training_sources.get(other.name) == zoo_run:
                 self._run_notebooks(other, bar)
 
     def _run_notebooks(self, zoo_run, bar):
-        """Run the notebooks of one run; after a failed one, the others are not run."""
+        """Execute the notebooks of one run in sequence; a failure skips the rest."""
         with self._borrow_device() as device:
             failed_status = ""
             for notebook in zoo_run.notebooks:
@@ -208,7 +217,7 @@ class ZooRunner:
             return NotebookResult(zoo_run.name, notebook, "failed", error=describe_error(error))
 
     def _run_notebook(self, zoo_run, notebook, device):
-        """Run a notebook if its result is not up to date."""
+        """Execute a notebook unless its result is up to date."""
         executed = zoo_run.get_executed_path(notebook)
         inputs = self._compute_inputs(zoo_run, notebook)
         reason = explain_rerun(zoo_run, notebook, inputs)
@@ -218,12 +227,12 @@ class ZooRunner:
         inputs_path = get_inputs_path(zoo_run, notebook)
         inputs_path.unlink(missing_ok=True)
         started = time.monotonic()
-        original = self._get_original(zoo_run, notebook)
-        if original:
-            reason += f"; from random weights it is the run of {original.name}"
-            error = copy_training(zoo_run, original)
+        training_source = self._get_training_source(zoo_run, notebook)
+        if training_source:
+            reason += f"; from random weights it is the run of {training_source.name}"
+            error = copy_training(zoo_run, training_source)
         else:
-            error = execute_notebook(zoo_run, notebook, self.sources[notebook], device, self.show_output)
+            error = execute_notebook(zoo_run, notebook, self.notebook_paths[notebook], device, self.show_output)
         minutes = round((time.monotonic() - started) / 60, 2)
         if error:
             status = "stopped" if self._stopping.is_set() else "failed"
@@ -237,17 +246,17 @@ class ZooRunner:
 
     def _compute_inputs(self, zoo_run, notebook):
         """The inputs of a notebook, with those of a training that is copied."""
-        inputs = compute_inputs(zoo_run, notebook, self.layout, self.sources[notebook])
-        original = self._get_original(zoo_run, notebook)
-        if original:
-            best = original.folder / "train" / "best.pth"
-            inputs["files"][f"best.pth of {original.name}"] = compute_sha256(best) if best.exists() else None
+        inputs = compute_inputs(zoo_run, notebook, self.layout, self.notebook_paths[notebook])
+        training_source = self._get_training_source(zoo_run, notebook)
+        if training_source:
+            best = training_source.folder / "train" / "best.pth"
+            inputs["files"][f"best.pth of {training_source.name}"] = compute_sha256(best) if best.exists() else None
         return inputs
 
-    def _get_original(self, zoo_run, notebook):
+    def _get_training_source(self, zoo_run, notebook):
         """The run whose training this one copies; None for other notebooks, or if it has a training of its own."""
-        original = self.originals.get(zoo_run.name) if notebook == "03_train" else None
-        return None if original is None or has_own_training(zoo_run) else original
+        training_source = self.training_sources.get(zoo_run.name) if notebook == "03_train" else None
+        return None if training_source is None or has_own_training(zoo_run) else training_source
 
     def _add_result(self, result):
         """Log a result and write the summary."""

@@ -17,16 +17,16 @@ def find_shared_runs(zoo_runs):
 
     Returns {name of the run: the earlier ZooRun}.
     """
-    originals = {}
+    training_sources = {}
     for position, zoo_run in enumerate(zoo_runs):
         weights = zoo_run.notebook_parameters.get("03_train", {}).get("checkpoint") or "random"
         if zoo_run.checkpoint or weights != "random":
             continue
         for earlier in zoo_runs[:position]:
             differs_in_model_only = replace(zoo_run, model=earlier.model) == earlier
-            if differs_in_model_only and earlier.name not in originals and _has_equal_network(zoo_run, earlier):
-                originals[zoo_run.name] = earlier
-    return originals
+            if differs_in_model_only and earlier.name not in training_sources and _has_equal_network(zoo_run, earlier):
+                training_sources[zoo_run.name] = earlier
+    return training_sources
 
 
 def _has_equal_network(zoo_run, earlier):
@@ -42,27 +42,29 @@ def has_own_training(zoo_run):
     return "run_of" not in read_record(record, "notebook 03")
 
 
-def copy_training(zoo_run, original):
+def copy_training(zoo_run, training_source):
     """Copy the finished training of another run, except the files that resume it.
 
     Returns the error message, "" if there was no error. The copy's run.json names the original in "run_of".
     """
-    if not original.has_outputs("03_train"):
-        return f"{original.name}, whose training it shares, has not been trained"
+    if not training_source.has_outputs("03_train"):
+        return f"{training_source.name}, whose training it shares, has not been trained"
     train = zoo_run.folder / "train"
     copy = make_part_path(train)
     try:
         resume_files = shutil.ignore_patterns("last.pth", "final.pth", ".*")
-        shutil.copytree(original.folder / "train", copy, ignore=resume_files)
+        shutil.copytree(training_source.folder / "train", copy, ignore=resume_files)
         record = read_record(copy / "run.json", "notebook 03")
-        write_json(copy / "run.json", record | {"run_of": original.name})
+        write_json(copy / "run.json", record | {"run_of": training_source.name})
         executed = zoo_run.get_executed_path("03_train")
         executed.parent.mkdir(exist_ok=True)
         with atomic_path(executed) as part:
-            shutil.copy(original.get_executed_path("03_train"), part)
+            shutil.copy(training_source.get_executed_path("03_train"), part)
         if train.exists():
             archived = archive_folder(train)
-            logger.info("%s was an older copy of the run of %s; it is now %s", train, original.name, archived.name)
+            logger.info(
+                "%s was an older copy of the run of %s; it is now %s", train, training_source.name, archived.name
+            )
         copy.rename(train)  # last, so that an interrupted copy does not count as a training
     finally:
         shutil.rmtree(copy, ignore_errors=True)

@@ -51,7 +51,7 @@ def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeyp
     for k in (0, count - 1, count):
         alone = clips_of(tiny, "train", False, recipe)
         reader = alone.frames.get_reader(alone.keyframes.video_ids[k])
-        whole = reader.read_ava_frames(alone.choose_frames(k, 0, reader.n_ava_frames))
+        whole = reader.read_ava_frames(alone.choose_frame_numbers(k, 0, reader.n_ava_frames))
         boxes_px = to_pixels(alone.keyframes.get_proposals(k), reader.width, reader.height)
         clip, expected = resize_frames_and_boxes(whole, boxes_px, recipe.test_short_side)
         assert np.array_equal(in_order[k]["clip"], clip) and np.array_equal(in_order[k]["boxes"], expected)
@@ -62,6 +62,6 @@ def test_later_versions_read_the_frame_after_each(tiny):
     first, later = (
         clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
     )
-    assert (later.choose_frames(1, 0, 26000) - first.choose_frames(1, 0, 26000) == 1).all()
+    assert (later.choose_frame_numbers(1, 0, 26000) - first.choose_frame_numbers(1, 0, 26000) == 1).all()
     with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
         clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))

@@ -75,7 +75,10 @@ def test_moving_things_are_no_cut():
 def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
     path = write_numbered_video(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
     with Video(path) as v:
-        spoil = [(int(p), int(q) - int(p)) for p, q in zip(v.index.pos[90:100], v.index.pos[91:101], strict=True)]
+        spoil = [
+            (int(p), int(q) - int(p))
+            for p, q in zip(v.packet_index.pos[90:100], v.packet_index.pos[91:101], strict=True)
+        ]
     data = bytearray(path.read_bytes())
     for position, length in spoil:
         data[position : position + length] = bytes(length)

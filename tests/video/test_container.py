@@ -211,7 +211,7 @@ def test_the_limit_on_frames_is_named(tmp_path, monkeypatch):
 def test_an_index_that_does_not_fit_is_made_anew(tmp_path):
     path = write_numbered_video(tmp_path, "v.mp4", 25)
     with Video(path) as v:
-        good = v.index
+        good = v.packet_index
     assert good.is_consistent()
     for field, value in (
         ("order", good.order + 40),
@@ -221,7 +221,7 @@ def test_an_index_that_does_not_fit_is_made_anew(tmp_path):
     ):
         bad = good._replace(**{field: value})
         assert not bad.is_consistent()
-        with Video(path, index=bad) as v:
+        with Video(path, packet_index=bad) as v:
             assert [read_number(f) for f in v.read_frames([3, 30])] == [3, 30]
 
 

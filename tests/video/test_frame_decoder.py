@@ -89,7 +89,7 @@ def test_a_stream_that_begins_within_a_group_gives_what_can_be_decoded(tmp_path)
     path = coded(tmp_path / "v.ts", MPEG2, range(48))
     with Video(path) as whole:
         keys = whole.key_packets
-        first = int(whole.index.pos[keys[1]])
+        first = int(whole.packet_index.pos[keys[1]])
     path.write_bytes(path.read_bytes()[first // 188 * 188 :])
     with Video(path) as v:
         shown = [read_number(f) for f in v.iter_frames()]
@@ -101,7 +101,7 @@ def test_a_stream_that_begins_within_a_group_gives_what_can_be_decoded(tmp_path)
 def test_damage_costs_its_group_and_no_more(tmp_path):
     path = write_numbered_video(tmp_path, "v.mp4", 30, n=120, gop=30, bframes=0)
     with Video(path) as v:
-        hurt = int(v.index.pos[40])
+        hurt = int(v.packet_index.pos[40])
         group_end = int(v.key_packets[v.key_packets > 40][0])
     data = bytearray(path.read_bytes())
     data[hurt : hurt + 40] = bytes(40)
@@ -216,8 +216,8 @@ def test_a_torn_avi_ends_before_the_half_packet(tmp_path):
     whole = coded(tmp_path / "whole.avi", ("mpeg4", {"bf": "2", "g": "12", "qscale": "2"}), range(40))
     with Video(whole) as v:
         assert v.missing_frames == 0
-        in_whole_packets = np.flatnonzero(v.index.order < 30).tolist()
-        cut_at = int(v.index.pos[30]) + 20
+        in_whole_packets = np.flatnonzero(v.packet_index.order < 30).tolist()
+        cut_at = int(v.packet_index.pos[30]) + 20
     (tmp_path / "torn.avi").write_bytes(whole.read_bytes()[:cut_at])
     with Video(tmp_path / "torn.avi") as torn:
         assert [read_number(f) for f in torn.iter_frames()] == in_whole_packets and torn.missing_frames > 0

@@ -69,7 +69,7 @@ def test_rotation_is_applied(tmp_path):
 
 def test_an_index_saves_reading_the_file(tmp_path):
     path = write_numbered_video(tmp_path, "v.mkv", 25)
-    with Video(path) as first, Video(path, index=pickle.loads(pickle.dumps(first.index))) as again:
+    with Video(path) as first, Video(path, packet_index=pickle.loads(pickle.dumps(first.packet_index))) as again:
         assert np.array_equal(again.read_frames([30, 4]), first.read_frames([30, 4]))
 
 
@@ -119,7 +119,7 @@ def test_an_error_is_the_same_when_it_comes_back_from_a_worker():
 def test_damage_is_an_error_not_another_frame(tmp_path):
     path = write_numbered_video(tmp_path, "v.mp4", 25, gop=100)
     with Video(path) as v:
-        hurt = int(v.index.pos[10])
+        hurt = int(v.packet_index.pos[10])
     data = bytearray(path.read_bytes())
     data[hurt : hurt + 40] = bytes(40)
     path.write_bytes(data)

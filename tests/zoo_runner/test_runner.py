@@ -39,7 +39,7 @@ def failed_runner(toy_notebooks, tiny):
     """A runner whose first model has failed in training, after its run."""
     (toy_notebooks.parent / "runs" / "fail-slowonly_r50").touch()
     runner = build_runner(toy_notebooks, tiny, ["slowonly_r50", "slowfast_r50"])
-    runner.run()
+    runner.run_all()
     return runner
 
 
@@ -68,14 +68,14 @@ def test_failures_are_listed_and_the_summary_is_written(failed_runner):
 @pytest.mark.slow
 def test_the_next_call_does_only_the_rest(failed_runner, toy_notebooks, tiny):
     (toy_notebooks.parent / "runs" / "fail-slowonly_r50").unlink()
-    statuses = get_statuses(build_runner(toy_notebooks, tiny, ["slowonly_r50", "slowfast_r50"]).run())
+    statuses = get_statuses(build_runner(toy_notebooks, tiny, ["slowonly_r50", "slowfast_r50"]).run_all())
     assert [statuses["slowonly_r50", number] for number in ("03", "04", "05")] == ["done"] * 3
     assert [statuses["slowfast_r50", number] for number in ("03", "04", "05")] == ["done before"] * 3
 
 
 def test_a_run_that_cannot_even_start_gives_its_device_back(toy_notebooks, tiny):
     (toy_notebooks / "03_train.ipynb").write_text("{ torn", encoding="utf-8")
-    statuses = get_statuses(build_runner(toy_notebooks, tiny, ["slowonly_r50", "slowfast_r50"]).run())
+    statuses = get_statuses(build_runner(toy_notebooks, tiny, ["slowonly_r50", "slowfast_r50"]).run_all())
     assert statuses["slowonly_r50", "03"] == "failed"
     assert statuses["slowfast_r50", "03"] == "failed", "it got the only device"
     assert statuses["slowfast_r50", "05"] == "not run"
@@ -84,7 +84,7 @@ def test_a_run_that_cannot_even_start_gives_its_device_back(toy_notebooks, tiny)
 def test_a_run_that_another_process_executes_is_refused_with_its_name(toy_notebooks, tiny):
     runner = build_runner(toy_notebooks, tiny, ["slowonly_r50"])
     with hold_lock(runner.zoo_runs[0].folder / ".notebooks.lock", "notebook 03_train"):
-        summary = runner.run()
+        summary = runner.run_all()
     assert summary[0].status == "failed"
     assert f"notebook 03_train, process {os.getpid()}" in summary[0].error
 
@@ -114,10 +114,10 @@ def test_an_interrupted_run_resumes(toy_notebooks, tiny, sigint_as_in_a_terminal
 
     threading.Thread(target=interrupt_training, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
-        runner.run()
+        runner.run_all()
     assert not NotebookKernel.alive
     assert get_statuses(runner.summary)["slowonly_r50", "03"] == "stopped"
     wait.unlink()
     again = build_runner(toy_notebooks, tiny, ["slowonly_r50"])
-    assert set(get_statuses(again.run()).values()) == {"done"}
+    assert set(get_statuses(again.run_all()).values()) == {"done"}
     assert [line["to do"] for line in again.plan()] == ["", "", ""]

@@ -12,20 +12,22 @@ MODELS = ["slowonly_r50", "slowonly_omnisource_r50"]
 def shared(toy_notebooks, tiny):
     """A runner of two models that share a training, after its run."""
     runner = build_runner(toy_notebooks, tiny, MODELS)
-    runner.run()
+    runner.run_all()
     return runner
 
 
 def test_the_later_model_takes_the_training_of_the_earlier_one(toy_notebooks, tiny):
-    originals = build_runner(toy_notebooks, tiny, MODELS).originals
-    assert {name: zoo_run.name for name, zoo_run in originals.items()} == {"slowonly_omnisource_r50": "slowonly_r50"}
+    training_sources = build_runner(toy_notebooks, tiny, MODELS).training_sources
+    assert {name: zoo_run.name for name, zoo_run in training_sources.items()} == {
+        "slowonly_omnisource_r50": "slowonly_r50"
+    }
 
 
 @pytest.mark.parametrize(
     "options", [{"notebook_parameters": {"03_train": {"checkpoint": "pretrained"}}}, {"checkpoint": "best"}]
 )
 def test_other_weights_are_not_shared(options, toy_notebooks, tiny):
-    assert not build_runner(toy_notebooks, tiny, MODELS, **options).originals
+    assert not build_runner(toy_notebooks, tiny, MODELS, **options).training_sources
 
 
 @pytest.mark.slow
@@ -38,13 +40,13 @@ def test_the_training_is_copied_and_its_record_names_the_original(shared):
 
 @pytest.mark.slow
 def test_a_copy_that_is_up_to_date_stays(shared, toy_notebooks, tiny):
-    assert set(get_statuses(build_runner(toy_notebooks, tiny, MODELS).run()).values()) == {"done before"}
+    assert set(get_statuses(build_runner(toy_notebooks, tiny, MODELS).run_all()).values()) == {"done before"}
 
 
 @pytest.mark.slow
 def test_a_copy_follows_its_original_and_the_older_one_is_archived(shared, toy_notebooks, tiny):
     (shared.zoo_runs[0].folder / "train" / "best.pth").write_text("another", encoding="utf-8")
-    statuses = get_statuses(build_runner(toy_notebooks, tiny, MODELS).run())
+    statuses = get_statuses(build_runner(toy_notebooks, tiny, MODELS).run_all())
     assert statuses["slowonly_r50", "03"] == "done before"
     assert statuses["slowonly_omnisource_r50", "03"] == "done"
     folder = shared.zoo_runs[1].folder
@@ -55,8 +57,8 @@ def test_a_copy_follows_its_original_and_the_older_one_is_archived(shared, toy_n
 @pytest.mark.slow
 def test_a_model_with_a_training_of_its_own_does_not_take_another(toy_notebooks, tiny):
     alone = build_runner(toy_notebooks, tiny, MODELS[1:])
-    alone.run()
-    statuses = get_statuses(build_runner(toy_notebooks, tiny, MODELS).run())
+    alone.run_all()
+    statuses = get_statuses(build_runner(toy_notebooks, tiny, MODELS).run_all())
     assert set(statuses.values()) == {"done", "done before"}
     train = alone.zoo_runs[0].folder / "train"
     assert (train / "best.pth").read_text(encoding="utf-8") == "slowonly_omnisource_r50 0"
