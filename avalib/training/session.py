@@ -135,7 +135,8 @@ def train_from_options(options, entry, base_recipe, recipe):
     config = _configure_from_options(options, entry, recipe, layout, device)
     folder = get_run_folder(options.output_dir, options.dataset, entry.alias, options.tag)
     folder = folder / get_run_subdir(options.overfit, options.plan_only)
-    record = ExperimentRecord("train", asdict(options))
+    changed = zoo.compare_fields(base_recipe, recipe)
+    record = ExperimentRecord("train", asdict(options) | {name: value for name, (_, value) in changed.items()})
 
     # 2. Plan: the main process measures and decides, the others take over its number of epochs
     config = resolve_existing_run(config, folder, options.existing, options.minutes, context)
