@@ -17,9 +17,9 @@ from PIL import Image
 from avalib import draw, zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import prepare
-from avalib.draw.annotate import scale_frame
 from avalib.video.frame_numbers import to_frame_number
 from avalib.video.reader import Video
+from avalib.video.resize import resize_to_width
 
 STEPS = 30
 
@@ -57,7 +57,7 @@ def main():
 
     def plain(i):
         number = to_frame_number(scene.times_s[i], layout.start_s)
-        frame = scale_frame(reader.read_ava_frames([number])[0], width)
+        frame = resize_to_width(reader.read_ava_frames([number])[0], width)
         picture = draw.SceneRenderer(scene).render(i, frame)
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 

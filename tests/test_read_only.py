@@ -74,7 +74,7 @@ def test_a_damaged_index_is_made_anew(long_video, content):
     with open_video(layout, name) as opened:
         assert np.array_equal(opened.ava_index, expected)
     with np.load(index) as arrays:
-        assert set(arrays) == set(opened.index._fields)
+        assert set(arrays) == set(opened.packet_index._fields)
 
 
 @pytest.mark.slow

@@ -6,10 +6,11 @@
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 
-from avalib.draw.annotate import FrameAnnotator, annotate_frame, save_figure
+from avalib.draw.annotate import FrameAnnotator, annotate_frame
 from avalib.draw.box_styles import BLUE, GREEN, BoxStyle
 from avalib.draw.class_plots import plot_ap_by_training, plot_class_counts, plot_per_class, plot_pr_curves
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
+from avalib.draw.figure_style import save_figure
 from avalib.draw.heatmap import draw_explanation_sheet
 from avalib.draw.model_plots import plot_published_order, plot_speed_accuracy
 from avalib.draw.network import plot_feature_maps, plot_roi_on_frame, plot_stage_shapes

@@ -1,16 +1,12 @@
 """Boxes and labels on frames. Frames are (H,W,3) uint8; people's boxes are fractions of the frame."""
 
-from pathlib import Path
-
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from avalib.draw.box_styles import BLACK, BLUE, TITLE, BoxStyle, build_person_style
 from avalib.draw.label_layout import LabelLayout, LabelStack, arrange_labels
 from avalib.draw.label_tags import TagLine, build_tag_lines, choose_font_size, paint_stack
 from avalib.draw.people import Person
-from avalib.utils.files import atomic_path
 
 MAX_LABELED = 100  # people with labels in a picture: placing them takes time by the square of their number
 
@@ -28,7 +24,7 @@ class FrameAnnotator:
     label_map : dict, optional
         {action_id: name} on the labels; default: AVA's names without their brackets.
     scores : {"number", "bar", "none"}
-        How a label shows its score.
+        How a label shows its score: as text ("walk 0.93"), as a bar whose length is the score, or not at all.
     title_style : BoxStyle
         The look of the title.
     keep_positions : bool
@@ -133,7 +129,7 @@ def annotate_frame(
     label_map : dict, optional
         {action_id: name} on the labels; default: AVA's names without their brackets.
     scores : {"number", "bar", "none"}
-        How a label shows its score.
+        How a label shows its score: as text ("walk 0.93"), as a bar whose length is the score, or not at all.
 
     Returns
     -------
@@ -143,7 +139,7 @@ def annotate_frame(
 
 
 def select_labeled(people_with_styles):
-    """Of (person, style) pairs the MAX_LABELED with the highest scores, in their order. Annotated people come first."""
+    """The MAX_LABELED (person, style) pairs with the highest scores, in the order given. Annotations count as 1."""
     pairs = list(people_with_styles)
     if len(pairs) <= MAX_LABELED:
         return pairs
@@ -200,26 +196,3 @@ def _draw_leader_line(draw, stack, width):
     stop = tuple(int(np.clip(start[i], box[i], box[i + 2])) for i in (0, 1))
     draw.line((start, stop), fill=BLACK, width=width + 2)
     draw.line((start, stop), fill=stack.style.line, width=width)
-
-
-def save_figure(figure: Image.Image | Figure, path: str | Path, **options: object) -> None:
-    """Write a picture or a figure. The file appears when it is complete.
-
-    Parameters
-    ----------
-    figure : PIL.Image.Image or matplotlib.figure.Figure
-    path : str or Path
-        The suffix chooses the format.
-    **options
-        Of the picture's `save` or the figure's `savefig`, such as dpi.
-    """
-    with atomic_path(path) as part:
-        (figure.savefig if hasattr(figure, "savefig") else figure.save)(part, **options)
-
-
-def scale_frame(frame: np.ndarray, width: int | None) -> np.ndarray:
-    """A frame (H,W,3) scaled to another width, same aspect ratio; None: as it is. Scale before drawing on it."""
-    if width is None or width == frame.shape[1]:
-        return frame
-    size = (int(width), max(1, round(frame.shape[0] * width / frame.shape[1])))
-    return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.LANCZOS))

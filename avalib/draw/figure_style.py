@@ -1,10 +1,14 @@
-"""The style of all figures, and the line in their corner that names the notebook's run."""
+"""The style of all figures, the line in their corner that names the notebook's run, and how they are saved."""
 
 import functools
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
 
 from avalib.draw.colors import GROUP_COLORS, GROUP_TITLES
+from avalib.utils.files import atomic_path
 from avalib.utils.notebook_run import get_run_caption
 
 STYLE = {
@@ -59,3 +63,18 @@ def build_group_handles(groups):
         for group, color in GROUP_COLORS.items()
         if group in groups
     ]
+
+
+def save_figure(figure: Image.Image | Figure, path: str | Path, **options: object) -> None:
+    """Write a picture or a figure. The file appears when it is complete.
+
+    Parameters
+    ----------
+    figure : PIL.Image.Image or matplotlib.figure.Figure
+    path : str or Path
+        The suffix chooses the format.
+    **options
+        Of the picture's `save` or the figure's `savefig`, such as dpi.
+    """
+    with atomic_path(path) as part:
+        (figure.savefig if hasattr(figure, "savefig") else figure.save)(part, **options)

@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image
 
 from avalib.data.labels import shorten_action_name
-from avalib.draw.annotate import annotate_frame, scale_frame
+from avalib.draw.annotate import annotate_frame
 from avalib.draw.box_styles import GREEN
 from avalib.draw.people import Person
 from avalib.draw.sheets import draw_contact_sheet
+from avalib.video.resize import resize_to_width
 
 if TYPE_CHECKING:
     from avalib.evaluation.explanation import Explanation
@@ -45,7 +46,7 @@ def draw_explanation_sheet(
             numbers = f"frames {segment[0] + 1} to {segment[-1] + 1}"
         picture = overlay_heatmap(explanation.frames[middle], explanation.heatmap[middle])
         title = f"{numbers}: {-score_drop:+.2f} without"
-        frames.append(annotate_frame(scale_frame(picture, width), [Person(box, ())], GREEN, title))
+        frames.append(annotate_frame(resize_to_width(picture, width), [Person(box, ())], GREEN, title))
     caption = (
         f"{explanation.model}: where '{name}' {explanation.score:.2f} came from. Bright: regions that raised it, as "
         "coarse as the last feature map (16 pixels); in the corners: by how much the score changes without these frames"

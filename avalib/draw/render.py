@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from IPython.display import HTML
 
-from avalib.draw.annotate import FrameAnnotator, scale_frame
+from avalib.draw.annotate import FrameAnnotator
 from avalib.draw.box_styles import (
     BLUE,
     DASHED_BLUE,
@@ -22,6 +22,7 @@ from avalib.draw.box_styles import (
 from avalib.draw.people import Person
 from avalib.draw.scene import ANNOTATED, Scene
 from avalib.draw.sheets import tile_frames
+from avalib.video.resize import resize_to_width
 from avalib.video.writer import write_gif, write_mp4
 
 ANNOTATION_MODES = ("beside", "under", "off")
@@ -182,7 +183,7 @@ def render_side_by_side(
     list of (H,W,3) uint8
     """
     renderer = SceneRenderer(scene, options, columns=columns, keep_positions=True)
-    return [renderer.render(i, scale_frame(frame, width)) for i, frame in enumerate(scene.frames)]
+    return [renderer.render(i, resize_to_width(frame, width)) for i, frame in enumerate(scene.frames)]
 
 
 def save_gif(

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.layout import DatasetLayout
-from avalib.draw.annotate import scale_frame
 from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.predictions import align_person_ids
 from avalib.video.clip_stream import find_cuts
 from avalib.video.frame_numbers import AVA_FPS, to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video
+from avalib.video.resize import resize_to_width
 
 ANNOTATED = "annotated"  # the name of the ground truth among the models' names
 PREDICTED = "predicted"  # the name of detections that come without a model's name
@@ -230,7 +230,7 @@ def load_video_scene(
 def _select_frames(stream, numbers, max_width):
     """Some of a stream's frames, (N,H,W,3), scaled down to `max_width`."""
     selected = set(numbers.tolist())
-    return np.stack([scale_frame(f, min(max_width, f.shape[1])) for n, f in enumerate(stream) if n in selected])
+    return np.stack([resize_to_width(f, min(max_width, f.shape[1])) for n, f in enumerate(stream) if n in selected])
 
 
 def _build_scene(video_id, frames, times_s, fps, tables, label_map):

@@ -7,13 +7,14 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from avalib.data.layout import DatasetLayout
-from avalib.draw.annotate import FrameAnnotator, annotate_frame, scale_frame
+from avalib.draw.annotate import FrameAnnotator, annotate_frame
 from avalib.draw.box_styles import BLACK, BLUE, GREEN
 from avalib.draw.label_tags import load_font, measure_text_width
 from avalib.draw.people import Person, select_people
 from avalib.utils.notebook_run import get_run_caption
 from avalib.video.frame_numbers import to_frame_number
 from avalib.video.frame_source import open_video
+from avalib.video.resize import resize_to_width
 
 MISTAKES_CAPTION = (
     "The surest mistakes: green, the detection and its score; blue, the nearest person and what it really does"
@@ -99,7 +100,7 @@ def draw_contact_sheet(
     ValueError
         There are no frames.
     """
-    frames = [scale_frame(frame, width) for frame in frames]
+    frames = [resize_to_width(frame, width) for frame in frames]
     if not frames:
         raise ValueError("a contact sheet of no frames")
     if titles is not None:
@@ -202,7 +203,7 @@ def _load_keyframe(layout, video_id, timestamp, width):
     number = to_frame_number(timestamp, layout.start_s)
     with open_video(layout, video_id) as reader:
         number = min(max(1, number), reader.n_ava_frames)
-        return scale_frame(reader.read_ava_frames([number])[0], width)
+        return resize_to_width(reader.read_ava_frames([number])[0], width)
 
 
 def _select_varied_keyframes(table, count):

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from avalib.draw.annotate import PERSON, FrameAnnotator, scale_frame
+from avalib.draw.annotate import PERSON, FrameAnnotator
 from avalib.draw.people import LONGEST_GAP_S, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.render import save_gif
 from avalib.utils.download import get_local_path
 from avalib.video.reader import Video
+from avalib.video.resize import resize_to_width
 from avalib.video.writer import write_mp4
 
 MAX_GIF_S = 20  # a GIF holds all its pictures at once, and a longer one is too large to load
@@ -74,7 +75,7 @@ def render_frames(
         for time_s, frame in _iter_frames_at_rate(reader, start, stop, fps or reader.fps):
             people = interpolate_people(people_by_time, time_s, cuts_s, longest_gap) if people_by_time else []
             people = [person.filter_labels(score_threshold, top_k) for person in people]
-            yield annotator.annotate(scale_frame(frame, width), people, PERSON, f"{time_s:.1f} s")
+            yield annotator.annotate(resize_to_width(frame, width), people, PERSON, f"{time_s:.1f} s")
 
 
 def _iter_frames_at_rate(reader, start, stop, fps):

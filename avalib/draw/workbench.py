@@ -11,13 +11,13 @@ from IPython.display import display
 from PIL import Image
 
 from avalib.data.labels import shorten_action_name
-from avalib.draw.annotate import scale_frame
 from avalib.draw.mistake_navigator import MistakeNavigator
 from avalib.draw.person_timeline import build_person_strips, render_person_html
 from avalib.draw.render import RenderOptions, SceneRenderer
 from avalib.draw.scene import ANNOTATED, Scene
 from avalib.draw.sheets import draw_contact_sheet
 from avalib.draw.workbench_controls import WorkbenchControls
+from avalib.video.resize import resize_to_width
 
 MAX_PANEL_WIDTH = 480  # pixels
 PANEL_GAP = 4
@@ -68,8 +68,8 @@ class Workbench:
     ):
         self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
         # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
-        self._scale_frame = lru_cache(maxsize=SCALED_FRAMES)(
-            lambda scene_id, i, width: scale_frame(self.scene.frames[i], width)
+        self._resize_frame = lru_cache(maxsize=SCALED_FRAMES)(
+            lambda scene_id, i, width: resize_to_width(self.scene.frames[i], width)
         )
         self.navigator = navigator
         self.top_k = top_k
@@ -216,7 +216,7 @@ class Workbench:
         columns = 3 if n_panels == 6 else min(n_panels, MAX_COLUMNS)
         panel_width = min(MAX_PANEL_WIDTH, (self.width - PANEL_GAP * (columns - 1)) // columns)
         renderer = SceneRenderer(self.scene, self.get_options(), models=models, columns=columns)
-        return renderer.render(i, self._scale_frame(id(self.scene), i, panel_width))
+        return renderer.render(i, self._resize_frame(id(self.scene), i, panel_width))
 
     def encode_frame(self, i):
         """Frame i as the controls have it: JPEG bytes."""

@@ -1,6 +1,7 @@
-"""Frames resized so that the short side has a given length, boxes with them."""
+"""Frames resized: for networks to a short side, boxes with them; for pictures to a width."""
 
 import numpy as np
+from PIL import Image
 
 from avalib.utils.boxes import rescale_boxes
 
@@ -52,3 +53,11 @@ def resize_frame(frame: np.ndarray, short_side: int) -> np.ndarray:
 def resize_boxes(boxes_px: np.ndarray, old_shape: tuple[int, int], new_shape: tuple[int, int]) -> np.ndarray:
     """Boxes (N,4) of frames that went from one (height, width) to another: per axis by float32(new/old)."""
     return rescale_boxes(boxes_px, np.float32(new_shape[1] / old_shape[1]), np.float32(new_shape[0] / old_shape[0]))
+
+
+def resize_to_width(frame: np.ndarray, width: int | None) -> np.ndarray:
+    """A frame (H,W,3) uint8 at another width, of the same aspect ratio, by Lanczos; width None: unchanged."""
+    if width is None or width == frame.shape[1]:
+        return frame
+    size = (int(width), max(1, round(frame.shape[0] * width / frame.shape[1])))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.LANCZOS))

@@ -209,7 +209,7 @@ def whole_video(tmp_path):
     """(path, content, the position of frame 100 in it) of a video of five seconds."""
     path = write_numbered_video(tmp_path, "v.mp4", 30, n=150, gop=30, bframes=0)
     with Video(path) as reader:
-        position = reader.index.pos.tolist()[100]
+        position = reader.packet_index.pos.tolist()[100]
     return path, bytearray(path.read_bytes()), position
 
 
