@@ -48,7 +48,8 @@ def test_a_long_video_is_read_although_its_index_cannot_be_kept(long_video):
     layout, name = long_video
     code = (
         "import pandas as pd\nfrom avalib.data.layout import DatasetLayout\n"
-        "from avalib.video.dataset_frames import find_missing_keyframes\nfrom avalib.video.frame_source import FrameSource, open_video\n"
+        "from avalib.video.dataset_frames import find_missing_keyframes\n"
+        "from avalib.video.frame_source import FrameSource, open_video\n"
         "layout = DatasetLayout(sys.argv[1], 'mini')\n"
         "with open_video(layout, sys.argv[2]) as opened:\n"
         "    print(opened.n_ava_frames, opened.read_ava_frames([5000]).shape)\n"
@@ -129,7 +130,8 @@ def test_a_data_set_of_ones_own(tiny, tmp_path):
     import_dataset(source, "ava", root, videos=tiny.videos, label_map={1: "fall"})
     code = (
         "from avalib.data.ava_csv import read_ava_csv\nfrom avalib.data.catalog import prepare\n"
-        "from avalib.video.dataset_frames import find_missing_keyframes\nfrom avalib.video.frame_source import FrameSource\n"
+        "from avalib.video.dataset_frames import find_missing_keyframes\n"
+        "from avalib.video.frame_source import FrameSource\n"
         "layout = prepare('stumbles', root=sys.argv[1])\n"
         "table = read_ava_csv(layout.get_csv_path('train'), 'ground_truth')\n"
         "print(len(find_missing_keyframes(FrameSource(layout), table[['video_id', 'timestamp']])))\n"

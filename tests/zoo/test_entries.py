@@ -110,4 +110,3 @@ def test_the_pages_have_the_tables(page, mark, render):
     table = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.S)
     assert table is not None
     assert table[1].strip() == render(), f"paste the output of avalib.zoo.{render.__name__}() between the marks"
-
