@@ -25,9 +25,7 @@ from avalib.evaluation.matching import (
     select_score_order,
 )
 from avalib.evaluation.protocols import FALSE_POSITIVE, IGNORED
-from avalib.evaluation.row_groups import group_rows_by_frame, number_frames, rank_within_run
-
-_LARGEST_LOOKUP = 1 << 28  # bytes
+from avalib.evaluation.row_groups import group_rows_by_frame, is_in, number_frames, rank_within_run
 
 
 @dataclass(frozen=True)
@@ -222,15 +220,6 @@ def match_detections(gt, det, is_listed, n_classes, rules, min_iou):
         )
         best = find_best_matches(group, boxes, gt_group, gt_boxes, original_gt_position)
     return Matches(det_index=det_index, gt_index=best.target, iou=best.iou, group=group)
-
-
-def is_in(values, elements, n_values):
-    """Mask (N,) of the values (N,) that are among the elements; both are whole numbers below n_values."""
-    if n_values > _LARGEST_LOOKUP:
-        return np.isin(values, elements)
-    lookup = np.zeros(n_values, bool)
-    lookup[elements] = True
-    return lookup[values]
 
 
 def order_equal_scores(det, matches, rules, min_iou):

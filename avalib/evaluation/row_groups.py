@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+_LARGEST_LOOKUP = 1 << 28  # bytes
+
 
 def find_run_starts(*columns):
     """The first row of each run of equal neighbors in some columns (N,): rising indices, beginning with 0."""
@@ -85,3 +87,12 @@ def number_boxes(frame, boxes):
     first_row = np.empty(number.max(initial=-1) + 1, int)
     first_row[number[::-1]] = np.arange(len(number))[::-1]
     return number, first_row
+
+
+def is_in(values, elements, n_values):
+    """Mask (N,) of the values (N,) that are among the elements; both are whole numbers below n_values."""
+    if n_values > _LARGEST_LOOKUP:
+        return np.isin(values, elements)
+    lookup = np.zeros(n_values, bool)
+    lookup[elements] = True
+    return lookup[values]

@@ -298,7 +298,7 @@ def test_matching_in_blocks_equals_matching_at_once(monkeypatch):
     small_blocks = functools.partial(iter_pair_blocks, block_size=3)
     monkeypatch.setattr("avalib.evaluation.matching.iter_pair_blocks", small_blocks)
     monkeypatch.setattr("avalib.evaluation.box_recall.iter_pair_blocks", small_blocks)
-    monkeypatch.setattr("avalib.evaluation.ranking._LARGEST_LOOKUP", 0)
+    monkeypatch.setattr("avalib.evaluation.row_groups._LARGEST_LOOKUP", 0)
     report = evaluate(gt, det, LABELS, iou=[0.3, 0.5])
     pd.testing.assert_frame_equal(report.per_class, expected.per_class)
     assert report.recall == expected_recall
