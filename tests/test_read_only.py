@@ -154,7 +154,7 @@ def test_the_real_ava_that_is_complete(tiny, tmp_path):
     )
     with permissions.read_only(tmp_path / "ava"):
         out = permissions.run(code, tmp_path / "ava", AVALIB_CACHE=tmp_path / "cache")
-    assert "the record is not kept" in out and out.endswith("3\n")
+    assert "the record is not written" in out and out.endswith("3\n")
 
 
 @pytest.mark.parametrize("locks", [True, False], ids=["with old locks", "without locks"])

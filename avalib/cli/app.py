@@ -37,7 +37,7 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str, optional
-        The words behind `avalib`; None takes those of the process.
+        The arguments after `avalib`; None takes those of the process.
 
     Returns
     -------

@@ -252,7 +252,7 @@ def run_export(options):
 
 
 def run_report(options):
-    """Print what runs gave and where their files are."""
+    """Print the results of runs and where their files are."""
     folder = Path(options.folder)
     runs = [folder] if list(folder.glob("*/run.json")) else sorted({p.parents[1] for p in folder.rglob("*/run.json")})
     if not runs:

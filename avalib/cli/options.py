@@ -133,7 +133,7 @@ class Detect(RunOptions):
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     precision: Precision = "auto"  # of the arithmetic
     csv: str | None = None  # where the table goes
-    out: str | None = None  # where the video with boxes and labels goes: .mp4 or .gif
+    out: str | None = None  # where the video with boxes and labels goes: .mp4, .mkv or .gif
     top_k: int = 3  # actions drawn for each person
     draw_threshold: float = 0.3  # actions with a lower score are not drawn
     width: int | None = None  # of the drawn video, in pixels

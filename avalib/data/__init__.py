@@ -1,7 +1,7 @@
 """A data set: its files, its tables, and the clips that networks take.
 
 - catalog, ava_source, ava_download, download_plan, download_record: prepare a data set by its name; download AVA.
-- importers, synthetic: data sets from other formats, and small made ones.
+- importers, synthetic: data sets from other formats, and small rendered ones.
 - layout: where the files of a data set lie. validation, dataset_checks, video_survey, lint: check it.
 - ava_csv, csv_rows, lenient_csv, arrow_csv, parquet_table, row_checks, exclusions, proposals, proposal_pickles: read
   and check tables.

@@ -1,4 +1,4 @@
-"""Parse AVA's csv files fast, with pyarrow: for files in which every row is complete and every number is one."""
+"""Parse AVA's csv files fast, with pyarrow: files in which all rows are complete and all numbers valid."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -46,12 +46,12 @@ def assign_boxes(proposals: np.ndarray, ground_truth: np.ndarray, threshold: flo
 def sample_boxes(
     assigned: np.ndarray, limit: int = 32, rng: np.random.Generator | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sample the boxes that train: random positives up to `limit`, then random negatives up to `limit` together.
+    """Sample the boxes that train: at most `limit` positives, and negatives up to `limit` boxes in all, at random.
 
     Parameters
     ----------
     assigned : (N,) int64
-        Of `assign_boxes`.
+        From `assign_boxes`.
     limit : int
         How many boxes at most.
     rng : Generator, optional
@@ -60,7 +60,7 @@ def sample_boxes(
     Returns
     -------
     positives, negatives : (P,) and (Q,) int64
-        Indices, each rising.
+        Indices, each ascending.
     """
     rng = rng or np.random.default_rng()
     positives = np.flatnonzero(assigned != NEGATIVE)
@@ -99,7 +99,7 @@ def select_training_boxes(
     boxes : (n,4) float32
         n <= limit: positives by index (ground truths first, as positives of themselves), then negatives.
     targets : (n,81) float32
-        Empty for negatives.
+        All 0 for negatives.
     """
     candidates = np.concatenate([ground_truth, proposals]).astype(np.float32)
     assigned = np.concatenate([np.arange(len(ground_truth)), assign_boxes(proposals, ground_truth, threshold)])

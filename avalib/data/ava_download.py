@@ -1,4 +1,4 @@
-"""Download the real AVA: annotations, person boxes and videos, from an empty disk to the layout that all else reads.
+"""Download the real AVA: annotations, person boxes and videos, from an empty disk to the layout that the package reads.
 
 Each step looks at what is on disk and gets the rest. Interrupted downloads resume. A mirror, a folder or a URL for each
 kind of file, replaces the official servers. Videos that cannot be downloaded are listed with the keyframes, boxes and
@@ -60,16 +60,16 @@ def download_ava(
     Parameters
     ----------
     layout : DatasetLayout
-        Where to, and the version.
+        The folder, and the version.
     mirrors : dict, optional
         {"annotations" | "names" | "videos" | "proposals": a folder or a base URL}, in place of SERVERS.
     cut : bool
         Also cut seconds 900 to 1801 out of every video, as H.264 at 30 frames a second; the uncut files can be deleted
         then. Without it frames are read from the uncut videos, and are the same.
     workers : int, optional
-        Downloads at a time (4), and processes that cut (one per core).
+        Downloads at a time (default 4), and processes that cut (default one per core).
     max_videos : int, optional
-        Only the first so many of the csv.
+        At most so many videos, the first ones of the csv.
     progress : bool
         Whether to show the plan and progress bars.
     **options
@@ -117,7 +117,7 @@ def _write_record(layout, record, missing):
     except OSError as error:
         if is_writable(layout.root):
             raise
-        logger.warning("%s: the record is not kept (%s)", path, error.strerror or error)
+        logger.warning("%s: the record is not written (%s)", path, error.strerror or error)
 
 
 def _is_available(layout, video_id):
@@ -157,7 +157,7 @@ def _check_archive(archive, paths):
     if n_bytes > MAX_TEXT_BYTES:
         raise zipfile.BadZipFile(f"it unpacks to {n_bytes:,} bytes; the limit (MAX_TEXT_BYTES) is {MAX_TEXT_BYTES:,}")
     if damaged := archive.testzip():
-        raise zipfile.BadZipFile(f"{damaged} is damaged in it")
+        raise zipfile.BadZipFile(f"its member {damaged} is damaged")
     names = {Path(member).name for member in archive.namelist()}
     if missing := [path.name for path in paths if path.name not in names]:
         raise zipfile.BadZipFile(f"it has no {', '.join(missing)}")
@@ -190,7 +190,7 @@ def list_required_videos(layout: DatasetLayout, max_videos: int | None = None) -
 
 
 def load_video_file_names(layout: DatasetLayout, source: AvaSource) -> dict[str, str]:
-    """{video_id: file name} of the official list: only it tells which video is mp4, mkv or webm."""
+    """{video_id: file name} of the official list, which alone says whether a video is mp4, mkv or webm."""
     path = layout.annotations / FILE_NAMES
     if not path.is_file():
         source.fetch("names", FILE_NAMES, path)
@@ -247,7 +247,7 @@ def _download_video(layout, video_id, name, source, stop):
     try:
         duration_s = read_duration_s(path)
         if duration_s <= layout.start_s:
-            raise VideoError(f"{path}: {duration_s:.0f} s long; what is annotated begins at {layout.start_s} s")
+            raise VideoError(f"{path}: {duration_s:.0f} s long; the annotations begin at {layout.start_s} s")
     except VideoError:
         os.replace(path, path.with_name(path.name + ".refused"))
         raise

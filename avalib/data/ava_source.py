@@ -60,7 +60,7 @@ class AvaSource:
         return is_url(self.locations[kind])
 
     def measure_bytes(self, kind: str, names: list[str]) -> float | None:
-        """The size of some files together; None if the server doesn't tell it for at least half of them."""
+        """The total size of some files; None if the server reports the sizes of less than half of them."""
         location = self.locations[kind]
         if not is_url(location):
             paths = [Path(location) / name for name in names]
@@ -72,7 +72,7 @@ class AvaSource:
             return sum(sizes)
         if len(reported) < len(sizes) / 2:
             return None
-        return sum(reported) / len(reported) * len(sizes)  # the others are as large on average
+        return sum(reported) / len(reported) * len(sizes)  # assumes that the others are as large on average
 
 
 def build_source(mirrors: dict[str, str] | None, **options) -> AvaSource:

@@ -44,8 +44,8 @@ def prepare(
     Parameters
     ----------
     dataset : str
-        A size of the rendered mini-AVA ("tiny", "mini", "large"), "ava2.1" or "ava2.2" (the real one; both share folder
-        and videos), or the name of a user's data set (`import_data`).
+        A size of the rendered mini-AVA ("tiny", "mini", "large", "falls"), "ava2.1" or "ava2.2" (the real one; both
+        share folder and videos), or the name of a user's data set (`import_data`).
     seed : int
         Of the rendered mini-AVA.
     root : str or Path, optional
@@ -135,12 +135,12 @@ def import_data(
     Raises
     ------
     ValueError
-        For the name of another data set, and for what `import_dataset` rejects.
+        For a name that is no folder's name or belongs to a built-in data set, and for what `import_dataset` rejects.
     """
     if not _is_folder_name(name) or name in DATASETS or name.startswith("ava"):
         raise ValueError(
-            f"name {str(name)[:100]!r}: expected a plain name of at most {MAX_NAME_LENGTH} letters that isn't "
-            f"{', '.join(DATASETS)} or AVA's"
+            f"name {str(name)[:100]!r}: expected a plain name of at most {MAX_NAME_LENGTH} characters that isn't "
+            f"{', '.join(DATASETS)} and doesn't begin with ava"
         )
     root = Path(root) if root else get_data_root() / name
     return import_dataset(source, format, root, **options)

@@ -68,9 +68,9 @@ def check_quotes(file, name):
     while n := file.readinto(chunk):
         if n_quotes % 2 or chunk.find(b'"', 0, n) >= 0:
             # positions of quotes and line ends in this chunk
-            letters = np.frombuffer(chunk, np.uint8, n)
-            marks = np.flatnonzero((letters == _QUOTE) | (letters == _LINE_FEED) | (letters == _RETURN))
-            is_quote = letters[marks] == _QUOTE
+            byte_values = np.frombuffer(chunk, np.uint8, n)
+            marks = np.flatnonzero((byte_values == _QUOTE) | (byte_values == _LINE_FEED) | (byte_values == _RETURN))
+            is_quote = byte_values[marks] == _QUOTE
             # a line may only end after an even number of quotes
             is_open = (n_quotes + np.cumsum(is_quote)) % 2 == 1
             open_line_ends = marks[~is_quote & is_open]
@@ -89,8 +89,8 @@ def _build_open_quote_error(file, name, position):
     before = file.read(position)
     line = 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
     return ValueError(
-        f"{name}, line {line}: a quote (\") that doesn't close on its line, so that the rows behind it would be lost; "
-        'close or remove it (a quote inside a quoted field is spelt "")'
+        f"{name}, line {line}: a quote (\") that doesn't close on its line, so that the rows after it would be lost; "
+        'close or remove it (a quote inside a quoted field is spelled "")'
     )
 
 
@@ -115,7 +115,9 @@ def _iter_bounded_lines(text, name):
     while line := text.readline(MAX_LINE_BYTES):
         number += 1
         if len(line) == MAX_LINE_BYTES and line[-1] not in "\r\n":
-            raise ValueError(f"{name}, line {number}: longer than {MAX_LINE_BYTES:,} letters, the limit MAX_LINE_BYTES")
+            raise ValueError(
+                f"{name}, line {number}: longer than {MAX_LINE_BYTES:,} characters, the limit MAX_LINE_BYTES"
+            )
         yield line
 
 
@@ -128,9 +130,8 @@ def build_encoding_error(file, name):
             line.decode()
         except UnicodeDecodeError:
             try:
-                decode_text(
-                    b"\n" * n_lines_before + line, name
-                )  # empty lines in front, so that it counts the right line
+                # empty lines in front, so that the error counts the right line
+                decode_text(b"\n" * n_lines_before + line, name)
             except ValueError as error:
                 return error
         n_lines_before += 1

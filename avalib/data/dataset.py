@@ -22,7 +22,7 @@ from avalib.video.video_error import VideoError
 from avalib.zoo.entry import ZooEntry
 from avalib.zoo.recipe import Recipe
 
-FRAME_OFFSETS = {  # by recipe.numbering, how many frames later than by its AVA numbers a clip lies
+FRAME_OFFSETS = {  # by recipe.numbering: how many frames later a clip lies than its AVA numbers say
     "v0.10.0": 0,
     "v1.x": 1,  # MMAction2 1.x adds the index of the first frame a second time
 }
@@ -57,7 +57,7 @@ class ClipDataset(Dataset):
     frames : FrameSource
         Where the frames come from.
     training : bool
-        Random crops with targets, or whole frames with proposals.
+        True: random crops with targets. False: whole frames with proposals.
     """
 
     def __init__(self, keyframes: KeyframeTable, entry: ZooEntry, recipe: Recipe, frames: FrameSource, training: bool):
@@ -137,7 +137,7 @@ class ClipDataset(Dataset):
             except (VideoError, FileNotFoundError):
                 continue
         raise VideoError(
-            f"{self.frames.layout.root}: {MAX_REPLACEMENTS} keyframes tried, none of their frames can be read"
+            f"{self.frames.layout.root}: {MAX_REPLACEMENTS} keyframes were tried, and the frames of none can be read"
         )
 
     def _load_training_sample(self, epoch, k):
@@ -148,7 +148,7 @@ class ClipDataset(Dataset):
         height, width = clip.shape[1:3]
         truth_norm, labels = self.keyframes.get_ground_truth(k)
         proposals_norm = self.keyframes.get_proposals(k)
-        # people and proposals go through the augmentation together, then part again
+        # people and proposals are augmented together, then separated again
         boxes_px = to_pixels(np.concatenate([truth_norm, proposals_norm]), width, height)
         clip, boxes_px, flip = augment_clip(clip, boxes_px, self.recipe, rng)
         n_people = len(truth_norm)

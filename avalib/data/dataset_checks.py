@@ -30,7 +30,7 @@ class CheckResult:
     split: str
     value: object  # what the data set has
     expected: object = ""
-    status: str = OK  # OK, NOTE (worth knowing) or WRONG (needs mending)
+    status: str = OK  # OK, NOTE (worth knowing) or WRONG (needs to be fixed)
 
 
 def check_counts(layout, split, table):
@@ -72,8 +72,8 @@ def lint_split(layout, split):
         return lint_csv(path, "ground_truth")
     seconds = (layout.start_s, float("inf"))  # videos end at different times: see "keyframes without frames"
     findings = lint_csv(path, "ground_truth", label_map=layout.load_label_map(), seconds=seconds)
-    # own keyframes may be at any time
-    return findings[~findings.problem.str.startswith("timestamp isn't spelt")].reset_index(drop=True)
+    # the keyframes of a user's data set may be at any time
+    return findings[~findings.problem.str.startswith("timestamp isn't spelled")].reset_index(drop=True)
 
 
 def check_annotations(layout, split, table, findings):
@@ -88,7 +88,7 @@ def check_annotations(layout, split, table, findings):
             status=WRONG if is_serious else NOTE,
         )
     n_odd = int(findings.rows.sum())
-    yield CheckResult("odd rows in all", split, n_odd, 0, NOTE if len(findings) else OK)
+    yield CheckResult("odd rows, total", split, n_odd, 0, NOTE if len(findings) else OK)
     if not table.x1.notna().any():
         yield CheckResult("keyframes with boxes", split, 0, "at least 1", WRONG)
     unknown = sorted(set(table.action_id) - set(read_label_map(layout.label_map_path)) - {0})

@@ -15,7 +15,7 @@ from avalib.utils.download import is_url
 from avalib.utils.files import compute_sha256
 
 NO_TEST_LABELS = (
-    "the labels of the test split were never published: its person boxes are here, but nothing to score them"
+    "the labels of the test split were never published: its person boxes are here, but detections can't be scored"
 )
 OLD_KEYS = {"videos_wanted": "videos_required", "not_had": "missing_videos"}  # of records written before
 MISSING_COLUMNS = ["video_id", "split", "keyframes", "boxes", "labels", "classes", "classes_lost", "reason"]

@@ -39,7 +39,7 @@ def read_label_pairs(path):
     suffix = Path(path).suffix.lower()
     first_letter = text.lstrip()[:1]
     if first_letter == "<":
-        raise ValueError(f"{path}, line 1: html or xml, no `item {{ name: … id: … }}`; expected pbtxt, json or names")
+        raise ValueError(f"{path}, line 1: html or xml, not `item {{ name: … id: … }}`; expected pbtxt, json or names")
     if suffix == ".json" or first_letter in ("{", "["):
         return _parse_json(text, path)
     if suffix in PBTXT_SUFFIXES or _PBTXT.match(text):
@@ -62,7 +62,10 @@ def to_whole_number(value):
 
 
 def _parse_pbtxt(text, path):
-    """Of `item { name: "…" id: 1 }` (v2.1) and `label { name: "…" label_id: 1 label_type: … }` (v2.2)."""
+    """(id, name, line) of each item of a pbtxt.
+
+    `item { name: "…" id: 1 }` (v2.1) or `label { name: "…" label_id: 1 label_type: … }` (v2.2).
+    """
     pairs = []
     for item in parse_prototext(text, path):
         place = f"{path}, line {item.line}"
@@ -90,7 +93,10 @@ def _parse_item(item, place):
 
 
 def _parse_json(text, path):
-    """Of {"1": "name"}, {"name": 1}, ["name", …], [{"id": 1, "name": "…"}, …] or {"categories": [such a list]}."""
+    """(id, name) of each entry of a json.
+
+    {"1": "name"}, {"name": 1}, ["name", …], [{"id": 1, "name": "…"}, …] or {"categories": [such a list]}.
+    """
     content = _load_json(text, path)
     if isinstance(content, dict) and isinstance(content.get("categories"), list):
         content = content["categories"]
@@ -123,14 +129,17 @@ def _load_json(text, path):
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not json ({error.msg}); expected a label map") from None
     except RecursionError:
-        raise ValueError(f"{path}: json that is nested too deep; expected a label map") from None
+        raise ValueError(f"{path}: json that is nested too deeply; expected a label map") from None
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
 def _parse_lines(text, path):
-    """Of text with one name a line (ids from 1), or one id and one name a line; # begins a line of comment."""
+    """(id, name, line) of each line of a text; lines that begin with # are comments.
+
+    A line is a name (ids from 1), or an id and a name.
+    """
     numbered = [(number, line.strip()) for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1)]
     numbered = [(number, line) for number, line in numbered if line and not line.startswith("#")]
     for number, line in numbered:

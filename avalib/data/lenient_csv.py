@@ -27,7 +27,7 @@ class LenientTable:
     """The rows of a csv that can be read, and findings about the others."""
 
     table: pd.DataFrame
-    lines: np.ndarray  # (N,) line, or row, of each row of the table
+    lines: np.ndarray  # (N,) the line of each row of the table; of a DataFrame, its row number
     findings: list[Finding]
 
 
@@ -46,7 +46,7 @@ def read_leniently(source, kind):
 
 
 def _read_frame_leniently(frame, kind):
-    """The same for a DataFrame, whose lines are its row numbers. Raises ValueError for missing columns."""
+    """`read_leniently` for a DataFrame, whose lines are its row numbers. Raises ValueError for missing columns."""
     try:
         table = convert_frame(frame, kind)
         return LenientTable(table, np.arange(len(table)), [])
@@ -67,12 +67,12 @@ def _read_frame_leniently(frame, kind):
 
 
 def _to_field(value):
-    """A value of a table as a csv has it; whole numbers that pandas holds as float64 without a point."""
+    """A table's value as a csv spells it. Whole numbers, which pandas may hold as float64, have no decimal point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _parse_leniently(rows, name, kind):
-    """Parse (line, fields) one by one, up to a place from which on the file can't be read."""
+    """Parse (line, fields) one by one. Ends where the rest of the file can't be read."""
     parsed = []
     lines = []
     faults = {}  # what can't be read -> [(line, message)]

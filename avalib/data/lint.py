@@ -106,9 +106,9 @@ def _check_boxes(boxes):
     inverted = (x2 < x1) | (y2 < y1)
     # many inverted boxes, and nearly all fit into the frame when read as x, y, width, height
     are_sizes = len(boxes) > 0 and inverted.mean() > 0.05 and ((x1 + x2 <= 1.01) & (y1 + y2 <= 1.01)).mean() > 0.9
-    inverted_like = "corners in the wrong order; evaluators drop or refuse"
+    inverted_looks_like = "corners in the wrong order; evaluators drop or reject them"
     if are_sizes:
-        inverted_like = "x,y,width,height where corners are expected"
+        inverted_looks_like = "x,y,width,height where corners are expected"
     return [
         RowProblem(
             "box in numbers far above 1", in_pixels, "pixels; divide x by the frame's width and y by its height"
@@ -118,7 +118,7 @@ def _check_boxes(boxes):
             outside,
             "a box that wasn't clipped; legal, evaluators don't clip",
         ),
-        RowProblem("x2 < x1 or y2 < y1", inverted, inverted_like),
+        RowProblem("x2 < x1 or y2 < y1", inverted, inverted_looks_like),
         RowProblem(
             "box without area",
             ((x2 == x1) | (y2 == y1)) & ~inverted,
@@ -170,7 +170,7 @@ def _check_values(table, kind, label_map, seconds):
 def _find_decimal_timestamp(lenient):
     row, text = lenient.table.attrs["decimal"]
     return Finding(
-        problem="timestamp isn't spelt as a whole number",
+        problem="timestamp isn't spelled as a whole number",
         lines=[int(lenient.lines[row])],
         example=f"timestamp {text}",
         looks_like=(

@@ -1,4 +1,4 @@
-"""Read parquet files as tables, within the memory there is."""
+"""Read parquet files as tables, within the available memory."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -23,7 +23,9 @@ def read_pickle(path, content):
     try:
         return load_pickle(path)
     except PickleError as error:
-        raise ValueError(f"{path}: not a pickle of {content}: {error}. Get the file again, or make it anew") from error
+        raise ValueError(
+            f"{path}: not a pickle of {content}: {error}. Get the file again, or write it again"
+        ) from error
 
 
 def read_proposal_pickle(path):
@@ -39,7 +41,7 @@ def read_proposal_pickle(path):
     arrays = [_to_array(boxes, key, path) for key, boxes in zip(keys, boxes_of_key.values(), strict=True)]
     counts = np.array([len(array) for array in arrays], np.int64)
 
-    # all frames' boxes below each other, (N,5); the frame's video and second repeated for each of its boxes
+    # all frames' boxes in one array, (N,5); the frame's video and second repeated for each of its boxes
     non_empty = [array for array in arrays if len(array)]
     values = np.concatenate(non_empty, dtype=np.float64) if non_empty else np.zeros((0, 5))
     codes, names = pd.factorize(np.array(videos, dtype=object))

@@ -1,4 +1,4 @@
-"""The check of rows where they enter: video ids, times, boxes, action ids, person ids, scores.
+"""The check that every row passes when it is read: video ids, times, boxes, action ids, person ids, scores.
 
 Every reader (AVA's csv, parquet, tables in memory, person boxes, other formats) passes its table through `check_rows`,
 so that all of them reject the same values.
@@ -163,7 +163,7 @@ def _check_numbers(table, name, locate):
 
 
 def _to_numbers(column, is_whole_column):
-    """The values of a column as an array (N,): float64, or as they are where both are integers; NaN for no number."""
+    """The values of a column as an array (N,): float64 (NaN: no number), or integers of a whole column unchanged."""
     # pandas' and pyarrow's nullable types go the slow way
     kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else None
     if kind == "f" or (kind in ("i", "u") and not is_whole_column):
@@ -236,6 +236,6 @@ def _check_actions(numbers, label_map, locate):
 
 
 def shorten_value(value):
-    """A value for messages, in at most 80 letters."""
+    """A value for messages, in at most 80 characters."""
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 80 else f"{text[:77]}…"

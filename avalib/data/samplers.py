@@ -65,9 +65,9 @@ class TrainBatchSampler:
         order = np.resize(order, self.clips_per_micro_batch * self.n_micro_batches)  # repeats from the beginning
         first = self.rank * self.accumulate
         for step in range(self.skip, self.steps):
-            in_epoch = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            of_step = slice(step * self.batch_size, (step + 1) * self.batch_size)
             for micro_batch in range(first, first + self.accumulate):
-                clips = order[micro_batch :: self.n_micro_batches][in_epoch]
+                clips = order[micro_batch :: self.n_micro_batches][of_step]
                 yield [(self.epoch, int(k)) for k in clips]
 
 

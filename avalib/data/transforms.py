@@ -25,7 +25,8 @@ def crop_randomly(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Crop a square at a random place.
 
-    As in the original, offsets are uniform in 0..side-size-1: the last possible one never occurs (0 if equal).
+    As in the original, offsets are uniform in 0..side-size-1 (0 if side equals size): the last possible one never
+    occurs.
 
     Parameters
     ----------

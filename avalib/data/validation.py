@@ -1,6 +1,6 @@
 """Check a data set: is it complete and right? One table, one verdict, one json.
 
-    avalib.check("ava2.1")          or of a DatasetLayout; also a section of notebook 01
+    avalib.check("ava2.1")          # or a DatasetLayout; also a section of notebook 01
 
 Every video is opened and some of its frames (or all) are decoded, every annotation is checked, person boxes are
 compared with the ground truth, counts with the official ones. Nothing is changed or downloaded.

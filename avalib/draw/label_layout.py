@@ -7,8 +7,8 @@ import numpy as np
 from avalib.draw.box_styles import BoxStyle
 from avalib.draw.label_tags import TagLine, measure_stack
 
-# What a position costs; the free position with the lowest cost is taken. Shares of the stack's area, or heights of it.
-DISTANCE_COST = 0.4  # for each height of the stack between it and the box
+# What a position costs; the free position with the lowest cost is taken.
+DISTANCE_COST = 0.4  # for each height of the stack that lies between it and the box
 SIDEWAYS_SHARE = 0.3  # how much a shift along the box's top counts in the distance
 COVERS_PERSON_COST = 0.4  # for the box's own top, where the stack would hide a small person
 INSIDE_BONUS = 0.1  # for the box's own top elsewhere

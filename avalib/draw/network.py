@@ -49,7 +49,9 @@ class StageBlock:
     @classmethod
     def from_row(cls, row):
         path, _, name = row["stage"].rpartition(".")
-        pathway = "fast" if "fast" in path else "slow" if path else ""
+        pathway = ""
+        if path:
+            pathway = "fast" if "fast" in path else "slow"
         return cls(pathway, name, row["what"], row["output"], row["parameters"])
 
 

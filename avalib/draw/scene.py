@@ -45,15 +45,15 @@ class Scene:
     """
 
     video_id: str
-    start: float  # seconds of the data set (AVA's 902 …)
+    start: float
     stop: float
     fps: float
-    frames: np.ndarray  # (N,H,W,3) uint8
-    times_s: np.ndarray  # (N,)
-    annotated: list[list[Person]]  # the annotated people of each frame; empty lists where nothing is annotated
-    predictions: dict[str, list[list[Person]]]  # {model: people of each frame}; one person has one person_id everywhere
-    people_by_time: dict[str, dict[float, list[Person]]]  # {"annotated" or model: people at the tables' seconds}
-    label_map: dict[int, str] | None = None  # {action_id: name}; None: AVA's names
+    frames: np.ndarray
+    times_s: np.ndarray
+    annotated: list[list[Person]]
+    predictions: dict[str, list[list[Person]]]
+    people_by_time: dict[str, dict[float, list[Person]]]
+    label_map: dict[int, str] | None = None
 
     @property
     def is_annotated(self):
@@ -135,7 +135,7 @@ def load_scene(
     video : str
         A video_id; "": the video with the most different actions.
     start : float, optional
-        The first second; None: from where on the most is going on.
+        The first second; None: that of `find_busiest_start`.
     seconds, fps : float
         Length of the stretch, frames per second.
     max_width : int

@@ -63,11 +63,11 @@ def render_frames(
         The table has other columns, or the video does not have these seconds.
     """
     if missing := [c for c in ("time_s", "person_id", "x1", "action_id", "score") if c not in detections]:
-        raise ValueError(f"no column {', '.join(missing)}: expected the table that avalib.detect gives")
+        raise ValueError(f"no column {', '.join(missing)}: expected the table that avalib.detect returns")
     people_by_time = group_people_by_time(detections.rename(columns={"time_s": "timestamp"}))
     annotator = FrameAnnotator(resolve_action_names(detections), keep_positions=True)
     longest_gap = LONGEST_GAP_S
-    if len(people_by_time) > 1:  # tables of a step over a second
+    if len(people_by_time) > 1:  # a table whose step is longer than a second
         longest_gap = max(longest_gap, 1.5 * float(np.median(np.diff(list(people_by_time)))))
     cuts_s = detections.attrs.get("cuts_s", ())
     with Video(get_local_path(video)) as reader:
@@ -99,7 +99,7 @@ def get_overlay_path(path: str | Path) -> Path:
     """`path` as a Path, if a video can be written to it. Raises ValueError for another suffix."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: expected a name that ends in .mp4 or .gif")
+        raise ValueError(f"{path}: expected a name that ends in .mp4, .mkv or .gif")
     return path
 
 

@@ -91,7 +91,7 @@ class Workbench:
         self._redraw()
 
     def _connect_controls(self):
-        """Let each control do what it is for."""
+        """Connect each control with what it changes."""
         controls = self.controls
         controls.video.observe(lambda _: self._load(controls.video.value), "value")
         for control in controls.list_drawing_controls():

@@ -40,7 +40,7 @@ def write_zoo_gif(
     video : str
         A video_id; "": the video with the most different actions.
     start : float, optional
-        The first second; None: from where on the most is going on.
+        The first second; None: that of `find_busiest_start`.
     seconds, fps : float
         Length, frames per second.
     width : int
@@ -59,7 +59,7 @@ def write_zoo_gif(
     scene = load_scene(layout, truth, predictions, video=video, start=start, seconds=seconds, fps=fps)
     caption = (
         f"{scene.video_id}, {scene.start:.0f} to {scene.stop:.0f} s, {len(predictions)} of {len(zoo.list_models())} "
-        "models: annotated, then the models of the zoo; green: what they say, its score"
+        "models: annotated, then the models of the zoo; green: their detections with scores"
     )
     frames = [add_caption(frame, caption) for frame in render_side_by_side(scene, options, width=width)]
     path = Path(path)

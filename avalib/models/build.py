@@ -106,11 +106,11 @@ def _describe_class_difference(file, meta, label_map):
     """How a file's classes differ from a label map, as text; None where its head serves for them."""
     n_file, n_expected = get_n_classes(file.state_dict), max(label_map)
     if n_file != n_expected:
-        return f"{file.source} tells {n_file} classes apart, {n_expected} are wanted"
+        return f"{file.source} has {n_file} classes, {n_expected} are expected"
     different = find_different_class(meta.label_map, label_map)
     if different is None:
         return None
-    return f"class {different} of {file.source} is {meta.label_map[different]!r}, {label_map[different]!r} is wanted"
+    return f"class {different} of {file.source} is {meta.label_map[different]!r}, {label_map[different]!r} is expected"
 
 
 def _check_head(file, label_map, n_classes):

@@ -86,9 +86,7 @@ def save_checkpoint(
     entry = entry or model.entry
     state_dict = unwrap_state_dict(model.state_dict())
     if not has_shapes_of(state_dict, entry):
-        raise ValueError(
-            f"the model is not a plain {entry.alias} (an inference form can't be saved; save the original)"
-        )
+        raise ValueError(f"the model is not a plain {entry.alias} (a fused detector can't be saved; save the original)")
     recipe = dataclasses.asdict(recipe) if dataclasses.is_dataclass(recipe) else recipe
     meta = {
         "entry": dataclasses.asdict(entry),
@@ -109,10 +107,10 @@ def check_classes(detector, label_map):
     different = find_different_class(model_names, label_map)
     if n_model == n_dataset and different is None:
         return
-    names = "" if different is None else f"class {different} is {model_names[different]!r} there, "
-    names += "" if different is None else f"{label_map[different]!r} here; "
+    names = "" if different is None else f"class {different} is {model_names[different]!r} in the model, "
+    names += "" if different is None else f"{label_map[different]!r} in the data set; "
     raise ValueError(
-        f"the model tells {n_model} classes apart, the data set {n_dataset}: {names}train on this data set first "
+        f"the model has {n_model} classes, the data set {n_dataset}: {names}train on this data set first "
         "(notebook 03 with this checkpoint starts from its backbone)"
     )
 
@@ -166,8 +164,8 @@ def choose_entry(entry, file, meta, strict):
         changes = _compare_sampling(entry, meta.entry)
         if strict and {"resample_rate", "speed_ratio"} & set(changes):
             raise CheckpointError(
-                f"{file.source} was saved as {meta.entry.alias}, {', '.join(changes.values())}; not {entry.alias}. Ask "
-                f"for {meta.entry.alias!r}, or for None: what the file says it is"
+                f"{file.source} was saved as {meta.entry.alias}, {', '.join(changes.values())}; not {entry.alias}. "
+                f"Build {meta.entry.alias!r}, or None for the entry that the file carries"
             )
         if changes:
             notes.append(f"trained with {', '.join(changes.values())}")

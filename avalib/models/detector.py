@@ -48,7 +48,7 @@ class RoIHead(nn.Module):
         self.bbox_head = BBoxHead(2 * channels if context else channels, dropout, n_classes)
 
     def average_time(self, maps):
-        """[(B,C_i,T_i,H/16,W/16)] -> (B,C,H/16,W/16): the means over time of all pathways, one behind the other."""
+        """[(B,C_i,T_i,H/16,W/16)] -> (B,C,H/16,W/16): the means over time of all pathways, concatenated."""
         return torch.cat([m.mean(dim=2) for m in maps], dim=1)
 
     def align(self, features, rois):

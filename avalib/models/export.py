@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 TOLERANCE = 1e-4  # of logits, in float32
 MAX_BATCH = 4096
 MAX_BOXES = 1 << 20
-_MISSING_ONNX = "ONNX needs three packages more: pip install onnx onnxscript onnxruntime"
+_MISSING_ONNX = "ONNX needs three more packages: pip install onnx onnxscript onnxruntime"
 
 
 class ExportError(AvalibError, RuntimeError):

@@ -24,7 +24,7 @@ DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 def fold_batch_norm(unit):
-    """The one convolution that a ConvBN is in evaluation.
+    """The single convolution that equals a ConvBN in evaluation mode.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def fuse_model(model, fast=False, winograd=False):
         In evaluation mode, without gradients.
     """
     units = [module for module in model.modules() if isinstance(module, ConvBN)]
-    # deepcopy takes an object that its memo has under the original's id as the copy
+    # deepcopy takes memo[id(object)] as the copy of an object
     memo = {id(unit): FoldedConv(unit, fast, winograd) for unit in units}
     fused = copy.deepcopy(model, memo).eval().requires_grad_(False)
     return use_fast_forms(fused) if fast else fused
@@ -108,7 +108,7 @@ class Deviation:
 
     def __str__(self):
         return (
-            f"inference form in {self.dtype}: logits (up to {self.largest_logit:.2g}) within {self.logits:.1e}, scores "
+            f"fused detector in {self.dtype}: logits (up to {self.largest_logit:.2g}) within {self.logits:.1e}, scores "
             f"within {self.scores:.1e} of the plain model on {self.sample}"
         )
 
@@ -199,7 +199,7 @@ def for_inference(
     own_dtype = model.roi_head.bbox_head.fc_cls.weight.dtype
     dtype = dtype or own_dtype
     if dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype}: expected torch.float32, bfloat16, float16 or None")
+        raise ValueError(f"dtype {dtype}: expected torch.float64, float32, bfloat16, float16 or None")
     fused = FusedDetector(model, dtype)
     fused.deviation = measure_deviation(model, fused, sample)
     if verbose:

@@ -19,7 +19,7 @@ def format_keys(keys):
 
 @dataclass(frozen=True)
 class LoadReport:
-    """How a file's tensors met a model's. Each key is in one field."""
+    """How a file's tensors match a model's. Each key is in one field."""
 
     source: str  # the file's name
     model: str  # the entry's alias

@@ -196,5 +196,5 @@ def _lock(path):
             name = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
             (get_cache_dir() / "locks").mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(get_cache_dir() / "locks" / name, "ab"))
-            fcntl.flock(file, fcntl.LOCK_EX)  # let go by the system when the process ends, however it ends
+            fcntl.flock(file, fcntl.LOCK_EX)  # the system releases it when the process ends, however it ends
         yield

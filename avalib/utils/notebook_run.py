@@ -130,7 +130,7 @@ def _shorten_interruptions(shell):
     """Let a notebook show Ctrl-C and its stop button as one line instead of a traceback."""
 
     def show_line(shell, kind, error, trace, tb_offset=None):
-        reason = error if str(error) else "stopped; run the cell again to go on"
+        reason = error if str(error) else "stopped; run the cell again to resume"
         lines = [f"{kind.__name__}: {reason}"]
         shell._showtraceback(kind, error, lines)
         return lines

@@ -55,7 +55,7 @@ def resolve_checkpoint(run_folder, checkpoint: str):
 def require_file(path, maker: str) -> Path:
     """`path`, if it exists. Raises FileNotFoundError with `maker`, the run that writes it, otherwise."""
     if not Path(path).exists():
-        raise FileNotFoundError(f"{path} is not there: run {maker} first")
+        raise FileNotFoundError(f"{path} does not exist: run {maker} first")
     return Path(path)
 
 
@@ -85,7 +85,7 @@ def read_record(path, maker: str, keys=()) -> dict:
     elif not problem and (missing := [key for key in keys if key not in content]):
         problem = f"it has no {', '.join(missing)}"
     if problem:
-        raise DamagedRecordError(f"{path}: {problem}. Remove it; {maker} makes it again.")
+        raise DamagedRecordError(f"{path}: {problem}. Remove it; {maker} writes it again.")
     return content
 
 

@@ -240,7 +240,7 @@ def split_at_marks(page):
     _, end, after = rest.partition(END_MARK)
     if not begin or not end:
         raise LeaderboardError(
-            f"{page} ({len(text):,} letters): no line {END_MARK if begin else BEGIN_MARK}, so no place for the tables. "
-            f"Add it, or restore the file: git checkout {page}"
+            f"{page} ({len(text):,} characters): no line {END_MARK if begin else BEGIN_MARK}, so no place for the "
+            f"tables. Add it, or restore the file: git checkout {page}"
         )
     return before, after

@@ -45,7 +45,7 @@ def test_the_table_and_the_video_are_written(arguments, tmp_path, capsys):
     [
         (["--model", "slowonly"], "error: no model 'slowonly' in the zoo. Did you mean"),
         (["--step", "0"], "error: --step 0.0: expected seconds above 0"),
-        (["--out", "o.txt"], "o.txt: expected a name that ends in .mp4 or .gif"),
+        (["--out", "o.txt"], "o.txt: expected a name that ends in .mp4, .mkv or .gif"),
         (["--checkpoint", "no.pth"], "no.pth: no such file"),
     ],
 )

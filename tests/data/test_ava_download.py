@@ -126,7 +126,7 @@ def test_a_video_that_is_none_or_too_short_is_kept_apart(servers, tiny, tmp_path
     with fake_ava_server.served(other) as (url, _):
         layout, record = prepare(tmp_path / "ava", url)
     reasons = {row["video_id"]: row["reason"] for row in record["missing_videos"]}
-    assert "not readable as a video" in reasons[first] and "begins at 900 s" in reasons[second]
+    assert "not readable as a video" in reasons[first] and "begin at 900 s" in reasons[second]
     assert (layout.videos / f"{names[first]}.refused").is_file()
     shutil.copy(tiny.find_video(second), layout.videos / names[second])
     with open_video(layout, second) as opened, pytest.raises(VideoError, match="nothing from second 900 on"):

@@ -58,7 +58,7 @@ def test_a_file_is_read_as_it_is_meant(tmp_path, name, content, expected):
         ("lm.txt", "", "without actions"),
         ("lm.json", '{"1": "fall", "1": "walk"}', "key '1' occurs twice"),
         ("lm.json", '{"1": "fall"', "line 1: not json"),
-        ("lm.json", "[" * 100_000, "nested too deep"),
+        ("lm.json", "[" * 100_000, "nested too deeply"),
         ("lm.json", '{"1": 5.5}', "name of action 1 is 5.5"),
         ("lm.json", '{"1000000": "fall"}', r"MAX_ACTION_ID\) is 9,999"),
         ("lm.json", '["fall", null]', "name of action 2 is None"),

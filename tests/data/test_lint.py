@@ -70,7 +70,7 @@ def test_lint_lists_rows_that_cannot_be_read():
 @pytest.mark.parametrize(("before", "line"), [("", 1), (DET, 2), (DET + "a,902,0.1\n", 3)])
 def test_lint_lists_timestamps_that_are_spelled_as_decimals(before, line):
     findings = problems(text(before + DET.replace("902", "902.0")))
-    assert findings["timestamp isn't spelt as a whole number"].lines == [line]
+    assert findings["timestamp isn't spelled as a whole number"].lines == [line]
 
 
 @pytest.fixture

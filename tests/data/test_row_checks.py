@@ -197,7 +197,7 @@ def test_another_encoding_is_named_by_its_line(csv_reader):
 def test_an_endless_line_stops_at_the_limit(csv_reader, monkeypatch):
     monkeypatch.setattr(ava_csv, "MAX_LINE_BYTES", 1000)
     monkeypatch.setattr(csv_rows, "MAX_LINE_BYTES", 1000)
-    with pytest.raises(ValueError, match="csv, line 1: longer than 1,000 letters, the limit MAX_LINE_BYTES"):
+    with pytest.raises(ValueError, match="csv, line 1: longer than 1,000 characters, the limit MAX_LINE_BYTES"):
         read_ava_csv(io.StringIO("a" * 5000), "detections")
 
 

@@ -347,7 +347,7 @@ def test_a_saved_one_with_other_sampling(tmp_path, capsys):
     path = save_checkpoint(Detector(entry), tmp_path / "a.pth")
     with pytest.raises(
         CheckpointError,
-        match="saved as slowfast_r50, resample_rate 8 .the entry: 4.*not slowfast_r50_8x8. Ask for 'slowfast_r50'",
+        match="saved as slowfast_r50, resample_rate 8 .the entry: 4.*not slowfast_r50_8x8. Build 'slowfast_r50'",
     ):
         build_model("slowfast_r50_8x8", path)
     build_model(dataclasses.replace(entry, frame_interval=1), path)

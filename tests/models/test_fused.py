@@ -1,4 +1,4 @@
-"""The inference form: the plain model's logits, folded, and how far reduced precision is from them."""
+"""The fused detector: the plain model's logits, folded, and how far reduced precision is from them."""
 
 import dataclasses
 
@@ -85,7 +85,7 @@ def test_logits_of_bfloat16_are_float32(bfloat16):
 
 def test_the_deviation_is_logged(capsys):
     for_inference(Detector(tiny_model.ENTRY))
-    assert capsys.readouterr().out.startswith("inference form in float32: logits (up to ")
+    assert capsys.readouterr().out.startswith("fused detector in float32: logits (up to ")
 
 
 def test_no_batch_norm_is_left(model):
@@ -183,7 +183,7 @@ def test_a_deviation_needs_boxes():
 
 def test_it_cannot_be_saved_as_a_checkpoint(tmp_path):
     fused = for_inference(Detector(tiny_model.ENTRY), verbose=False)
-    with pytest.raises(ValueError, match="an inference form can't be saved"):
+    with pytest.raises(ValueError, match="a fused detector can't be saved"):
         save_checkpoint(fused, tmp_path / "a.pth")
 
 

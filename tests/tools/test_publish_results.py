@@ -136,7 +136,7 @@ def test_a_record_from_outside_of_a_repository_is_refused(repository):
 
 def test_a_missing_record_is_refused_with_the_notebook_that_makes_it(repository):
     (RUN / "train" / "run.json").unlink()
-    assert_refused("train/run.json is not there: run notebook 03")
+    assert_refused("train/run.json does not exist: run notebook 03")
 
 
 def test_a_run_that_was_not_evaluated_is_refused(repository):

@@ -57,7 +57,7 @@ def test_the_same_classes_are_accepted(checkpoint_path):
 
 def test_other_classes_are_refused(checkpoint_path):
     model = avalib.build_model(None, checkpoint_path, verbose=False)
-    with pytest.raises(ValueError, match="class 1 is 'walk' there, 'sit' here"):
+    with pytest.raises(ValueError, match="class 1 is 'walk' in the model, 'sit' in the data set"):
         check_classes(model, {1: "sit", 3: "juggle"})
 
 
@@ -68,6 +68,6 @@ def test_a_model_of_the_same_classes_takes_the_whole_checkpoint(checkpoint_path)
 
 def test_a_model_of_other_classes_gets_a_new_head(checkpoint_path, capsys):
     model = avalib.build_model(ENTRY, checkpoint_path, label_map={1: "run", 2: "walk", 3: "juggle"})
-    assert "a new head: class 1 of own.pth is 'walk', 'run' is wanted" in capsys.readouterr().out
+    assert "a new head: class 1 of own.pth is 'walk', 'run' is expected" in capsys.readouterr().out
     assert model.meta.label_map[1] == "run"
     assert len(model.report.initialized) == 2

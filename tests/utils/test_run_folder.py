@@ -27,7 +27,7 @@ def test_an_archived_folder_gets_the_first_free_name(tmp_path):
 
 
 def test_a_missing_checkpoint_is_named_with_its_notebook(tmp_path):
-    with pytest.raises(FileNotFoundError, match="best.pth is not there: run notebook 03"):
+    with pytest.raises(FileNotFoundError, match="best.pth does not exist: run notebook 03"):
         resolve_checkpoint(tmp_path, "best")
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_record_is_named_with_the_run_that_writes_it(content, tmp_path
     path = tmp_path / "train" / "run.json"
     path.parent.mkdir()
     path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(DamagedRecordError, match=r"train.run.json: .*train/ makes it again"):
+    with pytest.raises(DamagedRecordError, match=r"train.run.json: .*train/ writes it again"):
         print_run_report(tmp_path)
 
 

@@ -24,9 +24,9 @@ def read_coco(path, first_frame=0, rate=None):
     """Read COCO detection json.
 
     The video and frame of an image: `video_id` (of "videos") with `frame_id`, or `file_name` as in
-    `video/frame_000012.jpg` or `video_000012.jpg`. `timestamp` (seconds), where an image has it, counts before all of
-    these. Where the video is a folder of pictures, the number in file_name is the picture's. Annotations have `bbox`
-    x,y,w,h in pixels, `category_id`, and optionally `track_id`.
+    `video/frame_000012.jpg` or `video_000012.jpg`. `timestamp` (seconds), where an image has it, takes precedence over
+    all of these. Where the video is a folder of pictures, the number in file_name is the picture's. Annotations have
+    `bbox` x,y,w,h in pixels, `category_id`, and optionally `track_id`.
 
     Parameters
     ----------

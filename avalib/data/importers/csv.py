@@ -97,7 +97,7 @@ def _parse_header(names, path):
                 columns[key].remove(side)
                 columns[f"frame_{side}"].append(side)
 
-    # Of several columns for one thing the first counts; seconds count before frames, corners before sizes.
+    # Of several columns for one thing the first is used; seconds take precedence over frames, corners over sizes.
     unused = {name: spellings[0] for spellings in columns.values() for name in spellings[1:]}
     if columns["time_s"] and columns["frame"]:
         unused[columns.pop("frame")[0]] = columns["time_s"][0]
@@ -173,7 +173,7 @@ class _CsvLine:
         return self.header.names[self.header.positions[key]]
 
     def _get(self, key):
-        """A field as it is spelt, "" where the file has no such column."""
+        """A field as it is spelled, "" where the file has no such column."""
         position = self.header.positions.get(key)
         return "" if position is None else self.fields[position]
 

@@ -94,7 +94,7 @@ def import_dataset(
     """
     root = Path(root)
     if not is_replaceable(root):
-        raise ValueError(f"{root}: holds something else; choose another name, or root")
+        raise ValueError(f"{root}: holds files that no import has written; choose another name, or root")
     _check_range("val_share", val_share, 0, 1)
     _check_range("min_gap_s", min_gap_s, 0, float("inf"))
     _check_range("fps", fps, MIN_FPS, MAX_FPS)
@@ -223,7 +223,7 @@ def _build_manifest(dataset):
     label_map = dataset.annotations.label_map
     classes = {split: set(table.action_id[table.split == split]) for split in ("train", "val")}
     if not classes["train"]:
-        dataset.notes.append("there are no keyframes for training: it can be tested with, not trained on")
+        dataset.notes.append("there are no keyframes for training: models can be tested on this data set, not trained")
     only_val = classes["val"] - classes["train"]
     if only_val:
         names = ", ".join(label_map[action_id] for action_id in sorted(only_val))
@@ -241,7 +241,7 @@ def _build_manifest(dataset):
 
 
 def _count(rows):
-    """How much of everything a split has."""
+    """The numbers of videos, keyframes, people and labels of a split."""
     return {
         "videos": rows.video_id.nunique(),
         "keyframes": len(rows.drop_duplicates(KEYFRAME_COLUMNS)),

@@ -29,7 +29,7 @@ def check_annotations(annotations: ImportedAnnotations) -> pd.DataFrame:
     -------
     DataFrame
         One row per problem: problem, rows (how many), location (the first ones), example, looks_like, stops (whether
-        `import_data` refuses such rows), lines (row numbers of annotations.table).
+        `import_data` rejects such rows), lines (row numbers of annotations.table).
     """
     table = annotations.table
     findings = lint_csv(table, "ground_truth", label_map=annotations.label_map, seconds=(0, float("inf")))

@@ -18,7 +18,7 @@ def read_import_proposals(source, table, start):
     source : str or Path
         A file as `read_proposals` takes it.
     table : DataFrame
-        The annotations, with a column split. Each split of testing ("val") needs boxes at some of its keyframes.
+        The annotations, with a column split. The split "val" needs boxes at some of its keyframes.
     start : float
         The second at which the videos begin in the file, as in the annotations.
 

@@ -5,7 +5,7 @@ import pandas as pd
 
 from avalib.data.row_checks import KEYFRAME_COLUMNS
 
-TIME_TOLERANCE_S = 1e-3  # keyframes that are this much too near still count
+TIME_TOLERANCE_S = 1e-3  # keyframes that are too near by no more than this still count
 
 
 def thin_keyframes(table, min_gap_s):
@@ -70,7 +70,7 @@ def assign_splits(table, val_share, seed):
     val_videos = _draw_val_videos(table, video_ids, val_share, seed)
     if not val_videos:
         val_videos = {video_ids[-1]}
-        notes.append("every video has a class that no other has: the last one is for validation all the same")
+        notes.append("every video has a class that no other has: the last one is for validation anyway")
     notes.append(f"{len(val_videos)} of {len(video_ids)} videos are for validation, chosen by seed {seed}")
     return np.where(table.video_id.isin(val_videos), "val", "train"), notes
 

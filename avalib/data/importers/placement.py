@@ -1,4 +1,4 @@
-"""How an imported data set replaces an older one: whenever a process is killed, the old or the new one is whole.
+"""How an imported data set replaces an older one: at any moment one of them is whole, even after a kill.
 
 The new data set is built in a hidden folder. Where its place is free, one rename ends the import. Otherwise one rename
 makes the folder `.importing` of the old data set's folder, and from then on the new one counts: whoever opens or

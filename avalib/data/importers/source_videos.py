@@ -31,7 +31,7 @@ class SourceVideo:
     def compute_seconds(self, frames, picture_numbers):
         """Times (N,) in seconds of native frames (N,), from 0; NaN for frames that the video does not have.
 
-        In a folder of pictures, `picture_numbers` (N,) count before `frames` where they are not NaN.
+        In a folder of pictures, `picture_numbers` (N,) take precedence over `frames` where they are not NaN.
         """
         if self.picture_numbers is None:
             available = np.arange(len(self.times_s))

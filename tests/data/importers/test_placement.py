@@ -129,7 +129,7 @@ def test_a_kill_at_any_rename_leaves_the_old_or_the_new(replaces, old_source, ne
 def test_a_folder_that_no_import_made_is_never_replaced(old_source, videos, tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "thesis.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(ValueError, match="own: holds something else; choose another name"):
+    with pytest.raises(ValueError, match="own: holds files that no import has written; choose another name"):
         import_dataset(old_source, "csv", tmp_path / "own", videos=videos)
     assert (tmp_path / "own" / "thesis.txt").read_text(encoding="utf-8") == "mine"
 
@@ -218,6 +218,6 @@ def test_what_the_first_version_left_when_it_was_killed_is_replaced(without_mani
 def test_a_folder_with_somebodys_videos_is_not_replaced(without_manifest, old_source, videos):
     video = without_manifest / "videos" / "holiday.mp4"
     video.write_bytes(b"mine")
-    with pytest.raises(ValueError, match="holds something else"):
+    with pytest.raises(ValueError, match="holds files that no import has written"):
         import_dataset(old_source, "csv", without_manifest, videos=videos)
     assert video.exists()
