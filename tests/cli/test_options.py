@@ -1,11 +1,14 @@
 """The options of the command: every number of a recipe, and the command line of a training that processes repeat."""
 
 from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 
 from avalib import zoo
 from avalib.cli.app import COMMANDS, parse_options
+from avalib.cli.options import Protocol
+from avalib.evaluation.protocols import EXTRA_PROTOCOLS, PROTOCOLS
 from avalib.training.launch import to_command_line
 from avalib.training.train_config import configure_training
 
@@ -103,3 +106,7 @@ def test_an_entry_that_was_changed_has_no_command_line():
     config = configure_training(entry, zoo.get_recipe(entry, "mini"), None, device="cpu")
     with pytest.raises(ValueError, match="slowfast_r50 was changed.*gpus=1"):
         to_command_line(config, dataset="mini")
+
+
+def test_every_protocol_can_be_chosen():
+    assert set(get_args(Protocol)) == {*PROTOCOLS, *EXTRA_PROTOCOLS}
