@@ -69,7 +69,7 @@ def download_ava(
     workers : int, optional
         Downloads at a time (default 4), and processes that cut (default one per core).
     max_videos : int, optional
-        At most so many videos, the first ones of the csv.
+        At most this many videos, the first ones of the csv.
     progress : bool
         Whether to show the plan and progress bars.
     **options

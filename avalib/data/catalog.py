@@ -51,7 +51,7 @@ def prepare(
     root : str or Path, optional
         Its folder; by default one in `get_data_root()`.
     workers : int, optional
-        Rendering or cutting processes; downloads at a time.
+        Processes that render or cut; parallel downloads.
     progress : bool
         Whether to show progress bars.
     again : bool

@@ -147,7 +147,7 @@ def check_splits(layout, truth):
     yield CheckResult("keyframes in train and in val", "", n_both, 0, WRONG if n_both else OK)
     for split in SPLITS:
         if len(keyframes[split]) == 0:
-            yield CheckResult("keyframes at all", split, 0, "some", WRONG)
+            yield CheckResult("keyframes in the split", split, 0, "at least 1", WRONG)
 
 
 def check_proposals(layout, split, table):

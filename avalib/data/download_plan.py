@@ -28,8 +28,8 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
     Returns
     -------
     DataFrame
-        One row a step: step, files, there (already on disk), GB (to download; None if the server doesn't say), minutes
-        (at 10 MB/s; of cuts, on all cores of this machine).
+        One row per step: step, files, there (already on disk), GB (to download; None if the server doesn't say),
+        minutes (at 10 MB/s; of cuts, on all cores of this machine).
     """
     annotation_files = layout.list_annotation_files()
     boxes = [layout.get_proposals_path(split) for split in PROPOSAL_SPLITS]

@@ -55,8 +55,8 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
     Returns
     -------
     DataFrame
-        One row a video: video_id, split, keyframes, boxes, labels, classes (how many actions occur in it), classes_lost
-        (names of those that occur in no other video of its split), reason.
+        One row per video: video_id, split, keyframes, boxes, labels, classes (how many actions occur in it),
+        classes_lost (names of those that occur in no other video of its split), reason.
     """
     rows = []
     names = read_label_map(layout.label_map_path)

@@ -31,7 +31,7 @@ class KeyframeTable:
     video_ids: np.ndarray  # (K,) str
     timestamps: np.ndarray  # (K,) float64 seconds
     box_start: np.ndarray  # (K+1,)
-    boxes_norm: np.ndarray  # (G,4) float64, one row a person
+    boxes_norm: np.ndarray  # (G,4) float64, one row per person
     labels: np.ndarray  # (G,81) bool; 81: the layout's n_columns
     proposal_start: np.ndarray  # (K+1,)
     proposals_norm: np.ndarray  # (P,4) float64

@@ -32,7 +32,7 @@ def load_label_map(
     source : dict, list, DataFrame, str or Path
         A dict {action_id: name} (ids may be text, as in json); names in order, ids from 1; a table with columns
         action_id (or id) and action (or name); or a file: pbtxt, json (a dict, a list of names, or a list of
-        {"id": …, "name": …}), or text with a name a line (ids from 1) or "1: name" a line.
+        {"id": …, "name": …}), or text with one name per line (ids from 1) or one "1: name" per line.
     unique_names : bool
         Whether two ids with one name are an error, as they are where annotations give names.
 
@@ -54,7 +54,7 @@ def load_label_map(
     else:
         raise ValueError(
             f"label map: a {type(source).__name__}; expected {{action_id: name}}, names, a table, or a file (pbtxt, "
-            "json, or text with a name a line)"
+            "json, or text with one name per line)"
         )
     return check_label_map(pairs, name, unique_names)
 

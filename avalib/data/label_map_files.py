@@ -1,4 +1,4 @@
-"""Parse the files of label maps: pbtxt, json, and text with one name a line."""
+"""Parse the files of label maps: pbtxt, json, and text with one name per line."""
 
 import json
 import re
@@ -178,7 +178,7 @@ def _check_names(numbered, path):
     if len(numbered) > 1 and all(endings) and len({match[1] for match in endings}) == len(numbered):
         raise _build_ambiguity_error(path, *numbered[0])
     if len(numbered) == 1 and re.search(r"[,;|]", numbered[0][1]):
-        raise _build_line_error(path, *numbered[0], "expected one name a line")
+        raise _build_line_error(path, *numbered[0], "expected one name per line")
     for number, line in numbered:
         if any(ord(letter) < 32 or letter == "\x7f" for letter in line):
             raise _build_line_error(path, number, line, "a control character or tab in a name")

@@ -49,7 +49,7 @@ def lint_csv(
     Returns
     -------
     DataFrame
-        One row a kind of problem: problem, rows (how many), lines (list; row numbers for a DataFrame), example,
+        One row per kind of problem: problem, rows (how many), lines (list; row numbers for a DataFrame), example,
         looks_like. Empty for a clean file.
 
     Raises

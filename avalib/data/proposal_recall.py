@@ -23,7 +23,7 @@ def match_proposals(people: pd.DataFrame, proposals: pd.DataFrame, min_iou: floa
     Parameters
     ----------
     people : DataFrame
-        One row a person: video_id, timestamp, x1, y1, x2, y2.
+        One row per person: video_id, timestamp, x1, y1, x2, y2.
     proposals : DataFrame
         The same columns and score.
     min_iou : float

@@ -36,8 +36,8 @@ from avalib.video.dataset_frames import MAX_MISSING_SHARE
 class DatasetReport:
     """What `check` reports."""
 
-    table: pd.DataFrame  # one row a check: check, split, found, expected, status ("ok", "note", "wrong")
-    videos: pd.DataFrame  # one row a video, see `inspect_videos`
+    table: pd.DataFrame  # one row per check: check, split, found, expected, status ("ok", "note", "wrong")
+    videos: pd.DataFrame  # one row per video, see `inspect_videos`
     findings: pd.DataFrame  # odd rows of the csv files, as lint_csv lists them
     verdict: str  # one sentence
 

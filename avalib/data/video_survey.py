@@ -17,7 +17,7 @@ from avalib.video.frame_source import open_video
 from avalib.video.video_error import VideoError
 
 CUT_FRAMES = 27030  # AVA-numbered frames of a 15-minute cut of the real AVA
-FRAMES_TOLERANCE = 30  # a folder of jpgs may have so many frames less or more
+FRAMES_TOLERANCE = 30  # how many frames more or less a folder of jpgs may have
 FROZEN_FRAMES = 8  # numbers that one frame may fill before it is reported; at 5 frames a second it fills six
 FILE_COLUMNS = ["file", "fps", "width", "height", "seconds", "frames"]
 SURVEY_COLUMNS = ["split", "video_id", *FILE_COLUMNS, "problem", "keyframes", "people", "labels", "gaps"]
@@ -87,7 +87,7 @@ def survey_videos(layout: DatasetLayout, splits: tuple[str, ...] = ("train", "va
     Returns
     -------
     DataFrame
-        One row a video: split, video_id, file, fps, width, height, seconds, frames (at 30 a second), problem,
+        One row per video: split, video_id, file, fps, width, height, seconds, frames (at 30 a second), problem,
         keyframes, people (boxes), labels, gaps (seconds without annotation between the first and the last). A missing
         or unreadable video has its error message in `problem`.
     """
@@ -150,7 +150,7 @@ def inspect_videos(layout, truth, decode="some", workers=None, progress=True):
     Returns
     -------
     DataFrame
-        One row a video: the fields of VideoInspection.
+        One row per video: the fields of VideoInspection.
     """
     arguments = {
         (split, video_id): (layout, video_id, split, rows.timestamp.unique(), decode)

@@ -76,7 +76,7 @@ def detect(
     person_score : float
         People with a lower score of their own are left out.
     smooth : float
-        Average scores along a person's track over so many seconds.
+        Average scores along a person's track over this many seconds.
     score_threshold : float
         Rows with a lower score are left out.
     batch_size : int, optional

@@ -33,7 +33,7 @@ def build_table(results, label_map, smooth_s=0.0, score_threshold=0.0):
     label_map : dict
         {action_id: name} of the actions that the table has.
     smooth_s : float
-        Average scores along a person's track over so many seconds, see `smooth_scores`.
+        Average scores along a person's track over this many seconds, see `smooth_scores`.
     score_threshold : float
         Rows with a lower score are left out.
 

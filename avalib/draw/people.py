@@ -25,7 +25,7 @@ class Person:
     labels : tuple of (int, float or None)
         (action_id, score), the highest score first. The score is None where the person is annotated.
     person_id : int
-        The same as long as it is the same person; -1 if the table has none.
+        Identifies the person from time to time; -1 if the table has none.
     """
 
     box: np.ndarray

@@ -86,13 +86,13 @@ def align_person_ids(detected, annotated, min_iou=0.5):
 
 
 def _find_overlaps(detected, annotated, min_iou):
-    """{(track, annotated person_id): times at which this annotated person is the track's nearest one}."""
+    """{(track, annotated person_id): times at which this annotated person overlaps the track most}."""
     overlap_times = defaultdict(set)
     for time, people in detected.items():
         candidates = annotated.get(time, [])
         if not candidates or not people:
             continue
-        # (detected, annotated) IoUs; each detected person meets the annotated person with the largest.
+        # (detected, annotated) IoUs; each detected person is paired with the annotated person of the largest.
         iou = compute_iou_matrix(np.stack([p.box for p in people]), np.stack([p.box for p in candidates]))
         for i, j in enumerate(iou.argmax(axis=1)):
             if iou[i, j] >= min_iou:

@@ -37,7 +37,7 @@ class RenderOptions:
     score_threshold : float
         Predictions with a lower score are not drawn.
     top_k : int, optional
-        At most so many predictions for each person; None: all.
+        At most this many predictions for each person; None: all.
     actions : frozenset of int, optional
         Only these action_ids; None: all.
     annotation : {"beside", "under", "off"}

@@ -139,7 +139,7 @@ def load_scene(
     seconds, fps : float
         Length of the stretch, frames per second.
     max_width : int
-        Wider frames are scaled down to so many pixels.
+        Wider frames are scaled down to this many pixels.
     label_map : dict, optional
         {action_id: name}; default: the data set's.
 
@@ -199,7 +199,7 @@ def load_video_scene(
     start, seconds, fps : float
         The first second (counted from the video's beginning), length of the stretch, frames per second.
     max_width : int
-        Wider frames are scaled down to so many pixels.
+        Wider frames are scaled down to this many pixels.
     label_map : dict, optional
         {action_id: name}; default: the names in `detections`, else AVA's.
 

@@ -186,7 +186,7 @@ def plot_timeline(
     score_threshold : float
         Lower scores are not drawn.
     top_k, people : int
-        At most so many lines for each person, and so many people. What is left out is counted in the title.
+        The most lines for each person, and the most people. What is left out is counted in the title.
     label_map : dict, optional
         {action_id: name}; default: the names in the table's column `action`, else AVA's.
     title : str, optional

@@ -49,7 +49,7 @@ def render_frames(
     score_threshold : float
         Labels with a lower score are not drawn.
     top_k : int, optional
-        At most so many labels for each person; None: all.
+        At most this many labels for each person; None: all.
 
     Yields
     ------

@@ -41,7 +41,7 @@ class Workbench:
     score_threshold : float
         The threshold's first value.
     top_k : int
-        At most so many predictions for each person.
+        At most this many predictions for each person.
     width : int
         Of the picture, in pixels.
     video : str, optional

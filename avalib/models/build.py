@@ -51,8 +51,8 @@ def build_model(
     progress, verbose : bool
         Show the download's progress; log the LoadReport.
     label_map : dict, optional
-        {action_id: name}, the classes to have; default the file's, else AVA's 80. A file of other classes then gives
-        its backbone, the head is new, and the report says so.
+        {action_id: name}, the model's classes; default the file's, else AVA's 80. From a file of other classes only
+        the backbone is taken: the head is new, and the report says so.
     **options
         Detector's: dropout, zero_init_residual, fc_bias.
 

@@ -49,7 +49,7 @@ def check_in_file(source, check, *values):
 def parse_checkpoint_meta(file):
     """The CheckpointMeta of a Checkpoint.
 
-    An entry or recipe that another version wrote is completed with today's values, which `notes` says.
+    An entry or recipe that another version wrote is completed with the published values; `notes` says so.
     Raises CheckpointError that names file, field and value for a wrong type or a value out of range.
     """
     values = dict(file.meta)

@@ -37,7 +37,7 @@ class LoadReport:
         return not (self.missing or self.unexpected or self.wrong_shape)
 
     def to_frame(self):
-        """A DataFrame with a row a key: key, status, file_shape, model_shape (shapes only where they differ)."""
+        """A DataFrame with a row per key: key, status, file_shape, model_shape (shapes only where they differ)."""
         import pandas as pd
 
         rows = []

@@ -103,7 +103,7 @@ def _pool_variance(results, means):
 
 
 def _compute_noise(variance, n_better, n_worse):
-    """Twice the standard deviation of the difference of two means over so many seeds."""
+    """Twice the standard deviation of the difference of two means over n_better and n_worse seeds."""
     return None if variance is None else 2 * (variance * (1 / n_better + 1 / n_worse)) ** 0.5
 
 

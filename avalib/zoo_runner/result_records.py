@@ -30,7 +30,7 @@ def gather_results(folders, name=None, label="", note=""):
     name : str, optional
         Name of the result; None: "<data set>_<model>".
     label : str
-        What to call a score of less than all keyframes.
+        Describes the coverage of a result on less than all keyframes; shown in the leaderboard.
     note : str
         Anything else to say about the result.
 

@@ -81,7 +81,7 @@ def explain_rerun(zoo_run, notebook, inputs):
     reasons = [f"{output.parent.name}/{output.name} is gone" for output in outputs if not output.exists()]
     for part in ("parameters", "files"):
         names = before[part] | inputs[part]
-        # A name that one side lacks has changed, too: no parameter is `...`.
+        # A name that only one side has counts as changed: `...` equals no value.
         changed = [name for name in names if before[part].get(name, ...) != inputs[part].get(name, ...)]
         reasons += [f"{name} changed" for name in changed]
     if before["code"] != inputs["code"]:

@@ -51,7 +51,7 @@ def test_a_file_is_read_as_it_is_meant(tmp_path, name, content, expected):
         ("lm.txt", "1:\n2:", "line 1"),
         ("lm.txt", "2 people\n3 people", "may be an id or part of a name"),
         ("lm.txt", "fall 1\nwalk 3", "may be an id or part of a name"),
-        ("lm.txt", "walk,fall,sit", "expected one name a line"),
+        ("lm.txt", "walk,fall,sit", "expected one name per line"),
         ("lm.txt", "1: 'fall',\n2: 'walk',", "quotes that are not a pair"),
         ("lm.txt", "id,name\n1,fall", "line 1: 'id,name' without an id"),
         ("lm.txt", "<!DOCTYPE html>", "html"),

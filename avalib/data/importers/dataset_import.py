@@ -75,7 +75,7 @@ def import_dataset(
     val_share : float
         The part of the videos for validation, 0..1, where the annotations have no split. Of a single video: its end.
     min_gap_s : float
-        Keyframes less than so many seconds after the one before are left out.
+        Keyframes less than this many seconds after the last one used are left out.
     proposals : str or Path
         The person boxes for testing: "annotated" (the annotated ones: an upper bound), or a file as `read_proposals`
         takes it.

@@ -1,4 +1,4 @@
-"""Person boxes that an import is to use for testing: checked before anything is written."""
+"""The person boxes for testing an imported data set: checked before anything is written."""
 
 import numpy as np
 

@@ -57,7 +57,7 @@ def assign_splits(table, val_share, seed):
         return table.split.to_numpy().copy(), []
     notes = []
     if own_splits != {""}:
-        notes.append(f"the split was only {', '.join(sorted(own_splits - {''}))}: videos were divided anew")
+        notes.append(f"the split was only {', '.join(sorted(own_splits - {''}))}: videos were divided again")
     video_ids = sorted(table.video_id.unique())
     if len(video_ids) == 1:
         timestamps = np.unique(table.timestamp)
