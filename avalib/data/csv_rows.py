@@ -106,7 +106,8 @@ def iter_lines(file, name):
     except csv.Error as error:
         raise ValueError(f"{name}, line {reader.line_num}: not a row of a csv ({error})") from None
     finally:
-        text.detach()
+        if not text.closed:  # the reading was given up, and its file closed, before the last row
+            text.detach()
 
 
 def _iter_bounded_lines(text, name):

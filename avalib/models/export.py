@@ -204,11 +204,11 @@ def _build_metadata(model, label_map, preprocessing):
     return json.dumps(values)
 
 
-def _write_pt2(program, path, metadata):
-    torch.export.save(program, path, extra_files={"avalib.json": metadata})
+def _write_pt2(program, part, metadata):
+    torch.export.save(program, part, extra_files={"avalib.json": metadata})
 
 
-def _write_onnx(program, path, metadata):
+def _write_onnx(program, part, metadata):
     try:
         import onnxscript  # noqa: F401  (torch's exporter writes through it)
     except ImportError as error:
@@ -221,7 +221,7 @@ def _write_onnx(program, path, metadata):
     onnx.model.metadata_props["avalib"] = metadata
     for node in onnx.model.graph:
         node.metadata_props.clear()  # the file and line on this machine that each node came from
-    onnx.save(path, external_data=False)
+    onnx.save(part, external_data=False)
 
 
 def _open_runner(path):
