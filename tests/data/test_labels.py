@@ -31,7 +31,7 @@ def test_both_spellings_are_read(tmp_path):
     [
         ('item {\n name: "a"\n id: 1\n}\nitem {\n name: "b"\n}\n', "line 5.*whole-number id"),
         ('item { name: "a" id: 1 }\nitem { name: "b" id: 1 }', "line 2: id 1 occurs twice"),
-        ("<html>", "no `item"),
+        ("<html>", "line 1: html or xml, not `item"),
     ],
 )
 def test_bad_label_maps_name_file_and_line(tmp_path, text, message):

@@ -188,5 +188,5 @@ def test_it_cannot_be_saved_as_a_checkpoint(tmp_path):
 
 
 def test_other_types_are_refused():
-    with pytest.raises(ValueError, match="expected torch.float32"):
+    with pytest.raises(ValueError, match="expected torch.float64, float32"):
         for_inference(Detector(tiny_model.ENTRY), torch.int8)
