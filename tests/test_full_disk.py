@@ -107,6 +107,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_is_needed_and_free_is_said_and_nothing_is_left(name, one_thread, tmp_path):
     path = tmp_path / name

@@ -31,6 +31,7 @@ def test_a_descriptive_error_passes():
     fuzzing.run(read_quietly, [b"a,1\n"], (ValueError,), count=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("read", "problem"),
     [

@@ -44,6 +44,7 @@ def long_video(tmp_path_factory):
     return layout, "long"
 
 
+@pytest.mark.slow
 def test_a_long_video_is_read_although_its_index_cannot_be_kept(long_video):
     layout, name = long_video
     code = (

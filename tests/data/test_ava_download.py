@@ -148,6 +148,7 @@ def test_cuts_show_what_the_uncut_videos_show(servers, tmp_path):
     assert (layout.cuts / f"{name}.mp4").stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["img_{:05d}.jpg", "{name}_{:06d}.jpg"])
 def test_folders_of_jpgs_are_found_and_give_the_same_clips(servers, tiny, tmp_path, spelling):
     layout = layout_of(tiny, tmp_path, servers[0])

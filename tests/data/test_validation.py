@@ -26,6 +26,7 @@ def rows_of(checkup):
     return checkup.table.set_index(["check", "split"])
 
 
+@pytest.mark.slow
 def test_whole_data_is_all_right(tiny, tmp_path):
     checkup = avalib.check(tiny, decode="all", progress=False)
     assert checkup.ok and checkup.verdict.startswith("All right: 3 videos"), checkup

@@ -33,6 +33,7 @@ def test_no_picture_has_no_people(weights):
     assert PersonDetector("ssdlite", weights)([]) == []
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_downloaded_name_other_ways(tmp_path):
     with pytest.raises(DownloadError, match=r"(?s)ssdlite320.*Download https.*AVALIB_MIRROR.*boxes="):
         build_person_detector("ssdlite", mirror=tmp_path)

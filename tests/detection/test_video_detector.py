@@ -38,6 +38,7 @@ def calm_video(tmp_path_factory):
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_data_sets_own_path(tiny, network):
     recipe = replace(network.meta.recipe, cache_short_side=None)
     keyframes = load_keyframes(tiny, "val", recipe.person_score)
@@ -83,6 +84,7 @@ def test_person_ids_of_the_boxes_stay(calm_video, network):
     assert set(table.person_id) == {7, 9}
 
 
+@pytest.mark.slow
 def test_a_table_can_be_the_boxes_of_the_next_call(calm_video, network):
     table = detect(calm_video, network, two_people(1, 2, 3))
     pd.testing.assert_frame_equal(detect(calm_video, network, table), table)
@@ -110,6 +112,7 @@ def test_people_are_others_after_a_cut(tmp_path, network):
     assert table.attrs["cuts_s"] == pytest.approx([2.5])
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_returns_what_it_has_and_names_the_next_start(calm_video, network, monkeypatch):
     score_batch = video_detector.score_batch
     calls = []
@@ -131,6 +134,7 @@ def test_an_interrupted_call_returns_what_it_has_and_names_the_next_start(calm_v
 # --- times ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "times"),
     [({"step": 1}, [0, 1, 2, 3]), ({"step": 0.4, "start": 1, "stop": 2.5}, [1, 1.5, 2, 2.5])],
@@ -168,6 +172,7 @@ def test_a_wrong_number_is_named(options, message, calm_video, network):
 # --- files as they come -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fps", [10, 23.976, 50, 60], ids=str)
 def test_odd_rates(tmp_path, network, fps):
     path = write_numbered_video(tmp_path, "v.mp4", fps, n=round(3 * fps))

@@ -329,6 +329,7 @@ def test_ten_thousand_people_in_a_frame_take_bounded_memory():
     assert float(peak_gb) < 1
 
 
+@pytest.mark.slow
 def test_evaluating_loads_neither_torch_nor_matplotlib():
     code = "import sys, avalib.evaluation\nassert not {'torch', 'matplotlib', 'scipy'} & set(sys.modules)\n"
     subprocess.run([sys.executable, "-c", code], check=True)

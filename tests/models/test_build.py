@@ -107,6 +107,7 @@ def test_published(mirror):
     assert same(build_model(entry, "published", mirror=folder), NAME)
 
 
+@pytest.mark.slow
 def test_pretrained_takes_the_backbone_and_a_new_head(mirror, capsys):
     entry, folder = mirror
     torch.manual_seed(3)
@@ -174,6 +175,7 @@ def odd(tmp_path):
     return tmp_path / "odd.pth"
 
 
+@pytest.mark.slow
 def test_strict_refuses_and_changes_nothing(odd):
     model = build_model(NAME)
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -189,6 +191,7 @@ def test_strict_refuses_and_changes_nothing(odd):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_not_strict_takes_what_fits_and_says_it(odd):
     report = load_checkpoint(build_model(NAME), odd, strict=False)
     assert not report.ok and len(report.matched) == 318
@@ -212,6 +215,7 @@ def test_another_architecture(folder):
         build_model(NAME, folder / "slowfast_r50_8x8.pth")
 
 
+@pytest.mark.slow
 def test_a_network_of_another_zoo(tmp_path):
     torch.save({"layer.weight": torch.zeros(3)}, tmp_path / "a.pth")
     for strict in (True, False):
@@ -290,6 +294,7 @@ def test_no_file(tmp_path):
         build_model(NAME, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_hash_in_a_published_name_is_checked(folder, mirror, tmp_path):
     entry, _ = mirror
     with pytest.raises(DownloadError, match="begins with .*expected 40061d5f"):  # the real one's; ours is a stand-in
@@ -354,6 +359,7 @@ def test_a_saved_one_with_other_sampling(tmp_path, capsys):
     assert "trained with frame_interval 2 (the entry: 1)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_file_of_another_version_is_completed_and_said(model, tmp_path, capsys):
     path = save_checkpoint(model, tmp_path / "a.pth", recipe=zoo.build_published_recipe(model.entry))
     content = torch.load(path, weights_only=True)

@@ -258,6 +258,7 @@ PICKLES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_hostile_pickle_in_a_zip(tmp_path, name):
     path = written(tmp_path / "a.pth")
@@ -265,6 +266,7 @@ def test_a_hostile_pickle_in_a_zip(tmp_path, name):
     refused(path, "a.pth: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_hostile_pickle_in_a_legacy_file(tmp_path, name):
     path = written(tmp_path / "a.pth", legacy=True)

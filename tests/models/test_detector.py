@@ -126,6 +126,7 @@ def test_weights_and_input_are_the_goldens_own(name):
     assert hashlib.sha256(clips.tobytes()).hexdigest() == expected["input_sha256"]
 
 
+@pytest.mark.slow
 def test_features(name, runs):
     expected = golden_outputs.GOLDEN["models"][name]
     pathways = ("slow", "fast") if "feat_fast" in expected else ("slow",)

@@ -146,6 +146,7 @@ def test_killed_at_any_instant_the_run_is_bit_for_bit_the_unbroken_one(unbroken,
     assert (a["best_mAP"], a["best_epoch"]) == (b["best_mAP"], b["best_epoch"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_then_leaves(number, tiny, tmp_path):
     def send_signal():

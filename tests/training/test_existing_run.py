@@ -150,6 +150,7 @@ def test_a_running_training_is_named_before_what_differs(tiny, tmp_path):
         resolve_existing_run(make_config(tiny), folder, "stop")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_nested_400_000_deep_is_refused(tiny, tmp_path):
     with zipfile.ZipFile(tmp_path / "last.pth", "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02)" + b"\x85" * 400_000 + b".")

@@ -156,6 +156,7 @@ def test_a_server_that_gets_ranges_wrong(server, act):
     assert get(server, sha256=DIGEST).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["stall", "trickle"])
 def test_a_stalled_server_is_noticed(server, act):
     server.plan, start = [act], time.monotonic()

@@ -221,6 +221,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_an_error_that_names_it(name, tmp_path):
     path = tmp_path / "boxes.pkl"

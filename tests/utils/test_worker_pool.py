@@ -30,6 +30,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @on_posix
 def test_pool_workers_survive_interrupts_from_their_first_moment_on(tmp_path):
     (tmp_path / "pool.py").write_text(POOL, encoding="utf-8")
