@@ -70,6 +70,7 @@ def mode_of(call, place, default="r"):
     return ast.unparse(modes[0]) if isinstance(modes[0], ast.Constant | ast.IfExp) else "b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_text_is_opened_with_an_encoding(path):
     found = [fault for source in sources(path) for fault in faults(source)]
@@ -120,6 +121,7 @@ def scored(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_files_are_utf8_whatever_the_locale(scored):
     code = "import avalib, json; report = avalib.evaluate('gt.csv', 'det.csv', label_map='map.txt')"
     child = run_plain("-c", code + "; print(report.mAP, json.dumps(list(report.per_class.action)))", cwd=scored)
@@ -127,6 +129,7 @@ def test_files_are_utf8_whatever_the_locale(scored):
     assert child.stdout == f"1.0 {json.dumps(['跌倒', 'gehen…'])}\n"
 
 
+@pytest.mark.slow
 def test_a_command_prints_letters_that_the_console_lacks_as_escapes(scored):
     words = ["-m", "avalib", "evaluate", "gt.csv", "det.csv", "--label-map", "map.txt"]
     child = run_plain(*words, cwd=scored)

@@ -111,6 +111,7 @@ def test_a_rendered_data_set_and_its_checkup(own_tiny):
         assert permissions.run(code, own_tiny.root).startswith("All right: 3 videos")
 
 
+@pytest.mark.slow
 def test_a_rendering_that_cannot_be_written_is_not_begun(own_tiny):
     next(own_tiny.videos.iterdir()).unlink()
     code = (

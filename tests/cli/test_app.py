@@ -55,6 +55,7 @@ def test_a_misspelt_option_is_an_error(capsys):
     assert "--epochs" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_does_not_load_torch(command):
     code = f"""
@@ -96,6 +97,7 @@ sys.exit(3 if "torch" in sys.modules else status)
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_evaluate_scores_two_files_and_writes_the_report(two_files):
     ended = run_avalib("evaluate", "gt.csv", "det.csv", cwd=two_files)
     assert ended.returncode == 0, ended.stderr

@@ -77,6 +77,7 @@ def test_a_wrong_path_is_named(files, tmp_path, capsys, name, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_files_are_evaluated_without_torch(files, tmp_path):
     code = (
         "import sys\nfrom avalib.cli import main\n"

@@ -160,6 +160,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert path.read_text(encoding="utf-8") == "old"
 
 
+@pytest.mark.slow
 def test_reading_and_scoring_need_numpy_and_pandas_alone():
     code = (
         "import sys, avalib.data.layout, avalib.evaluation\n"

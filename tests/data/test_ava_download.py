@@ -58,6 +58,7 @@ def layout_of(tiny, root, folder):
     return layout
 
 
+@pytest.mark.slow
 def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
     folder, names = servers
     first = next(iter(names.values()))

@@ -34,6 +34,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny):
     assert a["clip"].shape == (4, 48, 48, 3) and a["targets"][:, 1:].any(axis=1).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, jitter_at_test=True, shuffle_frames=True)], ids=["", "odd"])
 def test_a_pass_in_order_decodes_once_what_single_clips_do(tiny, recipe, monkeypatch):
     passes = []

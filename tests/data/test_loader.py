@@ -40,6 +40,7 @@ def test_loader_gives_the_same_batches_with_and_without_workers(tiny):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.slow
 def test_keyframes_of_lost_frames_are_replaced_counted_and_too_many_stop(tiny, tmp_path, capsys):
     layout = DatasetLayout(tmp_path, tiny.version)
     shutil.copytree(tiny.root, tmp_path, dirs_exist_ok=True)

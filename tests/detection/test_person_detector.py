@@ -29,6 +29,7 @@ def test_weights_come_by_url_and_detect_what_torchvision_detects(weights, server
         assert np.allclose(people.scores, expected["scores"][is_person], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_no_picture_has_no_people(weights):
     assert PersonDetector("ssdlite", weights)([]) == []
 
@@ -39,11 +40,13 @@ def test_weights_that_cannot_be_downloaded_name_other_ways(tmp_path):
         build_person_detector("ssdlite", mirror=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_missing_file_of_weights_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"checkpoint .*nothing\.pth: does not exist"):
         build_person_detector("ssdlite", tmp_path / "nothing.pth")
 
 
+@pytest.mark.slow
 def test_weights_of_another_detector_are_refused(weights):
     message = r"ssdlite\.pth: no weights of torchvision's retinanet_resnet50_fpn_v2"
     with pytest.raises(CheckpointError, match=message):

@@ -53,6 +53,7 @@ def test_scores_are_those_of_the_data_sets_own_path(tiny, network):
         assert np.allclose(detections[BOX_COLUMNS][:: len(LABEL_MAP)], boxes[rows], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_person_has_every_action_at_every_time(calm_video, network):
     table = detect(calm_video, network, two_people(1, 2, 3))
     assert list(table.columns) == COLUMNS
@@ -62,6 +63,7 @@ def test_every_person_has_every_action_at_every_time(calm_video, network):
     assert table.score.between(0, 1).all()
 
 
+@pytest.mark.slow
 def test_people_are_tracked(calm_video, network):
     table = detect(calm_video, network, two_people(1, 2, 3))
     assert set(table.person_id) == {0, 1}
@@ -104,6 +106,7 @@ def test_a_network_whose_scores_are_no_numbers_is_refused(calm_video, network):
         detect(calm_video, broken, two_people(1))
 
 
+@pytest.mark.slow
 def test_people_are_others_after_a_cut(tmp_path, network):
     path = write_mp4(tmp_path / "v.mp4", make_shot(40, 75) + make_shot(150, 75), 30)
     table = detect(path, network, two_people(1, 2, 3, 4))
@@ -187,6 +190,7 @@ def test_a_variable_rate(tmp_path, network):
     assert np.abs(VARIABLE_TIMES_S[table.frame] - table.time_s).max() <= 0.5  # the longest frame
 
 
+@pytest.mark.slow
 def test_a_video_of_two_frames(tmp_path, network):
     path = write_numbered_video(tmp_path, "short.mp4", 25, n=2)
     assert len(detect(path, network, two_people(0))) == 6

@@ -82,12 +82,14 @@ def test_a_title_is_drawn():
     assert (annotate_frame(FRAME, [PERSON], title="at") != annotate_frame(FRAME, [PERSON])).any()
 
 
+@pytest.mark.slow
 def test_only_the_surest_people_of_a_crowd_are_labeled():
     layout = FrameAnnotator().arrange(build_crowd(5000), (320, 240), "person", "1.0 s")
     assert len(layout.stacks) == MAX_LABELED
     assert min(stack.key[0] for stack in layout.stacks) == 5000 - MAX_LABELED
 
 
+@pytest.mark.slow
 def test_the_labels_of_all_others_of_a_crowd_are_counted():
     layout = FrameAnnotator().arrange(build_crowd(5000), (320, 240), "person", "1.0 s")
     n_shown = sum(stack.rect is not None for stack in layout.stacks)

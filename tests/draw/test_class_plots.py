@@ -5,6 +5,7 @@ import types
 import matplotlib
 import numpy as np
 import pandas as pd
+import pytest
 from figures import read_text
 
 from avalib import draw
@@ -28,6 +29,7 @@ def test_the_bars_figure_says_the_map_and_what_is_left_out(report):
     assert "1 actions without boxes" in text
 
 
+@pytest.mark.slow
 def test_a_plot_of_ten_thousand_classes_shows_the_best_and_says_how_many_more():
     n = 9_999
     table = pd.DataFrame({"action_id": range(1, n + 1), "action": [f"class {i}" for i in range(n)], "group": "other"})

@@ -49,6 +49,7 @@ def test_feature_maps_have_shapes_and_the_best_action(outputs):
     assert "stand" in text
 
 
+@pytest.mark.slow
 def test_the_roi_shows_the_mean_over_channels(outputs):
     features = outputs["RoIAlign"][0]
     figure = draw.plot_roi_on_frame(np.zeros((64, 64, 3), np.uint8), (10, 10, 30, 60), features)

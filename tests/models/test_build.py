@@ -150,6 +150,7 @@ def test_over_http(folder, tmp_path, monkeypatch):
 # ---- laterals
 
 
+@pytest.mark.slow
 def test_laterals_are_built_as_in_the_file(folder, capsys):
     model = build_model("slowfast_r50", folder / "slowfast_r50_8x8.pth")
     assert model.entry.fusion_kernel == 7 and model.report.ok and same(model, "slowfast_r50_8x8")

@@ -183,6 +183,7 @@ def test_a_finished_run_with_another_global_batch_size_is_another_run(tiny, tmp_
         load_checkpoint_to_resume(tmp_path / "run", make_config(tiny))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_its_keyframes_are_in_a_file(tiny, tmp_path):
     with pytest.raises(LossNotFiniteError, match="on keyframes.*bad_batch.json"):
         train_model(make_config(tiny, lr=1e30, grad_clip=1e30, warmup_epochs=0), tmp_path / "run", progress=False)
@@ -200,6 +201,7 @@ def limit_file_size():
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_disk_that_gets_full_is_reported_and_nothing_incomplete_stays(tiny, tmp_path):
     def train():
@@ -347,6 +349,7 @@ def test_a_second_ctrl_c_stops_without_saving(interrupt_saving, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
 
 
+@pytest.mark.slow
 def test_a_sigterm_after_ctrl_c_does_not_interrupt_saving(interrupt_saving, tmp_path):
     with pytest.raises(Stopped, match="epoch 0, step 1 is on the disk"):
         interrupt_saving(signal.SIGTERM)

@@ -26,10 +26,12 @@ def stream_writer(path, status, on_log=None):
     return stream_log([sys.executable, "-c", WRITER, str(path), str(status)], path, on_log, interval_s=0.05)
 
 
+@pytest.mark.slow
 def test_the_whole_log_is_returned(log_path):
     assert list(stream_writer(log_path, 0).iteration) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_growing_log_is_passed_on(log_path):
     lengths = []
     stream_writer(log_path, 0, lambda rows: lengths.append(len(rows)))
@@ -37,11 +39,13 @@ def test_a_growing_log_is_passed_on(log_path):
     assert {1, 2} & set(lengths), "entries were passed on before the end"
 
 
+@pytest.mark.slow
 def test_output_is_shown(log_path, capsys):
     stream_writer(log_path, 0)
     assert "line 0\nline 1\nline 2\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_failure_names_the_output_file_and_has_its_end(log_path):
     with pytest.raises(LaunchError, match=r"(?s)status 7.*torchrun\.log.*line 2"):
         stream_writer(log_path, 7)

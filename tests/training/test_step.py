@@ -64,6 +64,7 @@ def plain_steps():
     return run_steps(make_config(dropout=0.5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["recompute", "channels_last"])
 def test_options_change_no_metric(option, plain_steps):
     metrics, state = run_steps(make_config(dropout=0.5, **{option: True}))
@@ -84,6 +85,7 @@ def test_deterministic_algorithms_end_with_the_run():
 # --- gradients and metrics --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_micro_batches_have_the_mean_of_their_gradients():
     config = make_config(grad_clip=1e9)
     state = build_untrained_state(config)

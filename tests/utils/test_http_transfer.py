@@ -317,6 +317,7 @@ def trickled_head(sock, server):
         sock.sendall(b"x")
 
 
+@pytest.mark.slow
 def test_a_head_that_never_ends_is_given_up(server):
     with pytest.raises(DownloadError, match="no complete answer after 0.4 s"):
         get(server, trickled_head, timeout_s=0.2, retries=0)

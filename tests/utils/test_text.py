@@ -83,6 +83,7 @@ def test_what_is_no_file_is_named(tmp_path):
         read_text("a\0.csv")
 
 
+@pytest.mark.slow
 def test_a_gzip_that_grows_a_thousandfold_is_refused(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(bytes(1 << 27)))
     with pytest.raises(ValueError, match=r"a\.csv\.gz: [\d,]+ bytes that unpack to .*MAX_UNPACKED_RATIO"):

@@ -1,6 +1,7 @@
 """The camera: masks are where the drawn people are, and runners are faster than walkers."""
 
 import numpy as np
+import pytest
 
 from avalib.data.synthetic.action_ids import RUN, WALK
 from avalib.data.synthetic.generate import build_takes, list_videos
@@ -39,6 +40,7 @@ def test_masks_hold_the_drawn_bodies():
     assert n_checked >= 4
 
 
+@pytest.mark.slow
 def test_running_is_faster_than_walking():
     speeds = {WALK: [], RUN: []}
     for spec in list_videos("mini")[:8]:

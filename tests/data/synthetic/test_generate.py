@@ -235,6 +235,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_named_and_not_left_half(tmp_path):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -254,6 +255,7 @@ def test_a_failure_names_the_video(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_import_needs_no_torch():
     code = "import sys, avalib.data.synthetic; assert not {'torch', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

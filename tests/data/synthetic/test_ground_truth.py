@@ -68,6 +68,7 @@ def test_person_ids_persist_through_a_video(val_annotations):
     assert seconds.median() > 8  # of some 30 annotated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_person_id_is_one_character(index):
     performers = [each for placed in build_takes(list_videos("mini")[index]) for each in placed.take.shot.performers]

@@ -1,5 +1,6 @@
 """The swapped forms: the same network under the same names."""
 
+import pytest
 import tiny_model
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ def run_step(model):
     return [logits.detach(), *(p.grad for p in model.parameters())]
 
 
+@pytest.mark.slow
 def test_logits_and_gradients_are_the_plain_networks():
     for actual, expected in zip(
         run_step(use_fast_forms(build_tiny_detector())), run_step(build_tiny_detector()), strict=True
@@ -32,6 +34,7 @@ def test_logits_and_gradients_are_the_plain_networks():
         torch.testing.assert_close(actual, expected, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_logits_and_gradients_of_the_training_forms_are_the_plain_networks():
     fast = use_fast_training_forms(use_fast_forms(build_tiny_detector()))
     for actual, expected in zip(run_step(fast), run_step(build_tiny_detector()), strict=True):

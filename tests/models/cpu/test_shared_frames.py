@@ -27,6 +27,7 @@ def cut_clip(first):
     return FRAMES[:, :, first : first + 4], 10 + np.arange(first, first + 4)[None]
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_one_clip_at_a_time(model):
     fused, streaming = FusedDetector(model, torch.float32), StreamingDetector(model, torch.float32)
