@@ -44,6 +44,14 @@ COMMON = {
     "cache_short_side": None,
     "validate_every": 1,
     "numbering": "v0.10.0",
+    # the loss, optimizer and schedule of the later models
+    "focal_alpha": 1.0,
+    "focal_gamma": 0.0,
+    "nesterov": False,
+    "decay_1d": True,
+    "layer_decay": 1.0,
+    "drop_path": 0.0,
+    "warmup_by": "iteration",
 }
 NAMED = {"name": "published", "dataset": "ava2.1", "seed": 0}
 
