@@ -51,6 +51,7 @@ def crop_randomly(
     height, width = frames.shape[1:3]
     if min(height, width) < size:
         raise ValueError(f"a crop of {size} does not fit into frames of {width}x{height}")
+    # draws in this order, x before y, as the original
     left = int(rng.integers(max(width - size, 1)))
     top = int(rng.integers(max(height - size, 1)))
     return frames[:, top : top + size, left : left + size], crop_boxes(boxes_px, left, top, size, size)
@@ -76,11 +77,13 @@ def jitter_colors(frames: np.ndarray, strength: float, rng: np.random.Generator)
     -------
     (T,H,W,3) uint8
     """
+    # one lookup table a channel: the new value (0..255) of each old one
     levels = np.arange(256)[:, None] / 255
     gamma = np.exp(rng.uniform(-MAX_LOG_GAMMA, MAX_LOG_GAMMA, 3) * strength)
     gain = 1 + rng.uniform(-MAX_GAIN_CHANGE, MAX_GAIN_CHANGE, 3) * strength
     offset = rng.uniform(-MAX_OFFSET, MAX_OFFSET, 3) * strength
     new_levels = ((levels**gamma * gain + offset).clip(0, 1) * 255).astype(np.uint8)  # (256,3)
+    # which old channel each new one is read from
     source_channels = rng.permutation(3) if rng.random() < strength else range(3)
     channels = [new_levels[:, i][frames[..., source]] for i, source in enumerate(source_channels)]
     return np.stack(channels, axis=-1)
@@ -100,6 +103,7 @@ def augment_clip(
     flip : bool
         Whether the frames are to be mirrored.
     """
+    # the draws come in a fixed order: short side, crop, flip, colors
     lowest, highest = recipe.train_short_side
     short_side = int(rng.integers(lowest, highest + 1))
     frames, boxes_px = resize_frames_and_boxes(frames, boxes_px, short_side)
@@ -136,5 +140,6 @@ def normalize_clips(clips: torch.Tensor, dtype: torch.dtype = torch.float32) -> 
     width = clips.shape[3]
     mean = torch.tensor(MEAN, device=clips.device).repeat(width)
     std = torch.tensor(STD, device=clips.device).repeat(width)
+    # in float32, whatever the result's type: float16 has too few digits for the division
     rows = clips.flatten(3).to(torch.float32, copy=True).sub_(mean).div_(std)  # (B,T,H,W*3)
     return rows.view(clips.shape).to(dtype).permute(0, 4, 1, 2, 3)
