@@ -3,6 +3,38 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+# the fields that make the network and its input
+NETWORK_FIELDS = (
+    "modality",
+    "backbone",
+    "depth",
+    "clip_len",
+    "frame_interval",
+    "resample_rate",
+    "speed_ratio",
+    "channel_ratio",
+    "fusion_kernel",
+    "context",
+    "code_base",
+    "inflated_blocks",
+    "last_stage_dilation",
+    "lateral_norm",
+    "slow_frames",
+    "non_local",
+    "non_local_blocks",
+    "tubelet",
+    "temporal_pool",
+    "roi_size",
+    "roi_aligned",
+    "box_extension",
+    "relation",
+    "head_width",
+    "dropout_first",
+    "reserved_column",
+    "mean",
+    "std",
+)
+
 
 @dataclass(frozen=True)
 class ZooEntry:

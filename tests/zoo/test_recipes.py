@@ -56,7 +56,7 @@ COMMON = {
 NAMED = {"name": "published", "dataset": "ava2.1", "seed": 0}
 
 
-@pytest.mark.parametrize("alias", zoo.list_models())
+@pytest.mark.parametrize("alias", BATCHES)
 def test_every_number(alias):
     lr, clips = BATCHES[alias]
     expected = COMMON | NAMED | {"lr": lr, "videos_per_gpu": clips, "clips_per_step": 8 * clips}
