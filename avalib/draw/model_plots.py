@@ -34,7 +34,9 @@ def plot_published_order(
     measured.sort(key=lambda model: zoo.get(model).published_mAP)
     for place, model in enumerate(measured):
         values = scores[model]
-        axis.plot([place] * len(values), values, "o-", color=MODEL_COLORS[model], markersize=7, linewidth=1.2, alpha=0.9)
+        axis.plot(
+            [place] * len(values), values, "o-", color=MODEL_COLORS[model], markersize=7, linewidth=1.2, alpha=0.9
+        )
     n_missing = len(zoo.list_models()) - len(measured)
     note = f" ({n_missing} models not measured)" if n_missing else ""
     axis.set_title(title or f"Does the published order appear? Points should rise to the right{note}")
