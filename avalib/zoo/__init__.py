@@ -1,4 +1,4 @@
-"""The zoo: seven entries (entries) and the recipes that they are trained with (recipes), as plain data.
+"""The zoo: entries (entries) and the recipes that they are trained with (recipes), as plain data.
 
 For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses.replace(entry, …)`; the run's record
 (run.json) has the differences.

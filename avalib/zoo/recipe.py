@@ -26,8 +26,10 @@ MINIMA = {  # of the numbers that have a lowest value
     "cache_short_side": 16,
     "validate_every": 1,
     "seed": 0,
+    "focal_alpha": 0,
+    "focal_gamma": 0,
 }
-FRACTIONS = ("flip", "color_jitter", "person_score", "assign_iou", "dropout")  # numbers from 0 to 1
+FRACTIONS = ("flip", "color_jitter", "person_score", "assign_iou", "dropout", "layer_decay", "drop_path")  # 0 to 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Recipe:
     momentum : float
         adamw: the first beta
     weight_decay : float
-        on every parameter, BN and biases too
+        on every parameter; on BN and biases where `decay_1d`
     grad_clip : float
         L2 norm over all parameters
     warmup_epochs : float
@@ -63,7 +65,7 @@ class Recipe:
     warmup_ratio : float
         the first step's share of lr
     schedule : str
-        "step" or "cosine"
+        "step", "cosine" (over all epochs) or "warmup_cosine" (over those behind the warm-up)
     milestones : tuple of int
         epochs before which "step" multiplies lr by gamma
     gamma : float
@@ -102,6 +104,20 @@ class Recipe:
         of initialisation, sampling and dropout
     numbering : str
         "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
+    focal_alpha : float
+        factor of the loss
+    focal_gamma : float
+        how much less the loss weighs what is predicted well; 0: cross entropy
+    nesterov : bool
+        sgd: Nesterov's momentum
+    decay_1d : bool
+        whether weight decay acts on biases and norms too
+    layer_decay : float
+        ViT: the learning rate of each block is that of the next one times this
+    drop_path : float
+        ViT: probability of leaving out the last block in training; earlier blocks less often
+    warmup_by : str
+        "iteration" or "epoch": how often the learning rate rises during the warm-up
     """
 
     name: str
@@ -153,6 +169,15 @@ class Recipe:
     validate_every: int
     seed: int = 0
     numbering: str = "v0.10.0"
+
+    # loss, optimizer and schedule of the later models
+    focal_alpha: float = 1.0
+    focal_gamma: float = 0.0
+    nesterov: bool = False
+    decay_1d: bool = True
+    layer_decay: float = 1.0
+    drop_path: float = 0.0
+    warmup_by: str = "iteration"
 
     def __post_init__(self):
         """Raise ValueError for numbers that no training can have, such as 0 epochs."""

@@ -3,7 +3,7 @@
 Source: MMAction2 v0.10.0, configs/detection/ava.
 """
 
-from avalib.zoo.entry import ZooEntry
+from avalib.zoo.entry import NETWORK_FIELDS, ZooEntry
 from avalib.zoo.recipe import Recipe
 
 
@@ -84,7 +84,7 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         name="mini",
         dataset="mini",
         initial="random",
-        epochs=MINI_EPOCHS[entry.alias],
+        epochs=MINI_EPOCHS.get(entry.alias, 3),
         videos_per_gpu=12,
         lr=1e-3,
         clips_per_step=12,
@@ -132,21 +132,6 @@ def get_recipe(entry: ZooEntry, dataset: str) -> Recipe:
     Recipe
     """
     return RECIPES["published" if dataset.startswith("ava") else "mini"](entry)
-
-
-# the fields of an entry that make the network
-NETWORK_FIELDS = (
-    "modality",
-    "backbone",
-    "depth",
-    "clip_len",
-    "frame_interval",
-    "resample_rate",
-    "speed_ratio",
-    "channel_ratio",
-    "fusion_kernel",
-    "context",
-)
 
 
 def is_same_training(a: ZooEntry, b: ZooEntry, dataset: str) -> bool:

@@ -98,3 +98,17 @@ def detector(name):
     model = Detector(entry_of(name))
     model.load_state_dict(state_dict(name))
     return model.eval()
+
+
+def has_golden_weights(model, name, prefix=""):
+    """Whether the model's tensors under a prefix equal the goldens' of a network."""
+    expected = state_dict(name)
+    return all(torch.equal(v, expected[k]) for k, v in model.state_dict().items() if k.startswith(prefix))
+
+
+def make_mmcv_checkpoint(name):
+    """What mmcv 1.2.7 saves in training: wrapped, prefixed, with optimizer state and numpy numbers."""
+    weights = {f"module.{key}": value for key, value in state_dict(name).items()}
+    optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}
+    meta = {"mmcv_version": "1.2.7", "epoch": 20, "hook_msgs": {"best_score": np.float64(0.2)}}
+    return {"meta": meta, "state_dict": weights, "optimizer": optimizer}

@@ -44,11 +44,19 @@ COMMON = {
     "cache_short_side": None,
     "validate_every": 1,
     "numbering": "v0.10.0",
+    # the loss, optimizer and schedule of the later models
+    "focal_alpha": 1.0,
+    "focal_gamma": 0.0,
+    "nesterov": False,
+    "decay_1d": True,
+    "layer_decay": 1.0,
+    "drop_path": 0.0,
+    "warmup_by": "iteration",
 }
 NAMED = {"name": "published", "dataset": "ava2.1", "seed": 0}
 
 
-@pytest.mark.parametrize("alias", zoo.list_models())
+@pytest.mark.parametrize("alias", BATCHES)
 def test_every_number(alias):
     lr, clips = BATCHES[alias]
     expected = COMMON | NAMED | {"lr": lr, "videos_per_gpu": clips, "clips_per_step": 8 * clips}
