@@ -65,10 +65,10 @@ def test_the_verdict_on_damaged_data(damaged):
 @pytest.mark.parametrize(
     ("check", "split", "column", "expected"),
     [
-        ("videos that can be read", "train", "found", "1 of 2"),
+        ("videos that can be read", "train", "value", "1 of 2"),
         ("keyframes without frames", "train", "status", "wrong"),
         ("action_id isn't one of AVA's 1..80", "val", "status", "wrong"),
-        ("actions not in the label map", "val", "found", [99]),
+        ("actions not in the label map", "val", "value", [99]),
     ],
 )
 def test_damage_has_a_row_in_the_table(damaged, check, split, column, expected):
@@ -86,17 +86,17 @@ def test_damage_has_a_row_in_the_table(damaged, check, split, column, expected):
 )
 def test_damage_is_described(damaged, check, split, part):
     checkup, _ = damaged
-    assert part in index_rows(checkup).loc[(check, split), "found"]
+    assert part in index_rows(checkup).loc[(check, split), "value"]
 
 
 def test_a_missing_video_is_named(damaged):
     checkup, train_ids = damaged
-    assert f"{train_ids[0]}: " in index_rows(checkup).loc[("videos with a problem", "train"), "found"]
+    assert f"{train_ids[0]}: " in index_rows(checkup).loc[("videos with a problem", "train"), "value"]
 
 
 def test_a_video_in_both_splits_is_named(damaged):
     checkup, train_ids = damaged
-    assert index_rows(checkup).loc[("videos in train and in val", ""), "found"] == train_ids[0]
+    assert index_rows(checkup).loc[("videos in train and in val", ""), "value"] == train_ids[0]
 
 
 def test_the_line_of_a_wrong_row_is_listed(damaged):
@@ -110,7 +110,7 @@ def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
     for n in (1, 2, 3):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"img_{n:05d}.jpg")
     row = inspect_video(layout, "a", "train", np.array([902.0]))
-    assert row.misnumbered and "expected 27,030 frames, found 3" in row.problem and row.lost == 1
+    assert row.misnumbered and "expected 27,030 frames, found 3" in row.problem and row.unreadable == 1
 
 
 @pytest.mark.slow
