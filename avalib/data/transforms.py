@@ -111,8 +111,8 @@ def augment_clip(
     flip = bool(rng.random() < recipe.flip)
     if flip:
         boxes_px = flip_boxes(boxes_px, recipe.crop, recipe.flip_shift)
-    if recipe.colour:
-        frames = jitter_colors(frames, recipe.colour, rng)
+    if recipe.color_jitter:
+        frames = jitter_colors(frames, recipe.color_jitter, rng)
     return np.ascontiguousarray(frames), boxes_px, flip
 
 

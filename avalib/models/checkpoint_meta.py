@@ -8,6 +8,7 @@ from avalib.data.labels import get_action_names
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.meta_checks import check_preprocessing, check_values, get_kind_name, read_label_map
 from avalib.video.frame_numbers import AVA_FPS
+from avalib.zoo.recipe import rename_old_fields
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def parse_checkpoint_meta(file):
     published_entry = zoo.get(alias) if alias in zoo.list_models() else None
     entry = _restore(zoo.ZooEntry, values["entry"], published_entry, file.source, notes)
     recipe = values.get("recipe")
+    if isinstance(recipe, dict):
+        recipe = rename_old_fields(recipe)
     if recipe is not None:
         recipe = _restore(zoo.Recipe, recipe, zoo.build_published_recipe(entry), file.source, notes)
     protocol = values.get("protocol")

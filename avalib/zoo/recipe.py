@@ -30,7 +30,7 @@ MINIMA = {  # of the numbers that have a lowest value
     "focal_alpha": 0,
     "focal_gamma": 0,
 }
-FRACTIONS = ("flip", "colour", "person_score", "assign_iou", "dropout", "layer_decay", "drop_path")  # 0 to 1
+FRACTIONS = ("flip", "color_jitter", "person_score", "assign_iou", "dropout", "layer_decay", "drop_path")  # 0 to 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Recipe:
         short side of the test pictures, pixels
     flip : float
         probability of mirroring a training clip
-    colour : float
+    color_jitter : float
         strength 0..1 of random color changes in training; the published recipe has none
     person_score : float
         proposals at or above it (or the frame's best) are kept
@@ -151,7 +151,7 @@ class Recipe:
     crop: int
     test_short_side: int
     flip: float
-    colour: float
+    color_jitter: float
 
     # data: boxes
     person_score: float
@@ -240,8 +240,16 @@ def update_recipe(
         values["train_short_side"] = tuple(round(side * factor) for side in base.train_short_side)
         if base.cache_short_side is not None:
             values["cache_short_side"] = round(base.cache_short_side * factor)
-    values |= overrides or {}
+    values |= rename_old_fields(overrides or {})
     return replace(base, **{name: _to_field_type(name, value) for name, value in values.items()})
+
+
+OLD_FIELD_NAMES = {"colour": "color_jitter"}  # in records and checkpoints of earlier versions
+
+
+def rename_old_fields(values: Mapping[str, object]) -> dict[str, object]:
+    """{field: value} of a recipe as another version may have stored it, under today's names."""
+    return {OLD_FIELD_NAMES.get(name, name): value for name, value in values.items()}
 
 
 _FIELD_TYPES = {field.name: field.type for field in fields(Recipe)}

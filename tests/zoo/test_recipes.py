@@ -32,7 +32,7 @@ COMMON = {
     "crop": 256,
     "test_short_side": 256,
     "flip": 0.5,
-    "colour": 0.0,
+    "color_jitter": 0.0,
     "person_score": 0.9,
     "rois_per_frame": 32,
     "assign_iou": 0.9,
@@ -103,6 +103,10 @@ def test_none_leaves_a_field_as_it_is():
 def test_overrides_come_last_and_none_is_a_value():
     mini = zoo.build_mini_recipe(zoo.get("slowonly_r50"))
     assert zoo.update_recipe(mini, {"cache_short_side": None}, short_side=32).cache_short_side is None
+
+
+def test_a_field_may_have_its_earlier_name():
+    assert zoo.update_recipe(BASE, {"colour": 0.3}) == replace(BASE, color_jitter=0.3)
 
 
 def test_values_take_the_fields_type():
