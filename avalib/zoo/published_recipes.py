@@ -8,7 +8,7 @@ from dataclasses import replace
 from avalib.zoo.entry import ZooEntry
 from avalib.zoo.recipe import Recipe
 
-MMACTION_1X = {"jitter_at_test": False, "full_width_flip": True}  # of all trainings with MMAction2 1.x
+MMACTION_1X = {"jitter_at_test": False, "flip_shift": 0}  # of all trainings with MMAction2 1.x
 
 # what a family changes in the recipe of MMAction2 v0.10.0: 20 epochs of SGD, lower learning rates after 10 and 15
 TRAININGS = {
@@ -54,7 +54,7 @@ def build_published_recipe(entry: ZooEntry) -> Recipe:
         crop=256,
         test_short_side=256,
         flip=0.5,
-        colour=0.0,
+        color_jitter=0.0,
         person_score=entry.person_score,
         rois_per_frame=32,
         assign_iou=0.9,

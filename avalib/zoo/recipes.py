@@ -4,7 +4,6 @@ from avalib.zoo.entry import NETWORK_FIELDS, ZooEntry
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe
 
-
 # the mini-AVA's epochs: what two CPU cores train in about eight minutes, so fewer for models that cost more a clip
 MINI_EPOCHS = {
     "slowonly_r50": 9,
@@ -50,7 +49,7 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         crop=64,
         test_short_side=64,
         flip=0.5,
-        colour=0.3,
+        color_jitter=0.3,
         person_score=0.9,
         rois_per_frame=32,
         assign_iou=0.7,
