@@ -48,15 +48,15 @@ def test_every_kind_of_damage_is_named(copy):
     checkup = avalib.check(copy, progress=False)
     found = rows_of(checkup)
     assert not checkup.ok and checkup.verdict.startswith("Not right")
-    assert found.loc[("videos that can be read", "train"), "found"] == "1 of 2", checkup.videos
-    assert f"{first}: " in found.loc[("videos with a problem", "train"), "found"]
-    assert "truncated" in found.loc[("videos with a problem", "train"), "found"]
+    assert found.loc[("videos that can be read", "train"), "value"] == "1 of 2", checkup.videos
+    assert f"{first}: " in found.loc[("videos with a problem", "train"), "value"]
+    assert "truncated" in found.loc[("videos with a problem", "train"), "value"]
     assert found.loc[("keyframes without frames", "train"), "status"] == "wrong"
     assert found.loc[("action_id isn't one of AVA's 1..80", "val"), "status"] == "wrong"
-    assert found.loc[("actions not in the label map", "val"), "found"] == [99]
-    assert found.loc[("videos in train and in val", ""), "found"] == first
-    assert "is missing" in found.loc[("person boxes", "val"), "found"]
-    assert "unknown videos ['nobody']" in found.loc[("excluded seconds", "train"), "found"]
+    assert found.loc[("actions not in the label map", "val"), "value"] == [99]
+    assert found.loc[("videos in train and in val", ""), "value"] == first
+    assert "is missing" in found.loc[("person boxes", "val"), "value"]
+    assert "unknown videos ['nobody']" in found.loc[("excluded seconds", "train"), "value"]
     assert checkup.findings.lines.tolist()[-1]
 
 
@@ -66,7 +66,7 @@ def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
     for n in (1, 2, 3):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"img_{n:05d}.jpg")
     row = inspect_video(layout, "a", "train", np.array([902.0]))
-    assert row.misnumbered and "expected 27,030 frames, found 3" in row.problem and row.lost == 1
+    assert row.misnumbered and "expected 27,030 frames, found 3" in row.problem and row.unreadable == 1
 
 
 @pytest.mark.slow

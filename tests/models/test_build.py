@@ -154,9 +154,20 @@ def test_a_file_of_another_version_is_completed_with_a_note(golden_model, tmp_pa
     path = save_checkpoint(golden_model, tmp_path / "a.pth", recipe=zoo.build_published_recipe(golden_model.entry))
     content = torch.load(path, weights_only=True)
     del content["meta"]["entry"]["licence"], content["meta"]["recipe"]["flip"]
-    content["meta"]["recipe"]["colour_jitter"] = 0.3
+    content["meta"]["recipe"]["hue"] = 0.3
     torch.save(content, path)
     again = build_model(None, path)
     assert again.entry == golden_model.entry and again.meta.recipe.flip == 0.5
-    note = "its recipe was written by another version: flip as published; colour_jitter not known here"
+    note = "its recipe was written by another version: flip as published; hue not known here"
     assert note in capsys.readouterr().out and note in again.meta.notes
+
+
+@pytest.mark.slow
+def test_a_recipe_with_earlier_names_is_read(golden_model, tmp_path):
+    recipe = dataclasses.replace(zoo.build_published_recipe(golden_model.entry), color_jitter=0.3)
+    path = save_checkpoint(golden_model, tmp_path / "a.pth", recipe=recipe)
+    content = torch.load(path, weights_only=True)
+    content["meta"]["recipe"]["colour"] = content["meta"]["recipe"].pop("color_jitter")
+    torch.save(content, path)
+    again = build_model(None, path)
+    assert again.meta.recipe == recipe and not again.meta.notes
