@@ -26,6 +26,7 @@ from avalib.zoo_runner.leaderboard import split_at_marks, update_leaderboard
 from avalib.zoo_runner.published_comparison import JITTER_FILE
 from avalib.zoo_runner.result_records import check_result, gather_results
 from avalib.zoo_runner.verification import RUN_RECORDS, verify_run
+from avalib.zoo_runner.zoo_record import list_run_folders
 
 logger = logging.getLogger("avalib.publish_results")
 
@@ -123,12 +124,10 @@ def _is_zoo_folder(folder):
 
 def list_evaluated_runs(zoo_folder):
     """List the folders of a zoo's runs that have an evaluation; the number of the others is logged."""
-    content = json.loads((Path(zoo_folder) / "zoo.json").read_text(encoding="utf-8"))
-    runs = content["runs"] if "runs" in content else content["rows"]  # "rows": its name in older records
-    folders = [Path(run["folder"]) for run in runs]
+    folders = list_run_folders(Path(zoo_folder) / "zoo.json")
     evaluated = [folder for folder in folders if (folder / "evaluate" / "run.json").exists()]
-    if len(evaluated) < len(runs):
-        counts = f"{len(evaluated)} of {len(runs)} runs of {zoo_folder}"
+    if len(evaluated) < len(folders):
+        counts = f"{len(evaluated)} of {len(folders)} runs of {zoo_folder}"
         logger.info("%s have an evaluation; the others are left out", counts)
     return evaluated
 

@@ -76,6 +76,7 @@ def parse_ava_csv(file, name, kind):
     check_quotes(file, name)
     first_line = file.readline(MAX_LINE_BYTES)
     file.seek(0)
+    # a quoted comma gives a wrong count: the fast parser then declines the file
     n_columns = first_line.count(b",") + 1
     table = parse_typed_csv(file, n_columns, kind) if n_columns in (7, 8) else None
     if table is None:  # rows of two columns, or an error to be named
@@ -154,6 +155,7 @@ def write_ava_csv(table: pd.DataFrame, path: str | Path) -> None:
     kind = "detections" if "score" in table else "ground_truth"
     table = convert_frame(table, kind)
     columns = {name: table[name].tolist() for name in get_csv_columns(kind)}
+    # every column as text, or as the number that its format expects
     columns["video_id"] = [to_csv_text(name) for name in columns["video_id"]]
     n_digits = 1 if kind == "detections" else 4
     columns["timestamp"] = [format_timestamp(seconds, n_digits) for seconds in columns["timestamp"]]

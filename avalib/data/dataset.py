@@ -78,6 +78,7 @@ class ClipDataset(Dataset):
         try:
             return self._load_sample(epoch, k)
         except (VideoError, FileNotFoundError) as error:
+            # a batch of training keeps its size; a test scores what it can read
             replacement = self._load_replacement(epoch, k) if self.training else {}
             return {"missing": (k, str(error)), **replacement}
         except Exception as error:
@@ -116,6 +117,7 @@ class ClipDataset(Dataset):
             first=1 - offset,
             start_s=self.keyframes.start_s,
         )
+        # (T,), from 1 again
         numbers = numbers + offset
         return rng.permutation(numbers) if self.recipe.shuffle_frames else numbers
 
@@ -144,6 +146,7 @@ class ClipDataset(Dataset):
         """A random crop of the clip, with the boxes that train and their targets."""
         rng = self._build_rng(epoch, k)
         reader = self.frames.get_reader(self.keyframes.video_ids[k])
+        # (T,H,W,3) uint8, of the video's or the cache's size
         clip = reader.read_ava_frames(self.choose_frame_numbers(k, epoch, reader.n_ava_frames, rng))
         height, width = clip.shape[1:3]
         truth_norm, labels = self.keyframes.get_ground_truth(k)
@@ -160,6 +163,7 @@ class ClipDataset(Dataset):
             limit=self.recipe.rois_per_frame,
             rng=rng,
         )
+        # column 0 is reserved: it is no action
         has_action = targets[:, 1:].any(axis=1)
         return {"clip": clip, "flip": flip, "boxes": boxes_px[has_action], "targets": targets[has_action]}
 
@@ -167,6 +171,7 @@ class ClipDataset(Dataset):
         """The whole frame at the recipe's short side, not mirrored, with the proposals."""
         reader = self.frames.get_reader(self.keyframes.video_ids[k])
         if not self.sequential_reader.has_next(k):
+            # a new pass through the video, for this keyframe and the next ones: frame numbers (n_clips,T)
             n_clips = self.keyframes.count_consecutive(k, DECODE_WINDOW)
             clips = [self.choose_frame_numbers(i, 0, reader.n_ava_frames) for i in range(k, k + n_clips)]
             self.sequential_reader.start(reader, k, np.stack(clips))

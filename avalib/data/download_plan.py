@@ -28,7 +28,7 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
     Returns
     -------
     DataFrame
-        One row per step: step, files, there (already on disk), GB (to download; None if the server doesn't say),
+        One row per step: step, files, present (already on disk), GB (to download; None if the server doesn't say),
         minutes (at 10 MB/s; of cuts, on all cores of this machine).
     """
     annotation_files = layout.list_annotation_files()
@@ -51,7 +51,7 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
             for video_id in videos.ids
         )
         rows.append(("cuts", len(videos.ids), len(videos.ids) - n_cuts, None, n_cuts * CUT_MINUTES / os.cpu_count()))
-    return pd.DataFrame(rows, columns=["step", "files", "there", "GB", "minutes"]).round(3)
+    return pd.DataFrame(rows, columns=["step", "files", "present", "GB", "minutes"]).round(3)
 
 
 def _estimate(source, kind, names):

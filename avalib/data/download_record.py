@@ -17,8 +17,9 @@ from avalib.utils.files import compute_sha256
 NO_TEST_LABELS = (
     "the labels of the test split were never published: its person boxes are here, but detections can't be scored"
 )
-OLD_KEYS = {"videos_wanted": "videos_required", "not_had": "missing_videos"}  # of records written before
-MISSING_COLUMNS = ["video_id", "split", "keyframes", "boxes", "labels", "classes", "classes_lost", "reason"]
+# of records written before: today's keys
+OLD_KEYS = {"videos_wanted": "videos_required", "not_had": "missing_videos", "classes_lost": "missing_classes"}
+MISSING_COLUMNS = ["video_id", "split", "keyframes", "boxes", "labels", "classes", "missing_classes", "reason"]
 
 
 def get_download_record_path(layout: DatasetLayout) -> Path:
@@ -28,8 +29,12 @@ def get_download_record_path(layout: DatasetLayout) -> Path:
 
 def read_download_record(path: Path) -> dict:
     """Read the record of a download."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return {OLD_KEYS.get(key, key): value for key, value in record.items()}
+
+    def rename_keys(values):
+        return {OLD_KEYS.get(key, key): value for key, value in values.items()}
+
+    # rename the keys of the record and of each missing video in it
+    return json.loads(path.read_text(encoding="utf-8"), object_hook=rename_keys)
 
 
 def summarize_downloads(layout: DatasetLayout, record: dict) -> str:
@@ -37,13 +42,13 @@ def summarize_downloads(layout: DatasetLayout, record: dict) -> str:
     lines = [f"{layout.root}: AVA {layout.version}, {record['videos']} of {record['videos_required']} videos"]
     for video in record["missing_videos"]:
         counts = ", ".join(f"{video[name]} {name}" for name in ("keyframes", "boxes", "labels", "classes"))
-        lost = f", the only ones of {video['classes_lost']}" if video["classes_lost"] else ""
-        lines.append(f"missing: {video['video_id']} ({video['split']}, with {counts}{lost}): {video['reason']}")
+        missing = f", the only ones of {video['missing_classes']}" if video["missing_classes"] else ""
+        lines.append(f"missing: {video['video_id']} ({video['split']}, with {counts}{missing}): {video['reason']}")
     return "\n".join([*lines, NO_TEST_LABELS])
 
 
 def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.DataFrame:
-    """List missing videos with the annotations that are lost with them.
+    """List missing videos with the annotations that go with them.
 
     Parameters
     ----------
@@ -56,7 +61,7 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
     -------
     DataFrame
         One row per video: video_id, split, keyframes, boxes, labels, classes (how many actions occur in it),
-        classes_lost (names of those that occur in no other video of its split), reason.
+        missing_classes (names of those that occur in no other video of its split), reason.
     """
     rows = []
     names = read_label_map(layout.label_map_path)
@@ -65,7 +70,7 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
         is_missing = table.video_id.isin(failed)
         remaining_actions = set(table.action_id[~is_missing])
         for video_id, annotations in table[is_missing].groupby("video_id", sort=False):
-            lost_actions = sorted(set(annotations.action_id) - remaining_actions)
+            missing_actions = sorted(set(annotations.action_id) - remaining_actions)
             rows.append(
                 {
                     "video_id": video_id,
@@ -74,7 +79,7 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
                     "boxes": len(annotations.drop_duplicates(["timestamp", *BOX_COLUMNS])),
                     "labels": len(annotations),
                     "classes": annotations.action_id.nunique(),
-                    "classes_lost": ", ".join(names.get(action_id, str(action_id)) for action_id in lost_actions),
+                    "missing_classes": ", ".join(names.get(action_id, str(action_id)) for action_id in missing_actions),
                     "reason": failed[video_id],
                 }
             )

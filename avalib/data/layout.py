@@ -182,6 +182,7 @@ class DatasetLayout:
             For an id that would lead out of the folder.
         """
         check_video_ids([video_id], self.root)
+        # jpgs come first: whoever extracted them wants them to be read
         for folder in ("rawframes", "frames"):
             if (path := self.root / folder / video_id).is_dir():
                 return path

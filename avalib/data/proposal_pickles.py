@@ -52,6 +52,7 @@ def read_proposal_pickle(path):
     columns |= dict(zip([*BOX_COLUMNS, "score"], values.T.copy(), strict=True))
 
     def locate(row):
+        # row of the table -> its key, and the row of that key's array
         frame = int(np.searchsorted(np.cumsum(counts), row, side="right"))
         return f"{path}, key {keys[frame]!r}, row {row - int(counts[:frame].sum())}"
 
@@ -65,6 +66,7 @@ def check_fractions(table, locate):
     """
     is_too_large = (table[BOX_COLUMNS].abs() > LARGEST_FRACTION).to_numpy()
     if is_too_large.any():
+        # the first such value
         row, column = (int(n) for n in np.argwhere(is_too_large)[0])
         name = BOX_COLUMNS[column]
         raise ValueError(

@@ -66,6 +66,7 @@ def write_proposals(table: pd.DataFrame, path: str | Path) -> None:
     if Path(path).suffix in (".csv", ".parquet"):
         write_table(table, path)
         return
+    # the rows of each frame; a dict keeps the table's order
     rows_of_frame = {}
     for row, (video_id, seconds) in enumerate(zip(table["video_id"], table["timestamp"], strict=True)):
         rows_of_frame.setdefault(f"{video_id},{format_timestamp(seconds)}", []).append(row)
@@ -89,6 +90,7 @@ def _read_proposal_csv(path):
     with file:
         check_quotes(file, name)
         try:
+            # as text: `check_rows` converts, so that an error can quote what the file says
             table = pd.read_csv(file, dtype=str, na_filter=False)
         except UnicodeDecodeError:
             raise build_encoding_error(file, name) from None

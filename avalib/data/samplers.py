@@ -61,8 +61,10 @@ class TrainBatchSampler:
         return (self.steps - self.skip) * self.accumulate
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        # one order of all clips, the same in every process
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_clips)
         order = np.resize(order, self.clips_per_micro_batch * self.n_micro_batches)  # repeats from the beginning
+        # this process computes micro-batches first … first + accumulate - 1 of each step
         first = self.rank * self.accumulate
         for step in range(self.skip, self.steps):
             of_step = slice(step * self.batch_size, (step + 1) * self.batch_size)
@@ -83,6 +85,7 @@ class PerVideoBatchSampler:
     """
 
     def __init__(self, video_ids: np.ndarray, batch_size: int):
+        # where the next video begins
         changes = np.flatnonzero(video_ids[1:] != video_ids[:-1]) + 1
         self.batches = []
         for run in np.split(np.arange(len(video_ids)), changes):

@@ -36,7 +36,7 @@ from avalib.video.dataset_frames import MAX_MISSING_SHARE
 class DatasetReport:
     """What `check` reports."""
 
-    table: pd.DataFrame  # one row per check: check, split, found, expected, status ("ok", "note", "wrong")
+    table: pd.DataFrame  # one row per check: check, split, value, expected, status ("ok", "note", "wrong")
     videos: pd.DataFrame  # one row per video, see `inspect_videos`
     findings: pd.DataFrame  # odd rows of the csv files, as lint_csv lists them
     verdict: str  # one sentence
@@ -117,7 +117,7 @@ def check(
         value = "person boxes are there" if has_boxes else "no person boxes"
         results.append(CheckResult("test", "test", value, "its labels were never published", NOTE))
     rows = [(r.check, r.split, r.value, r.expected, r.status) for r in results]
-    table = pd.DataFrame(rows, columns=["check", "split", "found", "expected", "status"])
+    table = pd.DataFrame(rows, columns=["check", "split", "value", "expected", "status"])
     return DatasetReport(table, videos, pd.concat(findings, ignore_index=True), _format_verdict(table, videos))
 
 
@@ -125,11 +125,11 @@ def _format_verdict(table, videos):
     """One sentence: all right, or which checks failed."""
     wrong = table[table.status == WRONG]
     if len(wrong):
-        failed = "; ".join(f"{row.check} ({row.split}): {row.found}" for row in wrong.itertuples())
+        failed = "; ".join(f"{row.check} ({row.split}): {row.value}" for row in wrong.itertuples())
         return f"Not right, {len(wrong)} of {len(table)} checks: {failed}"
     verdict = f"All right: {len(videos)} videos, {int(videos.keyframes.sum()):,} keyframes."
-    if n_lost := int(videos.lost.sum()):
-        verdict += f" {n_lost} keyframes are lost with their frames; training continues without them."
+    if n_unreadable := int(videos.unreadable.sum()):
+        verdict += f" {n_unreadable} keyframes have no readable frame; training continues without them."
     return verdict
 
 
@@ -146,15 +146,15 @@ def _check_videos(videos):
             status=OK if is_complete else NOTE,
         )
         yield _list_video_problems(of_split, split)
-        n_lost = int(of_split.lost.sum())
-        lost_share = n_lost / max(of_split.keyframes.sum(), 1)
-        status = NOTE if n_lost else OK
-        if lost_share > MAX_MISSING_SHARE:
+        n_unreadable = int(of_split.unreadable.sum())
+        unreadable_share = n_unreadable / max(of_split.keyframes.sum(), 1)
+        status = NOTE if n_unreadable else OK
+        if unreadable_share > MAX_MISSING_SHARE:
             status = WRONG
         yield CheckResult(
             check="keyframes without frames",
             split=split,
-            value=f"{n_lost} ({lost_share:.2%})",
+            value=f"{n_unreadable} ({unreadable_share:.2%})",
             expected=f"at most {MAX_MISSING_SHARE:.0%}",
             status=status,
         )

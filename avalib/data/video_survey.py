@@ -26,7 +26,7 @@ INSPECTION_COLUMNS = [
     "video_id",
     *FILE_COLUMNS,
     "keyframes",
-    "lost",
+    "unreadable",
     "decode_errors",
     "misnumbered",
     "problem",
@@ -52,7 +52,7 @@ class VideoInspection(VideoInfo):
     split: str = ""
     video_id: str = ""
     keyframes: int = 0
-    lost: int = 0  # keyframes without a readable frame
+    unreadable: int = 0  # keyframes without a readable frame
     decode_errors: int = 0  # of the frames that were decoded
     misnumbered: bool = False  # a folder with another number of jpgs than the recipe's extraction makes
     problem: str = ""  # text for the user; "" if there is none
@@ -168,15 +168,15 @@ def inspect_videos(layout, truth, decode="some", workers=None, progress=True):
 
 def inspect_video(layout, video_id, split, timestamps, decode="some"):
     """The VideoInspection of one video. timestamps: (K,) seconds of its keyframes."""
-    inspection = VideoInspection(split=split, video_id=video_id, keyframes=len(timestamps), lost=len(timestamps))
+    inspection = VideoInspection(split=split, video_id=video_id, keyframes=len(timestamps), unreadable=len(timestamps))
     try:
         with open_video(layout, video_id) as video:
             for name, value in asdict(describe_video(video)).items():
                 setattr(inspection, name, value)
             undecodable = _find_undecodable(video, decode)
             numbers = to_frame_number(timestamps, layout.start_s)
-            is_lost = (numbers > video.n_ava_frames) | np.isin(numbers, undecodable)
-            inspection.lost = int(is_lost.sum())
+            is_unreadable = (numbers > video.n_ava_frames) | np.isin(numbers, undecodable)
+            inspection.unreadable = int(is_unreadable.sum())
             inspection.decode_errors = len(undecodable)
             inspection.misnumbered = video.path.is_dir() and _has_wrong_length(layout, video)
             inspection.problem = "; ".join(_list_problems(layout, video, undecodable))

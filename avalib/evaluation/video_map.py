@@ -36,7 +36,7 @@ def evaluate_tubes(
     min_score: float = 0.0,
     link_iou: float = 0.3,
 ) -> Report:
-    """Evaluate tubes.
+    """Compute the video mAP: the mAP over tubes.
 
     Parameters
     ----------

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from avalib import zoo
 from avalib.data.labels import get_action_names
-from avalib.data.transforms import MEAN, STD
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.meta_checks import check_preprocessing, check_values, get_kind_name, read_label_map
 from avalib.video.frame_numbers import AVA_FPS
+from avalib.zoo.recipe import rename_old_fields
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ def get_default_preprocessing(entry, recipe=None):
         "frame_interval": entry.frame_interval,
         "short_side": short_side,
         "channel_order": "RGB",
-        "mean": MEAN,
-        "std": STD,
+        "mean": entry.mean,
+        "std": entry.std,
     }
 
 
@@ -60,6 +60,8 @@ def parse_checkpoint_meta(file):
     published_entry = zoo.get(alias) if alias in zoo.list_models() else None
     entry = _restore(zoo.ZooEntry, values["entry"], published_entry, file.source, notes)
     recipe = values.get("recipe")
+    if isinstance(recipe, dict):
+        recipe = rename_old_fields(recipe)
     if recipe is not None:
         recipe = _restore(zoo.Recipe, recipe, zoo.build_published_recipe(entry), file.source, notes)
     protocol = values.get("protocol")

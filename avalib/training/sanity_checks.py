@@ -167,7 +167,9 @@ def overfit_one_batch(
     OverfitError
         The goal is not reached.
     """
-    recipe = replace(config.recipe, dropout=0.0, colour=0.0, optimizer="adamw", weight_decay=0.0, cache_short_side=None)
+    recipe = replace(
+        config.recipe, dropout=0.0, color_jitter=0.0, optimizer="adamw", weight_decay=0.0, cache_short_side=None
+    )
     config = replace(config, recipe=recipe, accumulate=1)
     logger.info(f"one batch of {recipe.videos_per_gpu} clips, at most {steps} steps; {ONE_BATCH_GOAL}")
     batch = _load_first_batch(config)

@@ -9,6 +9,7 @@ from avalib.utils.errors import AvalibError
 from avalib.utils.pickled_arrays import PickleError
 from avalib.utils.pickled_tensors import TensorRef
 from avalib.utils.torch_files import TorchFile
+from avalib.zoo.recipe import rename_old_fields
 
 
 class DamagedCheckpointError(AvalibError, OSError):
@@ -33,7 +34,10 @@ class SavedRun:
         if checkpoint is None:
             return None
         names = [field.name for field in dataclasses.fields(cls)]
-        return cls(**{name: checkpoint[name] for name in names if name in checkpoint})
+        values = {name: checkpoint[name] for name in names if name in checkpoint}
+        fingerprint = values["fingerprint"]
+        values["fingerprint"] = fingerprint | {"recipe": rename_old_fields(fingerprint["recipe"])}
+        return cls(**values)
 
     @property
     def epochs(self):

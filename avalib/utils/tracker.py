@@ -1,6 +1,6 @@
 """Track people from one time to the next by the overlap of their boxes and Hungarian assignment.
 
-It needs numpy and scipy alone, so that tube mAP, drawing and the video detector share it.
+It needs numpy and scipy alone, so that video mAP, drawing and the video detector share it.
 """
 
 import numpy as np

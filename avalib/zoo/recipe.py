@@ -26,8 +26,11 @@ MINIMA = {  # of the numbers that have a lowest value
     "cache_short_side": 16,
     "validate_every": 1,
     "seed": 0,
+    "flip_shift": 0,
+    "focal_alpha": 0,
+    "focal_gamma": 0,
 }
-FRACTIONS = ("flip", "colour", "person_score", "assign_iou", "dropout")  # numbers from 0 to 1
+FRACTIONS = ("flip", "color_jitter", "person_score", "assign_iou", "dropout", "layer_decay", "drop_path")  # 0 to 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Recipe:
     momentum : float
         adamw: the first beta
     weight_decay : float
-        on every parameter, BN and biases too
+        on every parameter; on BN and biases where `decay_1d`
     grad_clip : float
         L2 norm over all parameters
     warmup_epochs : float
@@ -63,7 +66,7 @@ class Recipe:
     warmup_ratio : float
         the first step's share of lr
     schedule : str
-        "step" or "cosine"
+        "step", "cosine" (over all epochs) or "warmup_cosine" (over those behind the warm-up)
     milestones : tuple of int
         epochs before which "step" multiplies lr by gamma
     gamma : float
@@ -76,7 +79,7 @@ class Recipe:
         short side of the test pictures, pixels
     flip : float
         probability of mirroring a training clip
-    colour : float
+    color_jitter : float
         strength 0..1 of random color changes in training; the published recipe has none
     person_score : float
         proposals at or above it (or the frame's best) are kept
@@ -101,7 +104,23 @@ class Recipe:
     seed : int
         of initialisation, sampling and dropout
     numbering : str
-        "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
+        which frames a keyframe's clip has: "v0.10.0", "v1.x", "ava_kinetics", "pyslowfast" or "umt"
+    focal_alpha : float
+        factor of the loss
+    focal_gamma : float
+        how much less the loss weighs what is predicted well; 0: cross entropy
+    nesterov : bool
+        sgd: Nesterov's momentum
+    decay_1d : bool
+        whether weight decay acts on biases and norms too
+    layer_decay : float
+        ViT: the learning rate of each block is that of the next one times this
+    drop_path : float
+        ViT: probability of leaving out the last block in training; earlier blocks less often
+    warmup_by : str
+        "iteration" or "epoch": how often the learning rate rises during the warm-up
+    flip_shift : int
+        a mirrored box's edge lies at width - x - flip_shift: 1, or 0 as in MMAction2 1.x
     """
 
     name: str
@@ -132,7 +151,7 @@ class Recipe:
     crop: int
     test_short_side: int
     flip: float
-    colour: float
+    color_jitter: float
 
     # data: boxes
     person_score: float
@@ -153,6 +172,16 @@ class Recipe:
     validate_every: int
     seed: int = 0
     numbering: str = "v0.10.0"
+
+    # loss, optimizer and schedule of the later models
+    focal_alpha: float = 1.0
+    focal_gamma: float = 0.0
+    nesterov: bool = False
+    decay_1d: bool = True
+    layer_decay: float = 1.0
+    drop_path: float = 0.0
+    warmup_by: str = "iteration"
+    flip_shift: int = 1
 
     def __post_init__(self):
         """Raise ValueError for numbers that no training can have, such as 0 epochs."""
@@ -211,8 +240,16 @@ def update_recipe(
         values["train_short_side"] = tuple(round(side * factor) for side in base.train_short_side)
         if base.cache_short_side is not None:
             values["cache_short_side"] = round(base.cache_short_side * factor)
-    values |= overrides or {}
+    values |= rename_old_fields(overrides or {})
     return replace(base, **{name: _to_field_type(name, value) for name, value in values.items()})
+
+
+OLD_FIELD_NAMES = {"colour": "color_jitter"}  # in records and checkpoints of earlier versions
+
+
+def rename_old_fields(values: Mapping[str, object]) -> dict[str, object]:
+    """{field: value} of a recipe as another version may have stored it, under today's names."""
+    return {OLD_FIELD_NAMES.get(name, name): value for name, value in values.items()}
 
 
 _FIELD_TYPES = {field.name: field.type for field in fields(Recipe)}

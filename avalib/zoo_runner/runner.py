@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,6 +18,7 @@ from avalib.utils.locks import hold_lock
 from avalib.zoo_runner.notebook_kernel import describe_error, execute_notebook, signal_kernels
 from avalib.zoo_runner.run_inputs import compute_inputs, explain_rerun, get_inputs_path
 from avalib.zoo_runner.shared_training import copy_training, find_shared_runs, has_own_training
+from avalib.zoo_runner.zoo_record import write_zoo_record
 from avalib.zoo_runner.zoo_run import NOTEBOOKS
 
 logger = logging.getLogger(__name__)
@@ -267,8 +268,7 @@ class ZooRunner:
             text += f", {result.minutes} min" if result.minutes else ""
             logger.info("%s %s", text, result.error[:200])
             if self.path:
-                runs = [asdict(zoo_run) | {"folder": str(zoo_run.folder)} for zoo_run in self.zoo_runs]
-                write_json(self.path, {"runs": runs, "summary": [asdict(one) for one in self.summary]})
+                write_zoo_record(self.path, self.zoo_runs, self.summary)
 
 
 def select_evaluated(zoo_runs):

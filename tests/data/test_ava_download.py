@@ -19,7 +19,7 @@ from avalib.data.ava_download import download_ava, list_required_videos
 from avalib.data.ava_source import SERVERS, build_source
 from avalib.data.dataset import ClipDataset
 from avalib.data.download_plan import RequiredVideos, plan_downloads
-from avalib.data.download_record import get_download_record_path
+from avalib.data.download_record import get_download_record_path, read_download_record
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.video_survey import survey_videos
@@ -99,6 +99,13 @@ def test_v22_shares_the_videos(servers, tiny, tmp_path):
     assert layout.get_csv_path("val").read_bytes() == tiny.get_csv_path("val").read_bytes()
 
 
+def test_a_record_with_earlier_names_is_read(tmp_path):
+    path = tmp_path / "prepare_v2.2.json"
+    path.write_text('{"videos_wanted": 2, "not_had": [{"video_id": "a", "classes_lost": "swim"}]}', encoding="utf-8")
+    record = {"videos_required": 2, "missing_videos": [{"video_id": "a", "missing_classes": "swim"}]}
+    assert read_download_record(path) == record
+
+
 def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_path, capsys):
     folder, names = servers
     gone = read_ava_csv(tiny.get_csv_path("val"), "ground_truth").video_id[0]
@@ -108,7 +115,7 @@ def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_pat
     truth = read_ava_csv(tiny.get_csv_path("val"), "ground_truth")
     assert row["video_id"] == gone and "HTTP 404" in row["reason"] and row["split"] == "val"
     assert (row["keyframes"], row["labels"]) == (truth.timestamp.nunique(), len(truth))
-    assert row["classes"] == truth.action_id.nunique() and len(row["classes_lost"].split(", ")) == row["classes"]
+    assert row["classes"] == truth.action_id.nunique() and len(row["missing_classes"].split(", ")) == row["classes"]
     assert f"missing: {gone}" in capsys.readouterr().out
     assert pd.read_csv(layout.root / "missing_videos_v2.1.csv").video_id.tolist() == [gone]
     recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
@@ -207,5 +214,5 @@ def test_the_plan_asks_the_servers_for_sizes(servers, tmp_path):
         source = build_source(dict.fromkeys(SERVERS, url))
         steps = plan_downloads(layout, videos, source, cut=True).set_index("step")
     size = sum((folder / name).stat().st_size for name in names.values()) / 1e9
-    assert steps.loc["videos", "GB"] == pytest.approx(size, abs=0.001) and steps.loc["videos", "there"] == 0
-    assert steps.loc["person boxes", "there"] == 3 and steps.loc["cuts", "minutes"] > 0
+    assert steps.loc["videos", "GB"] == pytest.approx(size, abs=0.001) and steps.loc["videos", "present"] == 0
+    assert steps.loc["person boxes", "present"] == 3 and steps.loc["cuts", "minutes"] > 0

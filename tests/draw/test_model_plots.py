@@ -17,6 +17,12 @@ def test_without_speeds_the_benchmark_is_named():
         draw.plot_speed_accuracy(pd.DataFrame({"model": ["slowfast_r50"], "published mAP": [24.4]}))
 
 
+def test_the_models_stand_in_their_published_order():
+    scores = {"slowonly_r101": [12.0], "slowonly_r50": [10.0, 12.0], "slowfast_r50": [14.0]}
+    (axis,) = draw.plot_published_order(scores).axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["slowonly_r50", "slowfast_r50", "slowonly_r101"]
+
+
 def test_the_order_counts_the_models_that_were_not_measured():
     figure = draw.plot_published_order({"slowonly_r50": [10.0, 12.0], "slowfast_r50": []})
     assert "6 models not measured" in figure.axes[0].get_title()

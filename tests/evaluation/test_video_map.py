@@ -1,4 +1,4 @@
-"""Tube mAP: what a tube is, overlap in space and time, linking."""
+"""Video mAP: what a tube is, overlap in space and time, linking."""
 
 import numpy as np
 import pandas as pd

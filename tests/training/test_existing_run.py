@@ -26,6 +26,15 @@ def test_the_same_run_resumes(tiny, tmp_path):
     assert load_checkpoint_to_resume(folder, make_config(tiny))["step"] == 3
 
 
+def test_a_run_with_earlier_names_resumes(tiny, tmp_path):
+    folder = leave_run(tmp_path / "run", make_config(tiny))
+    checkpoint = torch.load(folder / "last.pth", weights_only=True)
+    recipe = checkpoint["fingerprint"]["recipe"]
+    recipe["colour"] = recipe.pop("color_jitter")
+    torch.save(checkpoint, folder / "last.pth")
+    assert load_checkpoint_to_resume(folder, make_config(tiny))["step"] == 3
+
+
 @pytest.mark.parametrize(
     ("epoch", "description"), [(1, r"unfinished run \(1 of 2 epochs and 3 steps"), (2, r"a finished run \(2 epochs")]
 )
