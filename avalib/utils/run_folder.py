@@ -103,7 +103,8 @@ def print_run_report(run_folder):
         headline = read_record(path, f"the notebook of {path.parent.name}/").get("headline")
         if isinstance(headline, dict):
             for name, value in headline.items():
-                print(f"  {name:<44} {value!s}")
+                text = f"{value:.4g}" if isinstance(value, float) else str(value)
+                print(f"  {name:<44} {text}")
     print("files:")
     for pattern in REPORTED_FILES:
         for path in sorted(run_folder.glob(pattern)):
