@@ -52,7 +52,13 @@ def run_lint(options):
     from avalib.data.lint import lint_csv
 
     findings = lint_csv(options.file, options.kind, options.ground_truth, options.label_map)
-    print(f"{options.file}: no findings" if findings.empty else findings.to_string(index=False))
+    print(f"{options.file}: {'no findings' if findings.empty else ''}")
+    for finding in findings.itertuples():
+        first_lines = ", ".join(map(str, finding.lines[:8])) + (", …" if len(finding.lines) > 8 else "")
+        print(f"  {finding.problem}")
+        print(f"    rows: {finding.rows}, in line {first_lines}")
+        print(f"    example: {finding.example}")
+        print(f"    looks like: {finding.looks_like}")
     return 0 if findings.empty else 1
 
 
