@@ -121,6 +121,8 @@ class ZooEntry:
         The published loss: alpha (1 - p)^gamma times the cross entropy.
     drop_path : float
         ViT: the rate of the last block in training, 0..1.
+    epochs, schedule, warmup_epochs, warmup_by
+        Of the published training, as in `Recipe`.
     dataset : {"ava2.1", "ava2.2", "ava_kinetics"}
         What it was trained on. AVA-Kinetics models are evaluated on AVA v2.2 val.
     protocol : str
@@ -197,6 +199,12 @@ class ZooEntry:
     focal_alpha: float = 1.0
     focal_gamma: float = 0.0
     drop_path: float = 0.0
+
+    # published training
+    epochs: int = 20
+    schedule: str = "step"
+    warmup_epochs: float = 5
+    warmup_by: str = "iteration"
 
     # data and evaluation
     dataset: str = "ava2.1"
