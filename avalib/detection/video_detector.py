@@ -138,7 +138,8 @@ class VideoDetector:
         rois = build_rois([to_pixels(people.boxes, width, height) for _, people in pairs])  # (N,5)
         frame_numbers = np.stack([sample.clip_frames for sample in samples])  # (B,T)
         network = partial(self._network, numbers=frame_numbers)
-        scores = score_batch(network, clips, torch.from_numpy(rois), self.loaded.device)  # (N,C)
+        entry = self.loaded.action_model.entry
+        scores = score_batch(network, entry, clips, torch.from_numpy(rois), self.loaded.device)  # (N,C)
         if np.isnan(scores).any():
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)
             raise build_non_finite_error(self.loaded.action_model, f"the clips at {times} s")

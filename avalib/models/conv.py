@@ -20,6 +20,11 @@ class ConvBN(nn.Module):
         self.bn = nn.BatchNorm3d(out_channels)
         self.relu = relu
 
+    @property
+    def dilation(self):
+        """(T,H,W), the convolution's own."""
+        return self.conv.dilation
+
     def forward(self, x):
         x = self.bn(self.conv(x))
         return F.relu(x, inplace=True) if self.relu else x

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from avalib.data.labels import N_ACTIONS
+from avalib.models.key_names import use_published_keys
 from avalib.models.resnet3d import SlowFast, SlowOnly, init_backbone
 from avalib.models.roi_head import RoIHead
+from avalib.utils.boxes import extend_boxes
 
 
 def build_backbone(entry):
@@ -18,37 +20,6 @@ def build_backbone(entry):
     if entry.backbone == "SlowFast":
         return SlowFast(entry)
     raise ValueError(f"backbone {entry.backbone!r}: the zoo has SlowOnly and SlowFast")
-
-
-def extend_boxes(rois, extension, height, width):
-    """Widen boxes on all sides and clip them to the picture.
-
-    Source: unmasked_teacher (AlphAction's box extension).
-
-    Parameters
-    ----------
-    rois : Tensor
-        (N,5) [batch index, x1, y1, x2, y2] in input pixels.
-    extension : (float, float)
-        By which shares of its width and height a box grows, half on each side. A side has x2 - x1 + 1 pixels.
-    height, width : int
-        Of the picture, in pixels.
-
-    Returns
-    -------
-    Tensor
-        (N,5).
-    """
-    index, x1, y1, x2, y2 = rois.unbind(1)
-    dx = (x2 - x1 + 1) * (extension[0] / 2)
-    dy = (y2 - y1 + 1) * (extension[1] / 2)
-    sides = [
-        (x1 - dx).clamp(0, width - 1),
-        (y1 - dy).clamp(0, height - 1),
-        (x2 + dx).clamp(0, width - 1),
-        (y2 + dy).clamp(0, height - 1),
-    ]
-    return torch.stack([index, *sides], dim=1)
 
 
 class Detector(nn.Module):
@@ -75,6 +46,7 @@ class Detector(nn.Module):
         self.roi_head = RoIHead(self.backbone.out_channels, entry, dropout, n_classes)
         init_backbone(self.backbone, zero_init_residual)
         self.init_classifier(fc_bias)
+        use_published_keys(self)
 
     @property
     def n_classes(self):
@@ -82,11 +54,14 @@ class Detector(nn.Module):
         return self.roi_head.bbox_head.n_classes
 
     def init_classifier(self, bias=0.0):
-        """Classifier weights normal with std 0.01, biases `bias` (a float, or one for each column of the logits)."""
+        """Classifier weights as the entry says, biases `bias` (a float, or one for each column of the logits)."""
         head = self.roi_head.bbox_head
         for layer in head.fc_cls.modules():
             if isinstance(layer, nn.Linear):
-                nn.init.normal_(layer.weight, 0.0, 0.01)
+                if self.entry.head_init == "xavier":
+                    nn.init.xavier_normal_(layer.weight)
+                else:
+                    nn.init.normal_(layer.weight, 0.0, 0.01)
                 nn.init.zeros_(layer.bias)
         biases = torch.as_tensor(bias, dtype=head.classifier.bias.dtype).expand(self.n_classes + 1)
         with torch.no_grad():
@@ -120,7 +95,9 @@ class Detector(nn.Module):
         """The boxes that RoIAlign takes: widened if the entry says so."""
         if self.entry.box_extension is None:
             return rois
-        return extend_boxes(rois, self.entry.box_extension, *clips.shape[3:])
+        height, width = clips.shape[3:]
+        boxes_px = extend_boxes(rois[:, 1:], self.entry.box_extension, width, height)
+        return torch.cat([rois[:, :1], boxes_px], dim=1)
 
     def check_inputs(self, clips, rois):
         """Raise ValueError for other shapes than `forward` takes."""

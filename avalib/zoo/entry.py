@@ -111,6 +111,8 @@ class ZooEntry:
         ACRN: whether each box is compared with the whole picture before the classifier.
     head_width : int or None
         Width of a hidden layer in the classifier; None: one linear layer.
+    head_init : {"normal", "xavier"}
+        Initial weights of the classifier: normal with std 0.01, or Xavier's normal ones.
     dropout_first : bool
         Whether dropout comes before the spatial max, or after it.
     reserved_column : bool
@@ -121,8 +123,6 @@ class ZooEntry:
         The published loss: alpha (1 - p)^gamma times the cross entropy.
     drop_path : float
         ViT: the rate of the last block in training, 0..1.
-    epochs, schedule, warmup_epochs, warmup_by
-        Of the published training, as in `Recipe`.
     dataset : {"ava2.1", "ava2.2", "ava_kinetics"}
         What it was trained on. AVA-Kinetics models are evaluated on AVA v2.2 val.
     protocol : str
@@ -134,7 +134,7 @@ class ZooEntry:
     score_by_person : bool
         Whether an action's score is multiplied by the person box's.
     numbering : str
-        Which frames a keyframe's clip has (avalib.data.dataset.FRAME_OFFSETS).
+        Which frames a keyframe's clip has (avalib.data.frame_protocols.FRAME_PROTOCOLS).
     """
 
     alias: str
@@ -190,6 +190,7 @@ class ZooEntry:
     box_extension: tuple[float, float] | None = None
     relation: bool = False
     head_width: int | None = None
+    head_init: str = "normal"
     dropout_first: bool = True
     reserved_column: bool = True
 
@@ -200,12 +201,6 @@ class ZooEntry:
     focal_gamma: float = 0.0
     drop_path: float = 0.0
 
-    # published training
-    epochs: int = 20
-    schedule: str = "step"
-    warmup_epochs: float = 5
-    warmup_by: str = "iteration"
-
     # data and evaluation
     dataset: str = "ava2.1"
     protocol: str = "mmaction"
@@ -213,6 +208,11 @@ class ZooEntry:
     person_score: float = 0.9
     score_by_person: bool = False
     numbering: str = "v0.10.0"
+
+    @property
+    def test_dataset(self) -> str:
+        """The data set whose val split `published_mAP` is of: "ava2.1" or "ava2.2"."""
+        return "ava2.2" if self.dataset == "ava_kinetics" else self.dataset
 
 
 def compare_fields(base: Any, other: Any) -> dict[str, tuple[Any, Any]]:

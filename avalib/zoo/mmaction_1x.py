@@ -35,14 +35,14 @@ _COMMON = {
     "lr_for_gpus": 8,
     "protocol": "mmaction1x",
     "score_threshold": 0.002,
+    "head_init": "xavier",
     "numbering": "v1.x",
 }
 # 20 epochs on AVA v2.1
-_AVA21 = _COMMON | {"videos_per_gpu": 16, "lr": 0.2, "warmup_by": "epoch"}
+_AVA21 = _COMMON | {"videos_per_gpu": 16, "lr": 0.2}
 # 10 epochs on AVA v2.2, or with ACRN
-COSINE = _COMMON | {"epochs": 10, "schedule": "warmup_cosine", "warmup_epochs": 2}
-_AVA22 = COSINE | {"dataset": "ava2.2", "videos_per_gpu": 6, "lr": 0.075}
-_ACRN = COSINE | {"relation": True, "videos_per_gpu": 8, "lr": 0.1}
+_AVA22 = _COMMON | {"dataset": "ava2.2", "videos_per_gpu": 6, "lr": 0.075}
+_ACRN = _COMMON | {"relation": True, "videos_per_gpu": 8, "lr": 0.1}
 SLOWONLY_4X16_K400_WEIGHTS = {
     "pretrained_url": SLOWONLY_RECOGNITION
     + "slowonly_imagenet-pretrained-r50_8xb16-4x16x1-steplr-150e_kinetics400-rgb/slowonly_imagenet-pretrained-r50_8xb16-4x16x1-steplr-150e_kinetics400-rgb_20220901-e7b65fad.pth",

@@ -5,9 +5,9 @@ From SLOWONLY_8X8_AK on: context, maximum over time, a second layer in the class
 Source: MMAction2 1.x (commit 4d6c9347), configs/detection/slowonly (README table, metafile, configs).
 """
 
-from avalib.zoo.mmaction_1x import COSINE, SLOWONLY_4X16_V1X, SLOWONLY_RECOGNITION, derive
+from avalib.zoo.mmaction_1x import SLOWONLY_4X16_V1X, SLOWONLY_RECOGNITION, derive
 
-_AVA_KINETICS = COSINE | {"dataset": "ava_kinetics", "numbering": "ava_kinetics", "videos_per_gpu": 8, "lr": 0.1}
+_AVA_KINETICS = {"dataset": "ava_kinetics", "numbering": "ava_kinetics", "videos_per_gpu": 8, "lr": 0.1}
 
 _KINETICS400 = {
     "pretrained_url": SLOWONLY_RECOGNITION
@@ -30,7 +30,6 @@ SLOWONLY_4X16_AK_K400 = derive(
     stamp="20221205-33e3ca7c",
     published_mAP=24.53,
     **_AVA_KINETICS,
-    warmup_by="iteration",
 )
 SLOWONLY_4X16_AK = derive(
     SLOWONLY_4X16_AK_K400,

@@ -6,6 +6,7 @@ A module keeps its identity, parameters and hooks; only its class changes, to a 
 import torch
 from torch import nn
 
+from avalib.models.conv import ConvBN
 from avalib.models.cpu.frame_layers import (
     FrameBatchNorm3d,
     FrameConv3d,
@@ -16,7 +17,6 @@ from avalib.models.cpu.frame_layers import (
 )
 from avalib.models.cpu.roi_align import FastRoIHead
 from avalib.models.cpu.winograd import is_supported
-from avalib.models.conv import ConvBN
 from avalib.models.detector import Detector
 from avalib.models.roi_head import RoIHead
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from avalib.models.cpu.winograd import WinogradFunction
 from avalib.models.conv import ConvBN
+from avalib.models.cpu.winograd import WinogradFunction
 
 
 def merge_time_into_batch(x):

@@ -65,8 +65,8 @@ def roi_align_by_matmul(maps, rois, scale, size=8, aligned=True):
 def _compute_bin_weights(low, high, n_cells, n_bins):
     """The weight of each of `n_cells` cells in each of the bins between low and high (N,): (N,n_bins,n_cells).
 
-    A bin is the mean of ceil(side / n_bins) samples. A sample interpolates the two cells beside it. Up to one cell outside
-    the map it takes the border cell; beyond that it is 0.
+    A bin is the mean of ceil(side / n_bins) samples. A sample interpolates the two cells beside it. Up to one cell
+    outside of the map it takes the border cell; beyond that it is 0.
     """
     bin_side = (high - low) / n_bins  # (N,)
     n_samples = torch.ceil(bin_side).clamp(min=1)  # in a bin, (N,)
