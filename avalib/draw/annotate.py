@@ -126,10 +126,8 @@ def annotate_frame(
         One style for all, each person in its own color, or a style per person.
     title : str, optional
         Text in the frame's top left corner.
-    label_map : dict, optional
-        {action_id: name} on the labels; default: AVA's names without their brackets.
-    scores : {"number", "bar", "none"}
-        How a label shows its score: as text ("walk 0.93"), as a bar whose length is the score, or not at all.
+    label_map, scores
+        As for FrameAnnotator.
 
     Returns
     -------
@@ -143,14 +141,9 @@ def select_labeled(people_with_styles):
     pairs = list(people_with_styles)
     if len(pairs) <= MAX_LABELED:
         return pairs
-    best_scores = [max((_to_score(score) for _, score in person.labels), default=-1.0) for person, _ in pairs]
+    best_scores = [max((score for _, score in person.scored_labels), default=-1.0) for person, _ in pairs]
     by_score = sorted(range(len(pairs)), key=lambda i: -best_scores[i])
     return [pairs[i] for i in sorted(by_score[:MAX_LABELED])]
-
-
-def _to_score(score):
-    """A label's score; 1 for an annotated label, which has none."""
-    return 1.0 if score is None else score
 
 
 def _list_styles(people, styles):

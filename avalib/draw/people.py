@@ -37,6 +37,11 @@ class Person:
         """Whether the labels are an annotation: they have no scores."""
         return bool(self.labels) and self.labels[0][1] is None
 
+    @property
+    def scored_labels(self):
+        """The labels with a score each: ((action_id, float), …); an annotated action counts as 1."""
+        return tuple((action, 1.0 if score is None else score) for action, score in self.labels)
+
     def filter_labels(
         self, score_threshold: float = 0.0, top_k: int | None = None, actions: Collection[int] | None = None
     ) -> "Person":

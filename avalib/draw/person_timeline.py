@@ -1,5 +1,6 @@
 """One person of a Scene as a small page: what was annotated and what each model says, over time and at this moment."""
 
+import itertools
 from dataclasses import dataclass
 from html import escape
 
@@ -28,13 +29,11 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
     """The actions of a person as [ActionStrip]: of each source the top_k by seconds x score, in the order of time."""
     # Every label of the person with its second, then segments of each source and action.
     scored_times = []
-    for source, people_by_time in scene.people_by_time.items():
-        for time, people in people_by_time.items():
-            if not scene.start <= time < scene.stop:
-                continue
-            for action, score in _list_labels(people, person_id):
-                if score >= score_threshold and action > 0:
-                    scored_times.append(((source, action), time, score))
+    for source in scene.people_by_time:
+        table = scene.to_table(source)
+        is_shown = (table.person_id == person_id) & (table.score >= score_threshold) & (table.action_id > 0)
+        for label in table[is_shown].itertuples():
+            scored_times.append(((source, label.action_id), label.time_s, label.score))
     segments_of = join_segments(scored_times, _find_step(scene))
     weights = {key: sum((s.stop_s - s.start_s) * s.score for s in segments) for key, segments in segments_of.items()}
     # The heaviest actions of each source, drawn in the order of time.
@@ -44,16 +43,6 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
         keys.sort(key=lambda key: segments_of[key][0])
         strips += [ActionStrip(*key, segments_of[key]) for key in keys]
     return strips
-
-
-def _list_labels(people, person_id):
-    """The labels (action_id, score) of one of some people; score 1 where annotated."""
-    return [
-        (action, 1.0 if score is None else score)
-        for person in people
-        if person.person_id == person_id
-        for action, score in person.labels
-    ]
 
 
 def _find_step(scene):
@@ -77,8 +66,10 @@ def render_person_html(scene, person_id, strips, i):
         f'<div style="position:absolute;left:{_to_percent(scene, time_s):.2f}%;width:2px;height:16px;'
         'top:-2px;background:currentColor"></div>'
     )
-    people_now = {name: people[i] for name, people in ((ANNOTATED, scene.annotated), *scene.predictions.items())}
-    scores_now = {name: dict(_list_labels(people, person_id)) for name, people in people_now.items()}
+    scores_now = {}  # {source: {action_id: score at frame i}}
+    for name, people_of_frame in {ANNOTATED: scene.annotated, **scene.predictions}.items():
+        labels = [person.scored_labels for person in people_of_frame[i] if person.person_id == person_id]
+        scores_now[name] = dict(itertools.chain(*labels))
     names = scene.label_map or {action: shorten_action_name(action) for action in get_action_names()}
     groups = get_action_groups(names)
     # A heading for each source, and below it a line for each action: name, bars, score.

@@ -61,11 +61,6 @@ class Scene:
         return ANNOTATED in self.people_by_time
 
     @property
-    def first_prediction(self):
-        """The first model's people of each frame; None without a model."""
-        return next(iter(self.predictions.values()), None)
-
-    @property
     def keyframes(self):
         """The annotated seconds of the stretch; those of the first model where nothing is annotated."""
         source = ANNOTATED if self.people_by_time.get(ANNOTATED) else next(iter(self.predictions), None)
@@ -77,11 +72,11 @@ class Scene:
         source: "annotated" or a model's name.
         """
         rows = [
-            (time, person.person_id, action, 1.0 if score is None else score)
+            (time, person.person_id, action, score)
             for time, people in self.people_by_time[source].items()
             if self.start <= time < self.stop
             for person in people
-            for action, score in person.labels
+            for action, score in person.scored_labels
         ]
         return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 

@@ -12,7 +12,8 @@ from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.draw.colors import GROUP_COLORS, get_person_color
 from avalib.draw.figure_style import apply_style, build_group_handles, place_legend_below
-from avalib.draw.people import group_people_by_time, resolve_action_names
+from avalib.draw.people import resolve_action_names
+from avalib.utils.tracker import link_boxes
 
 SEGMENT_COLUMNS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
 LARGEST_GAP_STEPS = 1.5  # between two times of one segment
@@ -61,14 +62,9 @@ def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataF
     if missing:
         raise ValueError(f"a timeline needs the column {', '.join(missing)}; the table has {', '.join(table.columns)}")
     table = table.assign(time_s=table[time_column].astype(float))
-    return table if "person_id" in table else _track_people(table)
-
-
-def _track_people(table):
-    """The table with person_ids from tracking the boxes."""
-    people_by_time = group_people_by_time(table.assign(timestamp=table["time_s"]))
-    ids = {(time, *person.box): person.person_id for time, people in people_by_time.items() for person in people}
-    return table.assign(person_id=[ids[tuple(row)] for row in table[["time_s", *BOX_COLUMNS]].to_numpy()])
+    if "person_id" not in table:
+        table = table.assign(person_id=link_boxes(table["time_s"], table[BOX_COLUMNS]))
+    return table
 
 
 def find_segments(

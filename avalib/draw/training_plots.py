@@ -11,10 +11,7 @@ from matplotlib.figure import Figure
 
 from avalib.draw.colors import SERIES_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
-from avalib.training.logger import build_log_table, compute_spread, read_log
-
-LOSS = "loss_action_cls"
-MAP = "mAP@0.5IOU"
+from avalib.training.logger import LOSS, MAP, build_log_table, compute_spread, read_log
 
 
 @apply_style

@@ -69,7 +69,7 @@ class Workbench:
         self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
         # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
         self._resize_frame = lru_cache(maxsize=SCALED_FRAMES)(
-            lambda scene_id, i, width: resize_to_width(self.scene.frames[i], width)
+            lambda video_id, start, i, width: resize_to_width(self.scene.frames[i], width)
         )
         self.navigator = navigator
         self.top_k = top_k
@@ -216,7 +216,7 @@ class Workbench:
         columns = 3 if n_panels == 6 else min(n_panels, MAX_COLUMNS)
         panel_width = min(MAX_PANEL_WIDTH, (self.width - PANEL_GAP * (columns - 1)) // columns)
         renderer = SceneRenderer(self.scene, self.get_options(), models=models, columns=columns)
-        return renderer.render(i, self._resize_frame(id(self.scene), i, panel_width))
+        return renderer.render(i, self._resize_frame(self.scene.video_id, self.scene.start, i, panel_width))
 
     def encode_frame(self, i):
         """Frame i as the controls have it: JPEG bytes."""

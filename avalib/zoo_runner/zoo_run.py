@@ -15,6 +15,12 @@ NOTEBOOK_OUTPUTS = {  # what each notebook leaves in the run's folder
 CHECKPOINTS = ("", "best", "final", "published")
 
 
+def get_zoo_folder(output_dir, dataset, checkpoint="", tag=""):
+    """The folder of notebook 06; an evaluation of the published checkpoints has one of its own."""
+    parts = [tag, "published" if checkpoint == "published" else ""]
+    return get_run_folder(output_dir, dataset, "zoo", "-".join(filter(None, parts)))
+
+
 @dataclass(frozen=True)
 class ZooRun:
     """A model of the zoo with one seed on one data set.
