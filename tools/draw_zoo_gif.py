@@ -61,6 +61,7 @@ def main(arguments=None):
         )
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
+    # The record names the detections that the GIF shows.
     for model in predictions:
         folder = get_run_folder(options.output_dir, options.dataset, model, options.tag)
         detections = folder / "evaluate" / "detections.csv"

@@ -33,6 +33,7 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     -------
     matplotlib.figure.Figure
     """
+    # Actions with an AP, best first, at most MAX_BARS of them.
     n_absent = int(report.per_class["AP"].isna().sum())
     table = report.per_class.dropna(subset=["AP"]).sort_values("AP", ascending=False, kind="stable")
     n_hidden = max(len(table) - MAX_BARS, 0)
@@ -48,6 +49,7 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     left.set_title(f"mAP {report.mAP:.3f} (dotted)", fontsize=10)
     for place, value in zip(places, table["AP"], strict=True):
         left.annotate(f"{value:.2f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    # The baseline's AP of the same actions, in the same order, as a vertical mark on each bar.
     if baseline is not None:
         baseline_aps = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"])
         label = f"guessing by class frequencies, mAP {baseline.mAP:.3f}"
@@ -90,6 +92,7 @@ def plot_pr_curves(
     matplotlib.figure.Figure
     """
     by_id = report.per_class.set_index("action_id")
+    # Each action once. Colors repeat after eight, then with dashed lines.
     figure, axis = create_figure(1, (8.5, 4.6))
     for i, action in enumerate(dict.fromkeys(actions)):
         curve = report.compute_pr_curve(action)
@@ -124,6 +127,7 @@ def plot_ap_by_training(
     matplotlib.figure.Figure
     """
     figure, axis = create_figure(1, (8.5, 4.6))
+    # A logarithmic axis has no 0.
     boxes = table["training_boxes"].clip(lower=1)
     axis.scatter(boxes, table["AP"], s=42, color=[GROUP_COLORS[group] for group in table["group"]])
     for name, x, ap in zip(table["action"], boxes, table["AP"], strict=True):
@@ -169,7 +173,7 @@ def plot_class_counts(
     groups = [group_of[action] for action in counts.index]
     names = [strip_brackets(label_map[action]) for action in counts.index]
     figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
-    # Bars for train with their numbers, dots for val.
+    # Bars for train with their numbers, dots for val where it has any.
     places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
     axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
     for place, number in zip(places, counts["train"], strict=True):
@@ -195,6 +199,7 @@ def plot_class_counts(
 
 def _draw_bars(axis, values, colors, names):
     """Horizontal bars from the top down -> their places on the y axis."""
+    # The y axis points up, so the first bar has the largest y.
     places = np.arange(len(values))[::-1]
     axis.barh(places, values, color=colors, height=0.75)
     axis.set_yticks(places, names)

@@ -82,6 +82,7 @@ def select_people(keyframe: pd.DataFrame) -> list[Person]:
     list of Person
         In the order of their first rows.
     """
+    # One row per label: boxes (N,4), actions, person ids and scores (N,).
     boxes = keyframe[BOX_COLUMNS].to_numpy(np.float64)
     actions = keyframe["action_id"].to_numpy()
     ids = keyframe["person_id"].to_numpy() if "person_id" in keyframe else np.full(len(keyframe), -1)
@@ -90,6 +91,7 @@ def select_people(keyframe: pd.DataFrame) -> list[Person]:
     for box, person_id, action, score in zip(boxes, ids, actions, scores, strict=True):
         label = (int(action), None if score is None else float(score))
         labels_of.setdefault((*box, person_id), []).append(label)
+    # One Person per box and id, labels with the highest score first.
     people = []
     for (*box, person_id), labels in labels_of.items():
         labels.sort(key=lambda label: -(label[1] or 0))
@@ -141,6 +143,7 @@ def interpolate_people(
     nearest.sort(key=lambda time: abs(time - time_s))
     if not nearest:
         return []
+    # Who is in both keyframes moves in a straight line from one box to the other.
     other_people = {p.person_id: p for p in people_by_time[nearest[1]]} if len(nearest) == 2 else {}
     people = []
     for person in people_by_time[nearest[0]]:

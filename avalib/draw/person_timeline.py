@@ -35,6 +35,7 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
         for label in table[is_shown].itertuples():
             scored_times.append(((source, label.action_id), label.time_s, label.score))
     segments_of = join_segments(scored_times, _find_step(scene))
+    # A strip's weight: how long the action lasts, by its scores.
     weights = {key: sum((s.stop_s - s.start_s) * s.score for s in segments) for key, segments in segments_of.items()}
     # The heaviest actions of each source, drawn in the order of time.
     strips = []
@@ -47,6 +48,7 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
 
 def _find_step(scene):
     """The commonest distance between two seconds of the tables; 1 with fewer than two."""
+    # All distances of neighboring times, of all sources.
     gaps = []
     for people_by_time in scene.people_by_time.values():
         times = sorted(people_by_time)
@@ -58,6 +60,7 @@ def render_person_html(scene, person_id, strips, i):
     """HTML of a person's strips with a cursor at frame i and the scores at that time."""
     time_s = float(scene.times_s[i])
     tag_css = f"background:{get_person_color(person_id)};color:#141414;padding:1px 6px;font-weight:bold"
+    # A tag in the person's color, and a line that says what is shown.
     parts = [
         f'<div><span style="{tag_css}">person {person_id}</span> does what when: annotated, then the models; '
         f"{scene.start:.0f} to {scene.stop:.0f} s, the line at {time_s:.1f} s</div>"
@@ -105,6 +108,7 @@ def _render_heading(source):
 
 def _render_bar(scene, color, segment):
     """A segment's bar, the part that lies in the scene; the stronger the higher the score."""
+    # Clipped to the scene, in percent of the lane's width.
     left = _to_percent(scene, min(max(segment.start_s, scene.start), scene.stop))
     right = _to_percent(scene, min(max(segment.stop_s, scene.start), scene.stop))
     opacity = 0.25 + 0.75 * segment.score

@@ -45,6 +45,7 @@ def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataF
     ValueError
         Several videos and none chosen, a video that is not in the table, missing columns.
     """
+    # The rows of one video.
     if "video_id" in table:
         videos = list(dict.fromkeys(table["video_id"]))
         if video is None and len(videos) > 1:
@@ -54,6 +55,7 @@ def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataF
             listed = ", ".join(map(str, videos)) or "none"
             raise ValueError(f"video {video!r} is not in the table; there are {listed}")
         table = table if video is None else table[table["video_id"] == video]
+    # Either clock will do, and boxes are needed only where people have to be tracked.
     time_column = next((column for column in ("time_s", "timestamp") if column in table), None)
     required = ["action_id"] if "person_id" in table else ["action_id", *BOX_COLUMNS]
     missing = [column for column in required if column not in table]
@@ -106,6 +108,7 @@ def find_segments(
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     if "score" not in table:
         table = table.assign(score=1.0)
+    # Segments of each (person, action), from its rows with a high enough score.
     table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
     keys = zip(table["person_id"], table["action_id"], strict=True)
     segments_of = join_segments(zip(keys, table["time_s"], table["score"], strict=True), step)
@@ -126,6 +129,7 @@ def join_segments(scored_times, step):
     best_scores = {}
     for key, time_s, score in scored_times:
         best_scores[key, time_s] = max(score, best_scores.get((key, time_s), score))
+    # In the order of time, a row begins a new run where the gap to the last one is too long.
     runs_of = {}  # {key: [[(time_s, score), …] of each segment]}
     for (key, time_s), score in sorted(best_scores.items()):
         runs = runs_of.setdefault(key, [])
@@ -230,6 +234,7 @@ def _draw_segments(axis, segments, y_of, groups, has_scores):
         y = y_of.get((segment.person_id, segment.action_id))
         if y is None:
             continue
+        # Mixed with white: at score 0 three quarters of it.
         color = np.array(to_rgb(GROUP_COLORS[groups[segment.action_id]]))
         paleness = 0.75 * (1 - segment.score) if has_scores else 0
         color = (1 - paleness) * color + paleness
@@ -256,6 +261,7 @@ def _draw_people(axis, lanes, y_of):
 
 def _describe_left_out(segments, lanes):
     """The end of the title: the people, and the actions of the people shown, that have no line."""
+    # Of the people shown, all their (person, action) pairs minus those with a line.
     shown_people = [person for person, _ in lanes]
     n_people = segments["person_id"].nunique() - len(shown_people)
     of_shown = segments[segments["person_id"].isin(shown_people)]

@@ -37,6 +37,7 @@ def run_all_notebooks(
         tag=tag,
         output_dir=output_dir,
     )
+    # Notebook 01 prepares the data set; here only its place is needed, to see whether it has changed since.
     layout = find_dataset(dataset, seed=data_seed)
     runner = ZooRunner(zoo_runs, layout, notebooks, devices=list_devices(device), show_output=True)
     raise_on_failure(runner.run_all())
@@ -62,6 +63,7 @@ def run_zoo_notebook(parameters, notebooks="notebooks"):
     names = ("output_dir", "dataset", "checkpoint", "tag")
     folder = get_zoo_folder(**{name: parameters[name] for name in names})
     folder.mkdir(parents=True, exist_ok=True)
+    # Only a notebook that ran to its end gets its final name.
     failed = folder / "06_zoo.failed.ipynb"
     papermill.execute_notebook(
         str(Path(notebooks) / "06_zoo.ipynb"),
