@@ -144,7 +144,8 @@ class VideoDetector:
         # With the frames' numbers the network computes a frame once that several clips have.
         frame_numbers = np.stack([sample.clip_frames for sample in samples])  # (B,T)
         network = partial(self._network, numbers=frame_numbers)
-        scores = score_batch(network, clips, torch.from_numpy(rois), self.loaded.device)  # (N,C)
+        entry = self.loaded.action_model.entry
+        scores = score_batch(network, entry, clips, torch.from_numpy(rois), self.loaded.device)  # (N,C)
         # float16 can overflow; a table of NaN would look like a video without actions.
         if np.isnan(scores).any():
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)

@@ -116,7 +116,8 @@ def _run_micro_batch(state, config, micro_batches, micro_batch_index, iteration,
 def run_forward(model, batch, config):
     """Forward pass of one batch. Returns the loss (a tensor) and the batch metrics (a dict of floats)."""
     clips = batch["clips"].to(config.device, non_blocking=True)  # (B,T,H,W,3) uint8
-    clips = normalize_clips(flip_clips(clips, batch["flips"]))  # (B,3,T,H,W) float
+    clips = flip_clips(clips, batch["flips"])
+    clips = normalize_clips(clips, config.entry.mean, config.entry.std)  # (B,3,T,H,W) float
     rois = batch["rois"].to(config.device, non_blocking=True)
     targets = batch["targets"].to(config.device, non_blocking=True)
     with enable_autocast(config.device, config.dtype):
