@@ -156,7 +156,7 @@ class ZooRunner:
                 self._wait_until_stopped(futures)
                 if type(error) is KeyboardInterrupt:
                     raise Stopped(
-                        "stopped; finished notebooks and trainings are saved: run the same again to resume"
+                        "stopped; finished notebooks and trainings are saved: call again to resume"
                     ) from None
                 raise
         return self.summary

@@ -13,7 +13,7 @@ from avalib.detection.video_location import locate_video
         (0, "video='0': expected a file or a URL"),
         (None, "expected a file or a URL"),
         ("", "expected a file or a URL"),
-        (Path("https://host/a.mp4"), "a URL made into a path"),
+        (Path("https://host/a.mp4"), "a URL that was made into a Path"),
         ("rtsp://camera/1", "rtsp is not supported, only files and http"),
         ("file:///tmp/a.mp4", "file is not supported"),
         ("x" * 300 + ".mp4", "x{50,}.*not a file's name .File name too long"),
