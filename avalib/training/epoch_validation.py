@@ -4,7 +4,7 @@ import logging
 
 import torch
 
-from avalib.evaluation.evaluator import evaluate
+from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import build_detections_table, score_keyframes
 from avalib.training.initial_state import save_weights
 from avalib.training.logger import MAP
@@ -53,7 +53,7 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     # 2. Metric, log and best weights: the main process
     if context.is_main:
         detections = build_detections_table(keyframes, *scores)
-        mAP = _evaluate_detections(detections, config.layout)
+        mAP = evaluate_split(config.layout, detections).mAP
         _log_validation(state, mAP, config.layout, detections)
         if mAP > state.best_mAP:
             state.best_mAP = mAP
@@ -61,18 +61,6 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
             save_weights(state, config, output_dir / "best.pth")
         logger.info(f"epoch {state.epoch}: validation mAP@0.5 {mAP:.4f} (best {state.best_mAP:.4f})")
     state.best_mAP, state.best_epoch = context.broadcast((state.best_mAP, state.best_epoch))
-
-
-def _evaluate_detections(detections, layout):
-    """The mAP@0.5 of a table of detections of the validation split."""
-    report = evaluate(
-        layout.get_csv_path("val"),
-        detections,
-        label_map=layout.evaluated_label_map_path,
-        exclusions=layout.get_exclusions_path("val"),
-        protocol=layout.protocol,
-    )
-    return report.mAP
 
 
 def _log_validation(state, mAP, layout, detections):

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +12,11 @@ from avalib.training.checkpointing import TrainState
 from avalib.training.model_options import apply_model_options
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import run_forward, train_step
-from avalib.utils.process import get_peak_memory_bytes, get_total_memory_bytes
+from avalib.utils.process import get_available_memory_bytes, get_peak_memory_bytes
 from avalib.video.frame_cache_builder import find_outdated_caches
 from avalib.video.frame_source import FrameSource
 
 TIME_LIMIT_S = 30  # that timing a step may take, about
-DEFAULT_MEMORY = 8 << 30  # bytes, for a system that does not say how much it has
 USABLE_GPU_SHARE = 0.92  # of the free memory
 USABLE_RAM_SHARE = 0.8
 
@@ -134,25 +132,7 @@ def get_free_memory_bytes(device):
     """Bytes that a training may take on a device: a share of what is free now."""
     if device.type == "cuda":
         return USABLE_GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    return USABLE_RAM_SHARE * min(_read_available_memory(), _read_container_memory())
-
-
-def _read_available_memory():
-    info = Path("/proc/meminfo")
-    if info.exists():
-        values = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
-        return int(values["MemAvailable"].split()[0]) * 1024
-    return get_total_memory_bytes() or DEFAULT_MEMORY
-
-
-def _read_container_memory():
-    """Bytes that a container's limit leaves; infinity without a limit."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = int((folder / "memory.max").read_text(encoding="utf-8"))
-        return limit - int((folder / "memory.current").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return float("inf")
+    return USABLE_RAM_SHARE * get_available_memory_bytes()
 
 
 def measure_peak_memory_mb(device):
