@@ -1,22 +1,36 @@
 """The validation after an epoch: scores of the split, its mAP in the log, the best weights on the disk."""
 
 import logging
+from pathlib import Path
 
 import torch
 
+from avalib.data.keyframe_table import KeyframeTable
 from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import build_detections_table, score_keyframes
 from avalib.training.initial_state import save_weights
 from avalib.training.logger import MAP
 from avalib.training.sanity_checks import diagnose_zero_map
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
+from avalib.video.frame_source import FrameSource
 
 logger = logging.getLogger(__name__)
 
 MIN_KEYFRAMES_FOR_WORKERS = 1000  # of a validation, for each process: starting worker processes takes seconds
 
 
-def validate(state, config, keyframes, frames, output_dir, *, progress=True, context=SINGLE_PROCESS):
+def validate(
+    state: TrainState,
+    config: TrainConfig,
+    keyframes: KeyframeTable,
+    frames: FrameSource,
+    output_dir: Path,
+    *,
+    progress: bool = True,
+    context: DistributedContext = SINGLE_PROCESS,
+) -> None:
     """Score the validation split, log its mAP, and save the weights if they are the best so far.
 
     Parameters
@@ -36,7 +50,8 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     # 1. Scores: every process scores its part, with the main process's running statistics
     context.broadcast_buffers(state.model)
     workers = config.workers if len(keyframes) > MIN_KEYFRAMES_FOR_WORKERS * context.size else 0
-    with torch.compiler.set_stance("force_eager" if config.compile else "default"):  # frames have many sizes
+    # a compiled network would be compiled again for each size of the videos' frames
+    with torch.compiler.set_stance("force_eager" if config.compile else "default"):
         scores = score_keyframes(
             state.model,
             keyframes,
