@@ -40,9 +40,9 @@ class WorkerDiedError(AvalibError, RuntimeError):
 class CheckpointSaver:
     """Writes last.pth: after each epoch, every few minutes, and before it stops at Ctrl-C or SIGTERM.
 
-    Used as a context around the training. A signal takes effect at once inside `allow_interrupts`, else at the next call
-    of `save_if_due`, between two steps, where the state is whole. It raises Stopped, and the state is saved on the way
-    out. A second Ctrl-C stops without saving. Every process has a saver; the main process writes.
+    Used as a context around the training. A signal takes effect at once inside `allow_interrupts`, else at the next
+    call of `save_if_due`, between two steps, where the state is whole. It raises Stopped, and the state is saved on the
+    way out. A second Ctrl-C stops without saving. Every process has a saver; the main process writes.
 
     Parameters
     ----------
