@@ -41,20 +41,35 @@ def parse_csv_rows(file, name, kind):
 
     Raises ValueError for the first row that can't be parsed.
     """
-    rows = []
+
+    def raise_fault(line, fields, fault):
+        raise ValueError(f"{name}, line {line}, {fault}{suggest_header(line, fields)}")
+
+    return parse_rows(iter_lines(file, name), kind, raise_fault)[0]
+
+
+def parse_rows(rows, kind, handle_fault):
+    """The table of rows (line, fields), its values not checked yet; and the line of each of its rows, (N,).
+
+    handle_fault(line, fields, fault) is called for a row that can't be parsed; unless it raises, the row is left out.
+    """
+    parsed = []
+    lines = []
     first_decimal = None  # (row, text) of the first timestamp that isn't spelled as a whole number
     has_last = True
-    for line, fields in iter_lines(file, name):
+    for line, fields in rows:
         values, fault = parse_fields(fields, kind)
         if fault:
-            raise ValueError(f"{name}, line {line}, {fault}{suggest_header(line, fields)}")
+            handle_fault(line, fields, fault)
+            continue
         if first_decimal is None and not is_whole(fields[1]):
-            first_decimal = (len(rows), fields[1])
+            first_decimal = (len(parsed), fields[1])
         has_last = has_last and len(fields) != 7
-        rows.append(values)
-    table = build_table(rows, kind)
+        parsed.append(values)
+        lines.append(line)
+    table = _build_table(parsed, kind)
     table.attrs.update(has_last=has_last, decimal=first_decimal)
-    return table
+    return table, np.array(lines, int)
 
 
 def check_quotes(file, name):
@@ -180,7 +195,7 @@ def suggest_header(line, fields):
     return "; a header? AVA's csv files have none, remove the line" if line == 1 and "timestamp" in fields else ""
 
 
-def build_table(rows, kind):
+def _build_table(rows, kind):
     """A table from rows of 8 values; video_id is a categorical."""
     columns = get_csv_columns(kind)
     types = dict.fromkeys(columns[1:], np.float64) | {"action_id": np.int64}

@@ -9,6 +9,7 @@ from avalib.data.proposals import PROPOSAL_SUFFIXES
 from avalib.data.row_checks import check_video_ids
 from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
+SPLITS = ("train", "val")
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 CUT_LENGTH_S = 901  # of the real AVA's cuts
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.data.ava_csv import write_ava_csv
+from avalib.data.check_report import CheckReport
 from avalib.data.exclusions import write_exclusions
 from avalib.data.importers.base import ImportedAnnotations
 from avalib.data.importers.formats import read_annotations
@@ -38,7 +39,7 @@ class _ImportedDataset:
 
     annotations: ImportedAnnotations
     format: str
-    findings: pd.DataFrame  # as check_annotations returns them
+    report: CheckReport  # of check_annotations
     table: pd.DataFrame  # the rows to train and test on, with their splits
     proposals_source: str
     proposals: pd.DataFrame | None  # person boxes; None: the annotated ones
@@ -129,8 +130,8 @@ def import_dataset(
 
 def _prepare_dataset(annotations, format, proposals, *, start, val_share, min_gap_s, seed, fps, skip_faulty):
     """Check the annotations, choose rows and splits, read the proposals. Returns _ImportedDataset."""
-    findings = check_annotations(annotations)
-    table, fault_notes = drop_faulty_rows(annotations, findings, skip_faulty)
+    report = check_annotations(annotations)
+    table, fault_notes = drop_faulty_rows(annotations, report, skip_faulty)
     table, gap_notes = thin_keyframes(table, min_gap_s)
     splits, split_notes = assign_splits(table, val_share, seed)
     table = table.assign(split=splits).sort_values(KEYFRAME_COLUMNS, kind="stable")
@@ -141,7 +142,7 @@ def _prepare_dataset(annotations, format, proposals, *, start, val_share, min_ga
     return _ImportedDataset(
         annotations=annotations,
         format=format,
-        findings=findings,
+        report=report,
         table=table,
         proposals_source=proposals,
         proposals=boxes,
@@ -236,7 +237,7 @@ def _build_manifest(dataset):
         "label_map": label_map,
         "proposals": "annotated" if is_annotated else Path(dataset.proposals_source).name,
         "notes": dataset.notes,
-        "findings": dataset.findings.drop(columns="lines").to_dict("records"),
+        "findings": dataset.report.problems.drop(columns="lines").to_dict("records"),
     }
 
 
