@@ -139,7 +139,7 @@ def plain_step(entry, recipe, device):
 
     def do(batch):
         optimizer.zero_grad()
-        logits = model(normalize_clips(batch["clips"]).contiguous(), batch["rois"])
+        logits = model(normalize_clips(batch["clips"], entry.mean, entry.std).contiguous(), batch["rois"])
         loss = compute_action_loss(logits, batch["targets"])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)

@@ -141,7 +141,7 @@ def training(name, dtypes, given):
 
     def plain_step():
         optimizer.zero_grad()
-        logits = model(normalize_clips(batch["clips"]).contiguous(), batch["rois"])
+        logits = model(normalize_clips(batch["clips"], entry.mean, entry.std).contiguous(), batch["rois"])
         compute_action_loss(logits, batch["targets"]).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.grad_clip)
         optimizer.step()

@@ -5,6 +5,8 @@ frames are (T,H,W,3) uint8 RGB arrays; boxes_px (N,4) float32 in pixels of those
 Source: MMAction2 v0.10.0 SampleAVAFrames, RandomRescale, RandomCrop, Flip, Normalize.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -12,8 +14,6 @@ from avalib.utils.boxes import crop_boxes, flip_boxes
 from avalib.video.resize import resize_frames_and_boxes
 from avalib.zoo import Recipe
 
-MEAN = (123.675, 116.28, 103.53)  # RGB, of 0..255
-STD = (58.395, 57.12, 57.375)
 # of jitter_colors at strength 1
 MAX_LOG_GAMMA = 0.6
 MAX_GAIN_CHANGE = 0.35
@@ -110,7 +110,7 @@ def augment_clip(
     frames, boxes_px = crop_randomly(frames, boxes_px, recipe.crop, rng)
     flip = bool(rng.random() < recipe.flip)
     if flip:
-        boxes_px = flip_boxes(boxes_px, recipe.crop)
+        boxes_px = flip_boxes(boxes_px, recipe.crop, recipe.flip_shift)
     if recipe.color_jitter:
         frames = jitter_colors(frames, recipe.color_jitter, rng)
     return np.ascontiguousarray(frames), boxes_px, flip
@@ -121,13 +121,17 @@ def flip_clips(clips: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:
     return torch.where(flips.to(clips.device)[:, None, None, None, None], clips.flip(3), clips)
 
 
-def normalize_clips(clips: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Normalize clips to (x - MEAN) / STD, on their device.
+def normalize_clips(
+    clips: torch.Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Normalize clips to (x - mean) / std, on their device.
 
     Parameters
     ----------
     clips : (B,T,H,W,3) uint8 tensor
         RGB.
+    mean, std : three floats
+        RGB, of 0..255: those of the model's entry.
     dtype : torch.dtype
         Of the result.
 
@@ -138,8 +142,8 @@ def normalize_clips(clips: torch.Tensor, dtype: torch.dtype = torch.float32) -> 
     """
     # whole rows of W*3 numbers at once: loops over the 3 channels alone are slow
     width = clips.shape[3]
-    mean = torch.tensor(MEAN, device=clips.device).repeat(width)
-    std = torch.tensor(STD, device=clips.device).repeat(width)
+    row_mean = torch.tensor(mean, device=clips.device).repeat(width)
+    row_std = torch.tensor(std, device=clips.device).repeat(width)
     # in float32, whatever the result's type: float16 has too few digits for the division
-    rows = clips.flatten(3).to(torch.float32, copy=True).sub_(mean).div_(std)  # (B,T,H,W*3)
+    rows = clips.flatten(3).to(torch.float32, copy=True).sub_(row_mean).div_(row_std)  # (B,T,H,W*3)
     return rows.view(clips.shape).to(dtype).permute(0, 4, 1, 2, 3)

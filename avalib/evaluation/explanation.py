@@ -71,7 +71,8 @@ def explain_score(
         raise ValueError(f"action_id {action_id}: AVA's actions are 1..{N_ACTIONS}")
     model = model.eval()
     device = next(model.parameters()).device
-    clips = normalize_clips(torch.as_tensor(np.ascontiguousarray(frames))[None].to(device))
+    clips = torch.as_tensor(np.ascontiguousarray(frames))[None].to(device)
+    clips = normalize_clips(clips, model.entry.mean, model.entry.std)
     rois = torch.from_numpy(build_rois([np.asarray(boxes_px, np.float32)])).to(device)
 
     # gradient of the person's logit with respect to each of the backbone's feature maps (1,C,t,h,w)

@@ -169,7 +169,7 @@ def score_keyframes(
     scored = []
     with closing(build_loader(clips, batches, workers)) as loader:
         for batch in tqdm(loader, desc="scoring", unit="batch", disable=not progress):
-            scores = score_batch(network, batch["clips"], batch["rois"], device)
+            scores = score_batch(network, model.entry, batch["clips"], batch["rois"], device)
             indices = batch["index"].tolist()
             if np.isnan(scores).any():
                 names = [f"{keyframes.video_ids[k]},{keyframes.timestamps[k]:g}" for k in indices]
@@ -199,13 +199,15 @@ def merge_scores(batches, n_proposals, n_classes):
 
 
 @torch.inference_mode()
-def score_batch(network, clips, rois, device):
+def score_batch(network, entry, clips, rois, device):
     """Scores (N,81) float32, 0..1, of some boxes.
 
     Parameters
     ----------
     network : callable
         (clips, rois) -> logits, for example a `FusedDetector` on `device`.
+    entry : ZooEntry
+        The network's: how its clips are normalized.
     clips : (B,T,H,W,3) uint8
     rois : (N,5) float
         [batch index, x1, y1, x2, y2] in the clips' pixels.
@@ -216,7 +218,8 @@ def score_batch(network, clips, rois, device):
     (N,81) ndarray
         NaN where a logit is NaN or infinite (the sigmoid would hide an infinite one).
     """
-    logits = network(normalize_clips(clips.to(device, non_blocking=True)), rois.to(device)).float()
+    clips = normalize_clips(clips.to(device, non_blocking=True), entry.mean, entry.std)
+    logits = network(clips, rois.to(device)).float()
     return torch.where(logits.isfinite(), logits.sigmoid(), torch.nan).cpu().numpy()
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from avalib import zoo
 from avalib.data.labels import get_action_names
-from avalib.data.transforms import MEAN, STD
 from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.meta_checks import check_preprocessing, check_values, get_kind_name, read_label_map
 from avalib.video.frame_numbers import AVA_FPS
@@ -34,8 +33,8 @@ def get_default_preprocessing(entry, recipe=None):
         "frame_interval": entry.frame_interval,
         "short_side": short_side,
         "channel_order": "RGB",
-        "mean": MEAN,
-        "std": STD,
+        "mean": entry.mean,
+        "std": entry.std,
     }
 
 

@@ -1,6 +1,6 @@
 """Box arithmetic. Every box is x1, y1, x2, y2; `boxes_px` in pixels, `boxes_norm` in fractions of the frame (0..1).
 
-The functions take and return numpy arrays; none changes its input.
+The functions take and return numpy arrays, `extend_boxes` torch tensors too; none changes its input.
 """
 
 from collections.abc import Sequence
@@ -104,12 +104,42 @@ def clip_boxes(boxes_px: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.clip(boxes_px, 0, limit)
 
 
-def flip_boxes(boxes_px: np.ndarray, width: int) -> np.ndarray:
-    """Boxes after a horizontal flip of a frame `width` wide: x1' = width - x2 - 1 (Source: MMAction2 v0.10.0 Flip)."""
+def flip_boxes(boxes_px: np.ndarray, width: int, shift: int = 1) -> np.ndarray:
+    """Boxes after a horizontal flip of a frame `width` wide: x1' = width - x2 - shift.
+
+    Source: Flip of MMAction2; shift is 1 in v0.10.0, as in PySlowFast, and 0 in 1.x.
+    """
     flipped = boxes_px.copy()
-    flipped[..., 0] = width - boxes_px[..., 2] - 1
-    flipped[..., 2] = width - boxes_px[..., 0] - 1
+    flipped[..., 0] = width - boxes_px[..., 2] - shift
+    flipped[..., 2] = width - boxes_px[..., 0] - shift
     return flipped
+
+
+def extend_boxes(boxes_px, extension, width, height):
+    """Boxes widened on both sides, then clipped to 0..width-1, 0..height-1.
+
+    Source: unmasked_teacher (AlphAction's ROIAlign3d), which counts a box's sides as x2 - x1 + 1 and y2 - y1 + 1.
+
+    Parameters
+    ----------
+    boxes_px : (N,4) array or tensor
+    extension : two floats
+        Shares of the box's width and height, half of which are added on each side.
+    width, height : int
+        Of the picture in pixels.
+
+    Returns
+    -------
+    (N,4) array or tensor
+    """
+    corners = boxes_px.reshape(-1, 2, 2)  # (N, 2 corners, x and y)
+    sides = corners[:, 1] - corners[:, 0] + 1  # (N,2)
+    extended = corners * 1.0  # a copy
+    for axis, (share, side) in enumerate(zip(extension, (width, height), strict=True)):
+        margin = sides[:, axis] * share / 2
+        extended[:, 0, axis] = (corners[:, 0, axis] - margin).clip(0, side - 1)
+        extended[:, 1, axis] = (corners[:, 1, axis] + margin).clip(0, side - 1)
+    return extended.reshape(-1, 4)
 
 
 def build_rois(boxes_per_clip: Sequence[np.ndarray]) -> np.ndarray:

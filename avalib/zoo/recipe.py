@@ -26,6 +26,7 @@ MINIMA = {  # of the numbers that have a lowest value
     "cache_short_side": 16,
     "validate_every": 1,
     "seed": 0,
+    "flip_shift": 0,
     "focal_alpha": 0,
     "focal_gamma": 0,
 }
@@ -103,7 +104,7 @@ class Recipe:
     seed : int
         of initialisation, sampling and dropout
     numbering : str
-        "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
+        which frames a keyframe's clip has: "v0.10.0", "v1.x", "ava_kinetics", "pyslowfast" or "umt"
     focal_alpha : float
         factor of the loss
     focal_gamma : float
@@ -118,6 +119,8 @@ class Recipe:
         ViT: probability of leaving out the last block in training; earlier blocks less often
     warmup_by : str
         "iteration" or "epoch": how often the learning rate rises during the warm-up
+    flip_shift : int
+        a mirrored box's edge lies at width - x - flip_shift: 1, or 0 as in MMAction2 1.x
     """
 
     name: str
@@ -178,6 +181,7 @@ class Recipe:
     layer_decay: float = 1.0
     drop_path: float = 0.0
     warmup_by: str = "iteration"
+    flip_shift: int = 1
 
     def __post_init__(self):
         """Raise ValueError for numbers that no training can have, such as 0 epochs."""

@@ -14,7 +14,9 @@ from avalib.utils.boxes import crop_boxes, flip_boxes, to_pixels
 from avalib.video.frame_numbers import compute_clip_frames
 from avalib.video.resize import resize_frames_and_boxes
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "golden.json").read_text(encoding="utf-8"))["transforms"]
+FOLDER = Path(__file__).parents[1] / "golden"
+GOLDEN = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))["transforms"]
+GOLDEN2 = json.loads((FOLDER / "golden2.json").read_text(encoding="utf-8"))["sampling_and_transforms"]
 RECIPE = zoo.build_published_recipe(zoo.get("slowonly_r50"))
 
 
@@ -68,11 +70,28 @@ def test_a_crop_that_does_not_fit_is_refused():
 
 def test_normalise():
     clips = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 1, 2, 2, 3)
-    out = normalize_clips(clips)
+    entry = zoo.get("slowonly_r50")
+    out = normalize_clips(clips, entry.mean, entry.std)
     assert out.shape == (1, 3, 1, 2, 2)
     assert out[0, :, 0, 0, 0].tolist() == pytest.approx(GOLDEN["normalize_pixel_0_128_255"], abs=1e-6)
     numbers = clips.float()
-    assert torch.equal(normalize_clips(numbers), out) and torch.equal(numbers, clips.float())
+    assert torch.equal(normalize_clips(numbers, entry.mean, entry.std), out) and torch.equal(numbers, clips.float())
+
+
+def test_each_model_has_its_own_mean_and_deviation():
+    clips = torch.tensor([0, 255, 10], dtype=torch.uint8).expand(1, 1, 1, 1, 3)
+    out = normalize_clips(clips, (114.75, 55, 10), (57.375, 100, 1))
+    assert out.flatten().tolist() == pytest.approx([-2, 2, 0])
+
+
+def test_mirrored_boxes_are_shifted_as_the_recipe_says():
+    """1.x has no -1: the recorded boxes of its own Flip."""
+    recorded = GOLDEN2["mmaction1x_flip_width256"]
+    frames = np.zeros((1, 256, 256, 3), np.uint8)
+    recipe = replace(RECIPE, train_short_side=(256, 256), flip=1.0, flip_shift=0)
+    boxes_px = np.float32([recorded["gt_in"], recorded["prop_in"]])
+    _, flipped, _ = augment_clip(frames, boxes_px, recipe, np.random.default_rng(0))
+    assert flipped.tolist() == [recorded["gt_out"], recorded["prop_out"]]
 
 
 def test_training_clip_and_boxes_move_together():

@@ -89,7 +89,7 @@ def test_the_zoos_networks_are_explained(alias):
     frames = np.random.default_rng(0).integers(0, 256, (entry.clip_len, 64, 64, 3), np.uint8)
     explanation = explain_score(model, frames, [(4, 4, 60, 60)], action_id=14, n_segments=2)
     with torch.inference_mode():
-        clips = normalize_clips(torch.from_numpy(frames)[None])
+        clips = normalize_clips(torch.from_numpy(frames)[None], model.entry.mean, model.entry.std)
         logits = model(clips, torch.tensor([[0.0, 4, 4, 60, 60]]))
     assert explanation.score == pytest.approx(float(logits[0, 14].sigmoid()), abs=1e-5)
     assert explanation.heatmap.shape == frames.shape[:3]

@@ -1,7 +1,22 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
-from avalib.utils.boxes import build_rois, compute_iou_matrix, crop_boxes, flip_boxes, to_norm, to_pixels
+from avalib.utils.boxes import (
+    build_rois,
+    compute_iou_matrix,
+    crop_boxes,
+    extend_boxes,
+    flip_boxes,
+    to_norm,
+    to_pixels,
+)
+
+FOLDER = Path(__file__).parents[1] / "golden"
+GOLDEN2 = json.loads((FOLDER / "golden2.json").read_text(encoding="utf-8"))
 
 
 def test_iou_by_hand():
@@ -31,6 +46,20 @@ def test_flip_twice_is_the_same_and_the_input_is_untouched():
     px = np.array([[3.0, 4, 50, 60]], np.float32)
     assert flip_boxes(px, 100).tolist() == [[49, 4, 96, 60]]
     assert flip_boxes(flip_boxes(px, 100), 100).tolist() == px.tolist() == [[3, 4, 50, 60]]
+
+
+def test_extended_boxes_are_the_originals():
+    """UMT's own widened boxes, of pictures 96 x 64."""
+    recorded = GOLDEN2["models"]["umt_vit_b"]
+    boxes = np.load(FOLDER / "golden2.npz")["rois_vit"][recorded["row_order"]]
+    expected = np.concatenate(recorded["extended_boxes"])
+    assert extend_boxes(boxes[:, 1:], (0.1, 0.05), 96, 64) == pytest.approx(expected, abs=1e-5)
+
+
+def test_extending_takes_tensors_too_and_leaves_them_unchanged():
+    boxes = torch.tensor([[10.0, 20, 29, 39]])
+    assert extend_boxes(boxes, (0.1, 0.2), 30, 90).tolist() == [[9, 18, 29, 41]]
+    assert boxes.tolist() == [[10, 20, 29, 39]]
 
 
 def test_rois_number_the_clips():
