@@ -74,6 +74,7 @@ class CheckReport:
         """The table to show: of a data set its checks, of a csv the problems, in the columns that say something."""
         if self.videos is not None:
             return self.table
+        # imports say where in which file, other tables have line numbers
         problems = self.problems
         place = "location" if (problems.location != "").any() else "lines"
         return problems[["status", "problem", "rows", place, "example", "looks_like"]]
@@ -82,6 +83,7 @@ class CheckReport:
         table = self._get_main_table()
         if table.empty:
             return self.verdict
+        # values of checks may be long lists; problems are shown in full
         width = None if self.videos is None else 70
         return f"{table.to_string(index=False, max_colwidth=width)}\n\n{self.verdict}"
 

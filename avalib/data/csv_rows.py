@@ -101,6 +101,7 @@ def check_quotes(file, name):
 def _build_open_quote_error(file, name, position):
     """The ValueError for a quote that is open at the end of a line, `position` bytes from the beginning."""
     file.seek(0)
+    # lines may end in \n, \r or \r\n
     before = file.read(position)
     line = 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
     return ValueError(
@@ -164,6 +165,7 @@ def parse_fields(fields, kind):
             f"{len(fields)} columns, {','.join(fields[:20])[:80]!r}: expected 8 (or 7, or 2 for a frame without "
             f"boxes): {','.join(names)}{_suggest_separator(fields)}"
         )
+    # the video's name stays as it is; all others are numbers
     values = [fields[0]]
     for column, text in zip(names[1:], fields[1:], strict=False):
         is_id = column in ("action_id", "person_id")
@@ -175,6 +177,7 @@ def parse_fields(fields, kind):
             expected = "a whole number" if is_id else "a finite number"
             return None, f"column {column}, value {text[:80]!r}: expected {expected}"
         values.append(value)
+    # a frame without boxes
     if len(fields) == 2:
         values += [np.nan] * 4 + [NO_ACTION]
     if len(fields) < 8:
@@ -198,6 +201,7 @@ def suggest_header(line, fields):
 def _build_table(rows, kind):
     """A table from rows of 8 values; video_id is a categorical."""
     columns = get_csv_columns(kind)
+    # float64 for all numbers but the ids
     types = dict.fromkeys(columns[1:], np.float64) | {"action_id": np.int64}
     if kind == "ground_truth":
         types["person_id"] = np.int64

@@ -31,6 +31,7 @@ def check_counts(layout, split, table):
         status=OK if official_videos in (None, n_videos) else WRONG,
     )
     n_keyframes = len(table[KEYFRAME_COLUMNS].drop_duplicates())
+    # the official number of keyframes isn't published: only its upper limit is known
     max_keyframes = official_videos * KEYFRAMES_PER_VIDEO if official_videos else None
     yield Finding(
         check="keyframes",
@@ -63,6 +64,7 @@ def check_annotations(layout, split, table, row_problems):
 
 def _check_exclusions(layout, split, table):
     excluded = read_exclusions(layout.get_exclusions_path(split))
+    # some excluded seconds have annotations all the same, in AVA too
     n_annotated = len(excluded.merge(table[KEYFRAME_COLUMNS].drop_duplicates(), on=KEYFRAME_COLUMNS))
     unknown = sorted(set(excluded.video_id) - set(table.video_id))
     value = f"{len(excluded)}, {n_annotated} of them annotated"
@@ -78,6 +80,7 @@ def check_label_maps(layout):
         yield Finding("label map", "", f"{len(label_map)} actions")
         return
     official = get_action_names()
+    # AVA's actions under other names give no error anywhere, but other labels on pictures
     renamed = [action_id for action_id, name in label_map.items() if official.get(action_id) != name]
     value = f"{len(label_map)} actions"
     if renamed:
@@ -95,6 +98,7 @@ def check_label_maps(layout):
 
 def check_splits(layout, tables):
     """Yield the checks of videos and keyframes in both splits. An own video may be divided in time."""
+    # whole videos are in one split; only an own video may be divided
     both = sorted(set(tables["train"].video_id) & set(tables["val"].video_id))
     status = OK
     if both:
@@ -122,6 +126,7 @@ def check_proposals(layout, split, table):
         message = str(error).replace(str(path), path.name)
         yield Finding("person boxes", split, message, "a table of boxes", WRONG)
         return
+    # (P,5) coordinates and score
     values = proposals[[*BOX_COLUMNS, "score"]].to_numpy()
     n_outside = int(((values < 0) | (values > 1)).any(axis=1).sum())
     status = WRONG if n_outside > len(values) * MAX_OUTSIDE_SHARE else OK
@@ -137,6 +142,7 @@ def _check_coverage(layout, split, table, proposals):
     # own data sets can be trained without person boxes
     poor_status = NOTE if layout.is_own and split == "train" else WRONG
     keyframes = table[KEYFRAME_COLUMNS].drop_duplicates()
+    # keyframes that have at least one box
     n_covered = len(keyframes.merge(proposals[KEYFRAME_COLUMNS].drop_duplicates(), on=KEYFRAME_COLUMNS))
     n_without = len(keyframes) - n_covered
     yield Finding(
@@ -146,6 +152,7 @@ def _check_coverage(layout, split, table, proposals):
         expected="few",
         status=poor_status if n_without > len(keyframes) * MAX_WITHOUT_BOXES_SHARE else OK,
     )
+    # one row per person: several actions share a box
     people = table[KEYFRAME_COLUMNS + BOX_COLUMNS].drop_duplicates(ignore_index=True)
     recall = compute_proposal_recall(people, proposals)
     recall_sure = compute_proposal_recall(people, proposals[proposals.score >= 0.9])

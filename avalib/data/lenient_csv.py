@@ -30,6 +30,7 @@ def read_leniently(source, kind):
     name, file = open_binary(source)
     with file:
         try:
+            # the fast way, for files in which every row can be read
             table = parse_ava_csv(file, name, kind)
             return LenientTable(name, table, np.arange(1, len(table) + 1), [])
         except ValueError:
@@ -69,6 +70,7 @@ def _parse_leniently(rows, name, kind):
     faults = {}  # what can't be read -> [(line, message)]
 
     def collect_fault(line, _, fault):
+        # rows with a fault in one column make one finding
         subject = fault.split(", value")[0] if ", value" in fault else "columns"
         faults.setdefault(subject, []).append((line, fault))
 

@@ -95,6 +95,7 @@ def find_row_problems(
                 ),
             )
         )
+    # with annotations box by box, without them only if most people seem to lie
     swapped = _find_lying_boxes(boxes) if ground_truth is None else _find_swapped_boxes(table, ground_truth)
     if len(swapped):
         findings.append(
@@ -115,6 +116,7 @@ def _format_row(table, row, kind):
 def _find_swapped_boxes(table, ground_truth):
     """Rows whose box fits the ground truth once x and y change places, and doesn't as it is."""
     boxes = table[BOX_COLUMNS].to_numpy()
+    # {keyframe: annotated boxes (M,4)}
     truth = read_ava_csv(ground_truth, "ground_truth").groupby(KEYFRAME_COLUMNS)[BOX_COLUMNS]
     truth_boxes = {keyframe: rows.to_numpy() for keyframe, rows in truth}
     # a box has one row for each of its actions: check its first row only

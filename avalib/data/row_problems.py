@@ -70,6 +70,7 @@ def _are_sizes(boxes, is_inverted):
     """Whether many boxes are inverted, and nearly all fit into the frame when read as x, y, width, height."""
     if not len(boxes):
         return False
+    # the four numbers read as a corner and a size
     x, y, width, height = boxes.T
     fits = (x + width <= 1.01) & (y + height <= 1.01)
     return is_inverted.mean() > MIN_INVERTED_SHARE and fits.mean() > 0.9
@@ -78,7 +79,9 @@ def _are_sizes(boxes, is_inverted):
 def list_value_problems(table, kind, label_map, seconds) -> list[RowProblem]:
     """The rules for names, actions, times, repeated rows and scores. seconds: first and last one expected."""
     names = table["video_id"].astype("category").cat
+    # few names stand for many rows: check each name once
     faulty_names = [code for code, name in enumerate(names.categories) if describe_name_fault(name)]
+    # for the message
     expected_ids = "AVA's 1..80" if label_map == get_action_names() else f"the label map's {len(label_map)}"
     first, last = seconds
     problems = [

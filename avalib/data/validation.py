@@ -65,10 +65,12 @@ def check(
     if decode not in ("some", "all"):
         raise ValueError(f'decode {decode!r}: expected "some" or "all"')
     layout = find_dataset(dataset, root) if isinstance(dataset, str) else dataset
+    # every csv is read once, rows that can't be read become findings
     tables = {}
     row_problems = {}
     for split in SPLITS:
         tables[split], row_problems[split] = _read_annotations(layout, split)
+    # open every video: most of the time goes here
     videos = survey_videos(layout, tables, decode, workers, progress)
     findings = list(_check_videos(videos))
     for split, table in tables.items():
@@ -89,6 +91,7 @@ def _read_annotations(layout, split):
     path = layout.get_csv_path(split)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no annotations; prepare or import the data set first")
+    # which timestamps the data set may have
     seconds = DEFAULT_SECONDS
     if layout.is_real_ava:
         seconds = (FIRST_SECOND, LAST_SECOND)
@@ -147,6 +150,7 @@ def _check_videos(videos):
 
 def _list_video_problems(videos, split):
     """The check that names the videos with a problem."""
+    # name the first five
     faulty = videos[videos.problem != ""]
     listed = "; ".join(f"{video.video_id}: {video.problem}" for video in faulty[:5].itertuples())
     if len(faulty) > 5:

@@ -166,6 +166,7 @@ def _list_problems(layout, video, undecodable):
 def _find_undecodable(video, decode):
     """The AVA numbers, of all or of five, whose frames can't be decoded."""
     if decode == "some":
+        # five, the first and the last among them
         numbers = np.unique(np.linspace(1, video.n_ava_frames, 5).astype(int)).tolist()
         return [number for number in numbers if not _can_decode(video, number)]
     try:
@@ -173,6 +174,7 @@ def _find_undecodable(video, decode):
             pass
         return []
     except VideoError:
+        # one by one, to name the faulty ones
         return [number for number in range(1, video.n_ava_frames + 1) if not _can_decode(video, number)]
 
 

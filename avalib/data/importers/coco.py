@@ -146,6 +146,7 @@ class _CocoFile:
     def _resolve_frame(self, image, location, first_frame, rate):
         """The _CocoFrame of an image; raises ValueError where its video or time can't be derived."""
         name_match = _FRAME_NAME.match(str(image.get("file_name", "")))
+        # The video: by its id, or else from the file name.
         video = self.videos.get(_get_optional(image, "video_id", (int, str), location))
         if not video and name_match:
             video = name_match["video"]
@@ -183,6 +184,7 @@ class _CocoFile:
         """The RawRow of an annotation."""
         image_id = _get_value(annotation, "image_id", (int, str), location)
         category_id = _get_value(annotation, "category_id", (int, str), location)
+        # Both ids must exist.
         for key, value, ids in (("image_id", image_id, self.frames), ("category_id", category_id, self.class_names)):
             if value not in ids:
                 raise ValueError(f"{location}: {key} {value!r}; there is no such id in the file")
@@ -208,6 +210,7 @@ class _CocoFile:
 
 def _get_track_id(annotation, location):
     """The person of an annotation, a number or a name; None where it has none."""
+    # CVAT's COCO export has the track among the attributes.
     attributes = annotation.get("attributes")
     default = attributes.get("track_id") if isinstance(attributes, dict) else None
     track_id = annotation.get("track_id", default)

@@ -48,6 +48,7 @@ def _find_late_rows(annotations):
     """Yield the finding of rows after their video's end, if there are any."""
     table = annotations.table
     durations = {video_id: video.duration_s for video_id, video in annotations.videos.items()}
+    # (N,) the end of each row's video
     end_s = table.video_id.map(durations)
     rows = np.flatnonzero(table.timestamp >= end_s).tolist()
     if rows:

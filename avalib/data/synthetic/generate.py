@@ -93,6 +93,7 @@ def list_videos(size: str = "mini", seed: int = 0) -> list[VideoSpec]:
     """The VideoSpecs of all videos of a size, train first. Raises ValueError for an unknown size."""
     if size not in SIZES:
         raise ValueError(f"size {size!r}: expected one of {', '.join(SIZES)}")
+    # A number of the name that is the same in every process; hash() is not.
     size_key = zlib.crc32(size.encode())
     specs = []
     for split_index, split in enumerate(SPLITS):
@@ -107,6 +108,7 @@ def _draw_video(size, split_index, index, seed, shot_kinds):
     # Each video has a generator of its own, so that none depends on how many there are.
     rng = np.random.default_rng(seed)
     video_id = "".join(ID_CHARACTERS[k] for k in rng.integers(0, len(ID_CHARACTERS), ID_LENGTH))
+    # Most videos have 30 frames per second; 25 and 29.97 test the numbering.
     fps = FRAME_RATES[(index + 2 * split_index) % len(FRAME_RATES)]
     duration_s = rng.uniform(*SIZES[size].seconds)
     n_shots = max(2, round(duration_s / MEAN_SHOT_S))
@@ -127,6 +129,7 @@ def build_takes(spec):
     takes = []
     first_frame = 0
     start_s = 0.0
+    # Shots follow each other without a gap; the last one ends with the video.
     for shot in plan_video(spec.build_rng(PLAN_STREAM), spec.duration_s, spec.kinds):
         end_frame = min(round((start_s + shot.duration) * spec.fps), spec.n_frames)
         times_s = np.arange(first_frame, end_frame) / float(spec.fps) - start_s
@@ -153,6 +156,7 @@ def make_video(spec, folder):
         Of the manifest.
     annotations : VideoAnnotations
     """
+    # The hash is of the pixels before encoding, which do not depend on the encoder's version.
     digest = hashlib.sha256()
     takes = build_takes(spec)
 
@@ -223,6 +227,7 @@ def render_dataset(
     specs = list_videos(size, seed)
     layout = DatasetLayout(Path(root), "mini")
     manifest = RenderManifest(layout, size, seed)
+    # Videos that an earlier call has finished are not rendered again.
     missing = [spec for spec in specs if not manifest.has_video(spec)]
     if not missing and manifest.has_tables():
         return layout
@@ -259,6 +264,7 @@ def _write_tables(layout, specs, annotations):
     layout.annotations.mkdir(parents=True, exist_ok=True)
     layout.get_proposals_path("train").parent.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
+        # Rows (video_id, second, …) of all videos of this split.
         truth = []
         excluded = []
         proposals = []
@@ -277,6 +283,7 @@ def _write_tables(layout, specs, annotations):
         write_proposals(proposals_table, layout.get_proposals_path(split))
     action_names = get_action_names()
     write_label_map(action_names, layout.label_map_path)
+    # The metric counts the actions that the renderer shows.
     evaluated_names = {action_id: action_names[action_id] for action_id in ACTIONS}
     write_label_map(evaluated_names, layout.evaluated_label_map_path)
 

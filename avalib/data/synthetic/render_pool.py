@@ -24,6 +24,7 @@ class RenderPool:
     """
 
     def __init__(self, workers, specs, folder):
+        # Starting processes takes longer than rendering a few seconds of video.
         is_small = workers is None and sum(spec.n_frames for spec in specs) < MIN_PARALLEL_FRAMES
         self.workers = 1 if is_small else min(workers or os.cpu_count() or 1, max(len(specs), 1))
         self.folder = folder
