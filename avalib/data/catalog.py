@@ -10,7 +10,8 @@ from avalib.data.download_record import get_download_record_path, read_download_
 from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
 from avalib.data.importers.source_videos import MANIFEST
 from avalib.data.layout import DatasetLayout
-from avalib.data.synthetic.generate import SIZES, render_dataset
+from avalib.data.synthetic.generate import render_dataset
+from avalib.data.synthetic.video_specs import SIZES
 from avalib.utils.suggest import suggest
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table, format_locations
+from avalib.data.proposal_pickles import LARGEST_FRACTION
 from avalib.data.row_checks import BOX_COLUMNS, parse_number
 from avalib.utils.text import read_text
 
@@ -33,7 +34,6 @@ EXPECTED_HEADER = (
     "video, time_s (seconds) or frame (from 0), x1,y1,x2,y2 (or x,y,w,h), action; person, split, width and height (of "
     "the frame) where they are available"
 )
-MAX_FRACTION = 2  # a box with a number beyond it is in pixels
 
 
 def read_own_csv(path, first_frame=None):
@@ -209,7 +209,7 @@ def _are_in_pixels(table, path):
     """Whether the boxes are in pixels. Raises ValueError where some are and others look like fractions."""
     boxes = table[BOX_COLUMNS].to_numpy(np.float64)
     # (N,) boxes that can only be pixels, and boxes that can only be fractions.
-    is_pixels = (np.abs(boxes) > MAX_FRACTION).any(axis=1)
+    is_pixels = (np.abs(boxes) > LARGEST_FRACTION).any(axis=1)
     has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     is_fraction = ~is_pixels & has_area
     if is_pixels.any() and is_fraction.any():

@@ -82,20 +82,9 @@ def build_walk(rng, speed):
     lean = rng.uniform(0, 6)
     phase = rng.uniform(0, 6.28)
 
-    def move(time_s, progress):
-        poses = np.repeat(build_pose(trunk_pitch=lean, elbow=elbow)[None], len(time_s), 0)
-        _swing_limbs(
-            poses,
-            cycle=2 * np.pi * rate_hz * time_s,
-            phase=phase,
-            swing=swing,
-            knee_flexion=knee_flexion,
-            arm_gain=0.9,
-            thigh_offset=2,
-        )
-        return poses
-
-    return move
+    return _build_gait(
+        rate_hz, phase, lean, elbow, swing=swing, knee_flexion=knee_flexion, arm_gain=0.9, thigh_offset=2
+    )
 
 
 def build_run(rng):
@@ -107,18 +96,19 @@ def build_run(rng):
     lean = rng.uniform(6, 14)
     phase = rng.uniform(0, 6.28)
 
+    return _build_gait(
+        rate_hz, phase, lean, elbow, hop=0.035, swing=swing, knee_flexion=knee_flexion, arm_gain=1.1, thigh_offset=6
+    )
+
+
+def _build_gait(rate_hz, phase, lean, elbow, hop=0.0, **limbs):
+    """The motion of cycles of swinging legs and arms; hop: in body heights, two per cycle; limbs: of _swing_limbs."""
+
     def move(time_s, progress):
         poses = np.repeat(build_pose(trunk_pitch=lean, elbow=elbow)[None], len(time_s), 0)
-        _swing_limbs(
-            poses,
-            cycle=2 * np.pi * rate_hz * time_s,
-            phase=phase,
-            swing=swing,
-            knee_flexion=knee_flexion,
-            arm_gain=1.1,
-            thigh_offset=6,
-        )
-        poses[:, FIELD_INDEX["hop"]] = 0.035 * np.abs(np.sin(2 * np.pi * rate_hz * time_s + phase))
+        cycle = 2 * np.pi * rate_hz * time_s  # (T,) radians
+        _swing_limbs(poses, cycle, phase, **limbs)
+        poses[:, FIELD_INDEX["hop"]] = hop * np.abs(np.sin(cycle + phase))
         return poses
 
     return move
