@@ -121,7 +121,7 @@ def test_lint_names_the_first_lines_of_many(two_files, capsys):
     (two_files / "bad.csv").write_text("video,0902,0.5,0.5,0.1,0.1,12,0.9\n" * 99, encoding="utf-8")
     assert main(["lint", str(two_files / "bad.csv")]) == 1
     output = capsys.readouterr().out
-    assert "rows: 99, in line 1, 2, 3, 4, 5, 6, 7, 8, …\n" in output
+    assert "rows: 99, line 1, 2, 3, 4, 5, 6, 7, 8, …\n" in output
     assert max(map(len, output.splitlines())) < 200
 
 
