@@ -1,7 +1,8 @@
 """Weight files: read without running anything that is in them, written atomically, with a descriptive error for others.
 
 Read: what torch.save wrote (MMAction2's files, PySlowFast's, PyTorchVideo's, UMT's, ours; both its formats),
-safetensors, and PySlowFast's Caffe2 pickles. The content tells which, not the name: PySlowFast's torch files end in .pkl.
+safetensors, and PySlowFast's Caffe2 pickles. The content tells which, not the name: PySlowFast's torch files end in
+.pkl, too.
 """
 
 import contextlib
@@ -223,9 +224,7 @@ def _unwrap_tensors(path, content):
         raise CheckpointError(f"{path}: {expected}; got {type(tensors).__name__}.")
     others = [key for key, value in tensors.items() if type(value) is not TensorRef or type(key) is not str]
     if others:
-        raise CheckpointError(
-            f"{path}: {expected}; {_list_keys(others)} of {len(tensors)} keys hold something else."
-        )
+        raise CheckpointError(f"{path}: {expected}; {_list_keys(others)} of {len(tensors)} keys hold something else.")
     if len(tensors) > _MAX_TENSORS:
         raise CheckpointError(f"{path}: {len(tensors):,} tensors; the limit is {_MAX_TENSORS:,}")
     for wrapper in _WRAPPERS * 2:  # either may be around the other

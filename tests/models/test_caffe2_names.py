@@ -138,4 +138,6 @@ def test_a_blob_that_is_no_array():
 
 def test_a_tensor_that_comes_twice():
     with pytest.raises(ValueError, match="s4_fuse.conv_f2s.weight a second time"):
-        convert_blobs(dict.fromkeys(["t_res4_5_branch2c_bn_subsample_w", "t_res4_22_branch2c_bn_subsample_w"], np.ones(3)))
+        convert_blobs(
+            dict.fromkeys(["t_res4_5_branch2c_bn_subsample_w", "t_res4_22_branch2c_bn_subsample_w"], np.ones(3))
+        )
