@@ -114,7 +114,7 @@ def describe_checkpoint(state_dict: dict) -> str:
         parts.append(f"tubelets of {facts.tubelet} frames")
     if facts.code_base in _CODE_BASE_TITLES:
         parts.append(f"in {_CODE_BASE_TITLES[facts.code_base]}'s names")
-    if facts.is_detector and facts.n_outputs:
+    if facts.is_detector and get_n_classes(state_dict) != N_ACTIONS:
         parts.append(f"{facts.n_outputs} outputs")
     return ", ".join(parts)
 
