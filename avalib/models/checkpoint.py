@@ -141,6 +141,10 @@ def _locate(entry, checkpoint, mirror, progress):
             url, sha256 = entry.checkpoint_url, entry.checkpoint_sha256
         else:
             url, sha256 = entry.pretrained_url, entry.pretrained_sha256
+        if url is None:
+            raise ValueError(
+                f"{entry.alias} has no published recognizer. Start from its published file with backbone_only=True"
+            )
     elif checkpoint.startswith(("http://", "https://")):
         url, sha256 = checkpoint, parse_hash_in_name(checkpoint)
     else:

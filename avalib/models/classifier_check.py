@@ -42,9 +42,7 @@ def _explain_columns(file, n_named):
     if not read_network_facts(file.state_dict).is_detector:
         return f"It is of {describe_checkpoint(file.state_dict)}: backbone_only=True takes its backbone. "
     if n_outputs == len(get_evaluated_actions()):
-        return (
-            f"AVA's {n_outputs} evaluated actions have ids up to {N_ACTIONS}, so such a head has ids of its own. "
-        )
+        return f"AVA's {n_outputs} evaluated actions have ids up to {N_ACTIONS}, so such a head has ids of its own. "
     if n_outputs == n_named and has_reserved_column(file.state_dict):
         return "That is one column less than MMAction2's files have, whose column 0 is reserved. "
     if n_outputs == n_named + 1 and not has_reserved_column(file.state_dict):
