@@ -156,8 +156,9 @@ def _read_caffe2_file(path):
         content = load_pickle(path)
     blobs = content.get("blobs") if isinstance(content, dict) else None
     if not isinstance(blobs, dict) or not blobs:
-        kind = type(content).__name__
-        found = f"a pickle of a dict without 'blobs', but {_list_keys(content)}" if kind == "dict" else f"of a {kind}"
+        found = f"a pickle of a {type(content).__name__}"
+        if isinstance(content, dict):
+            found += f" without 'blobs', but {_list_keys(content)}"
         raise CheckpointError(
             f"{path}: {found}. Expected a file of torch.save, safetensors, or a Caffe2 pickle {{'blobs': {{…}}}}."
         )

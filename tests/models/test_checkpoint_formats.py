@@ -78,6 +78,7 @@ def caffe2_file(tmp_path_factory):
     return write_caffe2(tmp_path_factory.mktemp("caffe2") / "C2D_8x8_R50.pkl", make_blobs(SLOW))
 
 
+@pytest.mark.slow
 def test_a_caffe2_pickle(caffe2_file):
     model = build_model(SLOW, caffe2_file, verbose=False)
     assert has_golden_weights(model, SLOW) and model.report.ok
@@ -167,7 +168,7 @@ def test_the_optimizers_numbers_are_not_read(tmp_path):
 
 def test_safetensors_under_another_name(tmp_path):
     safetensors.torch.save_file(SMALL, tmp_path / "a.pth")
-    assert list(read_state_dict(tmp_path / "a.pth")) == list(SMALL)
+    assert read_state_dict(tmp_path / "a.pth").keys() == SMALL.keys()
 
 
 def test_a_torch_file_named_safetensors(tmp_path):
@@ -243,6 +244,7 @@ def test_a_caffe2_file_that_was_cut_short(tmp_path, share):
         build_model(SLOW, tmp_path / "a.pkl")
 
 
+@pytest.mark.slow
 def test_a_blob_without_a_rule_is_reported(tmp_path):
     path = write_caffe2(tmp_path / "a.pkl", make_blobs(SLOW) | {"conv_extra_w": np.zeros(3, np.float32)})
     with pytest.raises(CheckpointError, match="1 not in the model: conv_extra_w"):
