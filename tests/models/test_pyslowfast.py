@@ -138,7 +138,8 @@ def test_loss(name, runs, which):
 def test_gradient_norms_in_float64(name, runs, mode):
     key = f"{name}/gradnorm_{mode}64"
     skip_without(golden_outputs.LATER_ARRAYS, key)
-    np.testing.assert_allclose(runs(mode, "64")["norms"], golden_outputs.LATER_ARRAYS[key], rtol=1e-5)
+    # batch norm takes the bias of a non-local block's last convolution off again: its gradient is 0 but for rounding
+    np.testing.assert_allclose(runs(mode, "64")["norms"], golden_outputs.LATER_ARRAYS[key], rtol=1e-5, atol=1e-14)
 
 
 def test_column_0_is_reserved(runs):
