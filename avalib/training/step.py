@@ -9,6 +9,7 @@ import torch
 
 from avalib.data.transforms import flip_clips, normalize_clips
 from avalib.models.losses import compute_action_loss, compute_batch_metrics
+from avalib.training.optimizer import set_lr
 from avalib.training.reproducibility import seed_everything
 from avalib.utils.device import enable_autocast
 from avalib.utils.distributed import SINGLE_PROCESS, skip_gradient_sync
@@ -70,8 +71,7 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
         In all processes, before the weights change.
     """
     # 1. Gradients: the mean over the micro-batches, and by the last backward over the processes
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
+    set_lr(state.optimizer, lr)
     state.optimizer.zero_grad()
     with _stoppable(state, config, saver):
         metrics = [
