@@ -37,6 +37,7 @@ def locate_video(video, mirror=None, progress=True):
     """
     if isinstance(video, bool) or not isinstance(video, (str, os.PathLike)) or not str(video).strip():
         raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras aren't read")
+    # Messages show long names in part.
     text = str(video)
     shown = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}…"
     if _URL_AS_PATH.match(text):

@@ -30,6 +30,7 @@ def plot_published_order(
     matplotlib.figure.Figure
     """
     figure, axis = create_figure(1, (8.5, 4.6))
+    # A column of points per model, a point per seed.
     measured = [model for model, values in scores.items() if values]
     measured.sort(key=lambda model: zoo.get(model).published_mAP)
     for place, model in enumerate(measured):
@@ -78,12 +79,14 @@ def plot_speed_accuracy(
     figure, axes = create_figure(len(panels), (4.2 * len(panels) + 2.4, 4.2), sharey=True, squeeze=False)
     handles = {}  # of the legend, each model once
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
+        # A circle per model that was measured; its area grows with the number of parameters.
         for model in table[pd.notna(table[column])].to_dict("records"):
             alias = model["model"]
             area = 3 * model["parameters M"]
             color = MODEL_COLORS[alias]
             points = axis.scatter(model[column], model["published mAP"], s=area, color=color, alpha=0.75, label=alias)
             handles[alias] = points
+        # Plain numbers at 1, 2 and 5 times a power of ten.
         axis.set(xscale="log", xlabel=label)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(ScalarFormatter())

@@ -22,6 +22,7 @@ import pandas as pd
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
+from avalib.data.layout import DatasetLayout
 from avalib.evaluation.box_recall import check_missing, compute_box_recall
 from avalib.evaluation.frame_index import (
     build_frame_index,
@@ -85,6 +86,26 @@ def evaluate(
     """
     data = load_evaluation_data(ground_truth, detections, label_map, exclusions)
     return evaluate_tables(data, protocol, iou, ties, missing)
+
+
+def evaluate_split(layout: DatasetLayout, detections: Source, split: str = "val") -> Report:
+    """Evaluate detections of a data set's split, with its own label map, excluded seconds and protocol.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    detections : path, open file or DataFrame
+        See `evaluate`.
+    split : str
+        "train" or "val".
+    """
+    return evaluate(
+        layout.get_csv_path(split),
+        detections,
+        label_map=layout.evaluated_label_map_path,
+        exclusions=layout.get_exclusions_path(split),
+        protocol=layout.protocol,
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from avalib.evaluation.evaluator import evaluate
+from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import detect_dataset, load_trained_model
 from avalib.utils.files import compute_sha256
 
@@ -52,14 +52,7 @@ def measure_frame_jitter(
         mAPs = []
         for test_recipe in recipes:
             detections, _ = detect_dataset(detector, layout, "val", test_recipe, device, precision, workers, progress)
-            report = evaluate(
-                layout.get_csv_path("val"),
-                detections,
-                label_map=layout.evaluated_label_map_path,
-                exclusions=layout.get_exclusions_path("val"),
-                protocol=layout.protocol,
-            )
-            mAPs.append(report.mAP)
+            mAPs.append(evaluate_split(layout, detections).mAP)
         nominal, *jittered = mAPs
         row = {
             "model": model,

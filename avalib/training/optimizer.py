@@ -4,6 +4,10 @@ import math
 import re
 
 import torch
+from torch import nn
+
+from avalib import zoo
+from avalib.training.train_config import TrainConfig
 
 _BLOCK_NUMBER = re.compile(r"backbone\.blocks\.(\d+)\.")
 
@@ -11,13 +15,25 @@ _BLOCK_NUMBER = re.compile(r"backbone\.blocks\.(\d+)\.")
 # --- schedule ---------------------------------------------------------------------------------------------------------
 
 
-def compute_lr(recipe, base_lr, iteration, steps_per_epoch):
-    """The learning rate of an iteration (from 0), before the factors of the layers.
+def compute_lr(recipe: zoo.Recipe, base_lr: float, iteration: int, steps_per_epoch: int) -> float:
+    """Compute the learning rate of a step, before the factors of a ViT's layers.
 
-    "step" and "cosine": the schedule times the warm-up. Source: mmcv 1.2.7 (StepLrUpdaterHook); with warmup_by="epoch"
-    mmengine 0.10.7 (LinearLR, MultiStepLR).
-    "warmup_cosine": the warm-up, which arrives at base_lr in its last step; then a cosine over the other epochs. Source:
-    mmengine 0.10.7 (LinearLR and CosineAnnealingLR, by iteration), unmasked_teacher (cosine_scheduler).
+    Parameters
+    ----------
+    recipe : zoo.Recipe
+        Its schedule: "step" and "cosine" are multiplied by the warm-up. Source: mmcv 1.2.7 StepLrUpdaterHook; with
+        warmup_by="epoch" mmengine 0.10.7 LinearLR and MultiStepLR.
+        "warmup_cosine": the warm-up reaches base_lr in its last step; a cosine over the other epochs follows. Source:
+        mmengine 0.10.7 LinearLR and CosineAnnealingLR by iteration; unmasked_teacher cosine_scheduler.
+    base_lr : float
+        After the warm-up, see `TrainConfig.compute_base_lr`.
+    iteration : int
+        The number of the step in the run, from 0.
+    steps_per_epoch : int
+
+    Returns
+    -------
+    float
     """
     n_steps = recipe.epochs * steps_per_epoch
     if recipe.schedule == "warmup_cosine":
@@ -59,8 +75,8 @@ def _fall_as_cosine(progress):
 # --- optimizer --------------------------------------------------------------------------------------------------------
 
 
-def build_optimizer(model, recipe):
-    """The optimizer of a recipe.
+def build_optimizer(model: nn.Module, recipe: zoo.Recipe) -> torch.optim.Optimizer:
+    """Build the optimizer of a recipe.
 
     Without `layer_decay`, and with `decay_1d`, there is one group: weight decay applies to batch norm and biases too.
     Else parameters of the same learning rate and decay share a group, whose "lr_scale" `set_lr` applies.
@@ -74,8 +90,8 @@ def build_optimizer(model, recipe):
     raise ValueError(f"optimizer {recipe.optimizer!r}: expected 'sgd' or 'adamw'")
 
 
-def build_parameter_groups(model, recipe):
-    """The parameters of a model in groups (a list of dict), in the order of their first one.
+def build_parameter_groups(model: nn.Module, recipe: zoo.Recipe) -> list[dict]:
+    """Group the parameters of a model by learning rate and weight decay, in the order of their first one.
 
     Source: MMAction2 1.x layer_decay_optim_constructor.py, as unmasked_teacher optim_factory.py.
     """
@@ -90,8 +106,8 @@ def build_parameter_groups(model, recipe):
     return list(groups.values())
 
 
-def compute_lr_scale(model, name, layer_decay):
-    """The factor of a parameter's learning rate: layer_decay^(blocks + 1 - layer).
+def compute_lr_scale(model: nn.Module, name: str, layer_decay: float) -> float:
+    """Compute the factor of a parameter's learning rate: layer_decay^(blocks + 1 - layer).
 
     The patch embedding of a ViT is layer 0, its first block layer 1; the last norm and the head have the factor 1.
     Raises ValueError for layer_decay in a model without such blocks.
@@ -110,12 +126,12 @@ def compute_lr_scale(model, name, layer_decay):
     return layer_decay ** (n_blocks + 1 - layer)
 
 
-def set_lr(optimizer, lr):
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of the next step; each group multiplies it by its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
-def build_scaler(config):
-    """The gradient scaler that float16 needs; for other types it does nothing."""
+def build_scaler(config: TrainConfig) -> torch.amp.GradScaler:
+    """Build the gradient scaler that float16 needs; for other types it does nothing."""
     return torch.amp.GradScaler(config.device.type, enabled=config.dtype == torch.float16)

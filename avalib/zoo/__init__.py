@@ -6,10 +6,10 @@ For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses
 
 from avalib.zoo.entries import ENTRIES, get, list_models
 from avalib.zoo.entry import ZooEntry, compare_fields
+from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe, update_recipe
 from avalib.zoo.recipes import (
     build_mini_recipe,
-    build_published_recipe,
     get_recipe,
     is_same_training,
     scale_lr,

@@ -132,7 +132,7 @@ class ZooEntry:
     score_by_person : bool
         Whether an action's score is multiplied by the person box's.
     numbering : str
-        Which frames a keyframe's clip has (avalib.data.dataset.FRAME_OFFSETS).
+        Which frames a keyframe's clip has (avalib.data.frame_protocols.FRAME_PROTOCOLS).
     """
 
     alias: str
@@ -205,6 +205,11 @@ class ZooEntry:
     person_score: float = 0.9
     score_by_person: bool = False
     numbering: str = "v0.10.0"
+
+    @property
+    def test_dataset(self) -> str:
+        """The data set whose val split `published_mAP` is of: "ava2.1" or "ava2.2"."""
+        return "ava2.2" if self.dataset == "ava_kinetics" else self.dataset
 
 
 def compare_fields(base: Any, other: Any) -> dict[str, tuple[Any, Any]]:

@@ -105,7 +105,7 @@ class Recipe:
     seed : int
         of initialisation, sampling and dropout
     numbering : str
-        "v1.x": MMAction2's later versions read the frame after each, as their checkpoints do
+        which frames a keyframe's clip has: "v0.10.0", "v1.x", "ava_kinetics", "pyslowfast" or "umt"
     focal_alpha : float
         factor of the loss
     focal_gamma : float

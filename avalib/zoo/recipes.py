@@ -1,60 +1,8 @@
-"""The recipes that the entries are trained and tested with.
-
-Source: MMAction2 v0.10.0, configs/detection/ava.
-"""
+"""The recipe that an entry is trained and tested with on a data set: the published one, or that of the mini-AVA."""
 
 from avalib.zoo.entry import NETWORK_FIELDS, ZooEntry
+from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe
-
-
-def build_published_recipe(entry: ZooEntry) -> Recipe:
-    """Build the recipe behind a published checkpoint: 20 epochs of SGD, lower learning rates after 10 and 15.
-
-    Source: MMAction2 v0.10.0, configs/detection/ava.
-
-    Parameters
-    ----------
-    entry : ZooEntry
-
-    Returns
-    -------
-    Recipe
-        Named "published".
-    """
-    return Recipe(
-        name="published",
-        dataset="ava2.1",
-        initial="pretrained",
-        epochs=20,
-        videos_per_gpu=entry.videos_per_gpu,
-        lr=entry.lr,
-        clips_per_step=entry.lr_for_gpus * entry.videos_per_gpu,
-        optimizer="sgd",
-        momentum=0.9,
-        weight_decay=1e-5,
-        grad_clip=40.0,
-        warmup_epochs=5,
-        warmup_ratio=0.1,
-        schedule="step",
-        milestones=(10, 15),
-        gamma=0.1,
-        train_short_side=(256, 320),
-        crop=256,
-        test_short_side=256,
-        flip=0.5,
-        color_jitter=0.0,
-        person_score=0.9,
-        rois_per_frame=32,
-        assign_iou=0.9,
-        dropout=0.5,
-        shuffle_frames=False,
-        jitter_at_test=True,
-        zero_init_residual=True,
-        prior_bias=False,
-        cache_short_side=None,
-        validate_every=1,
-    )
-
 
 # the mini-AVA's epochs: what two CPU cores train in about eight minutes, so fewer for models that cost more a clip
 MINI_EPOCHS = {
@@ -125,7 +73,8 @@ def get_recipe(entry: ZooEntry, dataset: str) -> Recipe:
     ----------
     entry : ZooEntry
     dataset : str
-        "ava2.1" and "ava2.2" have the published recipe, all others ("tiny", "mini", "large", own data) the mini one.
+        "ava2.1", "ava2.2" and "ava_kinetics" have the published recipe, all others ("tiny", "mini", "large", own data)
+        the mini one.
 
     Returns
     -------

@@ -67,6 +67,7 @@ def build_ava_leaderboard(results):
             "input": _describe_input(entry),
             "published mAP": entry.published_mAP,
         }
+        # A row for each result on AVA; one without measured columns for a model that has none.
         measured = [r for r in results if r["model"] == entry.alias and r["dataset"] == PUBLISHED_ON]
         for result in measured:
             mAP = statistics.mean(get_mAPs(result))
@@ -121,14 +122,17 @@ def _to_frame(rows, columns):
 def _describe_runs(result):
     """The columns that both tables have, from the records of a result's runs."""
     runs = result["runs"]
+    # Records of evaluations, and of the trainings that were done here: published weights have none.
     evaluations = [run["evaluate"] for run in runs]
     trainings = [run["train"] for run in runs if run["train"]]
     gpu_trainings = [training for training in trainings if training["hardware"].get("gpus")]
     gpu_minutes = sum(training["minutes"] * training["processes"] for training in gpu_trainings)
 
+    # Seeds share data set and protocol; commits and machines may differ.
     mAPs = get_mAPs(result)
     keyframes = evaluations[0]["coverage"]["keyframes"]
     prefix = f"{result['dataset']}_{result['model']}"  # the result's name without it is the run's
+    # Of each run: 8 letters of its commit, its machine, clips a second in training, peak memory in GB.
     commits = [(evaluation["git"] or {}).get("commit", "")[:8] for evaluation in evaluations]
     machines = [describe_hardware((run["train"] or run["evaluate"])["hardware"]) for run in runs]
     speeds = [training.get("clips_per_s") for training in trainings]
@@ -151,7 +155,8 @@ def _describe_runs(result):
 
 def _get_epochs(training):
     """The number of epochs that a training did, from its record."""
-    change = training.get("changed", {}).get("epochs")  # [recipe's, this run's]
+    # {"epochs": [the recipe's, this run's]} if they differ
+    change = training.get("changed", {}).get("epochs")
     return change[1] if change else training["plan"]["epochs"]
 
 
@@ -189,12 +194,14 @@ def to_markdown(frame):
 
 def render_leaderboard(results):
     """Render both tables as markdown, as they stand between the marks of the documentation's page."""
+    # Columns in which nothing was measured are left out, but for the two that the page is about.
     ava = build_ava_leaderboard(results)
     measured = [column for column in ava if ava[column].notna().any()]
     ava = ava[[c for c in ava if c in measured or c in ("measured mAP", "difference")]]
     tables = [(AVA_TITLE, ava), (OTHER_TITLE, build_other_leaderboard(results))]
     parts = []
     for title, frame in tables:
+        # Aliases and commits as code.
         frame = frame.assign(model=[f"`{model}`" for model in frame["model"]])
         if "commit" in frame:
             frame = frame.assign(commit=[f"`{commit}`" if commit else commit for commit in frame["commit"]])
@@ -223,6 +230,7 @@ def update_leaderboard(outputs="outputs", page="docs/results.md"):
         The page has no marks. Nothing is written then.
     """
     outputs, page = Path(outputs), Path(page)
+    # Read and check everything before the first file is written.
     results = load_results(outputs / "results")
     before, after = split_at_marks(page)
     write_text(page, f"{before}{BEGIN_MARK}\n\n{render_leaderboard(results)}\n\n{END_MARK}{after}")
@@ -235,6 +243,7 @@ def update_leaderboard(outputs="outputs", page="docs/results.md"):
 
 def split_at_marks(page):
     """The text of a page before and after the leaderboard. Raises LeaderboardError if a mark is missing."""
+    # A missing page has no marks either.
     text = Path(page).read_text(encoding="utf-8") if Path(page).exists() else ""
     before, begin, rest = text.partition(BEGIN_MARK)
     _, end, after = rest.partition(END_MARK)

@@ -51,6 +51,7 @@ def get_tolerance(model, jitter):
     measured = {row["model"]: row for row in jitter["rows"]}
     entry = zoo.get(model)
     same_clip = [row for name, row in measured.items() if _get_clip(zoo.get(name)) == _get_clip(entry)]
+    # The best evidence that there is: the model itself, one with the same clip, the model whose score moved most.
     if entry.alias in measured:
         chosen = measured[entry.alias]
     elif same_clip:
@@ -59,6 +60,7 @@ def get_tolerance(model, jitter):
         chosen = max(measured.values(), key=lambda row: row["std"])
     source = f"{chosen['model']} on {jitter['dataset']}, {len(chosen['mAP'])} seeds"
     reason = f"{ROUNDING:g} + 3 x {100 * chosen['std']:.2f} ({source})"
+    # Three standard deviations, from 0..1 to percent.
     return Tolerance(ROUNDING + 300 * chosen["std"], reason)
 
 
@@ -122,6 +124,7 @@ def judge_mAP(model, mAP, checkpoint, dataset, protocol, share, jitter=None):
     """
     entry = zoo.get(model)
     tolerance = get_tolerance(model, jitter)
+    # A verdict needs what was published: these weights, this data set, this protocol, all keyframes.
     is_comparable = dataset == PUBLISHED_ON
     difference = 100 * mAP - entry.published_mAP
     if checkpoint != "published":

@@ -1,6 +1,8 @@
 """The published recipe, line by line: every number of ARCHITECTURE's sections on training, for each of the seven."""
 
+import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +68,56 @@ def test_every_number(alias):
     assert {f.name: getattr(recipe, f.name) for f in fields(recipe)} == expected
     assert zoo.get_recipe(zoo.get(alias), "ava2.1") == zoo.get_recipe(zoo.get(alias), "ava2.2") == recipe
     assert zoo.scale_lr(recipe, 16, clips) == pytest.approx(2 * lr)  # the README's 8x2 GPUs
+
+
+LATER_ROWS = {
+    row["alias"]: row
+    for row in json.loads((Path(__file__).parents[1] / "golden" / "zoo2.json").read_text(encoding="utf-8"))["models"]
+    if row["source"].startswith("mmaction2 1.x") and row["optimizer"]["type"] == "SGD" and "AVA" in row["dataset"]
+    if "lfb" not in row["alias"]  # not in the zoo
+}
+
+
+@pytest.mark.parametrize("alias", LATER_ROWS)
+def test_every_number_of_the_later_trainings(alias):
+    row = LATER_ROWS[alias]
+    versions = {"AVA v2.1": "ava2.1", "AVA v2.2": "ava2.2"}
+    is_kinetics = row["dataset"].startswith("AVA-Kinetics")
+    entry = replace(
+        zoo.get("slowfast_r50_8x8"),
+        dataset="ava_kinetics" if is_kinetics else versions[row["dataset"]],
+        videos_per_gpu=row["videos_per_gpu"],
+        lr=row["lr"],
+        lr_for_gpus=row["lr_for_gpus"],
+        relation=row["shared_head"] is not None,
+        numbering="ava_kinetics" if is_kinetics else "v1.x",
+        person_score=row["person_det_score_thr"],
+        focal_alpha=row["head"]["focal_alpha"],
+        focal_gamma=row["head"]["focal_gamma"],
+    )
+    recipe = zoo.build_published_recipe(entry)
+    is_short = "cosine" in row["schedule"]
+    assert recipe.epochs == row["epochs"] == (10 if is_short else 20)
+    expected = COMMON | {
+        "dataset": entry.dataset,
+        "lr": row["lr"],
+        "videos_per_gpu": row["videos_per_gpu"],
+        "clips_per_step": row["lr_for_gpus"] * row["videos_per_gpu"],
+        "momentum": row["optimizer"]["momentum"],
+        "weight_decay": row["optimizer"]["weight_decay"],
+        "grad_clip": row["grad_clip"],
+        "jitter_at_test": False,
+        "flip_shift": 0,
+        "numbering": entry.numbering,
+        "focal_alpha": row["head"]["focal_alpha"],
+        "focal_gamma": row["head"]["focal_gamma"],
+    }
+    if is_short:
+        expected |= {"epochs": 10, "warmup_epochs": 2, "schedule": "warmup_cosine", "milestones": ()}
+    else:
+        expected |= {"warmup_by": "epoch"}
+    assert {name: getattr(recipe, name) for name in expected} == expected
+    assert entry.test_dataset == ("ava2.2" if is_kinetics else entry.dataset)
 
 
 @pytest.mark.parametrize(
