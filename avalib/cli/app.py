@@ -57,7 +57,7 @@ def main(arguments=None):
         return 0
     if command not in COMMANDS:
         hint = suggest(command, COMMANDS)
-        print(f"avalib: no command {command!r}.{hint} There are: {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"avalib: no command {command!r}.{hint} The commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     # Every expected error becomes one line that says what to do.
     try:

@@ -42,7 +42,7 @@ def plot_published_order(
     note = f" ({n_missing} models not measured)" if n_missing else ""
     axis.set_title(title or f"Does the published order appear? Points should rise to the right{note}")
     axis.set_xticks(range(len(measured)), measured, rotation=20, ha="right")
-    axis.set(xlabel="models, by their published mAP on AVA v2.1", ylabel=f"mean AP here, {metric} (percent)")
+    axis.set(xlabel="models, by their published mAP", ylabel=f"mean AP here, {metric} (percent)")
     return figure
 
 
@@ -92,7 +92,7 @@ def plot_speed_accuracy(
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.15, y=0.12)
-    axes[0][0].set_ylabel("published mAP, AVA v2.1 val (percent)")
+    axes[0][0].set_ylabel("published mAP on AVA's val split (percent)")
     figure.legend(handles.values(), handles.keys(), loc="outside right center")
     figure.suptitle(title)
     return figure

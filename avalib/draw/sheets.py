@@ -104,7 +104,7 @@ def draw_contact_sheet(
     """
     frames = [resize_to_width(frame, width) for frame in frames]
     if not frames:
-        raise ValueError("a contact sheet of no frames")
+        raise ValueError("no frames: a contact sheet needs at least one")
     if titles is not None:
         frames = [annotate_frame(frame, [], title=title) for frame, title in zip(frames, titles, strict=True)]
     sheet = tile_frames(frames, columns, gap)

@@ -1,7 +1,7 @@
 """The leaderboard: two tables of results, written as csv and into a page of the documentation.
 
-The first has the published models on AVA v2.1 with what was measured on AVA v2.1; the second what was measured on other
-data sets. A number of one data set never stands beside a number of another.
+The first has every model on the data set that its mAP was published on, with what was measured on that; the second what
+was measured on other data sets. A number of one data set never stands beside a number of another.
 """
 
 import statistics
@@ -14,12 +14,11 @@ from avalib.utils.errors import AvalibError
 from avalib.utils.files import write_table, write_text
 from avalib.zoo_runner.result_records import get_mAPs, load_results
 
-PUBLISHED_ON = "ava2.1"  # the data set of the published numbers
 BEGIN_MARK = "<!-- leaderboard -->"
 END_MARK = "<!-- /leaderboard -->"
 AVA_CSV = "leaderboard_ava.csv"
 OTHER_CSV = "leaderboard_other_datasets.csv"
-MODEL_COLUMNS = ["model", "backbone", "input", "published mAP"]
+MODEL_COLUMNS = ["model", "backbone", "input", "data set", "published mAP"]
 RUN_COLUMNS = [
     "coverage",
     "protocol",
@@ -34,7 +33,7 @@ RUN_COLUMNS = [
 ]
 AVA_COLUMNS = [*MODEL_COLUMNS, "measured mAP", "difference", "run", "trivial mAP", *RUN_COLUMNS]
 OTHER_COLUMNS = ["model", "run", "data set", "mAP", "trivial mAP", *RUN_COLUMNS]
-AVA_TITLE = "Published on AVA v2.1 val, and measured on it:"
+AVA_TITLE = "Published on AVA's val split, and measured on it:"
 OTHER_TITLE = "Measured on other data sets, whose numbers cannot be compared with those of AVA:"
 
 
@@ -46,29 +45,31 @@ class LeaderboardError(AvalibError, ValueError):
 
 
 def build_ava_leaderboard(results):
-    """Build the table of the published models and what was measured on AVA v2.1.
+    """Build the table of the published models and what was measured on the data set of their published mAP.
 
     Parameters
     ----------
     results : list of dict
-        From `load_results` or `gather_results`; those on other data sets are ignored.
+        From `load_results` or `gather_results`; those on other data sets than the model's own are ignored.
 
     Returns
     -------
     DataFrame
-        AVA_COLUMNS, mAP in percent; a row for each result on AVA v2.1, and one for each model without a result, whose
-        measured columns are None. `difference` is measured minus published mAP.
+        AVA_COLUMNS, mAP in percent; a row for each result, and one for each model without a result, whose measured
+        columns are None. `difference` is measured minus published mAP.
     """
     rows = []
+    published = zoo.build_zoo_table().set_index("model")
     for entry in zoo.ENTRIES:
         model_columns = {
             "model": entry.alias,
-            "backbone": f"{entry.backbone} R{entry.depth}" + (" + context" if entry.context else ""),
+            "backbone": published.loc[entry.alias, "backbone"],
             "input": _describe_input(entry),
+            "data set": entry.test_dataset,
             "published mAP": entry.published_mAP,
         }
         # A row for each result on AVA; one without measured columns for a model that has none.
-        measured = [r for r in results if r["model"] == entry.alias and r["dataset"] == PUBLISHED_ON]
+        measured = [r for r in results if r["model"] == entry.alias and r["dataset"] == entry.test_dataset]
         for result in measured:
             mAP = statistics.mean(get_mAPs(result))
             measured_columns = {
@@ -83,12 +84,12 @@ def build_ava_leaderboard(results):
 
 
 def build_other_leaderboard(results):
-    """Build the table of what was measured on other data sets than AVA v2.1.
+    """Build the table of what was measured on other data sets than that of the model's published mAP.
 
     Parameters
     ----------
     results : list of dict
-        From `load_results` or `gather_results`; those on AVA v2.1 are ignored.
+        From `load_results` or `gather_results`; those on the data set of the published mAP are ignored.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def build_other_leaderboard(results):
     """
     rows = []
     for result in results:
-        if result["dataset"] != PUBLISHED_ON:
+        if result["dataset"] != zoo.get(result["model"]).test_dataset:
             mAP = round(statistics.mean(get_mAPs(result)), 1)
             rows.append({"model": result["model"], "data set": result["dataset"], "mAP": mAP} | _describe_runs(result))
     return _to_frame(rows, OTHER_COLUMNS)

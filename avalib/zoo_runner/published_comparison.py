@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from avalib import zoo
-from avalib.zoo_runner.leaderboard import PUBLISHED_ON
 from avalib.zoo_runner.result_records import get_mAPs
 
 JITTER_FILE = "outputs/benchmarks/test_jitter.json"
@@ -118,19 +117,19 @@ def judge_mAP(model, mAP, checkpoint, dataset, protocol, share, jitter=None):
     Returns
     -------
     dict
-        VERDICT_COLUMNS, mAPs in percent. The verdict is "pass" or "FAIL" for the published checkpoint on all of
-        ava2.1 under protocol mmaction, else "none: " and the reason. Numbers of another data set are not compared:
-        expected and difference are None.
+        VERDICT_COLUMNS, mAPs in percent. The verdict is "pass" or "FAIL" for the published checkpoint on all keyframes
+        of the published data set under the published protocol, else "none: " and the reason. Numbers of another data
+        set are not compared: expected and difference are None.
     """
     entry = zoo.get(model)
     tolerance = get_tolerance(model, jitter)
     # A verdict needs what was published: these weights, this data set, this protocol, all keyframes.
-    is_comparable = dataset == PUBLISHED_ON
+    is_comparable = dataset == entry.test_dataset
     difference = 100 * mAP - entry.published_mAP
     if checkpoint != "published":
         verdict = "none: not the published checkpoint"
-    elif not is_comparable or protocol != "mmaction":
-        verdict = "none: published on ava2.1 under protocol mmaction"
+    elif not is_comparable or protocol != entry.protocol:
+        verdict = f"none: published on {entry.test_dataset} under protocol {entry.protocol}"
     elif share < 1:
         verdict = "none: not all keyframes"
     elif tolerance.points is None:
