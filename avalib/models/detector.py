@@ -11,6 +11,7 @@ from torchvision.ops import roi_align
 
 from avalib.data.labels import N_ACTIONS
 from avalib.models.resnet3d import SlowFast, SlowOnly, init_backbone
+from avalib.models.vit import VisionTransformer
 
 FEATURE_STRIDE = 16  # input pixels per cell of the feature maps
 ROI_SIZE = 8  # bins of RoIAlign, down and across
@@ -22,7 +23,9 @@ def build_backbone(entry):
         return SlowOnly(entry.depth)
     if entry.backbone == "SlowFast":
         return SlowFast(entry.depth, entry.resample_rate, entry.speed_ratio, entry.channel_ratio, entry.fusion_kernel)
-    raise ValueError(f"backbone {entry.backbone!r}: the zoo has SlowOnly and SlowFast")
+    if entry.backbone == "ViT":
+        return VisionTransformer(entry)
+    raise ValueError(f"backbone {entry.backbone!r}: the zoo has SlowOnly, SlowFast and ViT")
 
 
 class BBoxHead(nn.Module):
@@ -91,7 +94,8 @@ class Detector(nn.Module):
         self.entry = entry
         self.backbone = build_backbone(entry)
         self.roi_head = RoIHead(self.backbone.out_channels, entry.context, dropout, n_classes)
-        init_backbone(self.backbone, zero_init_residual)
+        if entry.backbone != "ViT":
+            init_backbone(self.backbone, zero_init_residual)
         self.init_classifier(fc_bias)
 
     def init_classifier(self, bias=0.0):

@@ -5,8 +5,10 @@ from fnmatch import fnmatchcase
 from avalib.utils.suggest import suggest
 from avalib.zoo.entry import ZooEntry
 from avalib.zoo.mmaction_v0 import MMACTION_V0
+from avalib.zoo.umt import UMT
+from avalib.zoo.videomae import VIDEOMAE
 
-ENTRIES = MMACTION_V0
+ENTRIES = (*MMACTION_V0, *VIDEOMAE, *UMT)
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -38,6 +38,7 @@ TRAININGS = {
     "umt": VIT
     | {
         "epochs": 30,
+        "grad_clip": 1e9,  # none
         "warmup_ratio": 0.004,
         "final_ratio": 0.004,
         "train_short_side": (256, 256),
