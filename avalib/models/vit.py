@@ -129,6 +129,9 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, entry: ZooEntry):
         super().__init__()
+        if entry.depth not in WIDTHS:
+            depths = ", ".join(map(str, WIDTHS))
+            raise ValueError(f"depth {entry.depth}: expected the number of a ViT's blocks, one of {depths}")
         channels = WIDTHS[entry.depth]
         self.clip_len = entry.clip_len
         self.n_slices = entry.clip_len // entry.tubelet  # tokens along time
