@@ -118,7 +118,9 @@ class EvaluationData:
     exclusions: pd.DataFrame | None
 
 
-def load_evaluation_data(ground_truth, detections, label_map, exclusions):
+def load_evaluation_data(
+    ground_truth: Source, detections: Source, label_map: LabelMap, exclusions: Source | None
+) -> EvaluationData:
     """The `EvaluationData` of `evaluate`'s first four arguments."""
     label_map = resolve_label_map(label_map)
     exclusions = None if exclusions is None else read_exclusions(exclusions)
@@ -130,13 +132,21 @@ def load_evaluation_data(ground_truth, detections, label_map, exclusions):
     )
 
 
-def evaluate_tables(data, protocol, iou, ties, missing="whole_frame"):
-    """Evaluate loaded tables; arguments as `evaluate`'s -> Report."""
+def evaluate_tables(
+    data: EvaluationData,
+    protocol: str | Protocol,
+    iou: float | Sequence[float],
+    ties: str,
+    missing: str = "whole_frame",
+) -> Report:
+    """Evaluate loaded tables; the other arguments are those of `evaluate`."""
+    # 1. The rules, and arguments that can't be
     name, rules = get_protocol(protocol)
     thresholds = check_thresholds(iou)
     if ties not in ("stable", "grouped"):
         raise ValueError(f'ties {ties!r}: expected "stable" or "grouped"')
     check_missing(missing)
+    # 2. Frames numbered across both tables, then one ranking per action
     notes = note_unknown_labels(data.label_map, data.gt, data.det)
     index = build_frame_index(
         data.gt,
@@ -147,6 +157,7 @@ def evaluate_tables(data, protocol, iou, ties, missing="whole_frame"):
         rules=rules,
     )
     rankings = rank_detections(index, rules, thresholds, notes)
+    # 3. The report; the recall is measured when it is asked for
     return Report(
         protocol=name,
         label_map=data.label_map,
