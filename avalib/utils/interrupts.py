@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
@@ -133,7 +133,8 @@ class WorkerPool(ProcessPoolExecutor):
         # spawn: fork is unsafe once torch has started threads
         super().__init__(workers, get_context("spawn"), initializer=_init_process, initargs=(initializer,))
 
-    def submit(self, function, *args, **kwargs):
+    def submit(self, function: Callable, *args: object, **kwargs: object) -> Future:
+        """As ProcessPoolExecutor's; processes start here, with SIGINT blocked."""
         with defer_interrupts():
             return super().submit(function, *args, **kwargs)
 
