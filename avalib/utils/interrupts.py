@@ -138,11 +138,6 @@ class WorkerPool(ProcessPoolExecutor):
         with defer_interrupts():
             return super().submit(function, *args, **kwargs)
 
-    @property
-    def pids(self) -> list[int]:
-        """The process numbers."""
-        return [process.pid for process in list((self._processes or {}).values())]
-
     def terminate(self) -> None:
         """End the processes at once, whatever they do."""
         for process in list((self._processes or {}).values()):
