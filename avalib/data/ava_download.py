@@ -85,6 +85,7 @@ def download_ava(
     DownloadError
         If annotations or person boxes cannot be downloaded.
     """
+    # annotations first: they say which videos are needed
     source = build_source(mirrors, progress=progress, **options)
     started = time.time()
     clear_abandoned_parts(layout.root, layout.annotations, layout.videos, layout.cuts, layout.root / "proposals")
@@ -92,6 +93,7 @@ def download_ava(
     ids = list_required_videos(layout, max_videos)
     pending = [video_id for video_id in ids if not _is_available(layout, video_id)]
     videos = RequiredVideos(ids, pending, load_video_file_names(layout, source) if pending else {})
+    # the plan is shown before anything large is downloaded
     plan = plan_downloads(layout, videos, source, cut)
     if progress:
         logger.info("%s", plan.to_string(index=False))
@@ -100,6 +102,7 @@ def download_ava(
     if cut:
         failed |= cut_videos(layout, [video_id for video_id in ids if video_id not in failed], workers, progress)
 
+    # what the failures cost, and where everything came from
     missing = list_missing_videos(layout, failed)
     annotation_files = [*layout.list_annotation_files(), *map(layout.get_proposals_path, PROPOSAL_SPLITS)]
     record = build_download_record(layout, source, len(ids), missing, annotation_files, started)
@@ -143,6 +146,7 @@ def download_annotations(layout: DatasetLayout, source: AvaSource) -> None:
     try:
         with zipfile.ZipFile(archive_path) as archive:
             _check_archive(archive, paths)
+            # whatever folder of the zip the files lie in
             members = {Path(member).name: member for member in archive.namelist()}
             layout.annotations.mkdir(parents=True, exist_ok=True)
             for path in paths:
@@ -172,6 +176,7 @@ def download_proposals(layout: DatasetLayout, source: AvaSource) -> None:
         path = layout.get_proposals_path(split)
         if path.is_file():
             continue
+        # under another name until it is checked: a damaged file must not count as present
         unchecked = source.fetch("proposals", path.name, path.with_name(path.name + ".unchecked"))
         try:
             read_proposals(unchecked)
@@ -226,12 +231,14 @@ def download_videos(
         }
         try:
             for future in as_completed(video_of_future):
+                # a dead link or a full mirror costs this video; any other error ends the call
                 if isinstance(future.exception(), OSError):
                     failed[video_of_future[future]] = str(future.exception())
                 else:
                     future.result()  # raises other errors
                 bar.update()
         finally:
+            # running downloads end at their next block and leave a .part file
             stop.set()
             pool.shutdown(cancel_futures=True)
     return {video_id: failed[video_id] for video_id in videos.pending if video_id in failed}
@@ -245,6 +252,7 @@ def _download_video(layout, video_id, name, source, stop):
         )
     path = source.fetch("videos", name, layout.videos / name, link=True, progress=False, stop=stop)
     try:
+        # a server may answer with a web page, or with another, shorter video
         duration_s = read_duration_s(path)
         if duration_s <= layout.start_s:
             raise VideoError(f"{path}: {duration_s:.0f} s long; the annotations begin at {layout.start_s} s")
@@ -263,6 +271,7 @@ def cut_videos(
     dict
         {video_id: reason} of those that failed.
     """
+    # only uncut files have a range to cut
     pending = [video_id for video_id in video_ids if layout.get_cut_range(layout.find_video(video_id))]
     workers = min(workers or os.cpu_count(), len(pending))
     failed = {}

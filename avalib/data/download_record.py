@@ -68,6 +68,7 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
     for split in ("train", "val"):
         table = read_ava_csv(layout.get_csv_path(split), "ground_truth")
         is_missing = table.video_id.isin(failed)
+        # actions that videos on disk still show
         remaining_actions = set(table.action_id[~is_missing])
         for video_id, annotations in table[is_missing].groupby("video_id", sort=False):
             missing_actions = sorted(set(annotations.action_id) - remaining_actions)
@@ -104,6 +105,7 @@ def build_download_record(layout, source, n_required, missing, annotation_files,
     started : float
         When it began, in seconds since the epoch.
     """
+    # no paths of this machine in a record
     locations = {kind: place if is_url(place) else "a folder" for kind, place in source.locations.items()}
     return {
         "dataset": f"AVA {layout.version}",

@@ -190,12 +190,12 @@ def score_keyframes(
     # every process gets the batches of all, and puts them in the order of the proposals
     all_scored = [batch for shard in context.gather(scored) for batch in shard]
     n_proposals = int(keyframes.proposal_start[-1])
-    return merge_scores(all_scored, n_proposals, n_classes=model.roi_head.bbox_head.fc_cls.out_features)
+    return merge_scores(all_scored, n_proposals, n_columns=model.n_classes + 1)
 
 
-def merge_scores(batches: Iterable[ScoredBatch], n_proposals: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def merge_scores(batches: Iterable[ScoredBatch], n_proposals: int, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores (P,81) and boxes (P,4) of some `ScoredBatch`, in the order of the proposals; NaN for the others."""
-    scores = np.full((n_proposals, n_classes), np.nan, np.float32)
+    scores = np.full((n_proposals, n_columns), np.nan, np.float32)
     boxes_norm = np.full((n_proposals, 4), np.nan, np.float32)
     for batch in batches:
         scores[batch.proposals] = batch.scores

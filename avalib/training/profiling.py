@@ -38,7 +38,7 @@ def build_noise_batch(config: TrainConfig, model: nn.Module, n_clips: int, boxes
     n_boxes = n_clips * boxes_per_clip
     # every box is the middle of its clip
     box = [crop / 4, crop / 4, crop * 3 / 4, crop * 3 / 4]
-    targets = torch.zeros(n_boxes, model.roi_head.bbox_head.fc_cls.out_features)
+    targets = torch.zeros(n_boxes, model.n_classes + 1)
     targets[:, 1] = 1
     return {
         "clips": torch.randint(0, 255, (n_clips, config.entry.clip_len, crop, crop, 3), dtype=torch.uint8),

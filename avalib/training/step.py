@@ -138,7 +138,8 @@ def run_forward(model: nn.Module, batch: dict, config: TrainConfig) -> tuple[tor
     targets = batch["targets"].to(config.device, non_blocking=True)
     with enable_autocast(config.device, config.dtype):
         logits = model(clips, rois)
-    return compute_action_loss(logits, targets), compute_batch_metrics(logits, targets)
+    loss = compute_action_loss(logits, targets, config.recipe.focal_alpha, config.recipe.focal_gamma)
+    return loss, compute_batch_metrics(logits, targets)
 
 
 def reduce_metrics(metrics, *, n_clips, stop_signal, context, device):
