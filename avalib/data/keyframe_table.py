@@ -3,6 +3,7 @@
 Source of the rules: MMAction2 v0.10.0 ava_dataset.py.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
+from avalib.data.kinetics_clips import parse_clip_name
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import load_proposals
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 MAX_PROPOSALS = 1000  # of a keyframe
 WHOLE_FRAME = [0.0, 0.0, 1.0, 1.0]
@@ -37,8 +38,8 @@ class KeyframeTable:
     proposals_norm: np.ndarray  # (P,4) float64
     proposal_scores: np.ndarray  # (P,) float32
     n_without_proposals: int  # keyframes that got one whole-frame box instead
-    start_s: float = AVA_START_S  # the second of the videos' first frames
-    last_frame: float = LAST_FRAME  # the last frame number that a clip may contain
+    start_s: np.ndarray  # (K,) float64: the second of the first frame of the keyframe's video
+    last_frame: np.ndarray  # (K,) float64: the last frame number that its clip may contain
 
     def __len__(self):
         return len(self.timestamps)
@@ -115,6 +116,8 @@ def load_keyframes(
     annotations = load_ava_table(layout.get_csv_path(split), "ground_truth").dropna(subset=["x1"])
     proposals = load_proposals(layout.get_proposals_path(split))
     video_names = annotations.video_id.cat.categories
+    if layout.has_kinetics:
+        proposals = name_clips_of_proposals(proposals, video_names)
     row_keys = _compute_keyframe_keys(annotations, video_names)
     if training:
         exclusions = read_exclusions(layout.get_exclusions_path(split)).astype({"video_id": "category"})
@@ -136,8 +139,9 @@ def load_keyframes(
     # the keyframe of each proposal (P,); -1 for those of seconds without annotation
     keyframe_of_proposal = pd.Index(keyframe_keys).get_indexer(_compute_keyframe_keys(proposals, video_names))
     selected = _select_proposals(proposals, keyframe_of_proposal, n_keyframes, person_score)
+    video_of_keyframe = annotations.video_id.cat.codes.to_numpy()[first_row]  # (K,) numbers of names
     return KeyframeTable(
-        video_ids=video_names.to_numpy().astype(str)[annotations.video_id.cat.codes.to_numpy()[first_row]],
+        video_ids=video_names.to_numpy().astype(str)[video_of_keyframe],
         timestamps=annotations.timestamp.to_numpy()[first_row],
         box_start=_compute_offsets(keyframe_of_row[person_row], n_keyframes),
         boxes_norm=annotations[BOX_COLUMNS].to_numpy()[person_row[by_keyframe]],
@@ -146,8 +150,8 @@ def load_keyframes(
         proposals_norm=selected.boxes_norm,
         proposal_scores=selected.scores,
         n_without_proposals=selected.n_without,
-        start_s=layout.start_s,
-        last_frame=layout.last_frame,
+        start_s=np.array([layout.get_start_s(name) for name in video_names], np.float64)[video_of_keyframe],
+        last_frame=np.array([layout.get_last_frame(name) for name in video_names], np.float64)[video_of_keyframe],
     )
 
 
@@ -162,6 +166,31 @@ def load_splits(layout, recipe):
                 "the videos into this split (import_data's val_share, or a split column), or run avalib.check."
             )
     return keyframes
+
+
+def name_clips_of_proposals(proposals: pd.DataFrame, video_names: Iterable[str]) -> pd.DataFrame:
+    """Give the boxes of YouTube ids, as MMAction2's pickles of Kinetics have them, to the clips of these ids.
+
+    Parameters
+    ----------
+    proposals : DataFrame
+        Of `load_proposals`.
+    video_names : iterable of str
+        The annotated videos, <id>_<start>_<end> for clips.
+
+    Returns
+    -------
+    DataFrame
+        The same, and behind it each box of such an id once for each clip; video_id is a categorical.
+    """
+    clips = [clip for clip in map(parse_clip_name, video_names) if clip]
+    clip_of_id = pd.DataFrame({"video_id": [c.youtube_id for c in clips], "clip": [c.name for c in clips]}, dtype=str)
+    of_ids = proposals[proposals.video_id.isin(clip_of_id.video_id)]
+    # a box in a second that its clip doesn't have belongs to no keyframe, and is dropped with the others of that kind
+    of_clips = of_ids.astype({"video_id": str}).merge(clip_of_id, on="video_id")
+    of_clips = of_clips.drop(columns="video_id").rename(columns={"clip": "video_id"})[list(proposals)]
+    both = pd.concat([proposals.astype({"video_id": str}), of_clips], ignore_index=True)
+    return both.astype({"video_id": "category"})
 
 
 def _compute_keyframe_keys(table, video_names):

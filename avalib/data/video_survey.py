@@ -174,7 +174,7 @@ def inspect_video(layout, video_id, split, timestamps, decode="some"):
             for name, value in asdict(describe_video(video)).items():
                 setattr(inspection, name, value)
             undecodable = _find_undecodable(video, decode)
-            numbers = to_frame_number(timestamps, layout.start_s)
+            numbers = to_frame_number(timestamps, layout.get_start_s(video_id))
             is_unreadable = (numbers > video.n_ava_frames) | np.isin(numbers, undecodable)
             inspection.unreadable = int(is_unreadable.sum())
             inspection.decode_errors = len(undecodable)

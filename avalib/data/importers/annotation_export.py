@@ -77,7 +77,7 @@ def export_annotations(
     for split in splits:
         table = read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split)
         table["action"] = table.action_id.map(label_map)
-        table["time_s"] = table.timestamp - layout.start_s
+        table["time_s"] = table.timestamp - table.video_id.map(layout.get_start_s)
         tables.append(table)
     writers[format](_Export(layout, tables, label_map, folder))
     return folder
