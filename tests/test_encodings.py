@@ -80,11 +80,22 @@ def test_text_is_opened_with_an_encoding(path):
 @pytest.mark.parametrize(
     "call",
     [
-        "open(p)", "open(p, 'w')", "open(p, mode='a')", "p.open()", "p.open('w')", "p.read_text()", "p.write_text('x')",
-        "gzip.open(p, 'rt')", "os.fdopen(n)", "subprocess.run(c, text=True)", "tempfile.NamedTemporaryFile('w')",
-        "Path(p).read_text()", "io.TextIOWrapper(f)", "np.loadtxt(p)",
+        "open(p)",
+        "open(p, 'w')",
+        "open(p, mode='a')",
+        "p.open()",
+        "p.open('w')",
+        "p.read_text()",
+        "p.write_text('x')",
+        "gzip.open(p, 'rt')",
+        "os.fdopen(n)",
+        "subprocess.run(c, text=True)",
+        "tempfile.NamedTemporaryFile('w')",
+        "Path(p).read_text()",
+        "io.TextIOWrapper(f)",
+        "np.loadtxt(p)",
     ],
-)  # fmt: skip
+)
 def test_the_check_finds(call):
     assert faults(call)
 
@@ -92,12 +103,22 @@ def test_the_check_finds(call):
 @pytest.mark.parametrize(
     "call",
     [
-        "open(p, 'rb')", "open(p, 'rb' if x else 'wb')", "open(p, encoding='utf-8')", "p.open('wb')",
-        "Path(p).open('rb')", "os.open(p, f)", "Image.open(p)", "av.open(p, 'w')", "files.write_text(p, t)",
-        "open(p, **options)", "subprocess.run(c)", "tempfile.NamedTemporaryFile()", "gzip.open(p)",
+        "open(p, 'rb')",
+        "open(p, 'rb' if x else 'wb')",
+        "open(p, encoding='utf-8')",
+        "p.open('wb')",
+        "Path(p).open('rb')",
+        "os.open(p, f)",
+        "Image.open(p)",
+        "av.open(p, 'w')",
+        "files.write_text(p, t)",
+        "open(p, **options)",
+        "subprocess.run(c)",
+        "tempfile.NamedTemporaryFile()",
+        "gzip.open(p)",
         "p.read_text(encoding='utf-8')",
     ],
-)  # fmt: skip
+)
 def test_the_check_lets_pass(call):
     assert not faults(call)
 

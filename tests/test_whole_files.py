@@ -53,10 +53,30 @@ ALLOWED = {
     "benchmarks/prove_frames.py": {"*": "raw video in a temporary folder"},
 }
 WRITERS = {
-    "write_text", "write_bytes", "to_csv", "to_json", "to_parquet", "to_pickle", "savefig", "save", "savez",
-    "savez_compressed", "savetxt", "tofile", "save_file", "dump", "copyfile", "copy2", "copytree", "move", "symlink_to",
-    "symlink", "hardlink_to", "urlretrieve", "imwrite",
-}  # fmt: skip
+    "write_text",
+    "write_bytes",
+    "to_csv",
+    "to_json",
+    "to_parquet",
+    "to_pickle",
+    "savefig",
+    "save",
+    "savez",
+    "savez_compressed",
+    "savetxt",
+    "tofile",
+    "save_file",
+    "dump",
+    "copyfile",
+    "copy2",
+    "copytree",
+    "move",
+    "symlink_to",
+    "symlink",
+    "hardlink_to",
+    "urlretrieve",
+    "imwrite",
+}
 OWN = {"files", "draw", "weights", "validation", "record", "report", "saver"}  # what these write is atomic inside
 
 
@@ -148,8 +168,11 @@ def opens_to_write(call):
 def test_no_file_is_written_under_its_final_name(path):
     name = path.relative_to(ROOT).as_posix()
     allowed = ALLOWED.get(name, {})
-    found = [f"{name}:{line}: {call}" for function, line, call in plain_writes(code_of(path))
-             if function not in allowed and "*" not in allowed]  # fmt: skip
+    found = [
+        f"{name}:{line}: {call}"
+        for function, line, call in plain_writes(code_of(path))
+        if function not in allowed and "*" not in allowed
+    ]
     assert not found, "use avalib.utils.files: " + "; ".join(found)
 
 
@@ -166,13 +189,28 @@ def test_what_is_allowed_exists():
 @pytest.mark.parametrize(
     "code",
     [
-        "open(path, 'w')", "open(path, mode='ab')", "open(path, 'r+b')", "path.open('w')", "gzip.open(path, 'wt')",
-        "open(path, mode)", "path.write_text('a')", "table.to_csv(path)", "np.savez(path, a=1)", "torch.save(x, path)",
-        "json.dump(x, open(path))", "shutil.copy(a, b)", "os.replace(a, b)", "path.replace(other)", "image.save(path)",
-        "figure.savefig(path)", "part = path.with_name('x.part')\nnp.save(part, x)", "os.open(path, os.O_CREAT)",
-        "av.open(str(path), 'w')", "def f(path):\n    ET.ElementTree(root).write(path)",
+        "open(path, 'w')",
+        "open(path, mode='ab')",
+        "open(path, 'r+b')",
+        "path.open('w')",
+        "gzip.open(path, 'wt')",
+        "open(path, mode)",
+        "path.write_text('a')",
+        "table.to_csv(path)",
+        "np.savez(path, a=1)",
+        "torch.save(x, path)",
+        "json.dump(x, open(path))",
+        "shutil.copy(a, b)",
+        "os.replace(a, b)",
+        "path.replace(other)",
+        "image.save(path)",
+        "figure.savefig(path)",
+        "part = path.with_name('x.part')\nnp.save(part, x)",
+        "os.open(path, os.O_CREAT)",
+        "av.open(str(path), 'w')",
+        "def f(path):\n    ET.ElementTree(root).write(path)",
     ],
-)  # fmt: skip
+)
 def test_plain_writes_are_seen(code):
     assert plain_writes(ast.parse(code))
 
@@ -180,11 +218,18 @@ def test_plain_writes_are_seen(code):
 @pytest.mark.parametrize(
     "code",
     [
-        "open(path)", "open(path, 'rb')", "open(path, newline='', encoding='utf-8')", "text.replace('a', 'b')",
-        "table.to_csv()", "path.open()", "with files.atomic_path(path) as part:\n    np.savez(part, a=1)",
-        "def f(part):\n    torch.save(x, part)", "files.write_text(path, 'a')", "os.open(path, os.O_RDONLY)",
+        "open(path)",
+        "open(path, 'rb')",
+        "open(path, newline='', encoding='utf-8')",
+        "text.replace('a', 'b')",
+        "table.to_csv()",
+        "path.open()",
+        "with files.atomic_path(path) as part:\n    np.savez(part, a=1)",
+        "def f(part):\n    torch.save(x, part)",
+        "files.write_text(path, 'a')",
+        "os.open(path, os.O_RDONLY)",
         "buffer = io.BytesIO()\nimage.save(buffer, 'PNG')",
     ],
-)  # fmt: skip
+)
 def test_reads_and_atomic_writes_are_not(code):
     assert not plain_writes(ast.parse(code))

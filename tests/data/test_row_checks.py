@@ -109,9 +109,25 @@ ZERO_BYTE = pytest.param(
     "a\0", marks=pytest.mark.xfail(PANDAS_2, reason="pandas 2 takes a\\0 for a, in tables and in csv", strict=True)
 )
 BAD_NAMES = [
-    "", " ", ".", "..", "/etc/passwd", "../a", "a/b", "a\\b", "C:a", ZERO_BYTE, "a\tb", "a\x7f", "\ufeffa", "a\u2028b",
-    "a ", "a.", "x" * 201, "ü" * 101,
-]  # fmt: skip
+    "",
+    " ",
+    ".",
+    "..",
+    "/etc/passwd",
+    "../a",
+    "a/b",
+    "a\\b",
+    "C:a",
+    ZERO_BYTE,
+    "a\tb",
+    "a\x7f",
+    "\ufeffa",
+    "a\u2028b",
+    "a ",
+    "a.",
+    "x" * 201,
+    "ü" * 101,
+]
 
 
 @pytest.mark.parametrize("name", OWN_NAMES)
@@ -170,7 +186,7 @@ def test_an_open_quote_is_refused_by_its_line(csv_reader, line):
         read_exclusions(io.StringIO(f"a,902\n{line},902\nb,902\n"))
 
 
-def test_an_open_quote_far_behind_is_found(csv_reader, monkeypatch):
+def test_an_open_quote_in_a_later_chunk_is_named_by_its_line(csv_reader, monkeypatch):
     monkeypatch.setattr(csv_rows, "CHUNK_BYTES", 64)
     with pytest.raises(ValueError, match="csv, line 31: a quote"):
         read_ava_csv(io.StringIO(row_text(video_id='"a"') * 30 + row_text(video_id='"a')), "detections")
@@ -262,21 +278,21 @@ def problems(source, **options):
 
 def test_lint_lists_ids_and_names_that_can_not_be_used():
     content = row_text() + row_text(action_id=-1) + row_text(video_id="../a") + row_text(action_id=2**70)
-    found = problems(io.StringIO(content))
-    assert found["action_id isn't one of AVA's 1..80"].lines == [2]
-    assert found["video_id isn't a video's name"].lines == [3]
-    assert found["can't be read: column action_id"].lines == [4]
+    rows = problems(io.StringIO(content))
+    assert rows["action_id isn't one of AVA's 1..80"].lines == [2]
+    assert rows["video_id isn't a video's name"].lines == [3]
+    assert rows["can't be read: column action_id"].lines == [4]
 
 
 def test_lint_lists_rows_of_a_table_that_can_not_be_read():
     table = pd.concat([frame(x1=np.nan), frame(score=np.inf), frame(action_id=np.nan)], ignore_index=True)
-    found = problems(table)
-    assert found["can't be read: column x1"].lines == [1]
-    assert found["can't be read: column score"].lines == [3]
-    assert found["can't be read: column action_id"].lines == [5]
+    rows = problems(table)
+    assert rows["can't be read: column x1"].lines == [1]
+    assert rows["can't be read: column score"].lines == [3]
+    assert rows["can't be read: column action_id"].lines == [5]
 
 
 @pytest.mark.parametrize("bad", [b"\xfc,902\n", b'"a,902\n', b"a" * 200_000])
 def test_lint_says_from_where_on_a_file_can_not_be_read(bad):
-    found = problems(io.BytesIO(row_text().encode() + bad))
-    assert any(row.lines == [2] for problem, row in found.items() if problem.startswith("can't be read"))
+    rows = problems(io.BytesIO(row_text().encode() + bad))
+    assert any(row.lines == [2] for problem, row in rows.items() if problem.startswith("can't be read"))

@@ -22,7 +22,8 @@ def copy(tiny, tmp_path):
     return DatasetLayout(tmp_path / "tiny", "mini")
 
 
-def rows_of(checkup):
+def index_rows(checkup):
+    """The checkup's table, by check and split."""
     return checkup.table.set_index(["check", "split"])
 
 
@@ -35,28 +36,71 @@ def test_whole_data_is_all_right(tiny, tmp_path):
     assert "<table" in checkup._repr_html_()
 
 
-def test_every_kind_of_damage_is_named(copy):
-    train = read_ava_csv(copy.get_csv_path("train"), "ground_truth")
-    first, second = train.video_id.unique()
-    copy.find_video(first).unlink()
-    path = copy.find_video(second)
+@pytest.fixture(scope="module")
+def damaged(tiny, tmp_path_factory):
+    """(checkup, video ids of train): what the check says of a copy with eight kinds of damage."""
+    folder = tmp_path_factory.mktemp("damaged")
+    shutil.copytree(tiny.root, folder, dirs_exist_ok=True)
+    layout = DatasetLayout(folder, "mini")
+    train_ids = read_ava_csv(layout.get_csv_path("train"), "ground_truth").video_id.unique()
+    # a missing and a truncated video
+    layout.find_video(train_ids[0]).unlink()
+    path = layout.find_video(train_ids[1])
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    with open(copy.get_csv_path("val"), "a", encoding="utf-8") as file:
-        file.write(f"{first},0902,0.1,0.1,0.2,0.5,99,1\n")
-    copy.get_proposals_path("val").unlink()
-    write_exclusions(pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]}), copy.get_exclusions_path("train"))
-    checkup = avalib.check(copy, progress=False)
-    found = rows_of(checkup)
-    assert not checkup.ok and checkup.verdict.startswith("Not right")
-    assert found.loc[("videos that can be read", "train"), "value"] == "1 of 2", checkup.videos
-    assert f"{first}: " in found.loc[("videos with a problem", "train"), "value"]
-    assert "truncated" in found.loc[("videos with a problem", "train"), "value"]
-    assert found.loc[("keyframes without frames", "train"), "status"] == "wrong"
-    assert found.loc[("action_id isn't one of AVA's 1..80", "val"), "status"] == "wrong"
-    assert found.loc[("actions not in the label map", "val"), "value"] == [99]
-    assert found.loc[("videos in train and in val", ""), "value"] == first
-    assert "is missing" in found.loc[("person boxes", "val"), "value"]
-    assert "unknown videos ['nobody']" in found.loc[("excluded seconds", "train"), "value"]
+    # an unknown action, in a video of the other split
+    with open(layout.get_csv_path("val"), "a", encoding="utf-8") as file:
+        file.write(f"{train_ids[0]},0902,0.1,0.1,0.2,0.5,99,1\n")
+    layout.get_proposals_path("val").unlink()
+    exclusions = pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]})
+    write_exclusions(exclusions, layout.get_exclusions_path("train"))
+    return avalib.check(layout, progress=False), train_ids
+
+
+def test_the_verdict_on_damaged_data(damaged):
+    checkup, _ = damaged
+    assert not checkup.ok
+    assert checkup.verdict.startswith("Not right")
+
+
+@pytest.mark.parametrize(
+    ("check", "split", "column", "expected"),
+    [
+        ("videos that can be read", "train", "value", "1 of 2"),
+        ("keyframes without frames", "train", "status", "wrong"),
+        ("action_id isn't one of AVA's 1..80", "val", "status", "wrong"),
+        ("actions not in the label map", "val", "value", [99]),
+    ],
+)
+def test_damage_has_a_row_in_the_table(damaged, check, split, column, expected):
+    checkup, _ = damaged
+    assert index_rows(checkup).loc[(check, split), column] == expected
+
+
+@pytest.mark.parametrize(
+    ("check", "split", "part"),
+    [
+        ("videos with a problem", "train", "truncated"),
+        ("person boxes", "val", "is missing"),
+        ("excluded seconds", "train", "unknown videos ['nobody']"),
+    ],
+)
+def test_damage_is_described(damaged, check, split, part):
+    checkup, _ = damaged
+    assert part in index_rows(checkup).loc[(check, split), "value"]
+
+
+def test_a_missing_video_is_named(damaged):
+    checkup, train_ids = damaged
+    assert f"{train_ids[0]}: " in index_rows(checkup).loc[("videos with a problem", "train"), "value"]
+
+
+def test_a_video_in_both_splits_is_named(damaged):
+    checkup, train_ids = damaged
+    assert index_rows(checkup).loc[("videos in train and in val", ""), "value"] == train_ids[0]
+
+
+def test_the_line_of_a_wrong_row_is_listed(damaged):
+    checkup, _ = damaged
     assert checkup.findings.lines.tolist()[-1]
 
 
@@ -90,6 +134,6 @@ def test_unknown_ways_to_decode_are_refused(tiny):
 def test_a_split_without_keyframes_is_not_right(copy, splits):
     for split in splits:
         copy.get_csv_path(split).write_text("", encoding="utf-8")
-    found = avalib.check(copy, progress=False)
-    assert not found.ok
-    assert f"keyframes with boxes ({splits[0]}): 0" in found.verdict
+    checkup = avalib.check(copy, progress=False)
+    assert not checkup.ok
+    assert f"keyframes with boxes ({splits[0]}): 0" in checkup.verdict

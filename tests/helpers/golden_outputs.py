@@ -24,23 +24,23 @@ MODELS = list(GOLDEN["models"])
 SEED = GOLDEN["seed"]
 
 
-def entry_of(name):
+def get_entry(name):
     """The zoo entry of a golden; `…_fusion5` is slowfast_r50_8x8 with the laterals of the first configuration."""
     if name == "slowfast_r50_8x8_fusion5":
         return dataclasses.replace(zoo.get("slowfast_r50_8x8"), fusion_kernel=5)
     return zoo.get(name)
 
 
-def key_list_name(name):
+def get_key_list_name(name):
     """The name under which a model's keys are listed: networks that are the same are listed once."""
     return {"slowfast_r50_8x8_fusion5": "slowfast_r50"}.get(name, name.replace("_omnisource", ""))
 
 
 @functools.cache
-def keys(name):
+def read_keys(name):
     """{key: (shape, dtype)} of a published file, in its order; "kinetics_recogniser_…" are the recognisers'."""
     table = pd.read_csv(FOLDER / "state_dicts.csv.gz", dtype=str)
-    rows = table[table["model"] == key_list_name(name)]
+    rows = table[table["model"] == get_key_list_name(name)]
     assert len(rows), name
     shapes = [tuple(int(n) for n in s.split("x")) if isinstance(s, str) and s else () for s in rows["shape"]]
     return dict(zip(rows["key"], zip(shapes, rows["dtype"], strict=True), strict=True))
@@ -64,12 +64,12 @@ def _draw(key, shape):
 
 
 @functools.lru_cache(maxsize=3)
-def state_dict(name):
+def draw_state_dict(name):
     """The goldens' weights of a model (or recogniser): {key: tensor}, each key with a generator of its own."""
-    return {key: torch.as_tensor(_draw(key, shape)) for key, (shape, _) in keys(name).items()}
+    return {key: torch.as_tensor(_draw(key, shape)) for key, (shape, _) in read_keys(name).items()}
 
 
-def weights_sha256(weights):
+def compute_weights_sha256(weights):
     """The hash of weights as the goldens' recipe defines it."""
     digest = hashlib.sha256()
     for key, value in weights.items():
@@ -77,38 +77,38 @@ def weights_sha256(weights):
     return digest.hexdigest()
 
 
-def clips(name, height=GOLDEN["H"], width=GOLDEN["W"]):
+def draw_clips(name, height=GOLDEN["H"], width=GOLDEN["W"]):
     """The goldens' input: (2,3,T,64,80) float32."""
-    shape = (GOLDEN["B"], 3, entry_of(name).clip_len, height, width)
+    shape = (GOLDEN["B"], 3, get_entry(name).clip_len, height, width)
     return torch.as_tensor(np.random.default_rng(SEED + 1).normal(size=shape).astype(np.float32))
 
 
-def rois():
+def load_rois():
     """The goldens' seven boxes: (7,5) float32."""
     return torch.as_tensor(ARRAYS["rois"])
 
 
-def labels():
+def load_labels():
     """The goldens' labels: (7,81) float32; the last box has no action."""
     return torch.as_tensor(ARRAYS["labels"])
 
 
-def detector(name):
+def build_golden_detector(name):
     """The model with the goldens' weights, in eval mode."""
-    model = Detector(entry_of(name))
-    model.load_state_dict(state_dict(name))
+    model = Detector(get_entry(name))
+    model.load_state_dict(draw_state_dict(name))
     return model.eval()
 
 
 def has_golden_weights(model, name, prefix=""):
     """Whether the model's tensors under a prefix equal the goldens' of a network."""
-    expected = state_dict(name)
+    expected = draw_state_dict(name)
     return all(torch.equal(v, expected[k]) for k, v in model.state_dict().items() if k.startswith(prefix))
 
 
 def make_mmcv_checkpoint(name):
     """What mmcv 1.2.7 saves in training: wrapped, prefixed, with optimizer state and numpy numbers."""
-    weights = {f"module.{key}": value for key, value in state_dict(name).items()}
+    weights = {f"module.{key}": value for key, value in draw_state_dict(name).items()}
     optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}
     meta = {"mmcv_version": "1.2.7", "epoch": 20, "hook_msgs": {"best_score": np.float64(0.2)}}
     return {"meta": meta, "state_dict": weights, "optimizer": optimizer}

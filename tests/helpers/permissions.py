@@ -39,8 +39,10 @@ def run(code, *words, **environment):
     """Run Python code in a process that obeys permissions. -> its output. Fails where the process does."""
     ended = subprocess.run(
         [sys.executable, "-c", OBEY + code, *map(str, words)],
-        capture_output=True, encoding="utf-8", env=os.environ | {key: str(value) for key, value in environment.items()},
-    )  # fmt: skip
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {key: str(value) for key, value in environment.items()},
+    )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

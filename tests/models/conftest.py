@@ -36,4 +36,4 @@ def entry_with_mirror(golden_files):
 @pytest.fixture(scope="session")
 def golden_model():
     """slowonly_r50 with the golden weights. Nobody changes it."""
-    return golden_outputs.detector(MODEL)
+    return golden_outputs.build_golden_detector(MODEL)

@@ -49,7 +49,7 @@ def test_a_published_file(tmp_path, zipped, capsys):
     assert capsys.readouterr().out == "a.pth -> slowonly_r50: 320 of 320 tensors matched\n"
     assert model.meta.extra["hook_msgs"]["best_score"] == 0.2 and model.meta.entry is None
     with torch.no_grad():
-        logits = model(golden_outputs.clips(MODEL), golden_outputs.rois())
+        logits = model(golden_outputs.draw_clips(MODEL), golden_outputs.load_rois())
     assert np.abs(logits.numpy() - golden_outputs.ARRAYS[f"{MODEL}/logits"]).max() < 1e-4
 
 

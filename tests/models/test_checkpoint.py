@@ -25,8 +25,8 @@ CLASSIFIER = "roi_head.bbox_head.fc_cls.weight"
 
 @pytest.mark.parametrize("prefix", slow_but(["", "_orig_mod.module.", "module._orig_mod."], "_orig_mod.module."))
 def test_bare_and_wrapped_state_dicts(tmp_path, prefix):
-    torch.save({prefix + k: v for k, v in golden_outputs.state_dict(MODEL).items()}, tmp_path / "a.pth")
-    assert list(read_state_dict(tmp_path / "a.pth")) == list(golden_outputs.keys(MODEL))
+    torch.save({prefix + k: v for k, v in golden_outputs.draw_state_dict(MODEL).items()}, tmp_path / "a.pth")
+    assert list(read_state_dict(tmp_path / "a.pth")) == list(golden_outputs.read_keys(MODEL))
 
 
 @pytest.mark.slow
@@ -38,7 +38,7 @@ def test_laterals_of_a_model_that_is_built_already(golden_files):
 @pytest.fixture
 def misfit(tmp_path):
     """A file with one tensor gone, one too many, one of another shape."""
-    content = dict(golden_outputs.state_dict(MODEL))
+    content = dict(golden_outputs.draw_state_dict(MODEL))
     del content["backbone.conv1.bn.bias"]
     content["neck.weight"] = torch.zeros(3)
     content[CLASSIFIER] = torch.zeros(60, 2048)
@@ -111,7 +111,7 @@ def test_what_is_saved_is_what_mmcv_reads(golden_model, tmp_path):
     path = save_checkpoint(golden_model, tmp_path / "a.pth")
     content = torch.load(path, weights_only=True)
     assert set(content) == {"meta", "state_dict"} and isinstance(content["meta"], dict)
-    assert list(content["state_dict"]) == list(golden_outputs.keys(MODEL))
+    assert list(content["state_dict"]) == list(golden_outputs.read_keys(MODEL))
     assert read_meta(path).label_map == get_action_names()
     json.dumps(content["meta"])  # plain values only, nothing that needs this package to be read
 

@@ -48,12 +48,12 @@ def tiny(monkeypatch):
     monkeypatch.setattr(architecture, "Detector", Tiny)
 
 
-def state_dict(n_classes=80):
+def make_state_dict(n_classes=80):
     torch.manual_seed(0)
     return Tiny(zoo.get(NAME), n_classes).state_dict()
 
 
-def meta(**changes):
+def make_meta(**changes):
     entry = zoo.get(NAME)
     recipe = json.loads(json.dumps(dataclasses.asdict(zoo.build_published_recipe(entry))))
     values = {
@@ -70,18 +70,18 @@ def meta(**changes):
     return values
 
 
-def written(path, content=None, legacy=False, **changes):
+def write_checkpoint(path, content=None, legacy=False, **changes):
     """A checkpoint in the format of the path's suffix."""
-    content = state_dict() if content is None else content
+    content = make_state_dict() if content is None else content
     if path.suffix == ".safetensors":
-        safetensors.torch.save_file(content, path, {"format": "pt", "avalib": json.dumps(meta(**changes))})
+        safetensors.torch.save_file(content, path, {"format": "pt", "avalib": json.dumps(make_meta(**changes))})
     else:
-        saved = {"meta": meta(**changes), "state_dict": content}
+        saved = {"meta": make_meta(**changes), "state_dict": content}
         torch.save(saved, path, _use_new_zipfile_serialization=not legacy)
     return path
 
 
-def refused(path, words, **options):
+def assert_refused(path, words, **options):
     with pytest.raises(CheckpointError, match=words) as error:
         build_model(NAME, path, verbose=False, **options)
     assert path.name in str(error.value)
@@ -89,8 +89,8 @@ def refused(path, words, **options):
 
 @pytest.mark.parametrize(("suffix", "legacy"), [(".pth", False), (".pth", True), (".safetensors", False)])
 def test_a_right_one_is_read(tmp_path, suffix, legacy):
-    model = build_model(None, written(tmp_path / f"a{suffix}", legacy=legacy), verbose=False)
-    assert all(torch.equal(value, state_dict()[key]) for key, value in model.state_dict().items())
+    model = build_model(None, write_checkpoint(tmp_path / f"a{suffix}", legacy=legacy), verbose=False)
+    assert all(torch.equal(value, make_state_dict()[key]) for key, value in model.state_dict().items())
     assert model.meta.label_map == get_action_names() and model.meta.recipe == zoo.build_published_recipe(zoo.get(NAME))
 
 
@@ -113,46 +113,48 @@ def test_every_plain_type_and_layout_of_tensors_is_read_as_torch_does(tmp_path):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_weights_that_are_no_numbers(tmp_path, value):
-    content = state_dict()
+    content = make_state_dict()
     content[f"{FC}.weight"][3, 1] = value
-    refused(written(tmp_path / "a.pth", content), rf"{FC}.weight \(NaN or infinite: 1 of 162\).*earlier checkpoint")
+    assert_refused(
+        write_checkpoint(tmp_path / "a.pth", content), rf"{FC}.weight \(NaN or infinite: 1 of 162\).*earlier checkpoint"
+    )
 
 
 def test_weights_that_overflowed_in_float16(tmp_path):
-    content = {key: value.half() if value.is_floating_point() else value for key, value in state_dict().items()}
+    content = {key: value.half() if value.is_floating_point() else value for key, value in make_state_dict().items()}
     content["backbone.conv1.conv.weight"] = torch.full((2, 3, 1, 1, 1), 1e6).half()
-    refused(written(tmp_path / "a.pth", content), "backbone.conv1.conv.weight .NaN or infinite: 6 of 6")
+    assert_refused(write_checkpoint(tmp_path / "a.pth", content), "backbone.conv1.conv.weight .NaN or infinite: 6 of 6")
 
 
 def test_a_negative_variance(tmp_path):
-    content = state_dict() | {"backbone.conv1.bn.running_var": torch.tensor([1.0, -0.1])}
-    refused(written(tmp_path / "a.pth", content), "backbone.conv1.bn.running_var .a negative variance")
+    content = make_state_dict() | {"backbone.conv1.bn.running_var": torch.tensor([1.0, -0.1])}
+    assert_refused(write_checkpoint(tmp_path / "a.pth", content), "backbone.conv1.bn.running_var .a negative variance")
 
 
 def test_numbers_that_are_not_used_may_be_anything(tmp_path):
-    content = state_dict()
+    content = make_state_dict()
     content[f"{FC}.weight"][3, 1] = float("nan")
-    path = written(tmp_path / "a.pth", content)
+    path = write_checkpoint(tmp_path / "a.pth", content)
     assert build_model(NAME, path, backbone_only=True, verbose=False).report.ok
 
 
 def test_a_head_of_six_without_a_label_map(tmp_path):
     path = tmp_path / "six.pth"
-    torch.save(state_dict(5), path)
-    refused(path, r"six.pth: its classifier has 6 outputs.*carries none.*label_map=\{1: name, …, 5: name\}")
+    torch.save(make_state_dict(5), path)
+    assert_refused(path, r"six.pth: its classifier has 6 outputs.*carries none.*label_map=\{1: name, …, 5: name\}")
     own = {1: "walk", 2: "fall", 5: "sit"}
     assert build_model(NAME, path, label_map=own, verbose=False).meta.label_map == own
 
 
 def test_a_head_that_is_smaller_than_its_label_map(tmp_path):
-    refused(written(tmp_path / "a.pth", state_dict(5)), "6 outputs.*actions up to 80")
+    assert_refused(write_checkpoint(tmp_path / "a.pth", make_state_dict(5)), "6 outputs.*actions up to 80")
 
 
 @pytest.mark.parametrize("n_classes", [10_000, 1_000_000])
 def test_a_head_beyond_the_limit_is_not_built(tmp_path, n_classes):
-    content = state_dict() | {f"{FC}.weight": torch.zeros(n_classes + 1, 0)}
-    refused(written(tmp_path / "a.pth", content), r"classes; expected 1 to 9,999 \(MAX_ACTION_ID\)")
-    for path in (None, written(tmp_path / "b.pth")):
+    content = make_state_dict() | {f"{FC}.weight": torch.zeros(n_classes + 1, 0)}
+    assert_refused(write_checkpoint(tmp_path / "a.pth", content), r"classes; expected 1 to 9,999 \(MAX_ACTION_ID\)")
+    for path in (None, write_checkpoint(tmp_path / "b.pth")):
         with pytest.raises(ValueError, match="MAX_ACTION_ID"):
             build_model(NAME, path, label_map={1: "a", n_classes: "b"}, verbose=False)
 
@@ -160,7 +162,7 @@ def test_a_head_beyond_the_limit_is_not_built(tmp_path, n_classes):
 def test_laterals_beyond_the_limit_are_not_built(tmp_path):
     key = f"backbone.slow_path.{LATERAL_NAMES[0]}.conv.weight"
     path = tmp_path / "a.pth"
-    torch.save(state_dict() | {key: torch.zeros(0, 8, 1_000_000, 1, 1)}, path)
+    torch.save(make_state_dict() | {key: torch.zeros(0, 8, 1_000_000, 1, 1)}, path)
     with pytest.raises(CheckpointError, match="a.pth: its entry's fusion_kernel is 1000000; expected 1 to 15"):
         build_model("slowfast_r50", path, verbose=False)
 
@@ -177,31 +179,45 @@ WRONG_META = {
     "recipe__test_short_side": [10**9, 0, -256, "256", None],
     "recipe__train_short_side": [[256], 256, [256, 10**9], ["a", "b"]],
     "recipe__milestones": [3, [1.5]],
-    "label_map": [5, [], {}, ["walk"], "walk", {"a": "walk"}, {"0": "walk"}, {"-1": "walk"}, {"1000000": "walk"},
-                  {"1": 5}],
+    "label_map": [
+        5,
+        [],
+        {},
+        ["walk"],
+        "walk",
+        {"a": "walk"},
+        {"0": "walk"},
+        {"-1": "walk"},
+        {"1000000": "walk"},
+        {"1": 5},
+    ],
     "preprocessing": [5, "256", [256]],
     "preprocessing__short_side": [10**9, 0, "256", 1.5, None, [256]],
     "preprocessing__mean": [5, [1.0], [1.0, 2.0, float("nan")]],
     "protocol": [5, ["mmaction"]],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("field", WRONG_META)
 def test_a_description_of_wrong_types_or_sizes(tmp_path, field):
     for value in WRONG_META[field]:
         words = f"(?i){field.split('__')[-1].replace('_', '.')}"
-        refused(written(tmp_path / "a.pth", **{field: value}), words)
+        assert_refused(write_checkpoint(tmp_path / "a.pth", **{field: value}), words)
 
 
 def test_limits_are_named(tmp_path):
-    refused(written(tmp_path / "a.pth", entry__clip_len=10**9), r"1000000000; expected 1 to 512 \(MAX_CLIP_LEN\)")
-    refused(written(tmp_path / "b.pth", preprocessing__short_side=10**9), r"16 to 4,320 \(MAX_SHORT_SIDE\)")
+    assert_refused(
+        write_checkpoint(tmp_path / "a.pth", entry__clip_len=10**9), r"1000000000; expected 1 to 512 \(MAX_CLIP_LEN\)"
+    )
+    assert_refused(
+        write_checkpoint(tmp_path / "b.pth", preprocessing__short_side=10**9), r"16 to 4,320 \(MAX_SHORT_SIDE\)"
+    )
 
 
 # --- hostile files ----------------------------------------------------------------------------------------------------
 
 
-def rezipped(path, change):
+def rewrite_zip(path, change):
     """The bytes of a .pth whose entries {name: content} went through `change`, as entries or (content, kind)."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
@@ -213,11 +229,11 @@ def rezipped(path, change):
     return out.getvalue()
 
 
-def with_pickle(pickle):
+def replace_pickle(pickle):
     return lambda entries: {name: pickle if name.endswith("data.pkl") else old for name, old in entries.items()}
 
 
-def tensor(shape, stride, count=4, offset=b"K\x00", name=b"_rebuild_tensor_v2"):
+def make_tensor_pickle(shape, stride, count=4, offset=b"K\x00", name=b"_rebuild_tensor_v2"):
     """A pickle {"a": tensor} with any parts."""
     storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ"
     storage += struct.pack("<i", count) + b"tQ"
@@ -237,17 +253,17 @@ def tensor(shape, stride, count=4, offset=b"K\x00", name=b"_rebuild_tensor_v2"):
 
 HUGE = b"\x8a\x06\x00\x00\x00\x00\x00\x01"
 PICKLES = {
-    "zero strides": tensor(HUGE + b"\x85", b"K\x00\x85"),
-    "beyond the storage": tensor(b"K\x05\x85", b"K\x01\x85"),
-    "offset beyond the storage": tensor(b"K\x01\x85", b"K\x01\x85", offset=HUGE),
-    "negative stride": tensor(b"K\x02\x85", b"J\xff\xff\xff\xff\x85"),
-    "negative size": tensor(b"J\xff\xff\xff\xff\x85", b"K\x01\x85"),
-    "more strides than sizes": tensor(b"K\x02\x85", b"K\x01K\x01\x86"),
-    "a storage larger than its file": tensor(b"J\x00\x00\x00\x10\x85", b"K\x01\x85", count=1 << 28),
-    "a negative storage": tensor(b"K\x00\x85", b"K\x01\x85", count=-1),
-    "quantized": tensor(b"K\x02\x85", b"K\x01\x85", name=b"_rebuild_qtensor"),
-    "sparse": tensor(b"K\x02\x85", b"K\x01\x85", name=b"_rebuild_sparse_tensor"),
-    "meta tensor": tensor(b"K\x02\x85", b"K\x01\x85", name=b"_rebuild_meta_tensor_no_storage"),
+    "zero strides": make_tensor_pickle(HUGE + b"\x85", b"K\x00\x85"),
+    "beyond the storage": make_tensor_pickle(b"K\x05\x85", b"K\x01\x85"),
+    "offset beyond the storage": make_tensor_pickle(b"K\x01\x85", b"K\x01\x85", offset=HUGE),
+    "negative stride": make_tensor_pickle(b"K\x02\x85", b"J\xff\xff\xff\xff\x85"),
+    "negative size": make_tensor_pickle(b"J\xff\xff\xff\xff\x85", b"K\x01\x85"),
+    "more strides than sizes": make_tensor_pickle(b"K\x02\x85", b"K\x01K\x01\x86"),
+    "a storage larger than its file": make_tensor_pickle(b"J\x00\x00\x00\x10\x85", b"K\x01\x85", count=1 << 28),
+    "a negative storage": make_tensor_pickle(b"K\x00\x85", b"K\x01\x85", count=-1),
+    "quantized": make_tensor_pickle(b"K\x02\x85", b"K\x01\x85", name=b"_rebuild_qtensor"),
+    "sparse": make_tensor_pickle(b"K\x02\x85", b"K\x01\x85", name=b"_rebuild_sparse_tensor"),
+    "meta tensor": make_tensor_pickle(b"K\x02\x85", b"K\x01\x85", name=b"_rebuild_meta_tensor_no_storage"),
     "nested tuples": b"}" + b"N" + b"\x85" * 400_000 + b"K\x01s.",
     "nested values": b"}X\x01\x00\x00\x00a" + b"N" + b"\x85" * 400_000 + b"s.",
     "memo": b"Nr\xff\xff\xff\xff.",
@@ -255,37 +271,37 @@ PICKLES = {
     b"J\x01\x00\x00\x00K\x3ftb.",
     "text": b"hello",
     "nothing": b"",
-}  # fmt: skip
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_hostile_pickle_in_a_zip(tmp_path, name):
-    path = written(tmp_path / "a.pth")
-    path.write_bytes(rezipped(path, with_pickle(PICKLES[name])))
-    refused(path, "a.pth: ")
+    path = write_checkpoint(tmp_path / "a.pth")
+    path.write_bytes(rewrite_zip(path, replace_pickle(PICKLES[name])))
+    assert_refused(path, "a.pth: ")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICKLES)
 def test_a_hostile_pickle_in_a_legacy_file(tmp_path, name):
-    path = written(tmp_path / "a.pth", legacy=True)
+    path = write_checkpoint(tmp_path / "a.pth", legacy=True)
     head = path.read_bytes()
     path.write_bytes(head[: head.index(b".", head.index(b"type_sizes")) + 1] + PICKLES[name])
-    refused(path, "a.pth: ")
+    assert_refused(path, "a.pth: ")
 
 
 def test_a_zip_bomb(tmp_path):
-    path = written(tmp_path / "a.pth")
+    path = write_checkpoint(tmp_path / "a.pth")
     bomb = (bytes(50_000_000), zipfile.ZIP_DEFLATED)
-    path.write_bytes(rezipped(path, lambda entries: entries | {"a/data/0": bomb}))
-    refused(path, "compressed or encrypted entries")
+    path.write_bytes(rewrite_zip(path, lambda entries: entries | {"a/data/0": bomb}))
+    assert_refused(path, "compressed or encrypted entries")
 
 
 def test_a_zip_whose_directory_is_all_of_it(tmp_path):
     path = tmp_path / "a.pth"
     path.write_bytes(b"PK\x03\x04" + bytes(100) + b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, 1 << 30, 4, 0))
-    refused(path, "a zip directory of 1,073,741,824 bytes")
+    assert_refused(path, "a zip directory of 1,073,741,824 bytes")
 
 
 def test_a_tar(tmp_path):
@@ -293,7 +309,7 @@ def test_a_tar(tmp_path):
 
     with tarfile.open(tmp_path / "a.pth", "w") as archive:
         archive.add(__file__, "storages")
-    refused(tmp_path / "a.pth", "a tar archive of torch 0.1")
+    assert_refused(tmp_path / "a.pth", "a tar archive of torch 0.1")
 
 
 SAFETENSORS = {
@@ -305,10 +321,11 @@ SAFETENSORS = {
     "another dtype": b'{"a":{"dtype":"F4","shape":[16],"data_offsets":[0,8]}}',
     "nested": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "many": b"{"
-    + b",".join(b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % n for n in range(30_000)) + b"}",
+    + b",".join(b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % n for n in range(30_000))
+    + b"}",
     "no object": b"[]",
     "no header": b"\x00\x00",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SAFETENSORS)
@@ -317,13 +334,13 @@ def test_a_hostile_safetensors(tmp_path, name):
     if content[:1] in (b"{", b"["):
         content = struct.pack("<Q", len(content)) + content + bytes(12)
     (tmp_path / "a.safetensors").write_bytes(content)
-    refused(tmp_path / "a.safetensors", "a.safetensors: ")
+    assert_refused(tmp_path / "a.safetensors", "a.safetensors: ")
 
 
 def test_a_nested_description_in_a_safetensors(tmp_path):
     text = "[" * 100_000 + "]" * 100_000
-    safetensors.torch.save_file(state_dict(), tmp_path / "a.safetensors", {"avalib": text})
-    refused(tmp_path / "a.safetensors", "the description in its header is damaged")
+    safetensors.torch.save_file(make_state_dict(), tmp_path / "a.safetensors", {"avalib": text})
+    assert_refused(tmp_path / "a.safetensors", "the description in its header is damaged")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -331,16 +348,16 @@ def test_files_that_are_no_checkpoints(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     for content in (b"", b"hello\n" * 500, b"<!DOCTYPE html><html></html>", b"\x1f\x8b\x08" + bytes(50), bytes(5000)):
         path.write_bytes(content)
-        refused(path, f"a{suffix}: ")
+        assert_refused(path, f"a{suffix}: ")
 
 
 @pytest.mark.parametrize(("suffix", "legacy"), [(".pth", False), (".pth", True), (".safetensors", False)])
 def test_a_torn_file(tmp_path, suffix, legacy):
-    path = written(tmp_path / f"a{suffix}", legacy=legacy)
+    path = write_checkpoint(tmp_path / f"a{suffix}", legacy=legacy)
     whole = path.read_bytes()
     for size in range(1, len(whole), len(whole) // 40):
         path.write_bytes(whole[:size])
-        refused(path, "(Get it again|damaged)")
+        assert_refused(path, "(Get it again|damaged)")
 
 
 MEASURE = """
@@ -360,7 +377,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 @pytest.mark.skipif(sys.platform == "win32", reason="measures memory with getrusage")
 @pytest.mark.parametrize("legacy", [False, True])
 def test_reading_takes_no_more_than_four_times_the_file(tmp_path, legacy):
-    path = written(tmp_path / "a.pth", state_dict() | {"large": torch.ones(20_000_000)}, legacy=legacy)
+    path = write_checkpoint(tmp_path / "a.pth", make_state_dict() | {"large": torch.ones(20_000_000)}, legacy=legacy)
     taken = int(subprocess.run([sys.executable, "-c", MEASURE, path], check=True, capture_output=True).stdout)
     assert taken < 4 * path.stat().st_size + (128 << 20)
 
@@ -390,10 +407,12 @@ def read_with_a_tiny_network(path):
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_mutated_checkpoints(tmp_path, kind):
     suffix = ".safetensors" if kind == "safetensors" else ".pth"
-    seeds = [written(tmp_path / f"a{suffix}", state_dict(n), kind == "legacy").read_bytes() for n in (80, 5)]
+    seeds = [
+        write_checkpoint(tmp_path / f"a{suffix}", make_state_dict(n), kind == "legacy").read_bytes() for n in (80, 5)
+    ]
     bare = tmp_path / f"b{suffix}"
-    torch.save(state_dict(), bare, _use_new_zipfile_serialization=kind == "zip")
+    torch.save(make_state_dict(), bare, _use_new_zipfile_serialization=kind == "zip")
     seeds += [] if kind == "safetensors" else [bare.read_bytes()]
     if kind == "zip":  # the checksums of a zip would hide what is behind them
-        seeds += [rezipped(bare, with_pickle(PICKLES["zero strides"]))]
+        seeds += [rewrite_zip(bare, replace_pickle(PICKLES["zero strides"]))]
     fuzzing.run(read_with_a_tiny_network, seeds, (CheckpointError,), suffix=suffix, tokens=TOKENS)

@@ -35,7 +35,7 @@ NETWORKS = [(name, fast) for name in golden_outputs.MODELS for fast in (False, T
 def build_on_meta(name):
     """A model without memory behind it: counts and shapes cost nothing."""
     with torch.device("meta"):
-        return Detector(golden_outputs.entry_of(name)).eval()
+        return Detector(golden_outputs.get_entry(name)).eval()
 
 
 def count_parameters(model):
@@ -50,7 +50,7 @@ def max_difference(values, expected):
 def test_keys_shapes_dtypes_and_order_are_the_published_ones(name):
     state_dict = build_on_meta(name).state_dict()
     ours = {key: (tuple(v.shape), str(v.dtype).removeprefix("torch.")) for key, v in state_dict.items()}
-    assert list(ours.items()) == list(golden_outputs.keys(name).items())
+    assert list(ours.items()) == list(golden_outputs.read_keys(name).items())
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -95,8 +95,8 @@ def runs(network):
 
 
 def run(name, fast, mode, dtype):
-    model = golden_outputs.detector(name)
-    clips, rois, labels = golden_outputs.clips(name), golden_outputs.rois(), golden_outputs.labels()
+    model = golden_outputs.build_golden_detector(name)
+    clips, rois, labels = golden_outputs.draw_clips(name), golden_outputs.load_rois(), golden_outputs.load_labels()
     if fast:
         use_fast_forms(model)
         clips = clips.contiguous(memory_format=torch.channels_last_3d)
@@ -121,8 +121,8 @@ def run(name, fast, mode, dtype):
 
 def test_weights_and_input_are_the_goldens_own(name):
     expected = golden_outputs.GOLDEN["models"][name]
-    assert golden_outputs.weights_sha256(golden_outputs.state_dict(name)) == expected["weights_sha256"]
-    clips = golden_outputs.clips(name).numpy()
+    assert golden_outputs.compute_weights_sha256(golden_outputs.draw_state_dict(name)) == expected["weights_sha256"]
+    clips = golden_outputs.draw_clips(name).numpy()
     assert hashlib.sha256(clips.tobytes()).hexdigest() == expected["input_sha256"]
 
 
@@ -180,10 +180,10 @@ def test_stem_statistics_after_one_training_step(name, runs):
 
 
 def test_a_box_without_area_gets_the_classifiers_bias(name, runs):
-    bias = golden_outputs.state_dict(name)["roi_head.bbox_head.fc_cls.bias"].numpy()
-    empty = ~((golden_outputs.rois()[:, 3:] > golden_outputs.rois()[:, 1:3]).all(1)).numpy()
+    bias = golden_outputs.draw_state_dict(name)["roi_head.bbox_head.fc_cls.bias"].numpy()
+    empty = ~((golden_outputs.load_rois()[:, 3:] > golden_outputs.load_rois()[:, 1:3]).all(1)).numpy()
     assert empty.sum() == 1
-    if not golden_outputs.entry_of(name).context:  # context sees the whole picture whatever the box
+    if not golden_outputs.get_entry(name).context:  # context sees the whole picture whatever the box
         assert max_difference(runs("eval_bn", "")["logits"][empty], bias) < 1e-6
 
 

@@ -35,7 +35,7 @@ def read_and_run(path, clips, rois):
 
 @pytest.mark.parametrize("name,suffix,size", CASES)
 def test_a_file_gives_the_models_logits(folder, name, suffix, size):
-    model = golden_outputs.detector(name)
+    model = golden_outputs.build_golden_detector(name)
     before = list(model.state_dict())
     exported = export_model(
         model, folder / f"{name}{suffix}", size, label_map={7: "lie/sleep"}, preprocessing={"short_side": 64}
@@ -43,7 +43,7 @@ def test_a_file_gives_the_models_logits(folder, name, suffix, size):
     assert exported.deviation < 1e-4
     assert {(check.n_clips, check.n_boxes) for check in exported.checks} >= {(1, 1), (3, 5), (2, 0)}
     assert len({check.width for check in exported.checks}) == (1 if size else 2)
-    meta, logits = read_and_run(exported.path, golden_outputs.clips(name), golden_outputs.rois())
+    meta, logits = read_and_run(exported.path, golden_outputs.draw_clips(name), golden_outputs.load_rois())
     assert np.abs(logits - golden_outputs.ARRAYS[f"{name}/logits"]).max() < 1e-4
     meta = json.loads(meta)
     assert meta["entry"]["alias"] == name and meta["label_map"] == {"7": "lie/sleep"}
@@ -55,7 +55,7 @@ def test_a_file_gives_the_models_logits(folder, name, suffix, size):
 
 
 def test_a_file_of_other_weights_is_found_out(folder):
-    other = golden_outputs.detector("slowonly_r50")
+    other = golden_outputs.build_golden_detector("slowonly_r50")
     with torch.no_grad():
         other.roi_head.bbox_head.fc_cls.bias += 1e-3
     with pytest.raises(ExportError, match="1.0e-03 from the model's logits, for 1 clips of 64x80, 1 boxes"):

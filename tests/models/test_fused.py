@@ -18,11 +18,13 @@ from avalib.models.resnet3d import ConvBN
 
 @pytest.fixture(scope="module")
 def model():
-    return golden_outputs.detector("slowfast_context_r50")  # every kind of convolution, laterals and context
+    return golden_outputs.build_golden_detector(
+        "slowfast_context_r50"
+    )  # every kind of convolution, laterals and context
 
 
 def build_sample(name="slowfast_context_r50"):
-    return golden_outputs.clips(name), golden_outputs.rois()
+    return golden_outputs.draw_clips(name), golden_outputs.load_rois()
 
 
 def compute_logits(model, sample):
@@ -44,7 +46,7 @@ NETWORKS = ["slowonly_r50", "slowonly_r101", "slowfast_r50", "slowfast_r50_8x8"]
 
 @pytest.mark.parametrize("name", slow_but(NETWORKS, "slowonly_r50"))
 def test_float32_gives_the_goldens(name):
-    fused = for_inference(golden_outputs.detector(name), verbose=False)
+    fused = for_inference(golden_outputs.build_golden_detector(name), verbose=False)
     logits = compute_logits(fused, build_sample(name)).numpy()
     assert abs(logits - golden_outputs.ARRAYS[f"{name}/logits64"]).max() < 1e-4
     assert fused.deviation.dtype == "float32"
@@ -53,7 +55,7 @@ def test_float32_gives_the_goldens(name):
 
 @pytest.mark.slow
 def test_float64_is_exact():
-    fused = for_inference(golden_outputs.detector("slowfast_context_r50").double(), verbose=False)
+    fused = for_inference(golden_outputs.build_golden_detector("slowfast_context_r50").double(), verbose=False)
     sample = tuple(tensor.double() for tensor in build_sample())
     expected = golden_outputs.ARRAYS["slowfast_context_r50/logits64"]
     assert abs(compute_logits(fused, sample).numpy() - expected).max() < 1e-8
@@ -114,7 +116,7 @@ def test_the_deviation_of_a_model_in_training_is_that_in_evaluation():
 @pytest.mark.slow
 def test_it_follows_the_weights_at_the_time(model):
     fused = for_inference(model, verbose=False)
-    other = golden_outputs.detector("slowfast_context_r50")
+    other = golden_outputs.build_golden_detector("slowfast_context_r50")
     with torch.no_grad():
         other.backbone.slow_path.layer4[2].conv3.bn.running_var *= 4
     other_fused = for_inference(other, verbose=False)

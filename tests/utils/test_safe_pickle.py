@@ -41,14 +41,14 @@ ARRAYS = {
 }
 
 
-def same(one, other):
+def are_equal(one, other):
     if isinstance(one, np.ndarray):
         kinds = one.dtype.newbyteorder("="), other.dtype.newbyteorder("=")  # numpy turns the bytes round as it reads
         return kinds[0] == kinds[1] and one.shape == other.shape and np.array_equal(one, other)
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(are_equal(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple):
-        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+        return type(one) is type(other) and len(one) == len(other) and all(map(are_equal, one, other))
     return type(one) is type(other) and one == other
 
 
@@ -56,17 +56,17 @@ def same(one, other):
 @pytest.mark.parametrize("content", [PLAIN, ARRAYS, [ARRAYS["a,0902"], PLAIN]], ids=["plain", "arrays", "both"])
 def test_what_python_writes_comes_back(content, protocol):
     for data in (pickle.dumps(content, protocol), pickletools.optimize(pickle.dumps(content, protocol))):
-        assert same(parse_pickle(data)[0], content)
+        assert are_equal(parse_pickle(data)[0], content)
 
 
 def test_many_arrays_are_the_same_ones_as_pythons(tmp_path):
     random = np.random.default_rng(0)
     content = {f"v,{n}": random.random((n % 7, 5)) for n in range(400)}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        assert same(parse_pickle(pickle.dumps(content, protocol))[0], content)
+        assert are_equal(parse_pickle(pickle.dumps(content, protocol))[0], content)
 
 
-def python2(arrays):
+def write_python2_pickle(arrays):
     """What cPickle of Python 2 writes at protocol 2 for {text: 2-D float array}: text as bytes, the memo from 1."""
     out, memo = bytearray(b"\x80\x02}q\x01("), 1
 
@@ -131,15 +131,15 @@ def python2(arrays):
 
 def test_pickles_of_python_2_are_read():
     content = {f"video,{902 + n}": np.random.default_rng(n).random((n % 9 + 1, 5)) for n in range(60)}
-    data = python2(content)
-    assert same(pickle.loads(data, encoding="latin1"), content)  # so the test's writer is right
-    assert same(parse_pickle(data)[0], content)
+    data = write_python2_pickle(content)
+    assert are_equal(pickle.loads(data, encoding="latin1"), content)  # so the test's writer is right
+    assert are_equal(parse_pickle(data)[0], content)
 
 
 def test_numpys_numbers_become_plain_ones():
     content = {"sf": np.int64(-7), "score": np.float32(0.5), "label": np.uint8(3), "flag": np.bool_(True)}
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        assert same(
+        assert are_equal(
             parse_pickle(pickle.dumps(content, protocol))[0], {"sf": -7, "score": 0.5, "label": 3, "flag": True}
         )
 
@@ -152,12 +152,12 @@ F8 = DTYPE + b"X\x02\x00\x00\x00f8\x89\x88\x87R" + PLAIN_STATE
 EMPTY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
 
 
-def array(shape, content, dtype=F8):
+def make_array_pickle(shape, content, dtype=F8):
     """_reconstruct and BUILD with any parts."""
     return EMPTY + b"(K\x01" + shape + dtype + b"\x89" + content + b"tb."
 
 
-def pointer():
+def make_pointer_pickle():
     """Eight bytes as an object pointer: a dtype of 8 bytes whose state makes it one of objects, then scalar."""
     as_object = b"(K\x03X\x01\x00\x00\x00|NNNJ\x08\x00\x00\x00J\x01\x00\x00\x00K\x3ftb"
     dtype = DTYPE + b"X\x02\x00\x00\x00O8\x89\x88\x87R" + as_object
@@ -166,8 +166,8 @@ def pointer():
 
 
 HOSTILE = {
-    "object pointer": pointer()[0],
-    "object pointer by state": pointer()[1],
+    "object pointer": make_pointer_pickle()[0],
+    "object pointer by state": make_pointer_pickle()[1],
     "object state on f8": b"cnumpy.core.multiarray\nscalar\n" + DTYPE + b"X\x02\x00\x00\x00f8\x89\x88\x87R"
     b"(K\x03X\x01\x00\x00\x00|NNNJ\x08\x00\x00\x00J\x01\x00\x00\x00K\x3ftbC\x08AAAAAAAA\x86R.",
     "object array": pickle.dumps(np.array([{}, []], object)),
@@ -194,14 +194,14 @@ HOSTILE = {
     "LONG4": b"\x8b\xff\xff\xff\x7fx.",
     "FRAME": b"\x80\x04\x95" + struct.pack("<Q", 1 << 60),
     "long integer": b"I" + b"9" * 100_000 + b"\n.",
-    "huge shape": array(b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", b"C\x08AAAAAAAA"),
-    "negative shape": array(b"J\xff\xff\xff\xffJ\xff\xff\xff\xff\x86", b"C\x08AAAAAAAA"),
-    "overflowing shape": array(b"(" + b"\x8a\x05\x00\x00\x00\x00\x01" * 8 + b"t", b"C\x00"),
-    "too few bytes": array(b"K\x02K\x05\x86", b"C\x08AAAAAAAA"),
-    "no bytes": array(b"K\x00K\x05\x86", b"N"),
-    "a list as content": array(b"K\x01\x85", b"]"),
+    "huge shape": make_array_pickle(b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", b"C\x08AAAAAAAA"),
+    "negative shape": make_array_pickle(b"J\xff\xff\xff\xffJ\xff\xff\xff\xff\x86", b"C\x08AAAAAAAA"),
+    "overflowing shape": make_array_pickle(b"(" + b"\x8a\x05\x00\x00\x00\x00\x01" * 8 + b"t", b"C\x00"),
+    "too few bytes": make_array_pickle(b"K\x02K\x05\x86", b"C\x08AAAAAAAA"),
+    "no bytes": make_array_pickle(b"K\x00K\x05\x86", b"N"),
+    "a list as content": make_array_pickle(b"K\x01\x85", b"]"),
     "content twice": EMPTY + 2 * (b"(K\x01K\x01\x85" + F8 + b"\x89C\x08AAAAAAAAtb") + b".",
-    "text that is no latin1": array(b"K\x01\x85", b"X\x03\x00\x00\x00\xe2\x82\xac"),
+    "text that is no latin1": make_array_pickle(b"K\x01\x85", b"X\x03\x00\x00\x00\xe2\x82\xac"),
     "a subclass of arrays": b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\ndtype\nK\x00\x85C\x01b\x87R.",
     "an array called": b"cnumpy\nndarray\n(K\x05tR.",
     "bytes of a number": b"cbuiltins\nbytes\n\x8a\x05\x00\x00\x00\x00\x01\x85R.",
@@ -268,7 +268,7 @@ def test_memory_stays_below_four_times_the_file(name, tmp_path):
 
 
 SEEDS = [pickle.dumps({"a,0902": NUMBERS, "b,0903": NUMBERS[:1], "c,0904": NUMBERS[:0]}, n) for n in range(6)]
-SEEDS += [python2({"a,0902": NUMBERS, "b,0903": NUMBERS}), HOSTILE["object state on f8"]]
+SEEDS += [write_python2_pickle({"a,0902": NUMBERS, "b,0903": NUMBERS}), HOSTILE["object state on f8"]]
 TOKENS = [
     b"\x85",
     b"R",
