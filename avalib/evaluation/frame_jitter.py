@@ -9,6 +9,7 @@ import pandas as pd
 
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import detect_dataset, load_trained_model
+from avalib.evaluation.protocols import choose_protocol
 from avalib.utils.files import compute_sha256
 
 
@@ -57,7 +58,7 @@ def measure_frame_jitter(
                 detections,
                 label_map=layout.evaluated_label_map_path,
                 exclusions=layout.get_exclusions_path("val"),
-                protocol=layout.protocol,
+                protocol=choose_protocol(layout, detector.entry),
             )
             mAPs.append(report.mAP)
         nominal, *jittered = mAPs

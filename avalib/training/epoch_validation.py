@@ -6,6 +6,7 @@ import torch
 
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import build_detections_table, score_keyframes
+from avalib.evaluation.protocols import choose_protocol
 from avalib.training.initial_state import save_weights
 from avalib.training.logger import MAP
 from avalib.training.sanity_checks import diagnose_zero_map
@@ -52,8 +53,8 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
 
     # 2. Metric, log and best weights: the main process
     if context.is_main:
-        detections = build_detections_table(keyframes, *scores)
-        mAP = _evaluate_detections(detections, config.layout)
+        detections = build_detections_table(keyframes, *scores, config.entry)
+        mAP = _evaluate_detections(detections, config)
         _log_validation(state, mAP, config.layout, detections)
         if mAP > state.best_mAP:
             state.best_mAP = mAP
@@ -63,14 +64,15 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     state.best_mAP, state.best_epoch = context.broadcast((state.best_mAP, state.best_epoch))
 
 
-def _evaluate_detections(detections, layout):
+def _evaluate_detections(detections, config):
     """The mAP@0.5 of a table of detections of the validation split."""
+    layout = config.layout
     report = evaluate(
         layout.get_csv_path("val"),
         detections,
         label_map=layout.evaluated_label_map_path,
         exclusions=layout.get_exclusions_path("val"),
-        protocol=layout.protocol,
+        protocol=choose_protocol(layout, config.entry),
     )
     return report.mAP
 
