@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from avalib.data.exclusions import read_exclusions
+from avalib.data.kinetics_annotations import name_clips_of_proposals
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, get_evaluated_actions
 from avalib.data.lint import lint_csv
 from avalib.data.proposal_recall import compute_proposal_recall
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
+from avalib.video.frame_numbers import AVA_START_S
 
 SPLITS = ("train", "val")
 FIRST_SECOND, LAST_SECOND = 902, 1798  # that AVA annotates
@@ -35,6 +37,12 @@ class CheckResult:
 
 def check_counts(layout, split, table):
     """Yield the numbers of videos, keyframes, people and labels, for the real AVA against the official ones."""
+    if layout.has_kinetics:
+        is_clip = table.video_id.map(layout.get_clip).notna()
+        if is_clip.any():
+            counts = f"{table.video_id[is_clip].nunique():,} with {is_clip.sum():,} labels"
+            yield CheckResult("clips of Kinetics", split, counts)
+        table = table[~is_clip]  # the official numbers are AVA's
     official_videos = OFFICIAL_VIDEOS[split] if layout.is_real_ava else None
     n_videos = table.video_id.nunique()
     yield CheckResult(
@@ -69,7 +77,9 @@ def lint_split(layout, split):
     """The linter's findings in a split's csv, with the data set's own classes and seconds."""
     path = layout.get_csv_path(split)
     if not layout.is_own:
-        return lint_csv(path, "ground_truth")
+        # clips of Kinetics have any second of a YouTube video
+        seconds = (0, float("inf")) if layout.has_kinetics else (AVA_START_S, AVA_START_S + 900)
+        return lint_csv(path, "ground_truth", seconds=seconds)
     seconds = (layout.start_s, float("inf"))  # videos end at different times: see "keyframes without frames"
     findings = lint_csv(path, "ground_truth", label_map=layout.load_label_map(), seconds=seconds)
     # the keyframes of a user's data set may be at any time
@@ -94,11 +104,22 @@ def check_annotations(layout, split, table, findings):
     unknown = sorted(set(table.action_id) - set(read_label_map(layout.label_map_path)) - {0})
     yield CheckResult("actions not in the label map", split, unknown or "none", "none", WRONG if unknown else OK)
     if layout.is_real_ava:
-        n_outside = int((~table.timestamp.between(FIRST_SECOND, LAST_SECOND)).sum())
-        yield CheckResult(
-            f"rows outside {FIRST_SECOND}..{LAST_SECOND} s", split, n_outside, 0, WRONG if n_outside else OK
-        )
+        yield _check_seconds(layout, split, table)
     yield _check_exclusions(layout, split, table)
+
+
+def _check_seconds(layout, split, table):
+    """The check that annotated seconds lie in AVA's range, and those of a clip of Kinetics in the clip."""
+    ranges = {}
+    for name in table.video_id.unique():
+        clip = layout.get_clip(name)
+        ranges[name] = (clip.start_s, clip.end_s) if clip else (FIRST_SECOND, LAST_SECOND)
+    first = table.video_id.map(lambda name: ranges[name][0])
+    last = table.video_id.map(lambda name: ranges[name][1])
+    outside = table[(table.timestamp < first) | (table.timestamp > last)]
+    value = 0 if outside.empty else f"{len(outside)}, such as {outside.video_id.iloc[0]},{outside.timestamp.iloc[0]:g}"
+    check = f"rows outside {FIRST_SECOND}..{LAST_SECOND} s" + (" or their clip" if layout.has_kinetics else "")
+    return CheckResult(check, split, value, 0, WRONG if len(outside) else OK)
 
 
 def _check_exclusions(layout, split, table):
@@ -162,6 +183,9 @@ def check_proposals(layout, split, table):
         message = str(error).replace(str(path), path.name)
         yield CheckResult("person boxes", split, message, "a table of boxes", WRONG)
         return
+    if layout.has_kinetics:
+        named = name_clips_of_proposals(proposals.astype({"video_id": "category"}), table.video_id.unique())
+        proposals = named.astype({"video_id": str})
     values = proposals[[*BOX_COLUMNS, "score"]].to_numpy()
     n_outside = int(((values < 0) | (values > 1)).any(axis=1).sum())
     status = WRONG if n_outside > len(values) * MAX_OUTSIDE_SHARE else OK

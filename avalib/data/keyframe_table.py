@@ -3,7 +3,6 @@
 Source of the rules: MMAction2 v0.10.0 ava_dataset.py.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
-from avalib.data.kinetics_clips import parse_clip_name
+from avalib.data.kinetics_annotations import name_clips_of_proposals
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import load_proposals
 from avalib.data.row_checks import BOX_COLUMNS
@@ -166,31 +165,6 @@ def load_splits(layout, recipe):
                 "the videos into this split (import_data's val_share, or a split column), or run avalib.check."
             )
     return keyframes
-
-
-def name_clips_of_proposals(proposals: pd.DataFrame, video_names: Iterable[str]) -> pd.DataFrame:
-    """Give the boxes of YouTube ids, as MMAction2's pickles of Kinetics have them, to the clips of these ids.
-
-    Parameters
-    ----------
-    proposals : DataFrame
-        Of `load_proposals`.
-    video_names : iterable of str
-        The annotated videos, <id>_<start>_<end> for clips.
-
-    Returns
-    -------
-    DataFrame
-        The same, and behind it each box of such an id once for each clip; video_id is a categorical.
-    """
-    clips = [clip for clip in map(parse_clip_name, video_names) if clip]
-    clip_of_id = pd.DataFrame({"video_id": [c.youtube_id for c in clips], "clip": [c.name for c in clips]}, dtype=str)
-    of_ids = proposals[proposals.video_id.isin(clip_of_id.video_id)]
-    # a box in a second that its clip doesn't have belongs to no keyframe, and is dropped with the others of that kind
-    of_clips = of_ids.astype({"video_id": str}).merge(clip_of_id, on="video_id")
-    of_clips = of_clips.drop(columns="video_id").rename(columns={"clip": "video_id"})[list(proposals)]
-    both = pd.concat([proposals.astype({"video_id": str}), of_clips], ignore_index=True)
-    return both.astype({"video_id": "category"})
 
 
 def _compute_keyframe_keys(table, video_names):
