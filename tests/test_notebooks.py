@@ -205,7 +205,7 @@ def test_the_zoo_has_its_tables_and_figures(runs):
     files = {path.name for path in (runs / "tiny" / "zoo").iterdir()}
     assert files >= {
         "order.png",
-        "rows.gif",
+        "zoo.gif",
         "leaderboard_ava.csv",
         "leaderboard_other_datasets.csv",
         "against_published.csv",

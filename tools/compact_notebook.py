@@ -47,12 +47,14 @@ COMPRESSIONS = (Compression(None, 88, 1.0), Compression(1200, 75, 0.33), Compres
 
 def redact_paths(text):
     """Remove the paths of this machine: those in the current folder become relative, others keep their last part."""
+    # Known folders by name: the current one, Python's, the home, that of temporary files.
     replacements = {str(Path.cwd()): "."}
     for folder, replacement in ((sys.prefix, "<python>"), (str(Path.home()), "~"), (tempfile.gettempdir(), "<tmp>")):
         if len(Path(folder).parts) > 1:
             replacements.setdefault(folder, replacement)
     for folder in sorted(replacements, key=len, reverse=True):  # folders before those that contain them
         text = re.sub(re.escape(folder) + r"(?![\w.-])", replacements[folder], text)
+    # Any other absolute path that begins with a folder of the root: only its last part stays.
     top_folders = sorted(_TOP_FOLDERS | {entry.name for entry in os.scandir("/") if entry.is_dir()})
     alternatives = "|".join(map(re.escape, top_folders))
     return re.sub(rf"{_PATH_START}/(?:{alternatives})/(?:{_NAME_CHARACTER}+/)*({_NAME_CHARACTER}*)", r"…/\1", text)
@@ -90,6 +92,7 @@ def compact_notebook(path, max_bytes=MAX_BYTES):
     ValueError
         It does not get that small.
     """
+    # Stronger and stronger, until it is small enough.
     for compression in COMPRESSIONS:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
         content["metadata"].pop("widgets", None)
@@ -153,6 +156,7 @@ def _compress_gif(encoded, compression):
     """A GIF (base64) with a share of its frames, at most half as wide as pictures may be; unchanged for share 1."""
     if compression.gif_share == 1:
         return encoded
+    # Every step-th frame stays, for as long as the frames that it stands for.
     image = Image.open(io.BytesIO(base64.b64decode(encoded)))
     step = round(1 / compression.gif_share)
     scale = min(1, compression.max_width / 2 / image.width)

@@ -26,7 +26,7 @@ def parse_options(arguments=None):
     parser.add_argument("--data-seed", type=int, default=0, help="seed of the rendered mini-AVA")
     parser.add_argument("--output-dir", default="outputs/runs", help="folder of all runs")
     parser.add_argument("--tag", default="", help="suffix of the runs' folders, as in notebook 03")
-    parser.add_argument("--out", help="the GIF (default: grid/rows.gif among the runs)")
+    parser.add_argument("--out", help="the GIF (default: grid/zoo.gif among the runs)")
     parser.add_argument("--video", default="", help="a val video's id (default: the one with the most actions)")
     parser.add_argument("--start", type=float, help="first second, 902 … (default: where most happens)")
     parser.add_argument("--seconds", type=float, default=10, help="duration")
@@ -36,14 +36,14 @@ def parse_options(arguments=None):
     parser.add_argument("--top-k", type=int, default=1, help="labels per person")
     options = parser.parse_args(arguments)
     if not options.out:
-        options.out = str(get_run_folder(options.output_dir, options.dataset, "grid", options.tag) / "rows.gif")
+        options.out = str(get_run_folder(options.output_dir, options.dataset, "grid", options.tag) / "zoo.gif")
     return options
 
 
 def main(arguments=None):
     """Write the GIF, an mp4 and the record of what is shown."""
     options = parse_options(arguments)
-    record = ExperimentRecord("rows_gif", vars(options))
+    record = ExperimentRecord("zoo_gif", vars(options))
     try:
         predictions = load_predictions(options.output_dir, options.dataset, tag=options.tag)
         layout = prepare(options.dataset, options.data_seed)
@@ -61,6 +61,7 @@ def main(arguments=None):
         )
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from error
+    # The record names the detections that the GIF shows.
     for model in predictions:
         folder = get_run_folder(options.output_dir, options.dataset, model, options.tag)
         detections = folder / "evaluate" / "detections.csv"

@@ -78,6 +78,7 @@ def publish_runs(folders, outputs="outputs", name=None, label="", note="", page=
     clear_abandoned_parts(page.parent, outputs, *output_folders)
     _check_committed(outputs, page)
 
+    # A folder of notebook 06 stands for its runs; the runs of one model and tag are one result.
     zoo_folders = [folder for folder in folders if _is_zoo_folder(folder)]
     run_folders = [folder for folder in folders if folder not in zoo_folders]
     for zoo_folder in zoo_folders:
@@ -141,6 +142,7 @@ def _group_by_result(folders):
         except FileNotFoundError as error:
             raise PublishError(str(error)) from error
         parameters = json.loads(path.read_text(encoding="utf-8"))["parameters"]
+        # A tag without its seed, which is what the runs of one result differ in.
         tags = [tag for tag in parameters["tag"].split("-") if tag and not re.fullmatch(r"seed\d+", tag)]
         groups.setdefault("_".join([parameters["dataset"], parameters["model"], *tags]), []).append(folder)
     return groups
@@ -163,6 +165,7 @@ def _check_run_folder(folder, run, label):
     for part in ("train", "evaluate"):
         if run[part]:
             _check_record(folder / part / "run.json", part)
+    # A score of less than all keyframes needs a label; files must be those that were recorded.
     share = run["evaluate"]["coverage"]["share"]
     if share < 1 and not label:
         raise PublishError(f"{folder}: only {share:.1%} of the keyframes; say so: --label 'what is missing'")
@@ -202,6 +205,7 @@ def _write_result(result, folders, outputs):
     for figure in FIGURES:
         if (first / figure).exists():
             written.append(copy_file(first / figure, published / Path(figure).name))
+    # Without a time in the gzip header, so that the same detections give the same file.
     packed = gzip.compress((first / "evaluate" / "detections.csv").read_bytes(), 9, mtime=0)
     if len(packed) <= MAX_DETECTIONS_BYTES:
         written.append(write_bytes(published / "detections.csv.gz", packed))

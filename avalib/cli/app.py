@@ -44,6 +44,7 @@ def main(arguments=None):
     int
         The exit status: 0; 1 for an error or a check that failed; 2 for wrong options; 128 + signal if interrupted.
     """
+    # The console may not know a character of a file's name, and the library reports by logging.
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     allow_any_text()
     show_log_messages()
@@ -56,8 +57,9 @@ def main(arguments=None):
         return 0
     if command not in COMMANDS:
         hint = suggest(command, COMMANDS)
-        print(f"avalib: no command {command!r}.{hint} There are: {', '.join(COMMANDS)}", file=sys.stderr)
+        print(f"avalib: no command {command!r}.{hint} The commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    # Every expected error becomes one line that says what to do.
     try:
         return run_command(command, parse_options(command, rest))
     except Stopped as stopped:
@@ -84,11 +86,12 @@ def parse_options(command, arguments):
         if isinstance(parsed, options.RunOptions):
             zoo.get(parsed.model)
         return parsed
-    # the defaults of the recipe's options depend on the model, the data set and the sizes: read these first
+    # The defaults of the recipe's options depend on the model, the data set and the sizes: read these first.
     without_help = [word for word in arguments if word not in ("-h", "--help")]
     first, _ = tyro.cli(
         options.TrainOptions, args=without_help, prog="avalib train", return_unknown_args=True, add_help=False
     )
+    # Then all options, with this recipe's numbers as defaults.
     recipe = zoo.get_recipe(zoo.get(first.model), first.dataset)
     recipe = zoo.update_recipe(recipe, short_side=first.short_side, batch_size=first.batch_size)
     return tyro.cli(options.build_train_options(recipe), args=arguments, prog="avalib train")
@@ -96,6 +99,7 @@ def parse_options(command, arguments):
 
 def spell_as_options(message, command):
     """A message with the parameters of functions (`boxes_start=0`) as a command spells them (`--boxes-start 0`)."""
+    # `name=value`, but not inside a longer word or an option.
     names = "|".join(option.name for option in fields(COMMANDS[command]))
     return re.sub(rf"(?<![\w-])({names})=(?=\S)", lambda match: f"--{match[1].replace('_', '-')} ", message)
 

@@ -1,4 +1,7 @@
-"""What the sub-commands do. Every function takes the options of its command and returns an exit status."""
+"""What the sub-commands do. Every function takes the options of its command and returns an exit status.
+
+Each imports what it needs after checking its paths and names: a wrong one is reported before torch is loaded.
+"""
 
 import logging
 import re
@@ -7,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from avalib import zoo
+from avalib.utils.download import is_url
 from avalib.utils.files import atomic_path
 from avalib.utils.run_folder import get_run_folder, print_run_report, resolve_checkpoint
 
@@ -28,6 +32,7 @@ def run_prepare(options):
         cut=options.cut,
         max_videos=options.max_videos,
     )
+    # A cache of every video that can be read.
     if options.cache_short_side:
         videos = survey_videos(layout)
         readable = videos.video_id[videos.problem == ""]
@@ -62,6 +67,7 @@ def run_train(options):
 
     training = options.training
     entry = zoo.get(training.model)
+    # The command's numbers replace the recipe's; the run's record has what differs.
     base = zoo.get_recipe(entry, training.dataset)
     changes = {f.name: getattr(options.recipe, f.name) for f in fields(options.recipe)}
     folder, log = train_from_options(training, entry, base, replace(base, **changes))
@@ -90,15 +96,17 @@ def run_evaluate(options):
     else:
         ground_truth, detections = options.ground_truth, options.detections
         rules = {"label_map": None, "exclusions": None, "protocol": "mmaction"}
+    # An option replaces what the data set, or AVA, prescribes.
     for name in rules:
         rules[name] = getattr(options, name) or rules[name]
     report = evaluate(ground_truth, detections, iou=list(options.iou), ties=options.ties, **rules)
     print(report.summary())
+    # Beside the detections: detections.csv.gz -> detections.mmaction.json.
     stem = re.sub(r"(\.csv)?(\.gz)?$", "", str(detections))
     path = options.json or f"{stem}.{rules['protocol']}.json"
     report.to_json(path)
     print(f"written: {path}")
-    # after the report is written: these two are not possible with every input
+    # After the report is written, as these two are not possible with every input.
     if options.bootstrap:
         interval = report.bootstrap(options.bootstrap)
         print(f"{interval['level']:.0%} interval over videos: {interval['low']:.4f} to {interval['high']:.4f}")
@@ -126,6 +134,7 @@ def _detect_validation_split(options):
     from avalib.evaluation.inference import detect_dataset, load_trained_model
     from avalib.evaluation.protocols import CSV_DECIMALS, choose_protocol, describe_test
 
+    # The detections go where notebook 04 writes them.
     layout = prepare(options.dataset, options.data_seed)
     detector, recipe = load_trained_model(options.model, checkpoint, options.dataset)
     table, _ = detect_dataset(
@@ -152,7 +161,7 @@ def _find_run(options):
     """The folder of a model's run, and the checkpoint that the options name: best and final are files in it."""
     folder = get_run_folder(options.output_dir, options.dataset, zoo.get(options.model).alias, options.tag)
     checkpoint = resolve_checkpoint(folder, options.checkpoint)
-    if checkpoint not in ("published", "pretrained", "random") and not re.match(r"https?://", str(checkpoint)):
+    if checkpoint not in ("published", "pretrained", "random") and not is_url(checkpoint):
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(
                 f"--checkpoint {checkpoint}: no such file; expected best, final, published, a path or a URL"
@@ -162,14 +171,15 @@ def _find_run(options):
 
 def run_detect(options):
     """Detect people and actions in a video; write the table and the annotated video."""
-    if not re.match(r"https?://", options.video) and not Path(options.video).is_file():
+    if not is_url(options.video) and not Path(options.video).is_file():
         raise FileNotFoundError(f"{options.video}: no such video")
     _, checkpoint = _find_run(options)
     from avalib.detection.detect_video import detect
     from avalib.detection.detections_table import write_detections
     from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
 
-    overlay = options.out and get_overlay_path(options.out)  # a wrong suffix is an error before the work begins
+    # A wrong suffix is an error before the work begins.
+    overlay = options.out and get_overlay_path(options.out)
     table = detect(
         options.video,
         options.model,
@@ -188,6 +198,7 @@ def run_detect(options):
         precision=options.precision,
         boxes_start=options.boxes_start,
     )
+    # For the console: the likeliest action of each person at each time, the first twenty.
     best = table.sort_values("score", ascending=False).drop_duplicates(["time_s", "person_id"]).sort_values("time_s")
     print(best.head(20).to_string(index=False, float_format="%.2f"))
     if options.csv:
@@ -212,6 +223,7 @@ def run_zoo(options):
     """Run the notebooks for the models: 03 to 06, or 01 to 05."""
     from avalib.zoo_runner.headless import run_all_notebooks, run_zoo_notebook
 
+    # What the notebooks print reaches us through papermill's logger.
     logging.getLogger("papermill").addHandler(logging.StreamHandler(sys.stdout))
     logging.getLogger("papermill").setLevel(logging.INFO)
     shared = {
@@ -253,6 +265,7 @@ def run_export(options):
     from avalib.models.checkpoint_meta import get_default_preprocessing
     from avalib.models.export import export_model
 
+    # The exported file carries the action names and how clips are made, as the checkpoint does.
     model = build_model(options.model, None if checkpoint == "random" else checkpoint)
     label_map = model.meta.label_map if model.meta else None
     preprocessing = (model.meta and model.meta.preprocessing) or get_default_preprocessing(model.entry)
@@ -262,6 +275,7 @@ def run_export(options):
 
 def run_report(options):
     """Print the results of runs and where their files are."""
+    # The folder of one run has records one level down, the folder of all runs further down.
     folder = Path(options.folder)
     runs = [folder] if list(folder.glob("*/run.json")) else sorted({p.parents[1] for p in folder.rglob("*/run.json")})
     if not runs:

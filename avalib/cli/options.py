@@ -193,8 +193,9 @@ def build_train_options(recipe):
     type
         A dataclass with two fields: `training`, a TrainOptions, and `recipe`, a dataclass of the recipe's numbers.
     """
-    # from the docstring: {field: its text}
+    # {field: its text in the docstring}
     texts = dict(re.findall(r"^(\w+) : .+\n    (.+)$", inspect.getdoc(zoo.Recipe), re.MULTILINE))
+    # (name, type, default) of each number; what names the recipe itself is no option.
     numbers = []
     for recipe_field in fields(recipe):
         if recipe_field.name not in ("name", "dataset"):
@@ -202,6 +203,7 @@ def build_train_options(recipe):
             numbers.append(
                 (recipe_field.name, Annotated[recipe_field.type, help_text], getattr(recipe, recipe_field.name))
             )
+    # Two groups of options, without a prefix: --lr, not --recipe.lr.
     recipe_type = make_dataclass("RecipeOptions", numbers, frozen=True)
     groups = [
         ("training", OmitArgPrefixes[TrainOptions], field(default_factory=TrainOptions)),

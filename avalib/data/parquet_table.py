@@ -54,8 +54,7 @@ def _check_memory(metadata, n_columns):
     """Raise a ValueError for a parquet file that needs more memory than there is."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     needed_bytes = max(metadata.num_rows * n_columns * 8, sum(group.total_byte_size for group in groups))
-    free_bytes = get_available_memory_bytes()
-    limit_bytes = MAX_FILE_BYTES if free_bytes is None else min(MAX_FILE_BYTES, free_bytes // 2)
+    limit_bytes = min(MAX_FILE_BYTES, get_available_memory_bytes() // 2)
     if needed_bytes > limit_bytes or metadata.num_rows < 0:
         raise ValueError(
             f"{metadata.num_rows:,} rows need {needed_bytes:,} bytes, the limit (MAX_FILE_BYTES, or half of the free "

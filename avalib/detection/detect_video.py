@@ -109,6 +109,7 @@ def detect(
     ValueError
         Another argument is wrong; the message names it.
     """
+    # Arguments first: an error appears before anything is downloaded or loaded.
     _check_number("step", step, "seconds above 0, at least 0.001", lambda value: value >= MIN_STEP_S)
     _check_number("start", start, "seconds")
     _check_number("stop", stop, "seconds")
@@ -117,6 +118,7 @@ def detect(
     _check_number("score_threshold", score_threshold, "a number")
     _check_number("batch_size", batch_size, "a whole number from 1", lambda value: value >= 1 and value == int(value))
     with Video(locate_video(video, mirror=mirror, progress=progress)) as reader:
+        # The boxes and times, which can be wrong too, before the model, which takes seconds to load.
         person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
         times_s = choose_times(reader, person_boxes, step, start, stop)
         loaded = load_model(model, checkpoint, device, precision, mirror, progress)
@@ -125,6 +127,7 @@ def detect(
             person_detector = PersonDetector(
                 detector, detector_weights, person_score, loaded.device, mirror=mirror, progress=progress
             )
+        # Several clips at once keep a GPU busy; on a CPU they only take memory.
         if batch_size is None:
             batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
         video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector)
@@ -132,6 +135,7 @@ def detect(
         if progress:
             logger.info("%s", result.notes[-1])
         table = build_table(result.frame_results, loaded.label_map, smooth, score_threshold)
+        # What does not fit into rows goes along with the table.
         table.attrs = {
             "video": reader.path.name,
             "fps": reader.fps,
@@ -169,12 +173,15 @@ def choose_times(reader, person_boxes, step, start, stop):
     (M,) array of float
         Seconds, ascending.
     """
+    # Seconds from the video's first frame, at most its length.
     stop = reader.duration_s if stop is None else min(stop, reader.duration_s)
     if not 0 <= start < stop:
         raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
+    # A regular grid from `start`; the tolerance keeps a rounding error from adding a time at `stop`.
     if person_boxes is None:
         step = step or DEFAULT_STEP_S
         return start + np.arange(math.ceil((stop - start) / step - 1e-9)) * step
+    # Of the boxes' times each that is at least a step after the last one chosen.
     chosen = []
     for time_s in np.unique(person_boxes["time_s"]):
         is_far_enough = not chosen or time_s >= chosen[-1] + (step or 0) - 1e-6
@@ -195,6 +202,7 @@ def load_model(model, checkpoint, device="auto", precision="auto", mirror=None, 
     disable_malloc_trim()
     if not isinstance(model, Detector):
         model = build_model(model, checkpoint, mirror=mirror, progress=progress, verbose=progress)
+    # A file of other origin says nothing about itself: AVA's action names, and the published size of the pictures.
     meta = model.meta or CheckpointMeta()
     recipe = meta.recipe or zoo.build_published_recipe(model.entry)
     return LoadedModel(

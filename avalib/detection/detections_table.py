@@ -44,16 +44,19 @@ def build_table(results, label_map, smooth_s=0.0, score_threshold=0.0):
     """
     actions = np.array(sorted(label_map), np.int64)  # (A,)
     # One row per person and time (P): the results one behind the other.
+    # time and frame of each result repeated (P,), ids (P,), boxes (P,4), scores of the label map's actions (P,A).
     counts = [len(result.person_ids) for result in results]
     time_s = np.repeat([result.time_s for result in results], counts).astype(float)
     frames = np.repeat([result.frame for result in results], counts).astype(np.int64)
     person_ids = _concatenate([result.person_ids for result in results], (0,)).astype(np.int64)
     boxes = _concatenate([result.boxes for result in results], (0, 4))
     scores = _concatenate([result.scores[:, actions] for result in results], (0, len(actions)))  # (P, A)
+    # The mean over each person's track.
     if smooth_s:
         scores = smooth_scores(scores, time_s, person_ids, smooth_s)
 
     # One row per person, time and action whose score is high enough (N).
+    # person indexes the P rows, action the A actions.
     person, action = np.nonzero(scores >= score_threshold)
     names = np.array([label_map[action_id] for action_id in actions.tolist()], object)
     columns = {"time_s": time_s[person], "frame": frames[person], "person_id": person_ids[person]}
@@ -83,15 +86,18 @@ def smooth_scores(scores, time_s, person_ids, seconds):
     -------
     (P, A) array, of the dtype of `scores`
     """
+    # A time exactly half a window away counts, in spite of rounding.
     smoothed = np.empty_like(scores)
     half = seconds / 2 + _ROUNDING_S
     for person_id in np.unique(person_ids):
+        # The person's n rows, in the order of time.
         rows = np.flatnonzero(person_ids == person_id)
         rows = rows[np.argsort(time_s[rows], kind="stable")]
         times = time_s[rows]
         # Differences of cumulative sums (n+1, A) are the sums over windows of rows.
         sums = np.zeros((len(rows) + 1, scores.shape[1]))
         np.cumsum(scores[rows], axis=0, dtype=np.float64, out=sums[1:])
+        # The window of each row: rows first .. stop-1, (n,) each.
         first = np.searchsorted(times, times - half)
         stop = np.searchsorted(times, times + half, side="right")
         smoothed[rows] = (sums[stop] - sums[first]) / (stop - first)[:, None]

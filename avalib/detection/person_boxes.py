@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv, read_parquet
-from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS
+from avalib.detection.video_start import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.utils.text import read_text
-from avalib.video.frame_numbers import AVA_START_S
 
 PERSON_SCORE = 0.7  # people with a lower score are left out
 TIME_COLUMNS = ("time_s", "timestamp", "frame")
@@ -62,75 +61,29 @@ def read_person_boxes(boxes, reader, person_score=PERSON_SCORE, start=None):
     ValueError
         The source, the row, the value and what was expected.
     """
+    # The rows of this video.
     source, table = _read_table(boxes)
     if "video_id" in table:
         table = _select_video(source, table, reader.path.stem)
     time_column = next(column for column in TIME_COLUMNS if column in table)
+    # Beside an action, `score` is the action's and says nothing about the person.
     has_person_scores = "score" in table and "action_id" not in table
     numeric = [*BOX_COLUMNS, time_column] + ["score"] * has_person_scores
     table = table.assign(**{column: _parse_numbers(source, table, column) for column in numeric})
+    # Whatever clock the table has, from here on seconds from the video's first frame.
     if start is None:
         start = infer_start_from_file_name(boxes)
     table = table.assign(time_s=_compute_times(source, table, time_column, reader, start))
     _check_boxes(source, table, reader)
     if has_person_scores:
         table = table[table["score"] >= person_score]
+    # One row per box: a table with actions repeats each box for every action.
     columns = ["time_s", *BOX_COLUMNS]
     person_ids = _parse_person_ids(source, table)
     if person_ids is not None:
         table = table.assign(person_id=person_ids)
         columns.append("person_id")
     return table[columns].drop_duplicates().sort_values("time_s", kind="stable").reset_index(drop=True)
-
-
-# --- the timestamp of the first frame ---------------------------------------------------------------------------------
-
-
-def infer_start_from_file_name(boxes):
-    """The second at which videos start in the data set that a file belongs to; None if its name does not tell."""
-    if isinstance(boxes, pd.DataFrame):
-        return None
-    path = Path(boxes)
-    for version in ("own", "mini"):
-        layout = DatasetLayout(path.absolute().parent.parent, version)
-        for split in ("train", "val"):
-            if path.name == layout.get_csv_path(split).name or path.stem == layout.get_proposals_path(split).stem:
-                return layout.start_s
-    return None
-
-
-def infer_start_from_timestamps(timestamps, duration_s, name):
-    """The timestamp of a video's first frame: 900 by AVA's clock, 0 in data of one's own.
-
-    Parameters
-    ----------
-    timestamps : (N,) array of float
-        Seconds inside the video.
-    duration_s : float
-        The length of the video.
-    name : str
-        For the message.
-
-    Returns
-    -------
-    float
-        The one by which all timestamps lie inside the video.
-
-    Raises
-    ------
-    ValueError
-        All timestamps lie inside by both.
-    """
-    seconds = np.asarray(timestamps, float)
-    possible = [s for s in (0, AVA_START_S) if ((seconds >= s) & (seconds <= s + duration_s)).all()]
-    if len(possible) == 2 and len(seconds):
-        raise ValueError(
-            f"{name}: timestamps {seconds.min():g} to {seconds.max():g} may count from 0 or from {AVA_START_S}, as "
-            f"AVA's do; give boxes_start=0 or boxes_start={AVA_START_S}"
-        )
-    if possible:
-        return possible[-1]
-    return 0 if len(seconds) and seconds.min() < AVA_START_S else AVA_START_S
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -203,7 +156,7 @@ def _check_columns(name, table):
     existing = ", ".join(columns[:20])
     important = (*BOX_COLUMNS, "video_id", *TIME_COLUMNS, "score", "person_id")
     if repeated := [column for column in important if columns.count(column) > 1]:
-        raise ValueError(f"{name}: column {', '.join(repeated)} is there twice; it has {existing}")
+        raise ValueError(f"{name}: column {', '.join(repeated)} occurs twice; it has {existing}")
     if missing := [column for column in BOX_COLUMNS if column not in columns]:
         raise ValueError(f"{name}: no column {', '.join(missing)}; it has {existing}")
     if not set(TIME_COLUMNS) & set(columns):
@@ -224,6 +177,7 @@ def _select_video(source, table, video_id):
 
 def _parse_numbers(source, table, column):
     """(N,) float64 of a column. Raises ValueError that names the first row that is not a finite number."""
+    # Texts that are no number become NaN, which is wrong as well.
     values = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     is_wrong = ~np.isfinite(values)
     expected = "a finite number"
@@ -244,6 +198,7 @@ def _compute_times(source, table, time_column, reader, start):
         if start is None:
             start = infer_start_from_timestamps(values, reader.duration_s, source.name)
         return values - start
+    # Native frame numbers, from 0 -> the seconds at which the frames are shown.
     is_outside = (values < 0) | (values >= reader.n_frames)
     if is_outside.any():
         first = int(is_outside.argmax())
@@ -256,10 +211,12 @@ def _compute_times(source, table, time_column, reader, start):
 
 def _check_boxes(source, table, reader):
     """Raise ValueError for the first box that is not one, is in pixels, or lies outside the frame or the video."""
+    # (N,4) fractions of the frame, (N,) seconds from the video's first frame.
     boxes = table[BOX_COLUMNS].to_numpy(float)
     times = table["time_s"].to_numpy()
     x1, y1, x2, y2 = boxes.T
     pixels_hint = f"looks like pixels; divide x by {reader.width} and y by {reader.height}"
+    # (N,) bool and the problem of each check; the first check that fails is reported.
     checks = [
         ((x2 <= x1) | (y2 <= y1), "expected x1 < x2 and y1 < y2"),
         ((np.abs(boxes) > MAX_BOX_COORDINATE).any(axis=1), pixels_hint),
@@ -285,6 +242,7 @@ def _parse_person_ids(source, table):
     if is_empty.all():
         return None
     values = pd.to_numeric(ids, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    # Ids in some rows only: the first empty one is the error.
     is_wrong = is_empty if is_empty.any() else ~(np.abs(values) < MAX_PERSON_ID) | (values % 1 != 0)
     if is_wrong.any():
         raise _build_value_error(source, table, is_wrong, "person_id", "a whole number in every row")

@@ -9,7 +9,7 @@ from torchvision.models import get_model, get_model_weights
 from avalib.detection.person_boxes import PERSON_SCORE
 from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name, read_checkpoint_file
 from avalib.utils.boxes import to_norm
-from avalib.utils.download import download_file
+from avalib.utils.download import download_file, is_url
 from avalib.utils.download_errors import DownloadError
 
 # our name -> torchvision's; box AP on COCO 46.7, 41.5 and 21.3, each several times as fast as the one before
@@ -60,6 +60,7 @@ def build_person_detector(name="fasterrcnn", weights="coco", device="cpu", mirro
     torchvision_name = DETECTORS.get(name, name)
     if torchvision_name not in DETECTORS.values():
         raise ValueError(f"person detector {name!r}: expected one of {', '.join(DETECTORS)}")
+    # The network without weights, so that torchvision downloads nothing by itself.
     model = get_model(torchvision_name, weights=None, weights_backbone=None)
     if weights is not None:
         file = read_checkpoint_file(_locate_weights(torchvision_name, str(weights), mirror, progress))
@@ -76,7 +77,7 @@ def build_person_detector(name="fasterrcnn", weights="coco", device="cpu", mirro
 def _locate_weights(torchvision_name, weights, mirror, progress):
     """The path of the weights, downloaded first if they are not on this machine."""
     url = get_model_weights(torchvision_name).DEFAULT.url if weights == "coco" else weights
-    if not url.startswith(("http://", "https://")):
+    if not is_url(url):
         return url
     try:
         return download_file(url, parse_hash_in_name(url), mirror=mirror, progress=progress)
@@ -132,6 +133,7 @@ class PersonDetector:
         batch = [torch.from_numpy(np.ascontiguousarray(p)).to(device).permute(2, 0, 1) / 255 for p in pictures]
         people = []
         for picture, output in zip(pictures, self.model(batch), strict=True):
+            # Of COCO's 91 classes only people; boxes (n,4) in the picture's pixels -> fractions.
             is_person = (output["labels"] == PERSON) & (output["scores"] >= self.person_score)
             boxes_px = output["boxes"][is_person].float().cpu().numpy()
             height, width = picture.shape[:2]

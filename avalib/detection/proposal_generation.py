@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from avalib.data.proposals import write_proposals
 from avalib.data.row_checks import BOX_COLUMNS, check_video_ids
-from avalib.detection.person_boxes import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.detection.person_detector import PersonDetector
+from avalib.detection.video_start import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.utils.files import join_inside, write_json, write_table
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
@@ -72,6 +72,7 @@ def make_proposals(
     videos = _index_videos(videos)
     if start is None:
         start = infer_start_from_file_name(path)
+    # The parts of an earlier call count only if it had the same settings.
     settings = {
         "detector": detector,
         "weights": Path(str(weights)).name,
@@ -80,6 +81,7 @@ def make_proposals(
         "start": start,
     }
     parts = _open_parts_folder(Path(path), settings)
+    # A csv for each finished video; the detector is loaded only if one is missing.
     files = {video_id: join_inside(parts, f"{video_id}.csv") for video_id in videos}
     remaining = [video_id for video_id, file in files.items() if not file.exists()]
     if remaining:
@@ -90,6 +92,7 @@ def make_proposals(
                 table = _detect_at_keyframes(reader, keyframes, person_detector, batch_size)
             write_table(table, files[video_id])
 
+    # All videos in one file, then the parts can go.
     tables = [pd.read_csv(file).assign(video_id=video_id) for video_id, file in files.items()]
     proposals = pd.concat(tables, ignore_index=True)[["video_id", *COLUMNS]]
     write_proposals(proposals, path)
@@ -109,7 +112,7 @@ def _index_videos(videos):
         if len(videos) < len(paths):
             names = [path.stem for path in paths]
             repeated = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"videos: {', '.join(repeated[:5])} is there twice; give {{video_id: path}}")
+            raise ValueError(f"videos: {', '.join(repeated[:5])} is the name of two videos; give {{video_id: path}}")
     check_video_ids(videos, "videos")
     if not videos:
         raise ValueError("videos: none; expected paths, or {video_id: path}")
@@ -140,6 +143,7 @@ def _open_parts_folder(path, settings):
 
 def _list_keyframes(reader, seconds, start):
     """{AVA frame number: its seconds} of the keyframes of a video; seconds that round to one frame share it."""
+    # By the convention of AVA numbers: 30 frames a second, from 1.
     last = reader.n_ava_frames
     name = str(reader.path)
     duration_s = (last - 1) / AVA_FPS
@@ -148,6 +152,7 @@ def _list_keyframes(reader, seconds, start):
     if seconds is None:
         seconds = start + np.arange(int(duration_s) + 1.0)
     seconds = np.unique(np.asarray(seconds, float))
+    # (K,) seconds of the data set -> (K,) numbers of the frames at which they begin.
     numbers = to_frame_number(seconds, start)
     outside = seconds[(numbers < 1) | (numbers > last)]
     if len(outside):
@@ -160,6 +165,7 @@ def _list_keyframes(reader, seconds, start):
 
 def _detect_at_keyframes(reader, keyframes, person_detector, batch_size):
     """Table timestamp, x1, y1, x2, y2, score of one video. keyframes: from `_list_keyframes`."""
+    # A row per second and box: seconds that share a frame share its boxes.
     rows = []
     for batch in _iter_batches(reader, keyframes, batch_size):
         detected = person_detector([picture for _, picture in batch])

@@ -80,6 +80,7 @@ class VideoDetector:
 
     def run(self, reader, times_s, progress=True):
         """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
+        # The tracker bridges a person who is hidden at one time or two.
         started_s = time.perf_counter()
         entry = self.loaded.action_model.entry
         step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
@@ -88,6 +89,7 @@ class VideoDetector:
         skipped_s = []
         notes = []
         n_done = 0
+        # The clips around the times, decoded in one pass over the video; the bar counts its frames.
         bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
         clips = ClipStream(
             reader,
@@ -99,6 +101,7 @@ class VideoDetector:
             offset=self.loaded.frame_offset,
         )
         bar.total = clips.n_frames
+        # A batch of clips at a time. Ctrl-C keeps the finished batches.
         samples = iter(clips)
         try:
             while batch := list(itertools.islice(samples, self.batch_size)):
@@ -117,6 +120,7 @@ class VideoDetector:
 
     def _detect_batch(self, samples):
         """The FrameResults of some ClipSamples, of those with people."""
+        # Times without people need no scores.
         people = self._locate_people(samples)
         pairs = [pair for pair in zip(samples, people, strict=True) if len(pair[1].boxes)]
         scores = self._score_people(pairs) if pairs else []
@@ -141,17 +145,21 @@ class VideoDetector:
 
     def _score_people(self, pairs):
         """The scores (n, C) of each (ClipSample, SamplePeople), at least one."""
+        # All people of all clips in one call of the network: rois are [clip, x1, y1, x2, y2] in pixels.
         samples = [sample for sample, _ in pairs]
         clips = torch.from_numpy(np.stack([sample.clip for sample in samples]))  # (B,T,H,W,3)
         height, width = clips.shape[2:4]
         rois = build_rois([to_pixels(people.boxes, width, height) for _, people in pairs])  # (N,5)
+        # With the frames' numbers the network computes a frame once that several clips have.
         frame_numbers = np.stack([sample.clip_frames for sample in samples])  # (B,T)
         network = partial(self._network, numbers=frame_numbers)
         entry = self.loaded.action_model.entry
         scores = score_batch(network, entry, clips, torch.from_numpy(rois), self.loaded.device)  # (N,C)
+        # float16 can overflow; a table of NaN would look like a video without actions.
         if np.isnan(scores).any():
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)
             raise build_non_finite_error(self.loaded.action_model, f"the clips at {times} s")
+        # Back to a (n,C) array for each clip.
         return [scores[rois[:, 0] == i] for i in range(len(samples))]
 
     def _assign_person_ids(self, sample, people):

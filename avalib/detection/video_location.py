@@ -31,20 +31,21 @@ def locate_video(video, mirror=None, progress=True):
     ValueError
         `video` is neither a path nor a URL.
     VideoError
-        There is no video file at the path, or the URL's scheme is not read.
+        There is no video file at the path, or the URL's scheme is not supported.
     DownloadError
         The download failed.
     """
     if isinstance(video, bool) or not isinstance(video, (str, os.PathLike)) or not str(video).strip():
-        raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras aren't read")
+        raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras are not supported")
+    # Messages show long names in part.
     text = str(video)
     shown = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}…"
     if _URL_AS_PATH.match(text):
-        raise VideoError(f"{shown}: a URL made into a path; give it as text")
+        raise VideoError(f"{shown}: a URL that was made into a Path, which loses a slash; give it as a string")
     scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() not in ("http", "https"):
         raise VideoError(
-            f"{shown}: {scheme[1]} isn't read, only files and http(s); record it first, as with "
+            f"{shown}: {scheme[1]} is not supported, only files and http(s); record it first, as with "
             f"ffmpeg -i {shown} -t 60 -c copy clip.mkv"
         )
     path = get_local_path(text, mirror=mirror, progress=progress)

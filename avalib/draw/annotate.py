@@ -67,12 +67,13 @@ class FrameAnnotator:
         (H,W,3) uint8
         """
         image = Image.fromarray(np.ascontiguousarray(frame))
+        # First where everything goes, then the drawing.
         styles = _list_styles(people, styles)
         layout = self.arrange(people, image.size, styles, title)
         font_size = choose_font_size(image.height, image.width)
         line_width = max(2, round(font_size / 9))
         draw = ImageDraw.Draw(image)
-        # Boxes first, then lines, then tags: nothing covers a tag.
+        # Boxes, then lines, then tags: nothing covers a tag.
         for person, style in zip(people, styles, strict=True):
             _draw_box(draw, _to_pixel_box(person.box, image.size), style, line_width)
         placed = [stack for stack in layout.stacks if stack.rect]
@@ -82,6 +83,7 @@ class FrameAnnotator:
             paint_stack(image, stack.rect[:2], stack.lines, font_size, stack.style)
         if layout.title:
             paint_stack(image, (0, 0), [TagLine(layout.title)], font_size, self.title_style)
+        # The next frame prefers these positions.
         if self.keep_positions:
             self._positions |= {stack.key: stack.position for stack in placed}
         return np.asarray(image)
@@ -96,6 +98,7 @@ class FrameAnnotator:
         """Where `annotate` puts the labels on a picture of `image_size` (width, height), and the title it writes."""
         width, height = image_size
         font_size = choose_font_size(height, width)
+        # A stack of tags for each person with labels; its key finds the position that it had in the last frame.
         labeled = select_labeled(zip(people, _list_styles(people, styles), strict=True))
         stacks = []
         for person, style in labeled:
@@ -103,6 +106,7 @@ class FrameAnnotator:
             lines = build_tag_lines(person.labels, self.label_map, font_size, width, self.scores, style.prefix)
             box = _to_pixel_box(person.box, image_size)
             stacks.append(LabelStack(lines, box, style, key, position=self._positions.get(key)))
+        # The labels of everybody beyond MAX_LABELED, for the count in the title.
         n_labels = sum(len(person.labels) for person in people)
         n_omitted = n_labels - sum(len(person.labels) for person, _ in labeled)
         return arrange_labels(stacks, image_size, font_size, title, n_omitted)
@@ -126,10 +130,8 @@ def annotate_frame(
         One style for all, each person in its own color, or a style per person.
     title : str, optional
         Text in the frame's top left corner.
-    label_map : dict, optional
-        {action_id: name} on the labels; default: AVA's names without their brackets.
-    scores : {"number", "bar", "none"}
-        How a label shows its score: as text ("walk 0.93"), as a bar whose length is the score, or not at all.
+    label_map, scores
+        As for FrameAnnotator.
 
     Returns
     -------
@@ -143,14 +145,10 @@ def select_labeled(people_with_styles):
     pairs = list(people_with_styles)
     if len(pairs) <= MAX_LABELED:
         return pairs
-    best_scores = [max((_to_score(score) for _, score in person.labels), default=-1.0) for person, _ in pairs]
+    best_scores = [max((score for _, score in person.scored_labels), default=-1.0) for person, _ in pairs]
+    # The places of the best in the list, then back in the list's order.
     by_score = sorted(range(len(pairs)), key=lambda i: -best_scores[i])
     return [pairs[i] for i in sorted(by_score[:MAX_LABELED])]
-
-
-def _to_score(score):
-    """A label's score; 1 for an annotated label, which has none."""
-    return 1.0 if score is None else score
 
 
 def _list_styles(people, styles):
@@ -164,6 +162,7 @@ def _list_styles(people, styles):
 
 def _to_pixel_box(box, image_size):
     """A box in fractions of the picture -> (4,) int pixels inside it."""
+    # (width, height, width, height): x and y of both corners scale alike.
     limits = np.array([*image_size, *image_size])
     return np.clip(np.round(box * limits).astype(int), 0, limits - 1)
 
@@ -171,11 +170,14 @@ def _to_pixel_box(box, image_size):
 def _draw_box(draw, box, style, width):
     """A person's box: a dark outline, and the style's line or dashes on it."""
     x1, y1, x2, y2 = box.tolist()
+    # Pillow raises an error for a corner left of or above the other; such a box becomes a line.
     area = (x1, y1, max(x2, x1), max(y2, y1))
+    # One pixel more of black keeps the line visible on a background of its own color.
     draw.rectangle(area, outline=BLACK, width=width + 1)
     if not style.dashed:
         draw.rectangle(area, outline=style.line, width=width)
         return
+    # Dashes along the upper and lower edge, then along the left and right one; gaps are as long as dashes.
     dash = 4 * width
     for x in range(x1, x2, 2 * dash):
         for y in (y1, y2 - width + 1):
@@ -188,9 +190,10 @@ def _draw_box(draw, box, style, width):
 def _draw_leader_line(draw, stack, width):
     """A line from tags that do not touch their box to the box."""
     box, rect = stack.box, stack.rect
+    # They touch if their spans overlap, or are a pixel apart, on both axes.
     if rect[0] <= box[2] + 1 and rect[2] >= box[0] - 1 and rect[1] <= box[3] + 1 and rect[3] >= box[1] - 1:
         return
-    # From the point of the tags nearest to the box's center to the point of the box nearest to that.
+    # From the point of the tags nearest to the box's center to the point of the box nearest to that; (x, y) in pixels.
     center = [box[i] / 2 + box[i + 2] / 2 for i in (0, 1)]
     start = tuple(int(np.clip(center[i], rect[i], rect[i + 2])) for i in (0, 1))
     stop = tuple(int(np.clip(start[i], box[i], box[i + 2])) for i in (0, 1))

@@ -69,5 +69,6 @@ def build_model_style(name):
         return TITLE
     color = parse_hex_color(MODEL_COLORS[name])
     red, green, blue = color
+    # Brightness by Rec. 601, 0..255: black text on a light title, white text on a dark one.
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return BoxStyle(line=color, tags=(color,), text=BLACK if luma > 100 else WHITE)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from avalib.data.labels import get_action_groups, get_action_names
+from avalib.data.labels import get_action_groups, get_action_names, strip_brackets
 from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
 from avalib.draw.figure_style import apply_style, build_group_handles, create_figure, place_legend_below
 from avalib.evaluation.report import Report
@@ -33,12 +33,13 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     -------
     matplotlib.figure.Figure
     """
+    # Actions with an AP, best first, at most MAX_BARS of them.
     n_absent = int(report.per_class["AP"].isna().sum())
     table = report.per_class.dropna(subset=["AP"]).sort_values("AP", ascending=False, kind="stable")
     n_hidden = max(len(table) - MAX_BARS, 0)
     table = table.head(MAX_BARS)
     colors = [GROUP_COLORS[group] for group in table["group"]]
-    names = [_shorten_name(name) for name in table["action"]]
+    names = [strip_brackets(name) for name in table["action"]]
     figure, (left, right) = create_figure(2, (10, 1.3 + 0.24 * len(table)), width_ratios=[3, 1.3], sharey=True)
     handles = build_group_handles(table["group"])
 
@@ -48,6 +49,7 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     left.set_title(f"mAP {report.mAP:.3f} (dotted)", fontsize=10)
     for place, value in zip(places, table["AP"], strict=True):
         left.annotate(f"{value:.2f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    # The baseline's AP of the same actions, in the same order, as a vertical mark on each bar.
     if baseline is not None:
         baseline_aps = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"])
         label = f"guessing by class frequencies, mAP {baseline.mAP:.3f}"
@@ -90,13 +92,14 @@ def plot_pr_curves(
     matplotlib.figure.Figure
     """
     by_id = report.per_class.set_index("action_id")
+    # Each action once. Colors repeat after eight, then with dashed lines.
     figure, axis = create_figure(1, (8.5, 4.6))
     for i, action in enumerate(dict.fromkeys(actions)):
         curve = report.compute_pr_curve(action)
         row = by_id.loc[action] if action in by_id.index else by_id[by_id["action"] == action].iloc[0]
         color = SERIES_COLORS[i % len(SERIES_COLORS)]
         line_style = "-" if i < len(SERIES_COLORS) else "--"
-        label = f"{_shorten_name(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"
+        label = f"{strip_brackets(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"
         # The envelope begins at recall 0 with its highest precision.
         recall = np.r_[0, curve["recall"]]
         envelope = np.r_[curve["envelope"].iloc[:1], curve["envelope"]]
@@ -124,10 +127,11 @@ def plot_ap_by_training(
     matplotlib.figure.Figure
     """
     figure, axis = create_figure(1, (8.5, 4.6))
+    # A logarithmic axis has no 0.
     boxes = table["training_boxes"].clip(lower=1)
     axis.scatter(boxes, table["AP"], s=42, color=[GROUP_COLORS[group] for group in table["group"]])
     for name, x, ap in zip(table["action"], boxes, table["AP"], strict=True):
-        axis.annotate(_shorten_name(name), (x, ap), (5, 3), textcoords="offset points", fontsize=7.5)
+        axis.annotate(strip_brackets(name), (x, ap), (5, 3), textcoords="offset points", fontsize=7.5)
     axis.set(
         xscale="log", xlabel="boxes with this label in training (log scale)", ylabel="average precision", title=title
     )
@@ -167,9 +171,9 @@ def plot_class_counts(
     counts = counts.head(MAX_BARS)
     group_of = get_action_groups(label_map)
     groups = [group_of[action] for action in counts.index]
-    names = [_shorten_name(label_map[action]) for action in counts.index]
+    names = [strip_brackets(label_map[action]) for action in counts.index]
     figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
-    # Bars for train with their numbers, dots for val.
+    # Bars for train with their numbers, dots for val where it has any.
     places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
     axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
     for place, number in zip(places, counts["train"], strict=True):
@@ -195,14 +199,10 @@ def plot_class_counts(
 
 def _draw_bars(axis, values, colors, names):
     """Horizontal bars from the top down -> their places on the y axis."""
+    # The y axis points up, so the first bar has the largest y.
     places = np.arange(len(values))[::-1]
     axis.barh(places, values, color=colors, height=0.75)
     axis.set_yticks(places, names)
     axis.set_ylim(-0.6, len(values) - 0.4)
     axis.grid(axis="y", visible=False)
     return places
-
-
-def _shorten_name(name):
-    """An action's name without its bracket."""
-    return name.split(" (")[0]

@@ -34,6 +34,7 @@ def apply_style(plot):
         with plt.rc_context(STYLE):
             figure = plot(*args, **options)
             is_interactive = plt.isinteractive()
+            # In the lower right corner: which notebook run made the figure.
             if caption := get_run_caption():
                 figure.supxlabel(caption, x=0.995, ha="right", fontsize=6.5, color="#777777")
         # A notebook turns interactive mode on at its first figure; rc_context would turn it off again.
@@ -50,6 +51,7 @@ def create_figure(columns, size, **options):
 
 def place_legend_below(figure, handles):
     """A legend below a figure's axes and above the line that names the run."""
+    # A line of 14 points as a share of the figure's height: a point is 1/72 inch, and get_figheight is in inches.
     line_height = 14 / 72 / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, line_height, 1, 1 - line_height))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, borderaxespad=1.8)

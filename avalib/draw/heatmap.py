@@ -37,8 +37,10 @@ def draw_explanation_sheet(
     """
     name = (label_map or {}).get(explanation.action_id) or shorten_action_name(explanation.action_id)
     frame_height, frame_width = explanation.frames.shape[1:3]
+    # (4,) in fractions of the frame, as annotate_frame takes it.
     box = np.asarray(explanation.box_px) / [frame_width, frame_height, frame_width, frame_height]
     frames = []
+    # One picture per segment of the clip: its middle frame, and what the score loses without the segment.
     for segment, score_drop in zip(explanation.segments, explanation.score_drops, strict=True):
         middle = segment[len(segment) // 2]
         numbers = f"frame {segment[0] + 1}"
@@ -56,9 +58,11 @@ def draw_explanation_sheet(
 
 def overlay_heatmap(frame: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A frame (H,W,3) uint8, darker where heat (H,W) 0..1 is low, glowing where it is high."""
-    strength = np.sqrt(heat)[..., None]  # (H,W,1)
+    # The root lifts weak regions, which would be black otherwise: (H,W,1)
+    strength = np.sqrt(heat)[..., None]
     # inferno's color for each pixel, 0..255: (H,W,3)
     glow = matplotlib.colormaps["inferno"](strength[..., 0])[..., :3] * 255
+    # The frame at 55 % to 90 % of its brightness, and the glow over up to 65 % of it.
     opacity = 0.65 * strength
     darkened = (0.55 + 0.35 * strength) * frame
     return ((1 - opacity) * darkened + opacity * glow).clip(0, 255).astype(np.uint8)

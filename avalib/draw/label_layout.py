@@ -51,7 +51,7 @@ def arrange_labels(stacks, image_size, font_size, title=None, n_omitted=0):
     placed, n_unplaced = place_stacks(stacks, image_size, font_size, _title_area(shown_title, font_size))
     if not n_unplaced + n_omitted:
         return LabelLayout(shown_title, placed)
-    # The title grows by the number of missing labels. Reserve the largest area that this can take, and place again.
+    # The title grows by the number of labels left out. Reserve the largest area that this can take, and place again.
     start = f"{title} " if title else ""
     n_labels = sum(len(stack.lines) for stack in stacks) + n_omitted
     widest_title = shorten_title(f"{start}+{n_labels} labels", font_size, image_size[0])
@@ -81,12 +81,14 @@ def place_stacks(stacks, image_size, font_size, reserved=()):
     occupied = [tuple(map(int, area)) for area in reserved]
     placed = [replace(stack, rect=None, position=None) for stack in stacks]
     n_left_out = 0
+    # People from the top of the picture down; those that come first have the choice.
     from_the_top = sorted(range(len(stacks)), key=lambda i: (stacks[i].box[1], i))
     for i in from_the_top:
         stack = stacks[i]
         other_boxes = [other.box for j, other in enumerate(stacks) if j != i]
         # No more lines than the picture is high, however many labels the person has.
         max_lines = image_size[1] // measure_stack(stack.lines[:1], font_size)[1] if stack.lines else 0
+        # All lines if there is a place for them, else as many of the first ones as have one.
         n_shown = 0
         for n_lines in range(min(len(stack.lines), max_lines), 0, -1):
             lines = shorten_stack(stack.lines, n_lines)
@@ -118,16 +120,19 @@ def choose_position(size, box, other_boxes, occupied, image_size, previous=None)
     position, preferred a little.
     -> ((x1, y1, x2, y2), number of the position), or None if there is none
     """
+    # The lowest and rightmost corner (x, y) at which the stack is inside the picture.
     corner_limit = np.array(image_size) - size
     if (corner_limit < 0).any():
         return None
     corners = list_corners(size, box, corner_limit)
     rects = np.concatenate([corners, corners + size], axis=1)  # (candidates, 4)
+    # (candidates,) bool: shares no pixel with what is occupied.
     free = np.ones(len(rects), bool)
     for area in occupied:
         free &= count_shared_pixels(rects, area) == 0
     if not free.any():
         return None
+    # The cheapest free candidate; its place of the last frame gets a bonus, so that labels do not jump.
     cost = compute_position_cost(rects, size, box, other_boxes)
     if previous is not None and previous < len(cost):
         cost[previous] -= UNCHANGED_BONUS
@@ -181,5 +186,6 @@ def count_shared_pixels(boxes, area):
     """How many pixels of each box (...,4) lie inside an area (4,)."""
     boxes = np.asarray(boxes)
     area = np.asarray(area)
+    # (...,2): width and height of the intersection; negative where there is none.
     sides = np.minimum(boxes[..., 2:], area[2:]) - np.maximum(boxes[..., :2], area[:2])
     return sides.clip(0).prod(-1)

@@ -57,6 +57,7 @@ def build_tag_line(action_id, score, label_map, font_size, max_width, scores="nu
     if scores not in SCORE_FORMATS:
         raise ValueError(f"scores={scores!r}: expected 'number', 'bar' or 'none'")
     name = (label_map or {}).get(action_id) or shorten_action_name(action_id)
+    # The score, as text or as a bar, stays whole; only the name is cut, letter by letter.
     ending = f" {score:.2f}" if score is not None and scores == "number" else ""
     bar = score if scores == "bar" else None
     line = TagLine(prefix + name + ending, bar)
@@ -68,6 +69,7 @@ def build_tag_line(action_id, score, label_map, font_size, max_width, scores="nu
 
 def measure_stack(lines, font_size):
     """(width, height) of a stack of tags in pixels."""
+    # A bar is three letters' heights long and has a padding of its own.
     padding = font_size // 4
     bar_width = 3 * font_size + padding
     widths = [measure_text_width(line.text, font_size) + (0 if line.bar is None else bar_width) for line in lines]
@@ -77,6 +79,7 @@ def measure_stack(lines, font_size):
 def paint_stack(image, corner, lines, font_size, style):
     """Paste a stack of tags onto a PIL image with its top left corner at `corner` (x, y)."""
     left, top = corner
+    # Backgrounds from the first one down; the last one repeats.
     for i, line in enumerate(lines):
         background = style.tags[min(i, len(style.tags) - 1)]
         tag = _render_tag(line, font_size, background, style.text)
@@ -90,6 +93,7 @@ def _render_tag(line, font_size, background, color):
     tag = Image.new("RGB", measure_stack([line], font_size), background)
     draw = ImageDraw.Draw(tag)
     draw.text((padding, tag.height / 2), line.text, fill=color, font=load_font(font_size), anchor="lm")
+    # The bar at the right end, half as high as the tag: a frame, filled in proportion to the score.
     if line.bar is not None:
         left = tag.width - padding - 3 * font_size
         right = tag.width - padding - 1

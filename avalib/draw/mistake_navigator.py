@@ -57,6 +57,7 @@ class MistakeNavigator:
         table = table[table.score >= score_threshold]
         if action:
             table = table[table.action_id == action]
+        # How many mistakes of this choice were shown already; after the last one it begins again.
         number = self._next.get((model, action), 0)
         if number >= len(table):
             self._next[model, action] = 0
@@ -92,6 +93,7 @@ class MistakeNavigator:
         examples = examples.sort_values(["video_id", "timestamp"], kind="stable")
         if not len(examples):
             return None
+        # (E,) bool: which examples come after this moment, in the order of videos and times.
         is_in_later_video = examples.video_id > video_id
         is_later_in_video = (examples.video_id == video_id) & (examples.timestamp > time_s + SAME_TIME_S)
         is_later = (is_in_later_video | is_later_in_video).to_numpy()

@@ -30,6 +30,7 @@ def plot_published_order(
     matplotlib.figure.Figure
     """
     figure, axis = create_figure(1, (8.5, 4.6))
+    # A column of points per model, a point per seed.
     measured = [model for model, values in scores.items() if values]
     measured.sort(key=lambda model: zoo.get(model).published_mAP)
     for place, model in enumerate(measured):
@@ -41,7 +42,7 @@ def plot_published_order(
     note = f" ({n_missing} models not measured)" if n_missing else ""
     axis.set_title(title or f"Does the published order appear? Points should rise to the right{note}")
     axis.set_xticks(range(len(measured)), measured, rotation=20, ha="right")
-    axis.set(xlabel="models, by their published mAP on AVA v2.1", ylabel=f"mean AP here, {metric} (percent)")
+    axis.set(xlabel="models, by their published mAP", ylabel=f"mean AP here, {metric} (percent)")
     return figure
 
 
@@ -78,18 +79,20 @@ def plot_speed_accuracy(
     figure, axes = create_figure(len(panels), (4.2 * len(panels) + 2.4, 4.2), sharey=True, squeeze=False)
     handles = {}  # of the legend, each model once
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
+        # A circle per model that was measured; its area grows with the number of parameters.
         for model in table[pd.notna(table[column])].to_dict("records"):
             alias = model["model"]
             area = 3 * model["parameters M"]
             color = MODEL_COLORS[alias]
             points = axis.scatter(model[column], model["published mAP"], s=area, color=color, alpha=0.75, label=alias)
             handles[alias] = points
+        # Plain numbers at 1, 2 and 5 times a power of ten.
         axis.set(xscale="log", xlabel=label)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(x=0.15, y=0.12)
-    axes[0][0].set_ylabel("published mAP, AVA v2.1 val (percent)")
+    axes[0][0].set_ylabel("published mAP on AVA's val split (percent)")
     figure.legend(handles.values(), handles.keys(), loc="outside right center")
     figure.suptitle(title)
     return figure

@@ -48,6 +48,7 @@ class StageBlock:
 
     @classmethod
     def from_row(cls, row):
+        # "slow_path.layer1" -> pathway "slow", name "layer1"
         path, _, name = row["stage"].rpartition(".")
         pathway = ""
         if path:
@@ -73,6 +74,7 @@ def plot_stage_shapes(
     -------
     matplotlib.figure.Figure
     """
+    # A column per stage; the stages of both pathways that have one name share a column.
     blocks = [StageBlock.from_row(row) for row in stages.to_dict("records")]
     has_two_pathways = any(block.pathway == "fast" for block in blocks)
     columns = list(dict.fromkeys(block.name for block in blocks if not block.is_lateral))
@@ -122,11 +124,15 @@ def _draw_block(axis, x, y, block):
 def _draw_sheets(axis, x, y, block):
     """A sheet for each frame of a stage's output, from the back to the front."""
     shape = block.shape
+    # CxTxHxW has T sheets, CxHxW one; a vector has pictures without height.
     n_frames = shape[1] if len(shape) == 4 else 1
     picture_height = shape[-2] if len(shape) > 1 else 0
+    # In units of a column: height by the root of the pictures' height, width by the logarithm of the channels, so that
+    # 256 pixels and 8, 8 channels and 2048 fit into one drawing.
     sheet_height = 0.16 + 0.085 * np.sqrt(picture_height)
     sheet_width = 0.05 + 0.032 * np.log2(max(shape[0], 2))
     step = 0.28 / max(n_frames, 2)
+    # The first frame in the pathway's color, those behind it pale.
     is_convolution = "layer" in block.name or "conv" in block.name
     color = PATHWAY_COLORS[block.pathway or "slow"] if is_convolution else OTHER_COLOR
     pale_color = 0.45 * np.array(to_rgb(color)) + 0.55
@@ -160,6 +166,7 @@ def plot_feature_maps(
     # The first clip's or person's outputs: (C,T,H,W), (C,8,8) or (81,)
     first_outputs = {name: to_array(tensor)[0] for name, tensor in outputs.items() if "lateral" not in name}
     logits = first_outputs.pop("logits", None)
+    # A panel per stage and one for the scores, in one line or two.
     n_lines = 2 if len(first_outputs) > MAX_MAPS_PER_LINE else 1
     n_panels = len(first_outputs) + (logits is not None)
     columns = -(-n_panels // n_lines)
@@ -170,6 +177,7 @@ def plot_feature_maps(
     for axis, (name, array) in zip(axes.flat, first_outputs.items(), strict=False):
         # (C,T,H,W) -> the middle frame (C,H,W)
         picture = array[:, array.shape[1] // 2] if array.ndim == 4 else array
+        # The clip is normalized: stretched to 0..1 it is a picture again. Of a stage: the mean over channels, (H,W).
         if name == "clips":
             picture = (picture - picture.min()) / max(np.ptp(picture), 1e-6)
             axis.imshow(picture.transpose(1, 2, 0))

@@ -37,6 +37,11 @@ class Person:
         """Whether the labels are an annotation: they have no scores."""
         return bool(self.labels) and self.labels[0][1] is None
 
+    @property
+    def scored_labels(self):
+        """The labels with a score each: ((action_id, float), …); an annotated action counts as 1."""
+        return tuple((action, 1.0 if score is None else score) for action, score in self.labels)
+
     def filter_labels(
         self, score_threshold: float = 0.0, top_k: int | None = None, actions: Collection[int] | None = None
     ) -> "Person":
@@ -77,6 +82,7 @@ def select_people(keyframe: pd.DataFrame) -> list[Person]:
     list of Person
         In the order of their first rows.
     """
+    # One row per label: boxes (N,4), actions, person ids and scores (N,).
     boxes = keyframe[BOX_COLUMNS].to_numpy(np.float64)
     actions = keyframe["action_id"].to_numpy()
     ids = keyframe["person_id"].to_numpy() if "person_id" in keyframe else np.full(len(keyframe), -1)
@@ -85,6 +91,7 @@ def select_people(keyframe: pd.DataFrame) -> list[Person]:
     for box, person_id, action, score in zip(boxes, ids, actions, scores, strict=True):
         label = (int(action), None if score is None else float(score))
         labels_of.setdefault((*box, person_id), []).append(label)
+    # One Person per box and id, labels with the highest score first.
     people = []
     for (*box, person_id), labels in labels_of.items():
         labels.sort(key=lambda label: -(label[1] or 0))
@@ -136,6 +143,7 @@ def interpolate_people(
     nearest.sort(key=lambda time: abs(time - time_s))
     if not nearest:
         return []
+    # Who is in both keyframes moves in a straight line from one box to the other.
     other_people = {p.person_id: p for p in people_by_time[nearest[1]]} if len(nearest) == 2 else {}
     people = []
     for person in people_by_time[nearest[0]]:

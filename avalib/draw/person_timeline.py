@@ -1,5 +1,6 @@
 """One person of a Scene as a small page: what was annotated and what each model says, over time and at this moment."""
 
+import itertools
 from dataclasses import dataclass
 from html import escape
 
@@ -28,14 +29,13 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
     """The actions of a person as [ActionStrip]: of each source the top_k by seconds x score, in the order of time."""
     # Every label of the person with its second, then segments of each source and action.
     scored_times = []
-    for source, people_by_time in scene.people_by_time.items():
-        for time, people in people_by_time.items():
-            if not scene.start <= time < scene.stop:
-                continue
-            for action, score in _list_labels(people, person_id):
-                if score >= score_threshold and action > 0:
-                    scored_times.append(((source, action), time, score))
+    for source in scene.people_by_time:
+        table = scene.to_table(source)
+        is_shown = (table.person_id == person_id) & (table.score >= score_threshold) & (table.action_id > 0)
+        for label in table[is_shown].itertuples():
+            scored_times.append(((source, label.action_id), label.time_s, label.score))
     segments_of = join_segments(scored_times, _find_step(scene))
+    # A strip's weight: how long the action lasts, by its scores.
     weights = {key: sum((s.stop_s - s.start_s) * s.score for s in segments) for key, segments in segments_of.items()}
     # The heaviest actions of each source, drawn in the order of time.
     strips = []
@@ -46,18 +46,9 @@ def build_person_strips(scene, person_id, score_threshold=0.3, top_k=4):
     return strips
 
 
-def _list_labels(people, person_id):
-    """The labels (action_id, score) of one of some people; score 1 where annotated."""
-    return [
-        (action, 1.0 if score is None else score)
-        for person in people
-        if person.person_id == person_id
-        for action, score in person.labels
-    ]
-
-
 def _find_step(scene):
     """The commonest distance between two seconds of the tables; 1 with fewer than two."""
+    # All distances of neighboring times, of all sources.
     gaps = []
     for people_by_time in scene.people_by_time.values():
         times = sorted(people_by_time)
@@ -69,6 +60,7 @@ def render_person_html(scene, person_id, strips, i):
     """HTML of a person's strips with a cursor at frame i and the scores at that time."""
     time_s = float(scene.times_s[i])
     tag_css = f"background:{get_person_color(person_id)};color:#141414;padding:1px 6px;font-weight:bold"
+    # A tag in the person's color, and a line that says what is shown.
     parts = [
         f'<div><span style="{tag_css}">person {person_id}</span> does what when: annotated, then the models; '
         f"{scene.start:.0f} to {scene.stop:.0f} s, the line at {time_s:.1f} s</div>"
@@ -77,8 +69,10 @@ def render_person_html(scene, person_id, strips, i):
         f'<div style="position:absolute;left:{_to_percent(scene, time_s):.2f}%;width:2px;height:16px;'
         'top:-2px;background:currentColor"></div>'
     )
-    people_now = {name: people[i] for name, people in ((ANNOTATED, scene.annotated), *scene.predictions.items())}
-    scores_now = {name: dict(_list_labels(people, person_id)) for name, people in people_now.items()}
+    scores_now = {}  # {source: {action_id: score at frame i}}
+    for name, people_of_frame in {ANNOTATED: scene.annotated, **scene.predictions}.items():
+        labels = [person.scored_labels for person in people_of_frame[i] if person.person_id == person_id]
+        scores_now[name] = dict(itertools.chain(*labels))
     names = scene.label_map or {action: shorten_action_name(action) for action in get_action_names()}
     groups = get_action_groups(names)
     # A heading for each source, and below it a line for each action: name, bars, score.
@@ -114,6 +108,7 @@ def _render_heading(source):
 
 def _render_bar(scene, color, segment):
     """A segment's bar, the part that lies in the scene; the stronger the higher the score."""
+    # Clipped to the scene, in percent of the lane's width.
     left = _to_percent(scene, min(max(segment.start_s, scene.start), scene.stop))
     right = _to_percent(scene, min(max(segment.stop_s, scene.start), scene.stop))
     opacity = 0.25 + 0.75 * segment.score

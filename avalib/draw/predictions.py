@@ -61,6 +61,7 @@ def align_person_ids(detected, annotated, min_iou=0.5):
 
     detected, annotated: {timestamp: [Person]}. -> `detected` with other ids.
     """
+    # {track: times at which it exists}
     overlap_times = _find_overlaps(detected, annotated, min_iou)
     times_of_track = defaultdict(set)
     for time, people in detected.items():
@@ -75,6 +76,7 @@ def align_person_ids(detected, annotated, min_iou=0.5):
             new_ids[track] = person_id
             used_times[person_id] |= times_of_track[track]
 
+    # Ids that no annotated person has, for the tracks of nobody.
     next_id = 1 + max((person.person_id for people in annotated.values() for person in people), default=-1)
     for track in sorted(set(times_of_track) - set(new_ids)):
         new_ids[track] = next_id

@@ -33,12 +33,15 @@ def plot_proposal_recall(
     min_ious = np.linspace(0.3, 0.95, 27)
     min_scores = np.linspace(0, 1, 51)
     for color, (name, (truth, proposals)) in zip(SERIES_COLORS, splits.items(), strict=False):
+        # Each annotated person once, however many actions: (N,) best IoU, and the best score of a proposal that fits.
         people = truth[KEYFRAME_COLUMNS + BOX_COLUMNS].drop_duplicates(ignore_index=True)
         matches = match_proposals(people, proposals, MIN_IOU)
         recall = (matches.best_iou >= MIN_IOU).mean()
+        # Left: recall if a proposal has to fit better.
         recalls = [(matches.best_iou >= min_iou).mean() for min_iou in min_ious]
         label = f"{name}: {recall:.3f} at IoU 0.5, {len(people):,} people"
         left.plot(min_ious, recalls, color=color, linewidth=2, label=label)
+        # Right: recall, and the share of proposals that is left, if low scores are cut.
         recalls = [(matches.best_score >= min_score).mean() for min_score in min_scores]
         right.plot(min_scores, recalls, color=color, linewidth=2, label=f"{name}: recall at IoU 0.5")
         counts = count_proposals_per_keyframe(people, proposals, min_scores)
@@ -58,5 +61,6 @@ def plot_proposal_recall(
 def count_proposals_per_keyframe(people, proposals, min_scores):
     """The mean number of proposals of an annotated keyframe with at least each of some scores, (len(min_scores),)."""
     keyframes = people[KEYFRAME_COLUMNS].drop_duplicates()
+    # With the scores sorted, everything after a minimum's place is at least the minimum.
     scores = np.sort(proposals.merge(keyframes, on=KEYFRAME_COLUMNS)["score"].to_numpy())
     return (len(scores) - np.searchsorted(scores, min_scores)) / max(len(keyframes), 1)

@@ -66,6 +66,7 @@ class RenderOptions:
         """The people who are drawn, with the labels that are. Of an annotated person all labels of `actions` are."""
         shown = []
         for person in people:
+            # Threshold and actions for all; top_k for predictions only.
             person = person.filter_labels(self.score_threshold, actions=self.actions)
             if not person.is_annotated:
                 person = person.filter_labels(top_k=self.top_k)
@@ -143,6 +144,7 @@ class SceneRenderer:
         panels = []
         if shows_annotation and not (is_under and self.models):
             panels.append(Panel(ANNOTATED, annotated, [options.choose_style(p, BLUE) for p in annotated]))
+        # A panel per model; with the annotation under it, first the dashed boxes, then the model's.
         for name in self.models:
             people = options.filter_people(scene.predictions[name][i])
             styles = [options.choose_style(person, GREEN) for person in people]

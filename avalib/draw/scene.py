@@ -61,11 +61,6 @@ class Scene:
         return ANNOTATED in self.people_by_time
 
     @property
-    def first_prediction(self):
-        """The first model's people of each frame; None without a model."""
-        return next(iter(self.predictions.values()), None)
-
-    @property
     def keyframes(self):
         """The annotated seconds of the stretch; those of the first model where nothing is annotated."""
         source = ANNOTATED if self.people_by_time.get(ANNOTATED) else next(iter(self.predictions), None)
@@ -77,11 +72,11 @@ class Scene:
         source: "annotated" or a model's name.
         """
         rows = [
-            (time, person.person_id, action, 1.0 if score is None else score)
+            (time, person.person_id, action, score)
             for time, people in self.people_by_time[source].items()
             if self.start <= time < self.stop
             for person in people
-            for action, score in person.labels
+            for action, score in person.scored_labels
         ]
         return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 
@@ -105,6 +100,7 @@ def find_busiest_video(truth: pd.DataFrame) -> str:
 def find_busiest_start(truth: pd.DataFrame, seconds: float) -> float:
     """The second of one video from which on the most different actions, then labels, are annotated within `seconds`."""
     times = np.unique(truth.timestamp)
+    # A stretch of `seconds` from each annotated second on; the first of the busiest ones wins.
     activity = []  # (different actions, labels) from each annotated second on
     for time in times:
         stretch = truth[truth.timestamp.between(time, time + seconds, inclusive="left")]
@@ -163,7 +159,7 @@ def load_scene(
     start = find_busiest_start(video_truth, seconds) if start is None else float(start)
     start_s = layout.get_start_s(video_id)
     with open_video(layout, video_id) as reader:
-        # The AVA numbers of the stretch's frames, those that the video has: (N,)
+        # The AVA numbers (30 a second, from 1) of the stretch's frames, those that the video has: (N,)
         first = (start - start_s) * AVA_FPS + 1
         numbers = np.round(first + np.arange(round(seconds * fps)) * AVA_FPS / fps).astype(int)
         numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
@@ -214,6 +210,7 @@ def load_video_scene(
         The video ends before `start`.
     """
     with Video(path) as reader:
+        # The times at which the scene has frames, as far as the video goes: seconds from its beginning
         times = start + np.arange(round(seconds * fps)) / fps
         times = times[times < reader.duration_s]
         # The frame on the screen at each time: the last one that begins before it.
@@ -222,6 +219,7 @@ def load_video_scene(
             raise ValueError(f"start {start} s: {path} is {reader.duration_s:.1f} s long")
         frames = _select_frames(reader.iter_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], max_width)
         times_s = reader.times_s[numbers]
+    # The table's part around the stretch; a scene's tables have the column `timestamp`.
     table = detections[detections.time_s.between(start - MARGIN_S, start + seconds + MARGIN_S)]
     table = table.assign(timestamp=table.time_s)
     names = resolve_action_names(detections, label_map)
@@ -230,6 +228,7 @@ def load_video_scene(
 
 def _select_frames(stream, numbers, max_width):
     """Some of a stream's frames, (N,H,W,3), scaled down to `max_width`."""
+    # Positions in the stream; wider frames only are scaled.
     selected = set(numbers.tolist())
     return np.stack([resize_to_width(f, min(max_width, f.shape[1])) for n, f in enumerate(stream) if n in selected])
 

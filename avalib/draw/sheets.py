@@ -28,6 +28,7 @@ def tile_frames(frames: list[np.ndarray], columns: int = 4, gap: int = 4) -> np.
 
     Every tile is as large as the largest frame.
     """
+    # White tiles of the largest frame's size and the gap, each frame in its tile's upper left corner.
     columns = min(columns, len(frames))
     tile_height = max(frame.shape[0] for frame in frames) + gap
     tile_width = max(frame.shape[1] for frame in frames) + gap
@@ -48,6 +49,7 @@ def add_caption(picture, text, font_size=13):
     for paragraph in filter(None, (text, get_run_caption())):
         lines += _wrap_text(paragraph, picture.shape[1] - 2 * margin, font_size)
     line_height = font_size + 6
+    # A white strip as wide as the picture, a line of text below the other, then the picture.
     strip = Image.new("RGB", (picture.shape[1], line_height * len(lines) + margin), "white")
     draw = ImageDraw.Draw(strip)
     for i, line in enumerate(lines):
@@ -102,7 +104,7 @@ def draw_contact_sheet(
     """
     frames = [resize_to_width(frame, width) for frame in frames]
     if not frames:
-        raise ValueError("a contact sheet of no frames")
+        raise ValueError("no frames: a contact sheet needs at least one")
     if titles is not None:
         frames = [annotate_frame(frame, [], title=title) for frame, title in zip(frames, titles, strict=True)]
     sheet = tile_frames(frames, columns, gap)
@@ -178,6 +180,7 @@ def draw_mistakes_sheet(
     frames = []
     names = layout.load_short_names()
     for mistake in mistakes.itertuples():
+        # The detection in green; the nearest annotated person in blue, if the keyframe has one.
         box = np.array([mistake.x1, mistake.y1, mistake.x2, mistake.y2])
         people = [Person(box, ((mistake.action_id, mistake.score),))]
         styles = [GREEN]
@@ -200,6 +203,7 @@ def format_seconds(seconds):
 
 def _load_keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
+    # The timestamp's AVA frame, or the nearest one that the video has.
     number = to_frame_number(timestamp, layout.get_start_s(video_id))
     with open_video(layout, video_id) as reader:
         number = min(max(1, number), reader.n_ava_frames)
@@ -208,11 +212,13 @@ def _load_keyframe(layout, video_id, timestamp, width):
 
 def _select_varied_keyframes(table, count):
     """`count` sorted (video_id, timestamp) with many actions, rare ones too, of as many videos as possible."""
+    # An action counts by its rarity, so that a new rare one is worth more than a new common one.
     rarity = 1 / table.action_id.value_counts()
     actions_of = table.groupby(["video_id", "timestamp"], sort=True).action_id.agg(frozenset)
     chosen = []
     shown_actions = set()
     for _ in range(min(count, len(actions_of))):
+        # The keyframe that adds most is chosen next.
         used_videos = [video_id for video_id, _ in chosen]
         # (value, keyframe) of each that is not chosen yet: its new actions by rarity, less if its video is shown.
         candidates = []

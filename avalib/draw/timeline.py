@@ -12,7 +12,8 @@ from avalib.data.labels import get_action_groups
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.draw.colors import GROUP_COLORS, get_person_color
 from avalib.draw.figure_style import apply_style, build_group_handles, place_legend_below
-from avalib.draw.people import group_people_by_time, resolve_action_names
+from avalib.draw.people import resolve_action_names
+from avalib.utils.tracker import link_boxes
 
 SEGMENT_COLUMNS = ["person_id", "action_id", "action", "start_s", "stop_s", "score"]
 LARGEST_GAP_STEPS = 1.5  # between two times of one segment
@@ -44,6 +45,7 @@ def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataF
     ValueError
         Several videos and none chosen, a video that is not in the table, missing columns.
     """
+    # The rows of one video.
     if "video_id" in table:
         videos = list(dict.fromkeys(table["video_id"]))
         if video is None and len(videos) > 1:
@@ -53,6 +55,7 @@ def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataF
             listed = ", ".join(map(str, videos)) or "none"
             raise ValueError(f"video {video!r} is not in the table; there are {listed}")
         table = table if video is None else table[table["video_id"] == video]
+    # Either clock will do, and boxes are needed only where people have to be tracked.
     time_column = next((column for column in ("time_s", "timestamp") if column in table), None)
     required = ["action_id"] if "person_id" in table else ["action_id", *BOX_COLUMNS]
     missing = [column for column in required if column not in table]
@@ -61,14 +64,9 @@ def to_timeline_table(table: pd.DataFrame, video: str | None = None) -> pd.DataF
     if missing:
         raise ValueError(f"a timeline needs the column {', '.join(missing)}; the table has {', '.join(table.columns)}")
     table = table.assign(time_s=table[time_column].astype(float))
-    return table if "person_id" in table else _track_people(table)
-
-
-def _track_people(table):
-    """The table with person_ids from tracking the boxes."""
-    people_by_time = group_people_by_time(table.assign(timestamp=table["time_s"]))
-    ids = {(time, *person.box): person.person_id for time, people in people_by_time.items() for person in people}
-    return table.assign(person_id=[ids[tuple(row)] for row in table[["time_s", *BOX_COLUMNS]].to_numpy()])
+    if "person_id" not in table:
+        table = table.assign(person_id=link_boxes(table["time_s"], table[BOX_COLUMNS]))
+    return table
 
 
 def find_segments(
@@ -110,6 +108,7 @@ def find_segments(
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
     if "score" not in table:
         table = table.assign(score=1.0)
+    # Segments of each (person, action), from its rows with a high enough score.
     table = table[(table["score"] >= score_threshold) & (table["action_id"] > 0)]
     keys = zip(table["person_id"], table["action_id"], strict=True)
     segments_of = join_segments(zip(keys, table["time_s"], table["score"], strict=True), step)
@@ -130,6 +129,7 @@ def join_segments(scored_times, step):
     best_scores = {}
     for key, time_s, score in scored_times:
         best_scores[key, time_s] = max(score, best_scores.get((key, time_s), score))
+    # In the order of time, a row begins a new run where the gap to the last one is too long.
     runs_of = {}  # {key: [[(time_s, score), …] of each segment]}
     for (key, time_s), score in sorted(best_scores.items()):
         runs = runs_of.setdefault(key, [])
@@ -234,6 +234,7 @@ def _draw_segments(axis, segments, y_of, groups, has_scores):
         y = y_of.get((segment.person_id, segment.action_id))
         if y is None:
             continue
+        # Mixed with white: at score 0 three quarters of it.
         color = np.array(to_rgb(GROUP_COLORS[groups[segment.action_id]]))
         paleness = 0.75 * (1 - segment.score) if has_scores else 0
         color = (1 - paleness) * color + paleness
@@ -260,6 +261,7 @@ def _draw_people(axis, lanes, y_of):
 
 def _describe_left_out(segments, lanes):
     """The end of the title: the people, and the actions of the people shown, that have no line."""
+    # Of the people shown, all their (person, action) pairs minus those with a line.
     shown_people = [person for person, _ in lanes]
     n_people = segments["person_id"].nunique() - len(shown_people)
     of_shown = segments[segments["person_id"].isin(shown_people)]

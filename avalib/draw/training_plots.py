@@ -11,10 +11,7 @@ from matplotlib.figure import Figure
 
 from avalib.draw.colors import SERIES_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
-from avalib.training.logger import build_log_table, compute_spread, read_log
-
-LOSS = "loss_action_cls"
-MAP = "mAP@0.5IOU"
+from avalib.training.logger import LOSS, MAP, build_log_table, compute_spread, read_log
 
 
 @apply_style
@@ -34,6 +31,7 @@ def plot_training_curves(
     matplotlib.figure.Figure
     """
     figure, (loss_axis, rate_axis, validation_axis) = create_figure(3, (12, 3.4), width_ratios=[2, 1, 1.3])
+    # Lines of training steps and of validations; a log without a validation has no mAP column.
     table = _to_log_table(log)
     steps = table[table["mode"] == "train"]
     iterations = steps["iteration"] if "iteration" in steps else pd.Series(np.arange(1, len(steps) + 1), steps.index)
@@ -54,6 +52,7 @@ def _to_log_table(log):
 
 def _plot_loss(axis, iterations, loss):
     """The loss of each step and its moving average."""
+    # The mean over the last 4 % of the steps so far.
     window = max(1, len(loss) // 25)
     smooth = loss.rolling(window, min_periods=1).mean()
     axis.plot(iterations, loss, color=SERIES_COLORS[5], alpha=0.5, linewidth=0.8, label="each step")
@@ -77,6 +76,7 @@ def _plot_validation(axis, validations):
     point = (best["epoch"], best[MAP])
     axis.annotate(f"best {best[MAP]:.3f}", point, (0, 7), textcoords="offset points", ha="center")
     axis.set_ylim(0, max(0.05, 1.25 * scores.max()))
+    # A band over the last validations: from the lowest to the highest.
     spread = compute_spread(scores)
     count = spread["validations"]
     if count > 1:
@@ -112,6 +112,7 @@ class LiveCurves:
     def __call__(self, log: list[dict]):
         if not len(log):
             return
+        # Drawing takes a moment: at most every few seconds, but always after a validation.
         has_validated = log[-1]["mode"] == "val"
         if time.monotonic() - self._drawn_at < self.seconds and not has_validated:
             return

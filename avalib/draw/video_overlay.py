@@ -66,6 +66,7 @@ def render_frames(
         raise ValueError(f"no column {', '.join(missing)}: expected the table that avalib.detect returns")
     people_by_time = group_people_by_time(detections.rename(columns={"time_s": "timestamp"}))
     annotator = FrameAnnotator(resolve_action_names(detections), keep_positions=True)
+    # Boxes are interpolated over one and a half steps of the table.
     longest_gap = LONGEST_GAP_S
     if len(people_by_time) > 1:  # a table whose step is longer than a second
         longest_gap = max(longest_gap, 1.5 * float(np.median(np.diff(list(people_by_time)))))
@@ -86,6 +87,7 @@ def _iter_frames_at_rate(reader, start, stop, fps):
     if not len(numbers):
         raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
     frames = reader.iter_frames(numbers[0], numbers[-1] + 1, allow_missing=True)
+    # A frame serves all times until the next one is due: slow videos repeat frames, fast ones skip some.
     decoded = zip(itertools.count(numbers[0]), frames, strict=False)
     n, frame = next(decoded)
     for time_s, number in zip(times, numbers, strict=True):

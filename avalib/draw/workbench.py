@@ -69,7 +69,7 @@ class Workbench:
         self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
         # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
         self._resize_frame = lru_cache(maxsize=SCALED_FRAMES)(
-            lambda scene_id, i, width: resize_to_width(self.scene.frames[i], width)
+            lambda video_id, start, i, width: resize_to_width(self.scene.frames[i], width)
         )
         self.navigator = navigator
         self.top_k = top_k
@@ -118,6 +118,7 @@ class Workbench:
         scene = self.scene
         self.controls.set_frames(len(scene.frames), scene.fps)
         self.controls.set_actions(self._list_actions())
+        # Everybody who is annotated or predicted in any frame.
         people_by_frame = [*scene.annotated]
         for predicted in scene.predictions.values():
             people_by_frame += predicted
@@ -189,6 +190,7 @@ class Workbench:
 
     def _find_nearest_person(self, box):
         """The person_id whose box at this frame is nearest to `box`; None where nobody is."""
+        # All boxes at this frame; the distance is the sum over the four coordinates.
         i = self.controls.time.value
         people = list(self.scene.annotated[i])
         for predicted in self.scene.predictions.values():
@@ -211,12 +213,13 @@ class Workbench:
 
     def render_frame(self, i):
         """Frame i as the controls have it, (H,W,3) uint8."""
+        # Panels side by side, so many that each stays wide enough; six look better as two lines of three.
         models = self.controls.list_shown_models()
         n_panels = max(1, len(models) + (self.controls.annotation.value == "beside"))
         columns = 3 if n_panels == 6 else min(n_panels, MAX_COLUMNS)
         panel_width = min(MAX_PANEL_WIDTH, (self.width - PANEL_GAP * (columns - 1)) // columns)
         renderer = SceneRenderer(self.scene, self.get_options(), models=models, columns=columns)
-        return renderer.render(i, self._resize_frame(id(self.scene), i, panel_width))
+        return renderer.render(i, self._resize_frame(self.scene.video_id, self.scene.start, i, panel_width))
 
     def encode_frame(self, i):
         """Frame i as the controls have it: JPEG bytes."""

@@ -45,6 +45,7 @@ def open_workbench(
     -------
     Workbench
     """
+    # A scene begins with its video's first annotation, or so that the second in question is in its middle.
     first_times = truth.groupby("video_id").timestamp.min()
 
     def open_scene(video_id, time_s):

@@ -57,6 +57,7 @@ def write_zoo_gif(
         As `load_scene`: an unknown video, or a second outside of it.
     """
     scene = load_scene(layout, truth, predictions, video=video, start=start, seconds=seconds, fps=fps)
+    # Every frame says which video, seconds and models it shows.
     caption = (
         f"{scene.video_id}, {scene.start:.0f} to {scene.stop:.0f} s, {len(predictions)} of {len(zoo.list_models())} "
         "models: annotated, then the models of the zoo; green: their detections with scores"

@@ -29,6 +29,7 @@ def compute_frequency_baseline(train: Source, proposals: pd.DataFrame) -> pd.Dat
         raise ValueError(f"proposals table: no column {missing}; expected {columns}, got {list(proposals)}")
     train = load_ava_table(train, "ground_truth")
     train = train[train["action_id"] != NO_ACTION]
+    # the share of the distinct boxes that have each action
     n_boxes = len(train[columns].drop_duplicates())
     if not n_boxes:
         raise ValueError("the training table has no boxes; expected AVA ground truth")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from avalib.evaluation.frame_index import NOT_EVALUATED
+from avalib.evaluation.frame_index import NOT_EVALUATED, FrameIndex
 from avalib.evaluation.matching import find_kth_largest, iter_pair_blocks, select_heap_order
 from avalib.evaluation.row_groups import group_rows_by_frame, number_boxes, rank_within_run
 from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
@@ -35,15 +35,15 @@ class RecallBoxes:
         return list(zip(self.score[rows].tolist(), self.action[rows].tolist(), y1, x1, y2, x2, strict=True))
 
 
-def check_missing(missing):
+def check_missing(missing: str) -> None:
     """Raise ValueError for another value than those of `compute_box_recall`."""
     if missing not in ("whole_frame", "miss"):
         raise ValueError(f'missing {missing!r}: expected "whole_frame" or "miss"')
 
 
 @np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308
-def compute_box_recall(index, missing="whole_frame", exclude=False):
-    """Recall of the boxes in the frames that have ground truth of evaluated actions.
+def compute_box_recall(index: FrameIndex, missing: str = "whole_frame", exclude: bool = False) -> dict:
+    """Compute the recall of the boxes in the frames that have ground truth of evaluated actions.
 
     Parameters
     ----------
@@ -73,6 +73,7 @@ def compute_box_recall(index, missing="whole_frame", exclude=False):
         ious.append(match_whole_frames(gt, det, index.n_frames))
     ious = np.concatenate(ious).astype(np.float32)
 
+    # the share of the ground-truth rows with at least each threshold
     n_gt = len(gt.frame)
     recalls = [(ious >= threshold).sum() / n_gt if n_gt else float("nan") for threshold in THRESHOLDS]
     return {"Recall@0.5@100": float(recalls[0]), "AR@100": float(np.mean(recalls))}
@@ -93,6 +94,7 @@ def match_whole_frames(gt, det, n_frames):
     """IoUs (n,) of one whole-frame box in each frame without detections; it matches one ground-truth box."""
     is_empty = np.bincount(det.frame, minlength=n_frames) == 0
     rows = np.flatnonzero(is_empty[gt.frame])
+    # (n,1) -> the best of each frame
     iou = compute_iou_matrix(gt.boxes[rows], WHOLE_FRAME)[:, 0]
     return pd.Series(iou).groupby(gt.frame[rows]).max().to_numpy()
 
@@ -126,10 +128,10 @@ def match_easy_frames(gt, det, n_frames):
     pair_gt, pair_box, iou = find_overlaps(gt, det, first_row)
 
     # hard frames: a ground-truth box with two pairs, or a box with more pairs than certain rows in a crowded frame
-    n_wanted = np.bincount(pair_box, minlength=len(first_row))
+    n_overlapping = np.bincount(pair_box, minlength=len(first_row))
     has_choice = np.bincount(pair_gt, minlength=len(gt.frame))[pair_gt] > 1
     is_crowded = np.isfinite(limit)[gt.frame[pair_gt]]
-    is_hard = has_choice | ((n_wanted > n_certain)[pair_box] & is_crowded)
+    is_hard = has_choice | ((n_overlapping > n_certain)[pair_box] & is_crowded)
     hard_frames = np.unique(gt.frame[pair_gt[is_hard]])
 
     # in the easy ones the pairs of each box by falling IoU, as many as it has rows
@@ -143,6 +145,7 @@ def match_easy_frames(gt, det, n_frames):
 
 def find_overlaps(gt, det, box_rows):
     """Pairs of one frame with an IoU of at least 0.5: ground-truth row (P,), index into box_rows (P,), IoU (P,)."""
+    # iter_pair_blocks needs its right side sorted by frame
     by_frame = np.argsort(det.frame[box_rows], kind="stable")
     sorted_rows = box_rows[by_frame]
     pair_gt = [np.zeros(0, int)]
@@ -162,6 +165,7 @@ def match_hard_frames(gt, det, n_frames, frames):
     gt_by_frame = group_rows_by_frame(gt.frame, n_frames)
     det_by_frame = group_rows_by_frame(det.frame, n_frames)
     for frame in frames:
+        # both lists as the original holds them
         gt_list = select_heap_order(gt.to_tuples(gt_by_frame.get_rows(frame)))
         det_list = select_heap_order(det.to_tuples(det_by_frame.get_rows(frame)))
         # the best detections by score, equal scores from the end of the list

@@ -24,6 +24,7 @@ from avalib.evaluation.labeled_boxes import MIN_IOU, LabeledBoxes, find_distinct
 from avalib.evaluation.mistake_kinds import FALSE_POSITIVES, MISTAKES, Kind
 from avalib.evaluation.perfect_parts import build_perfect_actions, build_perfect_boxes
 from avalib.evaluation.protocols import Protocol, get_protocol
+from avalib.evaluation.row_groups import drop_keyframes
 from avalib.utils.process import check_memory
 
 
@@ -60,10 +61,11 @@ def analyze_errors(
     gt = read_ava_csv(ground_truth, "ground_truth")
     det = read_ava_csv(detections, "detections")
     if exclusions is not None:
-        excluded = pd.MultiIndex.from_frame(read_exclusions(exclusions))
-        det = _drop_keyframes(det, excluded)
+        excluded = read_exclusions(exclusions)
+        det = drop_keyframes(det, excluded)
         if get_protocol(protocol)[1].excluded == "both":
-            gt = _drop_keyframes(gt, excluded)
+            gt = drop_keyframes(gt, excluded)
+    # the rankings, whose detections are classified
     report = evaluate(gt, det, label_map, protocol=protocol, iou=thresholds)
 
     # number the frames of both tables, then the distinct boxes in them
@@ -84,16 +86,12 @@ def analyze_errors(
     )
 
 
-def _drop_keyframes(table, excluded):
-    is_excluded = pd.MultiIndex.from_frame(table[KEYFRAME_COLUMNS]).isin(excluded)
-    return table[~is_excluded].reset_index(drop=True)
-
-
 class ErrorAnalysis(LabeledBoxes):
     """Detections beside the annotated people, and what the mistakes cost. Made by `analyze_errors`."""
 
-    def classify_detections(self, action):
-        """The `Kind` (N,) of each detection in an action's ranking."""
+    def classify_detections(self, action: int) -> np.ndarray:
+        """Classify each detection in an action's ranking: its `Kind` (N,)."""
+        # each detection's box, and the person that it overlaps most
         ranking = self.report.rankings[action]
         k = self.actions.index(action)
         box = self.boxes.of_row[ranking.rows]
@@ -126,10 +124,11 @@ class ErrorAnalysis(LabeledBoxes):
             action_id, action, group, ground_truth, AP, background, localization, classification, ranking, missed; one
             row per action with ground truth. AP and the mistakes add up to 1.
         """
-        rows = [self._break_down(action) for action in self.actions if self.report.rankings[action].n_gt]
+        rows = [self._divide_loss(action) for action in self.actions if self.report.rankings[action].n_gt]
         return pd.DataFrame(rows, columns=["action_id", "action", "group", "ground_truth", "AP", *MISTAKES])
 
-    def _break_down(self, action):
+    def _divide_loss(self, action):
+        """One row of `compute_loss_breakdown`."""
         ranking = self.report.rankings[action]
         kind = self.classify_detections(action)
 
@@ -161,13 +160,14 @@ class ErrorAnalysis(LabeledBoxes):
     def _count_unmatched(self, action):
         """Unmatched people who do an action: the number without a box near, and with a box without its score."""
         k = self.actions.index(action)
+        # the people who do it and are no true positive's match
         performers = self.people.of_row[np.flatnonzero(self.gt["action_id"] == action)]
         people = np.setdiff1d(performers, self._find_matched_people(action))
+        # does the best box of each have a score for the action?
         iou = self.best_box.iou[people]
+        is_scored = np.zeros(len(people), bool)
         if len(self.boxes):
             is_scored = np.isfinite(self.scores[self.best_box.index[people], k])
-        else:
-            is_scored = np.zeros(len(people), bool)
         return (iou < MIN_IOU).sum(), ((iou >= self.iou) & ~is_scored).sum()
 
     def _find_matched_people(self, action):
@@ -191,17 +191,14 @@ class ErrorAnalysis(LabeledBoxes):
         """
         table = self.report.per_class[["action_id", "action", "AP"]].copy()
         table.attrs["AP"] = self.report.mAP
-        perfect = {
-            "perfect_boxes": build_perfect_boxes(self),
-            "perfect_actions": build_perfect_actions(self),
-        }
+        perfect = {"perfect_boxes": build_perfect_boxes(self), "perfect_actions": build_perfect_actions(self)}
         for name, detections in perfect.items():
             report = evaluate(self.gt, detections, self.report.label_map, protocol=self.protocol, iou=self.iou)
             table[name] = report.per_class["AP"]
             table.attrs[name] = report.mAP
         return table[table["AP"].notna()].reset_index(drop=True)
 
-    def compare_with_training(self, train) -> pd.DataFrame:
+    def compare_with_training(self, train: Source) -> pd.DataFrame:
         """AP beside the number of training boxes: action_id, action, group, AP, training_boxes.
 
         train: ground truth of the training split, a path or a table.
@@ -225,16 +222,18 @@ class ErrorAnalysis(LabeledBoxes):
         """
         boxes = np.flatnonzero(self.best_person.iou >= self.iou)
         labels = self.box_labels[boxes]
+        # (boxes,K) actions that the person does not do, scored above all that the person does
         is_confused = (self.scores[boxes] > self.best_correct_score[boxes, None]) & ~labels
         scores = np.where(is_confused, self.scores[boxes], 0)
 
         # how many boxes, and the sum of their scores, for each pair of actions: (K does, K taken for)
         count = labels.T.astype(float) @ is_confused
         total = labels.T.astype(float) @ scores
+        # the n largest counts of the matrix
         most_frequent = np.argsort(-count, axis=None, kind="stable")[:n]
         does, taken_for = np.unravel_index(most_frequent, count.shape)
         action_ids = np.array(self.actions)
-        names = np.array(list(self.report.label_map.values()), object)
+        names = self.action_names
         table = pd.DataFrame(
             {
                 "does_id": action_ids[does],
@@ -259,6 +258,7 @@ class ErrorAnalysis(LabeledBoxes):
             video_id, timestamp, x1, y1, x2, y2 (the detection), action_id, score, action, kind, does (the actions of
             the person it overlaps most), iou, gt_x1, gt_y1, gt_x2, gt_y2 (that person's box; NaN on the background).
         """
+        # the highest false positives of each action
         parts = []
         for action in self.actions:
             kind = self.classify_detections(action)
@@ -268,6 +268,7 @@ class ErrorAnalysis(LabeledBoxes):
             parts.append(pd.DataFrame(part))
         mistakes = pd.concat(parts, ignore_index=True)
         rows = mistakes["row"].to_numpy()
+        # score, action and person of each
         box = self.boxes.of_row[rows]
         is_near = self.best_person.iou[box] >= MIN_IOU
         mistakes = mistakes.assign(
@@ -275,6 +276,7 @@ class ErrorAnalysis(LabeledBoxes):
             action_id=self.det["action_id"].to_numpy()[rows],
             person=np.where(is_near, self.best_person.index[box], -1 - box),  # negative: a box on the background
         )
+        # the highest first, and at most per_person of one person and action
         mistakes = mistakes.sort_values("score", ascending=False, kind="stable")
         repetition = mistakes.groupby(["person", "action_id"]).cumcount()
         mistakes = mistakes[repetition < per_person].head(n)
@@ -287,12 +289,11 @@ class ErrorAnalysis(LabeledBoxes):
         is_near = iou >= MIN_IOU
         person_boxes = np.full((len(rows), 4), np.nan)
         person_boxes[is_near] = self.people.boxes[self.best_person.index[box[is_near]]]
-        names = np.array(list(self.report.label_map.values()), object)
         table = self.det.iloc[rows][[*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id", "score"]].reset_index(drop=True)
         return table.assign(
             action=table["action_id"].map(self.report.label_map),
             kind=[Kind(kind).name.lower() for kind in kinds],
-            does=[", ".join(names[labels]) for labels in self.box_labels[box]],
+            does=[", ".join(self.action_names[labels]) for labels in self.box_labels[box]],
             iou=iou,
             **{f"gt_{column}": person_boxes[:, i] for i, column in enumerate(BOX_COLUMNS)},
         )

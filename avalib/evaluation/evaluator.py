@@ -22,6 +22,7 @@ import pandas as pd
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
 from avalib.data.labels import GROUPS
+from avalib.data.layout import DatasetLayout
 from avalib.evaluation.box_recall import check_missing, compute_box_recall
 from avalib.evaluation.frame_index import (
     build_frame_index,
@@ -87,6 +88,30 @@ def evaluate(
     return evaluate_tables(data, protocol, iou, ties, missing)
 
 
+def evaluate_split(
+    layout: DatasetLayout, detections: Source, split: str = "val", protocol: str | None = None
+) -> Report:
+    """Evaluate detections of a data set's split, with its own label map and excluded seconds.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    detections : path, open file or DataFrame
+        See `evaluate`.
+    split : str
+        "train" or "val".
+    protocol : str, optional
+        The rules; by default the data set's.
+    """
+    return evaluate(
+        layout.get_csv_path(split),
+        detections,
+        label_map=layout.evaluated_label_map_path,
+        exclusions=layout.get_exclusions_path(split),
+        protocol=protocol or layout.protocol,
+    )
+
+
 @dataclass(frozen=True)
 class EvaluationData:
     """The input of an evaluation, loaded and checked."""
@@ -97,7 +122,9 @@ class EvaluationData:
     exclusions: pd.DataFrame | None
 
 
-def load_evaluation_data(ground_truth, detections, label_map, exclusions):
+def load_evaluation_data(
+    ground_truth: Source, detections: Source, label_map: LabelMap, exclusions: Source | None
+) -> EvaluationData:
     """The `EvaluationData` of `evaluate`'s first four arguments."""
     label_map = resolve_label_map(label_map)
     exclusions = None if exclusions is None else read_exclusions(exclusions)
@@ -109,13 +136,21 @@ def load_evaluation_data(ground_truth, detections, label_map, exclusions):
     )
 
 
-def evaluate_tables(data, protocol, iou, ties, missing="whole_frame"):
-    """Evaluate loaded tables; arguments as `evaluate`'s -> Report."""
+def evaluate_tables(
+    data: EvaluationData,
+    protocol: str | Protocol,
+    iou: float | Sequence[float],
+    ties: str,
+    missing: str = "whole_frame",
+) -> Report:
+    """Evaluate loaded tables; the other arguments are those of `evaluate`."""
+    # 1. The rules, and arguments that can't be
     name, rules = get_protocol(protocol)
     thresholds = check_thresholds(iou)
     if ties not in ("stable", "grouped"):
         raise ValueError(f'ties {ties!r}: expected "stable" or "grouped"')
     check_missing(missing)
+    # 2. Frames numbered across both tables, then one ranking per action
     notes = note_unknown_labels(data.label_map, data.gt, data.det)
     index = build_frame_index(
         data.gt,
@@ -126,6 +161,7 @@ def evaluate_tables(data, protocol, iou, ties, missing="whole_frame"):
         rules=rules,
     )
     rankings = rank_detections(index, rules, thresholds, notes)
+    # 3. The report; the recall is measured when it is asked for
     return Report(
         protocol=name,
         label_map=data.label_map,

@@ -6,10 +6,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from avalib import zoo
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_keyframes
 from avalib.data.labels import N_ACTIONS
+from avalib.data.layout import DatasetLayout
 from avalib.data.transforms import normalize_clips
+from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, compute_iou_matrix
 from avalib.video.dataset_frames import open_frames
 
@@ -29,7 +32,7 @@ class Explanation:
 
 
 def explain_score(
-    model,
+    model: Detector,
     frames: np.ndarray,
     boxes_px: np.ndarray,
     person: int = 0,
@@ -89,6 +92,7 @@ def explain_score(
     heatmap = sum(compute_hires_cam(feature_map, gradient, frames.shape[:3]) for feature_map, gradient in maps)
     heatmap = (heatmap / heatmap.max().clamp(min=1e-12)).cpu().numpy()
 
+    # the frames' part: the score again without each segment
     segments = np.array_split(np.arange(len(frames)), min(n_segments, len(frames)))
     segments = tuple(tuple(segment.tolist()) for segment in segments)
     clips = clips.detach()
@@ -105,8 +109,9 @@ def explain_score(
     )
 
 
-def compute_hires_cam(feature_map, gradient, size):
+def compute_hires_cam(feature_map: torch.Tensor, gradient: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     """The positive part of gradient times activation (1,C,t,h,w), summed over channels and resized to (T,H,W)."""
+    # (1,C,t,h,w) -> (1,1,t,h,w) -> (T,H,W)
     raised = (feature_map.detach().float() * gradient.float()).sum(dim=1, keepdim=True).clamp(min=0)
     return F.interpolate(raised, size=tuple(size), mode="trilinear", align_corners=False)[0, 0]
 
@@ -118,6 +123,7 @@ def score_without_frames(model, clips, rois, segment, person, action_id):
     A segment that is the whole clip is replaced by the clip's mean color.
     """
     others = [t for t in range(clips.shape[2]) if t not in segment]
+    # (1,3,T,H,W) with each frame of the segment replaced
     changed = clips.clone()
     for t in segment:
         if others:
@@ -129,9 +135,9 @@ def score_without_frames(model, clips, rois, segment, person, action_id):
 
 
 def explain_detection(
-    detector,
-    recipe,
-    layout,
+    detector: Detector,
+    recipe: zoo.Recipe,
+    layout: DatasetLayout,
     split: str,
     video_id: str,
     timestamp: float,
@@ -164,12 +170,14 @@ def explain_detection(
     ValueError
         If the split has no keyframe with person boxes at this time.
     """
+    # the keyframe, and the proposal that overlaps the box most
     keyframes = load_keyframes(layout, split, recipe.person_score)
     matches = np.flatnonzero((keyframes.video_ids == video_id) & (keyframes.timestamps == timestamp))
     if not len(matches) or not len(keyframes.get_proposals(matches[0])):
         raise ValueError(f"{video_id} {timestamp:g}: no keyframe with person boxes in {split}")
     keyframe = int(matches[0])
     iou = compute_iou_matrix(np.asarray(box_norm)[None], keyframes.get_proposals(keyframe))[0]
+    # its clip, as in a test
     frames = open_frames(layout, recipe, [keyframes], progress=False)
     sample = ClipDataset(keyframes, detector.entry, recipe, frames, training=False)[keyframe]
     return explain_score(

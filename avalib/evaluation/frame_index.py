@@ -1,8 +1,10 @@
 """Ground truth and detections side by side: keyframes numbered across both tables, actions as label-map indices."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,12 +20,12 @@ NOT_EVALUATED = -1  # class_index of an action outside the label map
 _TUPLE_COLUMNS = ("action_id", "y1", "x1", "y2", "x2")  # what the original evaluators hold after the score
 
 
-def resolve_label_map(label_map):
+def resolve_label_map(label_map: str | Path | dict | pd.DataFrame | None) -> dict:
     """{action_id: name} of the evaluated actions, by id: AVA's 60 for None, else what `load_label_map` reads."""
     return get_evaluated_actions() if label_map is None else dict(sorted(load_label_map(label_map).items()))
 
 
-def check_thresholds(iou):
+def check_thresholds(iou: float | Sequence[float]) -> tuple[float, ...]:
     """IoU thresholds as a tuple of floats in 0..1; ValueError for others, and for an empty list."""
     try:
         thresholds = tuple(float(t) for t in np.atleast_1d(iou))
@@ -103,7 +105,14 @@ class FrameIndex:
         }
 
 
-def build_frame_index(gt, det, exclusions, label_map, protocol_name, rules):
+def build_frame_index(
+    gt: pd.DataFrame,
+    det: pd.DataFrame,
+    exclusions: pd.DataFrame | None,
+    label_map: dict,
+    protocol_name: str,
+    rules: Protocol,
+) -> FrameIndex:
     """Number the frames of ground truth and detections.
 
     Parameters
@@ -144,6 +153,7 @@ def build_frame_index(gt, det, exclusions, label_map, protocol_name, rules):
     if len(gt) and len(det) and not (has_ground_truth & has_detections).any():
         raise _build_no_common_keyframe_error(gt, det)
 
+    # what the original evaluators sort by: the 8th column of either table
     person = gt["person_id"].to_numpy()
     gt_score = np.where(person == NO_PERSON, 1.0, person)
     return FrameIndex(
@@ -174,6 +184,7 @@ def _index_table(table, frame, runs, label_map, score):
 
 def check_tables(gt, det, exclusions, protocol_name, rules: Protocol):
     """Raise ValueError for rows that the protocol's evaluator does not read, and for inverted ground-truth boxes."""
+    # seconds and columns of either table
     for table in (gt, det):
         decimal = table.attrs["decimal"]
         if rules.seconds == "whole" and decimal:
@@ -197,6 +208,7 @@ def check_tables(gt, det, exclusions, protocol_name, rules: Protocol):
                 f"{format_location(exclusions, row)}: excluded second {seconds.iloc[row]}: "
                 f"protocol {protocol_name} reads whole seconds"
             )
+    # boxes of the ground truth, scores of the detections
     inverted = ((gt["x2"] < gt["x1"]) | (gt["y2"] < gt["y1"])).to_numpy()
     if inverted.any():
         row = int(inverted.argmax())
@@ -227,6 +239,7 @@ class FrameRuns:
 
 def find_frame_runs(table, video_categories, videos, rules):
     """The `FrameRuns` of a table. video_categories: its video ids as a categorical; videos: all tables' videos."""
+    # runs of rows with equal video and second
     seconds = table["timestamp"].to_numpy()
     start = find_run_starts(video_categories.codes, seconds)
     length = np.diff(np.r_[start, len(seconds)])

@@ -1,5 +1,7 @@
-"""How much random test frames change the mAP. The published tests drew their frames at random (MMAction2 v0.10.0), so a
-published number is one draw of many; here the spread is measured on a data set at hand.
+"""How much random test frames change the mAP.
+
+The published tests drew their frames at random (MMAction2 v0.10.0), so a published number is one draw of many. Here the
+spread is measured on a data set at hand.
 """
 
 import statistics
@@ -7,7 +9,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from avalib.evaluation.evaluator import evaluate
+from avalib.data.layout import DatasetLayout
+from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import detect_dataset, load_trained_model
 from avalib.evaluation.protocols import choose_protocol
 from avalib.utils.files import compute_sha256
@@ -15,7 +18,7 @@ from avalib.utils.files import compute_sha256
 
 def measure_frame_jitter(
     checkpoints: dict,
-    layout,
+    layout: DatasetLayout,
     dataset: str,
     seeds: int = 5,
     device: str = "auto",
@@ -48,19 +51,14 @@ def measure_frame_jitter(
     rows = []
     for model, checkpoint in checkpoints.items():
         detector, recipe = load_trained_model(model, checkpoint, dataset)
+        # the nominal frames, then random ones by each seed
         recipes = [replace(recipe, jitter_at_test=False)]
         recipes += [replace(recipe, jitter_at_test=True, seed=seed) for seed in range(seeds)]
         mAPs = []
         for test_recipe in recipes:
             detections, _ = detect_dataset(detector, layout, "val", test_recipe, device, precision, workers, progress)
-            report = evaluate(
-                layout.get_csv_path("val"),
-                detections,
-                label_map=layout.evaluated_label_map_path,
-                exclusions=layout.get_exclusions_path("val"),
-                protocol=choose_protocol(layout, detector.entry),
-            )
-            mAPs.append(report.mAP)
+            protocol = choose_protocol(layout, detector.entry)
+            mAPs.append(evaluate_split(layout, detections, protocol=protocol).mAP)
         nominal, *jittered = mAPs
         row = {
             "model": model,
@@ -74,7 +72,7 @@ def measure_frame_jitter(
     return {"dataset": dataset, "protocol": layout.protocol, "rows": rows}
 
 
-def build_jitter_table(measurement):
+def build_jitter_table(measurement: dict) -> pd.DataFrame:
     """The result of `measure_frame_jitter` as a table in percent: model, nominal, mean, std, lowest, highest, seeds."""
     rows = [
         {

@@ -1,7 +1,9 @@
 """Inference: run a model on the keyframes of a data set, and make a table of detections."""
 
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,13 +35,15 @@ class LogitsNotFiniteError(AvalibError, FloatingPointError, ValueError):
     """A network gave NaN or infinite logits; the message names its checkpoint and the clips."""
 
 
-def load_trained_model(model, checkpoint, dataset_name: str) -> tuple[Detector, zoo.Recipe]:
+def load_trained_model(
+    model: str | zoo.ZooEntry | None, checkpoint: str | Path | None, dataset_name: str
+) -> tuple[Detector, zoo.Recipe]:
     """Load a trained detector, and the recipe it is tested with.
 
     Parameters
     ----------
-    model : str or zoo.Entry
-        A model of the zoo.
+    model : str or zoo.ZooEntry, optional
+        A model of the zoo; None: the checkpoint's own.
     checkpoint : str or path
         As in `build.build_model`.
     dataset_name : str
@@ -183,14 +187,15 @@ def score_keyframes(
                     boxes_norm=to_norm(batch["rois"][:, 1:].numpy(), width, height),
                 )
             )
+    # every process gets the batches of all, and puts them in the order of the proposals
     all_scored = [batch for shard in context.gather(scored) for batch in shard]
     n_proposals = int(keyframes.proposal_start[-1])
-    return merge_scores(all_scored, n_proposals, n_classes=model.roi_head.bbox_head.fc_cls.out_features)
+    return merge_scores(all_scored, n_proposals, n_columns=model.n_classes + 1)
 
 
-def merge_scores(batches, n_proposals, n_classes):
+def merge_scores(batches: Iterable[ScoredBatch], n_proposals: int, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores (P,81) and boxes (P,4) of some `ScoredBatch`, in the order of the proposals; NaN for the others."""
-    scores = np.full((n_proposals, n_classes), np.nan, np.float32)
+    scores = np.full((n_proposals, n_columns), np.nan, np.float32)
     boxes_norm = np.full((n_proposals, 4), np.nan, np.float32)
     for batch in batches:
         scores[batch.proposals] = batch.scores
@@ -199,8 +204,10 @@ def merge_scores(batches, n_proposals, n_classes):
 
 
 @torch.inference_mode()
-def score_batch(network, entry, clips, rois, device):
-    """Scores (N,81) float32, 0..1, of some boxes.
+def score_batch(
+    network: Callable, entry: zoo.ZooEntry, clips: torch.Tensor, rois: torch.Tensor, device: torch.device
+) -> np.ndarray:
+    """Score some boxes: (N,81) float32, 0..1.
 
     Parameters
     ----------
@@ -223,7 +230,7 @@ def score_batch(network, entry, clips, rois, device):
     return torch.where(logits.isfinite(), logits.sigmoid(), torch.nan).cpu().numpy()
 
 
-def build_non_finite_error(model, clips):
+def build_non_finite_error(model: Detector, clips: str) -> LogitsNotFiniteError:
     """The error for a network whose output is NaN or infinite; clips: which ones, as text."""
     source = model.report.source if getattr(model, "report", None) else f"the model ({model.entry.alias})"
     return LogitsNotFiniteError(
@@ -232,7 +239,7 @@ def build_non_finite_error(model, clips):
     )
 
 
-def compute_coverage(keyframes, detections):
+def compute_coverage(keyframes: KeyframeTable, detections: pd.DataFrame) -> dict:
     """The part of a split that has detections: {"keyframes", "videos", "of" (keyframes in the split), "share"}."""
     scored = detections[["video_id", "timestamp"]].drop_duplicates()
     return {
@@ -243,8 +250,9 @@ def compute_coverage(keyframes, detections):
     }
 
 
-def build_proposals_table(keyframes):
+def build_proposals_table(keyframes: KeyframeTable) -> pd.DataFrame:
     """The proposals of a `KeyframeTable`: a table video_id, timestamp, x1, y1, x2, y2, score."""
+    # (P,) the keyframe of each proposal
     frame = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))
     table = pd.DataFrame(keyframes.proposals_norm, columns=BOX_COLUMNS)
     table.insert(0, "video_id", keyframes.video_ids[frame])
@@ -252,8 +260,10 @@ def build_proposals_table(keyframes):
     return table.assign(score=keyframes.proposal_scores.astype(np.float64))
 
 
-def build_detections_table(keyframes, scores, boxes_norm, entry=None):
-    """A table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
+def build_detections_table(
+    keyframes: KeyframeTable, scores: np.ndarray, boxes_norm: np.ndarray, entry: zoo.ZooEntry | None = None
+) -> pd.DataFrame:
+    """Make a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
 
     Each proposal gets all actions (AVA's 80) that score enough, without suppression or cap, as in MMAction2. Rows are
     in the order of the keyframes, then by action, then by proposal.
@@ -271,13 +281,15 @@ def build_detections_table(keyframes, scores, boxes_norm, entry=None):
     if entry and entry.score_by_person:
         scores = scores * keyframes.proposal_scores[:, None]
     n_actions = scores.shape[1] - 1
-    # each proposal with scores once for each action, then sorted
+    # S proposals have scores; each stands once for each of the K actions: (S*K,)
     scored = np.flatnonzero(~np.isnan(scores[:, 0]))
     proposal = np.repeat(scored, n_actions)
     action = np.tile(np.arange(1, n_actions + 1), len(scored))
     if entry and entry.score_threshold > 0:
         is_written = scores[proposal, action] > entry.score_threshold
-        proposal, action = proposal[is_written], action[is_written]
+        proposal = proposal[is_written]
+        action = action[is_written]
+    # by keyframe, then action, then proposal
     frame_of_proposal = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))
     order = np.lexsort((proposal, action, frame_of_proposal[proposal]))
     proposal = proposal[order]

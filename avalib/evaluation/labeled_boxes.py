@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.evaluation.matching import iter_pair_blocks
+from avalib.evaluation.protocols import Protocol
 from avalib.evaluation.report import Report
 from avalib.evaluation.row_groups import find_run_starts, number_boxes
 from avalib.utils.boxes import compute_iou_pairs
@@ -104,7 +105,7 @@ class LabeledBoxes:
     """Detections beside the annotated people. P people, B distinct detected boxes, K evaluated actions."""
 
     report: Report
-    protocol: str
+    protocol: str | Protocol
     gt: pd.DataFrame
     det: pd.DataFrame
     people: DistinctBoxes  # the distinct boxes of the ground truth
@@ -120,6 +121,11 @@ class LabeledBoxes:
     def actions(self):
         """The ids of the evaluated actions, in the order of the label map."""
         return list(self.report.label_map)
+
+    @cached_property
+    def action_names(self):
+        """The names (K,) of the evaluated actions."""
+        return np.array(list(self.report.label_map.values()), object)
 
     @cached_property
     def labels(self):
@@ -140,6 +146,7 @@ class LabeledBoxes:
 
     def _find_evaluated_rows(self, table):
         """The rows of evaluated actions (N,), and their indices into the label map (N,)."""
+        # NaN for actions that are not evaluated
         column = table["action_id"].map({action: k for k, action in enumerate(self.actions)})
         rows = np.flatnonzero(column.notna())
         return rows, column.iloc[rows].to_numpy().astype(int)

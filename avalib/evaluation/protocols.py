@@ -128,7 +128,7 @@ EXTRA_PROTOCOLS = {
 }
 
 
-def get_protocol(protocol):
+def get_protocol(protocol: str | Protocol) -> tuple[str, Protocol]:
     """The (name, Protocol) of a protocol's name, or of a Protocol. Raises ValueError that lists the names."""
     if isinstance(protocol, Protocol):
         return protocol.evaluator, protocol

@@ -7,6 +7,7 @@ The *listed* detections are the candidates that the protocol's evaluator ranks: 
 with a box that it accepts.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 
 from avalib.data.ava_csv import format_location
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.evaluation.frame_index import NOT_EVALUATED, IndexedTable, get_boxes
+from avalib.evaluation.frame_index import NOT_EVALUATED, FrameIndex, IndexedTable, get_boxes
 from avalib.evaluation.matching import (
     find_best_matches,
     keep_top_per_frame,
@@ -24,7 +25,7 @@ from avalib.evaluation.matching import (
     select_heap_order,
     select_score_order,
 )
-from avalib.evaluation.protocols import FALSE_POSITIVE, IGNORED
+from avalib.evaluation.protocols import FALSE_POSITIVE, IGNORED, Protocol
 from avalib.evaluation.row_groups import group_rows_by_frame, is_in, number_frames, rank_within_run
 
 
@@ -88,7 +89,7 @@ class Ranking:
         return int(self.gt_video.sum())
 
 
-def rank_detections(index, rules, thresholds, notes):
+def rank_detections(index: FrameIndex, rules: Protocol, thresholds: Sequence[float], notes: list) -> list[Ranking]:
     """Match detections to ground truth and rank them by score.
 
     Parameters
@@ -242,6 +243,7 @@ def order_equal_scores(det, matches, rules, min_iou):
 
 def mark_decisive_ties(group, score, is_hit):
     """Mask (M,) of the detections with an equal score in their frame and action, if any of these is a hit."""
+    # neighbors: equal group, then equal score
     order = np.lexsort((score, group))
     # runs of equal group and score
     is_start = rank_within_run(group[order]) == 0

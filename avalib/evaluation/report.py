@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -73,6 +74,7 @@ class Report:
         AP is NaN without ground truth. ground_truth and detections count the boxes that entered. recall is at the
         first IoU threshold. With several thresholds AP is their mean, and columns AP@0.50, … follow.
         """
+        # (K,) ground-truth boxes, and true positives at the first threshold
         rankings = [self.rankings[action] for action in self.label_map]
         n_gt = np.array([ranking.n_gt for ranking in rankings], np.int64)
         n_true = np.array([ranking.true[0].sum() for ranking in rankings], np.float64)
@@ -121,6 +123,7 @@ class Report:
         if threshold is not None and threshold not in self.thresholds:
             raise ValueError(f"threshold {threshold!r}: the report has the IoUs {self.thresholds}")
         t = 0 if threshold is None else self.thresholds.index(threshold)
+        # (N,) after each detection
         n_true = np.cumsum(ranking.true[t])
         precision = n_true / np.arange(1, len(n_true) + 1)
         recall = n_true / ranking.n_gt if ranking.n_gt else np.full(len(n_true), np.nan)
@@ -255,7 +258,7 @@ class Report:
             "per_class": self.per_class.astype(object).where(self.per_class.notna(), None).to_dict("records"),
         }
 
-    def to_json(self, path=None) -> str:
+    def to_json(self, path: str | Path | None = None) -> str:
         """The report as JSON text; also written to `path` if given."""
         text = json.dumps(self.to_dict(), indent=1, default=lambda value: value.item())
         if path is not None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from avalib.data.row_checks import KEYFRAME_COLUMNS
+
 _LARGEST_LOOKUP = 1 << 28  # bytes
 
 
@@ -87,6 +89,13 @@ def number_boxes(frame, boxes):
     first_row = np.empty(number.max(initial=-1) + 1, int)
     first_row[number[::-1]] = np.arange(len(number))[::-1]
     return number, first_row
+
+
+def drop_keyframes(table: pd.DataFrame, keyframes: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table outside some keyframes, both with video_id and timestamp; rows are numbered anew."""
+    dropped = pd.MultiIndex.from_frame(keyframes[KEYFRAME_COLUMNS])
+    is_dropped = pd.MultiIndex.from_frame(table[KEYFRAME_COLUMNS]).isin(dropped)
+    return table[~is_dropped].reset_index(drop=True)
 
 
 def is_in(values, elements, n_values):

@@ -19,7 +19,7 @@ from avalib.evaluation.frame_index import check_thresholds, resolve_label_map
 from avalib.evaluation.matching import iter_pair_blocks, mark_true_positives
 from avalib.evaluation.ranking import Ranking
 from avalib.evaluation.report import Report
-from avalib.evaluation.row_groups import find_run_starts
+from avalib.evaluation.row_groups import drop_keyframes, find_run_starts
 from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 from avalib.utils.tracker import link_boxes
 
@@ -73,17 +73,14 @@ def evaluate_tubes(
         det["person_id"] = link_people(det, link_iou, max_gap)
 
     det = det[det["score"] >= min_score]
-    excluded = None if exclusions is None else pd.MultiIndex.from_frame(read_exclusions(exclusions))
-    gt_tubes = build_tubes(select_rows(gt, label_map, excluded), max_gap)
-    det_tubes = build_tubes(select_rows(det, label_map, excluded), max_gap)
+    # tubes of the evaluated actions, outside the excluded keyframes
+    if exclusions is not None:
+        excluded = read_exclusions(exclusions)
+        gt = drop_keyframes(gt, excluded)
+        det = drop_keyframes(det, excluded)
+    gt_tubes = build_tubes(gt[gt["action_id"].isin(label_map)], max_gap)
+    det_tubes = build_tubes(det[det["action_id"].isin(label_map)], max_gap)
     return rank_tubes(gt_tubes, det_tubes, label_map, thresholds)
-
-
-def select_rows(table, label_map, excluded):
-    """The rows of evaluated actions outside the excluded keyframes."""
-    if excluded is not None:
-        table = table[~pd.MultiIndex.from_frame(table[KEYFRAME_COLUMNS]).isin(excluded)]
-    return table[table["action_id"].isin(label_map)].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,7 @@ def build_tubes(table, max_gap):
     of_row = np.empty(len(table), int)
     of_row[order] = np.cumsum(is_start) - 1
 
+    # one row per tube
     columns = {
         "video_id": ("video_id", "first"),
         "action_id": ("action_id", "first"),
@@ -122,11 +120,13 @@ def build_tubes(table, max_gap):
 
 def rank_tubes(gt, det, label_map, thresholds):
     """Match detected to ground-truth `Tubes` and rank them by score -> Report."""
+    # true positives (T,D) at each threshold: the first detected tube of each ground truth, by falling score
     target, overlap = match_tubes(gt, det)
     score = det.tubes["score"].to_numpy()
     rank_keys = (-score, np.arange(len(det)))
     is_true = np.stack([mark_true_positives(target, overlap >= threshold, rank_keys) for threshold in thresholds])
 
+    # one ranking per action; of equal scores the last tube comes first
     videos = pd.Index(pd.unique(pd.concat([gt.tubes["video_id"], det.tubes["video_id"]])))
     gt_video = videos.get_indexer(gt.tubes["video_id"])
     rankings = {}
@@ -195,8 +195,8 @@ def match_tubes(gt, det):
     return target, overlap
 
 
-def link_people(detections, min_iou=0.3, max_gap=1.0):
-    """Person ids (N,) for detections: boxes of a video followed from keyframe to keyframe by the best sum of IoUs.
+def link_people(detections: pd.DataFrame, min_iou: float = 0.3, max_gap: float = 1.0) -> np.ndarray:
+    """Find person ids (N,) for detections: boxes of a video followed from keyframe to keyframe by the best sum of IoUs.
 
     Boxes with an IoU below min_iou, or over max_gap seconds apart, are of two people. See `tracker.Tracker`.
     """
@@ -209,6 +209,7 @@ def link_people(detections, min_iou=0.3, max_gap=1.0):
             f"{boxes_per_frame.max():,} boxes in the frame {video},{second:g}: people are followed up to "
             f"{MAX_PEOPLE:,} (MAX_PEOPLE) of a frame; give person_id"
         )
+    # video by video
     ids = np.zeros(len(detections), np.int64)
     seconds = detections["timestamp"].to_numpy()
     boxes = detections[BOX_COLUMNS].to_numpy()

@@ -101,7 +101,7 @@ def save_checkpoint(
 
 def check_classes(detector, label_map):
     """Raise ValueError where a detector from a file was trained for other classes than {action_id: name}."""
-    n_model = detector.roi_head.bbox_head.fc_cls.out_features - 1
+    n_model = detector.n_classes
     n_dataset = max(label_map)
     model_names = detector.meta.label_map if getattr(detector, "meta", None) else {}
     different = find_different_class(model_names, label_map)

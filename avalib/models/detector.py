@@ -1,72 +1,25 @@
 """The detector as published: backbone, RoIAlign, classifier. `model(clips, rois) -> logits`.
 
-Module names (`roi_head.bbox_head.fc_cls`) are fixed by the keys of the published state_dicts.
-Source: MMAction2 v0.10.0 (fast_rcnn.py, single_straight3d.py, bbox_head.py).
+Source: MMAction2 v0.10.0 (fast_rcnn.py).
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torchvision.ops import roi_align
 
 from avalib.data.labels import N_ACTIONS
+from avalib.models.key_names import use_published_keys
 from avalib.models.resnet3d import SlowFast, SlowOnly, init_backbone
-
-FEATURE_STRIDE = 16  # input pixels per cell of the feature maps
-ROI_SIZE = 8  # bins of RoIAlign, down and across
+from avalib.models.roi_head import RoIHead
+from avalib.utils.boxes import extend_boxes
 
 
 def build_backbone(entry):
     """The backbone that a zoo entry names."""
     if entry.backbone == "SlowOnly":
-        return SlowOnly(entry.depth)
+        return SlowOnly(entry)
     if entry.backbone == "SlowFast":
-        return SlowFast(entry.depth, entry.resample_rate, entry.speed_ratio, entry.channel_ratio, entry.fusion_kernel)
+        return SlowFast(entry)
     raise ValueError(f"backbone {entry.backbone!r}: the zoo has SlowOnly and SlowFast")
-
-
-class BBoxHead(nn.Module):
-    """RoI features (N,C,8,8) -> logits (N, n_classes + 1): dropout on every element, spatial max, one linear layer."""
-
-    def __init__(self, channels, dropout=0.5, n_classes=N_ACTIONS):
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.fc_cls = nn.Linear(channels, n_classes + 1)
-
-    def forward(self, features):
-        # not adaptive_max_pool2d: torch 2.11's ONNX lacks it, and its gradient is not deterministic on a GPU
-        x = self.dropout(features).flatten(2).max(dim=2).values  # (N,C)
-        return self.fc_cls(x)
-
-
-class RoIHead(nn.Module):
-    """Feature maps and boxes -> logits. `context` appends an 8x8 average of the whole map to each RoI's features."""
-
-    def __init__(self, channels, context, dropout=0.5, n_classes=N_ACTIONS):
-        super().__init__()
-        self.context = context
-        self.bbox_head = BBoxHead(2 * channels if context else channels, dropout, n_classes)
-
-    def average_time(self, maps):
-        """[(B,C_i,T_i,H/16,W/16)] -> (B,C,H/16,W/16): the means over time of all pathways, concatenated."""
-        return torch.cat([m.mean(dim=2) for m in maps], dim=1)
-
-    def align(self, features, rois):
-        """RoIAlign, average mode, half-pixel shift, adaptive sampling: (B,C,H/16,W/16), (N,5) -> (N,C,8,8)."""
-        return roi_align(features, rois, ROI_SIZE, 1 / FEATURE_STRIDE, sampling_ratio=0, aligned=True)
-
-    def extract_roi_features(self, maps, rois):
-        """maps: list of (B,C_i,T_i,H/16,W/16); rois (N,5) in input pixels -> (N,C,8,8) float32 (or float64)."""
-        x = self.average_time(maps)
-        x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        features = self.align(x, rois.to(x.dtype))  # (N,C,8,8)
-        if self.context:
-            whole_picture = F.adaptive_avg_pool2d(x, ROI_SIZE)  # (B,C,8,8)
-            features = torch.cat([features, whole_picture[rois[:, 0].long()]], dim=1)
-        return features
-
-    def forward(self, maps, rois):
-        return self.bbox_head(self.extract_roi_features(maps, rois))
 
 
 class Detector(nn.Module):
@@ -90,16 +43,29 @@ class Detector(nn.Module):
         super().__init__()
         self.entry = entry
         self.backbone = build_backbone(entry)
-        self.roi_head = RoIHead(self.backbone.out_channels, entry.context, dropout, n_classes)
+        self.roi_head = RoIHead(self.backbone.out_channels, entry, dropout, n_classes)
         init_backbone(self.backbone, zero_init_residual)
         self.init_classifier(fc_bias)
+        use_published_keys(self)
+
+    @property
+    def n_classes(self):
+        """Classes without the reserved column 0; logits have one column more."""
+        return self.roi_head.bbox_head.n_classes
 
     def init_classifier(self, bias=0.0):
-        """Classifier weights normal with std 0.01, biases `bias` (a float, or one per column)."""
-        fc = self.roi_head.bbox_head.fc_cls
-        nn.init.normal_(fc.weight, 0.0, 0.01)
+        """Classifier weights as the entry says, biases `bias` (a float, or one for each column of the logits)."""
+        head = self.roi_head.bbox_head
+        for layer in head.fc_cls.modules():
+            if isinstance(layer, nn.Linear):
+                if self.entry.head_init == "xavier":
+                    nn.init.xavier_normal_(layer.weight)
+                else:
+                    nn.init.normal_(layer.weight, 0.0, 0.01)
+                nn.init.zeros_(layer.bias)
+        biases = torch.as_tensor(bias, dtype=head.classifier.bias.dtype).expand(self.n_classes + 1)
         with torch.no_grad():
-            fc.bias.copy_(torch.as_tensor(bias, dtype=fc.bias.dtype).expand_as(fc.bias))
+            head.classifier.bias.copy_(biases if head.reserved_column else biases[1:])
 
     def forward(self, clips, rois):
         """Logits of all boxes.
@@ -123,7 +89,15 @@ class Detector(nn.Module):
             For other shapes.
         """
         self.check_inputs(clips, rois)
-        return self.roi_head(self.backbone(clips), rois)
+        return self.roi_head(self.backbone(clips), self.prepare_rois(rois, clips))
+
+    def prepare_rois(self, rois, clips):
+        """The boxes that RoIAlign takes: widened if the entry says so."""
+        if self.entry.box_extension is None:
+            return rois
+        height, width = clips.shape[3:]
+        boxes_px = extend_boxes(rois[:, 1:], self.entry.box_extension, width, height)
+        return torch.cat([rois[:, :1], boxes_px], dim=1)
 
     def check_inputs(self, clips, rois):
         """Raise ValueError for other shapes than `forward` takes."""

@@ -192,7 +192,7 @@ def _trace_program(fused, size, has_free_size):
 
 def _build_metadata(model, label_map, preprocessing):
     """The JSON text that the file carries."""
-    n_columns = model.roi_head.bbox_head.fc_cls.out_features
+    n_columns = model.n_classes + 1
     values = {
         "entry": dataclasses.asdict(model.entry),
         "label_map": label_map or get_action_names(),

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from avalib.models.conv import ConvBN
 from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.cpu.frame_layers import convolve
 from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
 from avalib.models.detector import Detector
-from avalib.models.resnet3d import ConvBN, Pathway
+from avalib.models.resnet3d import Pathway
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +30,16 @@ def fold_batch_norm(unit):
     Returns
     -------
     weight, bias : Tensor
-        w g/s (O,C,kt,kh,kw) and b - m g/s (O,), float64, on the CPU: not every device has float64.
+        w g/s (O,C,kt,kh,kw) and b + (c - m) g/s (O,), c the convolution's own bias; float64, on the CPU: not every
+        device has float64.
     """
     bn = unit.bn
     weight, gain, bias, mean, variance = (
         value.detach().cpu().double()
         for value in (unit.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
     )
+    if unit.conv.bias is not None:
+        mean = mean - unit.conv.bias.detach().cpu().double()
     scale = gain / (variance + bn.eps).sqrt()
     return weight * scale.view(-1, 1, 1, 1, 1), bias - mean * scale
 
@@ -56,7 +60,7 @@ class FoldedConv(nn.Module):
         super().__init__()
         conv = unit.conv
         weight, bias = fold_batch_norm(unit)
-        self.winograd = winograd and is_supported(weight, conv.stride)
+        self.winograd = winograd and is_supported(weight, conv.stride, conv.dilation)
         if self.winograd:
             weight = transform_weights(weight)
         self.register_buffer("weight", weight.to(conv.weight))
@@ -64,13 +68,14 @@ class FoldedConv(nn.Module):
         self.convolve = convolve if fast else F.conv3d
         self.stride = conv.stride
         self.padding = conv.padding
+        self.dilation = conv.dilation
         self.relu = unit.relu
 
     def forward(self, x):
         if self.winograd:
             x = convolve_winograd(x, self.weight, self.bias)
         else:
-            x = self.convolve(x, self.weight, self.bias, self.stride, self.padding)
+            x = self.convolve(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
         return F.relu(x, inplace=True) if self.relu else x
 
 
@@ -151,12 +156,12 @@ class FusedDetector(nn.Module):
     def forward(self, clips, rois):
         self.detector.check_inputs(clips, rois)
         x = clips.to(self.dtype).contiguous(memory_format=torch.channels_last_3d)
-        return self._finish(self.detector.backbone(x), clips, rois)
+        return self._finish(self.detector.backbone(x), clips, self.detector.prepare_rois(rois, clips))
 
     def _finish(self, maps, clips, rois):
         """Stage 4 and the head. maps: what enters stage 4 of each pathway, (B,C,T,H/16,W/16)."""
         window = None
-        if clips.device.type == "cpu" and not self.detector.roi_head.context:
+        if clips.device.type == "cpu" and not self.detector.roi_head.sees_whole_picture:
             window = find_window(rois, *clips.shape[3:])
         if window is None:
             maps = [stage(x) for stage, x in zip(self.last_stages, maps, strict=True)]
@@ -196,7 +201,7 @@ def for_inference(
     ValueError
         For another dtype, or a sample without boxes.
     """
-    own_dtype = model.roi_head.bbox_head.fc_cls.weight.dtype
+    own_dtype = model.roi_head.bbox_head.classifier.weight.dtype
     dtype = dtype or own_dtype
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype}: expected torch.float64, float32, bfloat16, float16 or None")
@@ -209,7 +214,7 @@ def for_inference(
 
 def _build_noise_sample(model):
     """One normal clip of 64x80 and three boxes, the same at each call."""
-    weight = model.roi_head.bbox_head.fc_cls.weight
+    weight = model.roi_head.bbox_head.classifier.weight
     clip = torch.randn(1, 3, model.entry.clip_len, 64, 80, generator=torch.Generator().manual_seed(0))
     rois = torch.tensor([[0, 0, 0, 79, 63], [0, 10, 5, 45, 60], [0, 50, 20, 75, 50]], dtype=weight.dtype)
     return clip.to(weight), rois.to(weight)

@@ -7,13 +7,16 @@ import torch
 import torch.nn.functional as F
 
 
-def compute_action_loss(logits, targets):
-    """Binary cross entropy of the boxes that have an action.
+def compute_action_loss(logits, targets, focal_alpha=1.0, focal_gamma=0.0):
+    """Binary cross entropy of the boxes that have an action, or its focal form.
 
     Parameters
     ----------
     logits, targets : Tensor
         (N,81); targets are 0 or 1. Column 0, which is reserved, and boxes without an action are left out.
+    focal_alpha, focal_gamma : float
+        The loss of an element with cross entropy b is alpha (1 - p)^gamma b, where p = exp(-b) is the probability of
+        its target. Source: MMAction2 1.x bbox_head.py; arXiv:1708.02002.
 
     Returns
     -------
@@ -21,7 +24,11 @@ def compute_action_loss(logits, targets):
         The mean over boxes x 80 actions, a scalar; NaN where no box has an action, as in the original.
     """
     has_action = targets[:, 1:].sum(dim=1) > 0  # (N,)
-    return F.binary_cross_entropy_with_logits(logits[has_action, 1:].float(), targets[has_action, 1:].float())
+    logits, targets = logits[has_action, 1:].float(), targets[has_action, 1:].float()
+    if (focal_alpha, focal_gamma) == (1.0, 0.0):
+        return F.binary_cross_entropy_with_logits(logits, targets)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (M,80)
+    return (focal_alpha * (1 - torch.exp(-losses)) ** focal_gamma * losses).mean()
 
 
 @torch.no_grad()

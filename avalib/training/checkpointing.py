@@ -1,4 +1,4 @@
-"""The state of a training run between its steps, and last.pth, from which it resumes.
+"""Saving last.pth, from which a run resumes, and stopping at Ctrl-C and SIGTERM.
 
 `last.pth` holds everything that an uninterrupted run would have had; `existing_run.py` reads it. Random numbers depend
 on where a run stands, not on how it came there: a sample is drawn from (seed, epoch, keyframe), the order from (seed,
@@ -11,86 +11,26 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from avalib.training.logger import TrainingLog
+from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
 from avalib.utils.child_process import fork_quietly, kill_child, wait_for_child
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
 from avalib.utils.interrupts import Stopped
+from avalib.utils.locks import Lock
 from avalib.utils.temporary_files import remove_abandoned_parts
 
 logger = logging.getLogger(__name__)
 
 SAVE_TIMEOUT_S = 300  # for the forked process that writes last.pth
 SAME_INTERRUPT_S = 1.0  # some launchers pass Ctrl-C on to a process that received it already: that is one, not two
-PROGRESS_FIELDS = {  # attribute of TrainState: key of last.pth
-    "epoch": "epoch",
-    "step": "step",
-    "last_validated_epoch": "validated",
-    "best_mAP": "best_mAP",
-    "best_epoch": "best_epoch",
-    "seconds": "seconds",
-}
-
-
-@dataclass
-class TrainState:
-    """Where a run stands: weights, optimizer, and what is done."""
-
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    ddp_model: torch.nn.Module  # averages gradients over the processes; `model` itself if there is one process
-    scaler: torch.amp.GradScaler  # for float16; else it does nothing
-    epoch: int = 0  # finished epochs
-    step: int = 0  # finished steps of the epoch after them
-    last_validated_epoch: int = 0  # the last finished epoch with a validation
-    best_mAP: float = -1.0
-    best_epoch: int = 0
-    seconds: float = 0.0  # of training so far
-    log: TrainingLog = field(default_factory=TrainingLog)
-
-    @property
-    def position(self):
-        """(finished epochs, finished steps of the next one)."""
-        return self.epoch, self.step
-
-    def build_checkpoint(self, fingerprint, clips_per_step, minutes):
-        """The content of last.pth: a dict of tensors and plain values."""
-        return {
-            "fingerprint": fingerprint,
-            "clips_per_step": clips_per_step,
-            "minutes": minutes,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "log": list(self.log.rows),
-            **{key: getattr(self, name) for name, key in PROGRESS_FIELDS.items()},
-        }
-
-    def load_checkpoint(self, checkpoint, clips_per_step):
-        """Take over the content of last.pth, all but the log.
-
-        clips_per_step: the global batch size from now on. If it was another one, the run resumes at the same clip of
-        the epoch, rounded down to a whole step.
-        """
-        self.model.load_state_dict(checkpoint["model"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.scaler.load_state_dict(checkpoint["scaler"])
-        for name, key in PROGRESS_FIELDS.items():
-            setattr(self, name, checkpoint[key])
-        old_clips_per_step = checkpoint["clips_per_step"]
-        if old_clips_per_step != clips_per_step:
-            self.step = self.step * old_clips_per_step // clips_per_step
-            logger.info(
-                f"clips in a step: {old_clips_per_step} so far, {clips_per_step} from now on; the learning rate is "
-                "scaled accordingly"
-            )
 
 
 class WorkerDiedError(AvalibError, RuntimeError):
@@ -100,9 +40,9 @@ class WorkerDiedError(AvalibError, RuntimeError):
 class CheckpointSaver:
     """Writes last.pth: after each epoch, every few minutes, and before it stops at Ctrl-C or SIGTERM.
 
-    Used as a context around the training. A signal takes effect at once inside `interruptible`, else at the next call
-    of `maybe_save`, between two steps, where the state is whole. It raises Stopped, and the state is saved on the way
-    out. A second Ctrl-C stops without saving. Every process has a saver; the main process writes.
+    Used as a context around the training. A signal takes effect at once inside `allow_interrupts`, else at the next
+    call of `save_if_due`, between two steps, where the state is whole. It raises Stopped, and the state is saved on the
+    way out. A second Ctrl-C stops without saving. Every process has a saver; the main process writes.
 
     Parameters
     ----------
@@ -113,11 +53,19 @@ class CheckpointSaver:
     minutes : float
         The time between two checkpoints.
     context : DistributedContext
-    lock : utils.locks lock, optional
-        Of the folder. It is checked before each write.
+    lock : Lock, optional
+        The lock on the folder, which is checked before each write.
     """
 
-    def __init__(self, state, config, output_dir, minutes, context=SINGLE_PROCESS, lock=None):
+    def __init__(
+        self,
+        state: TrainState,
+        config: TrainConfig,
+        output_dir: str | Path,
+        minutes: float,
+        context: DistributedContext = SINGLE_PROCESS,
+        lock: Lock | None = None,
+    ):
         self.state = state
         self.config = config
         self.output_dir = Path(output_dir)
@@ -135,6 +83,7 @@ class CheckpointSaver:
         self.previous_handlers = {}
 
     def __enter__(self):
+        # Python allows signal handlers in the main thread only
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self.previous_handlers[number] = signal.signal(number, self._handle_signal)
@@ -146,12 +95,14 @@ class CheckpointSaver:
             if isinstance(error, (Stopped, WorkerDiedError)) and is_unsaved and not self.skip_saving:
                 self._save_before_exit()
         finally:
+            # the handlers of before, then what takes long
             for number, handler in self.previous_handlers.items():
                 signal.signal(number, handler)
             self.exit_stack.close()
 
     def _handle_signal(self, number, frame):
         now_s = time.monotonic()
+        # the first signal is noted; a second Ctrl-C gives up on saving
         if not self.stop_signal:
             self.stop_signal = number
             self.signal_at_s = now_s
@@ -159,6 +110,7 @@ class CheckpointSaver:
             self.skip_saving = True
             position = describe_position(self.saved_position)
             raise Stopped(f"stopped at once, without saving; {position} is on the disk", number)
+        # where the state is whole, the first signal stops at once
         if self.is_interruptible:
             self.is_interruptible = False
             self.raise_stopped()
@@ -171,7 +123,7 @@ class CheckpointSaver:
         raise Stopped(f"stopped; {describe_position(position)} is on the disk: call again to resume", self.stop_signal)
 
     @contextmanager
-    def interruptible(self, all_saved=False):
+    def allow_interrupts(self, all_saved: bool = False) -> Iterator[None]:
         """Inside, a signal raises Stopped at once: the state is whole.
 
         One of several processes must not leave the others waiting, so there it does nothing, unless everything is
@@ -188,7 +140,7 @@ class CheckpointSaver:
         finally:
             self.is_interruptible = False
 
-    def wait_for_each(self, items):
+    def wait_for_each(self, items: Iterable) -> Iterator:
         """Yield the items; waiting for the next one is interruptible.
 
         Raises WorkerDiedError if a loader process that makes them has ended.
@@ -196,7 +148,7 @@ class CheckpointSaver:
         iterator = iter(items)
         end = object()
         while True:
-            with self.interruptible():
+            with self.allow_interrupts():
                 item = self._wait_for_next(iterator, end)
             if item is end:
                 return
@@ -213,7 +165,7 @@ class CheckpointSaver:
                 f"{describe_position(self.state.position)} is on the disk: call again to resume"
             ) from None
 
-    def maybe_save(self, stop_signal=0):
+    def save_if_due(self, stop_signal: int = 0) -> None:
         """Between two steps: save if it is time, stop if a signal asks for it.
 
         stop_signal: the signal that any of the processes received (see StepResult).
@@ -224,7 +176,7 @@ class CheckpointSaver:
         if time.monotonic() - self.saved_at_s > self.minutes * 60:
             self.save()
 
-    def save(self):
+    def save(self) -> None:
         """Write last.pth; whatever happens, the file is either the old one or the new one."""
         if self.context.is_main:
             if self.lock is not None:
@@ -248,6 +200,7 @@ class CheckpointSaver:
         if not hasattr(os, "fork") or self.config.device.type != "cpu" or self.context.size > 1:
             self.save()
             return
+        # os.fork returns twice: 0 in the copy, the copy's process number here
         child = None
         try:
             child = fork_quietly()
@@ -270,6 +223,7 @@ class CheckpointSaver:
         """Save and end this process, a forked copy."""
         status = 1
         try:
+            # neither a signal nor the end of the parent's session may stop the writing
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             os.setsid()

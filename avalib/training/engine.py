@@ -6,7 +6,7 @@ interrupted one resumes at the next call; `utils/distributed.py` is how processe
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_splits
-from avalib.data.loader import build_loader
+from avalib.data.loader import ClipLoader, build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.training.checkpoint_sizes import check_checkpoint_space
 from avalib.training.checkpointing import CheckpointSaver
@@ -29,6 +29,7 @@ from avalib.training.profiling import measure_peak_memory_mb
 from avalib.training.reproducibility import use_deterministic_algorithms
 from avalib.training.step import LossNotFiniteError, describe_bad_batches, train_step
 from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.files import write_json
 from avalib.video.dataset_frames import open_frames
@@ -72,8 +73,7 @@ def train_model(
         The processes that train together; the main one writes.
     existing : str
         If the folder holds a run of other settings: "stop" raises RunExistsError, "continue" resumes that run with
-        its own settings, "new" renames its folder to train.1 (the next
-        free number) and starts anew.
+        its own settings, "new" renames its folder to train.1 (the next free number) and starts anew.
 
     Returns
     -------
@@ -100,6 +100,7 @@ def train_model(
     with lock_run(output_dir) if context.is_main else nullcontext() as lock:
         # 1. Settings: as given, or with existing="continue" those of the run in the folder
         config = resolve_existing_run(config, output_dir, existing, config.minutes, context)
+        # the main process reads last.pth for all
         checkpoint = None
         if context.is_main:
             checkpoint = load_checkpoint_to_resume(output_dir, config, context, existing)
@@ -117,7 +118,7 @@ def train_model(
             is_finished = is_trained and state.last_validated_epoch == config.recipe.epochs
             _report_start(state, config, output_dir, is_finished, context)
             if context.is_main and not is_finished:
-                check_checkpoint_space(config, state, output_dir)
+                check_checkpoint_space(config, state.model, output_dir)
             state.log = _open_log(output_dir, checkpoint, is_finished, tensorboard, context)
 
             # 4. Epochs
@@ -157,6 +158,7 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
     """Run the epochs and validations that are not done yet, with a checkpoint after each."""
     recipe = config.recipe
     context = saver.context
+    # the training clips, in an order that depends on seed and epoch alone
     sampler = TrainBatchSampler(
         len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, config.accumulate, context.rank, context.size
     )
@@ -164,20 +166,23 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
     loader = build_loader(clips, sampler, config.workers)
     saver.exit_stack.callback(loader.close)
     while True:
+        # 1. Validation, if one is due after the last finished epoch
         is_due = state.epoch % recipe.validate_every == 0 or state.epoch == recipe.epochs
         if state.epoch > state.last_validated_epoch and is_due:
-            with saver.interruptible(all_saved=True):  # the epoch is on the disk
+            with saver.allow_interrupts(all_saved=True):  # the epoch is on the disk
                 validate(state, config, keyframes["val"], frames, saver.output_dir, progress=progress, context=context)
             saver.save()
             if on_log:
                 on_log(state.log.rows)
         if state.epoch >= recipe.epochs:
             return
+        # 2. The rest of the next epoch
         sampler.epoch = state.epoch
         sampler.skip = state.step
         try:
             train_epoch(state, config, loader, sampler.steps, saver, progress=progress, on_log=on_log)
         except LossNotFiniteError as error:
+            # name the keyframes in a file, for a look at them
             path = saver.output_dir / "bad_batch.json"
             position = {"epoch": state.epoch + 1, "iter": state.step + 1}
             if context.is_main:
@@ -185,6 +190,7 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
             raise LossNotFiniteError(
                 f"epoch {position['epoch']}, iter {position['iter']}: {error}. Their names are in {path}", error.batches
             ) from None
+        # 3. A checkpoint
         state.epoch += 1
         state.step = 0
         saver.save()
@@ -193,7 +199,16 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
 # --- an epoch ---------------------------------------------------------------------------------------------------------
 
 
-def train_epoch(state, config, loader, steps_per_epoch, saver, *, progress=True, on_log=None):
+def train_epoch(
+    state: TrainState,
+    config: TrainConfig,
+    loader: ClipLoader,
+    steps_per_epoch: int,
+    saver: CheckpointSaver,
+    *,
+    progress: bool = True,
+    on_log: Callable[[list[dict]], None] | None = None,
+) -> None:
     """Run the steps of one epoch that are not done yet; each adds an entry to the log.
 
     Parameters
@@ -235,12 +250,12 @@ def train_epoch(state, config, loader, steps_per_epoch, saver, *, progress=True,
             bar.update()
 
             # 3. Save if it is time, stop if a signal asks for it
-            saver.maybe_save(result.stop_signal)
+            saver.save_if_due(result.stop_signal)
             if on_log and state.step % 10 == 0:
                 on_log(state.log.rows)
 
 
-def group_micro_batches(loader, accumulate):
+def group_micro_batches(loader: Iterable[dict], accumulate: int) -> Iterator[list[dict]]:
     """Yield the loader's batches in lists of `accumulate`, one list for each step."""
     batches = iter(loader)
     while micro_batches := list(islice(batches, accumulate)):

@@ -1,23 +1,37 @@
 """The validation after an epoch: scores of the split, its mAP in the log, the best weights on the disk."""
 
 import logging
+from pathlib import Path
 
 import torch
 
-from avalib.evaluation.evaluator import evaluate
+from avalib.data.keyframe_table import KeyframeTable
+from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import build_detections_table, score_keyframes
 from avalib.evaluation.protocols import choose_protocol
 from avalib.training.initial_state import save_weights
 from avalib.training.logger import MAP
 from avalib.training.sanity_checks import diagnose_zero_map
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
+from avalib.video.frame_source import FrameSource
 
 logger = logging.getLogger(__name__)
 
 MIN_KEYFRAMES_FOR_WORKERS = 1000  # of a validation, for each process: starting worker processes takes seconds
 
 
-def validate(state, config, keyframes, frames, output_dir, *, progress=True, context=SINGLE_PROCESS):
+def validate(
+    state: TrainState,
+    config: TrainConfig,
+    keyframes: KeyframeTable,
+    frames: FrameSource,
+    output_dir: Path,
+    *,
+    progress: bool = True,
+    context: DistributedContext = SINGLE_PROCESS,
+) -> None:
     """Score the validation split, log its mAP, and save the weights if they are the best so far.
 
     Parameters
@@ -37,7 +51,8 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     # 1. Scores: every process scores its part, with the main process's running statistics
     context.broadcast_buffers(state.model)
     workers = config.workers if len(keyframes) > MIN_KEYFRAMES_FOR_WORKERS * context.size else 0
-    with torch.compiler.set_stance("force_eager" if config.compile else "default"):  # frames have many sizes
+    # a compiled network would be compiled again for each size of the videos' frames
+    with torch.compiler.set_stance("force_eager" if config.compile else "default"):
         scores = score_keyframes(
             state.model,
             keyframes,
@@ -54,7 +69,8 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
     # 2. Metric, log and best weights: the main process
     if context.is_main:
         detections = build_detections_table(keyframes, *scores, config.entry)
-        mAP = _evaluate_detections(detections, config)
+        protocol = choose_protocol(config.layout, config.entry)
+        mAP = evaluate_split(config.layout, detections, protocol=protocol).mAP
         _log_validation(state, mAP, config.layout, detections)
         if mAP > state.best_mAP:
             state.best_mAP = mAP
@@ -62,19 +78,6 @@ def validate(state, config, keyframes, frames, output_dir, *, progress=True, con
             save_weights(state, config, output_dir / "best.pth")
         logger.info(f"epoch {state.epoch}: validation mAP@0.5 {mAP:.4f} (best {state.best_mAP:.4f})")
     state.best_mAP, state.best_epoch = context.broadcast((state.best_mAP, state.best_epoch))
-
-
-def _evaluate_detections(detections, config):
-    """The mAP@0.5 of a table of detections of the validation split."""
-    layout = config.layout
-    report = evaluate(
-        layout.get_csv_path("val"),
-        detections,
-        label_map=layout.evaluated_label_map_path,
-        exclusions=layout.get_exclusions_path("val"),
-        protocol=choose_protocol(layout, config.entry),
-    )
-    return report.mAP
 
 
 def _log_validation(state, mAP, layout, detections):

@@ -5,6 +5,7 @@ Nothing is moved or overwritten unless the user says so. `existing` says what to
 
 import dataclasses
 import logging
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from avalib import zoo
@@ -13,7 +14,7 @@ from avalib.training.train_config import TrainConfig
 from avalib.utils.device import PRECISIONS
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
-from avalib.utils.locks import LockedError, describe_conflict, hold_lock
+from avalib.utils.locks import Lock, LockedError, describe_conflict, hold_lock
 from avalib.utils.run_folder import archive_folder, find_free_name
 from avalib.utils.temporary_files import remove_abandoned_parts, wait_for_writers
 
@@ -35,24 +36,24 @@ class RunExistsError(AvalibError, FileExistsError):
     """The folder holds another run; the message describes it, says what differs, and what to do."""
 
 
-def check_choice(existing):
-    """Raise ValueError for a word that is not one of CHOICES."""
+def check_choice(existing: str) -> None:
+    """Raise ValueError for a value that is not one of CHOICES."""
     if existing not in CHOICES:
         lines = "; ".join(f"{name!r}: {meaning}" for name, meaning in CHOICES.items())
         raise ValueError(f"existing={existing!r}: expected one of {lines}")
 
 
-def get_lock_path(output_dir):
+def get_lock_path(output_dir: str | Path) -> Path:
     """The lock file of a training's folder; it lies beside the folder, which may be renamed."""
     return Path(output_dir).with_name(f".{Path(output_dir).name}.lock")
 
 
-def lock_run(output_dir):
-    """The lock on a training's folder (utils.locks.hold_lock)."""
+def lock_run(output_dir: str | Path) -> AbstractContextManager[Lock | None]:
+    """Hold the lock on a training's folder inside the context, see `locks.hold_lock`."""
     return hold_lock(get_lock_path(output_dir), "a training")
 
 
-# --- what becomes of it -----------------------------------------------------------------------------------------------
+# --- what to do with it -----------------------------------------------------------------------------------------------
 
 
 def resolve_existing_run(
@@ -89,6 +90,7 @@ def resolve_existing_run(
         version of this package wrote it.
     """
     check_choice(existing)
+    # the main process reads the folder for all; every process gets the same answer
     refusal = context.broadcast(describe_conflict(get_lock_path(output_dir)) if context.is_main else None)
     if refusal:
         raise LockedError(refusal)
@@ -97,6 +99,7 @@ def resolve_existing_run(
         return config
     if existing == "continue":
         return _adopt_settings(config, saved, output_dir)
+    # "stop": the settings have to be the same
     differences = saved.list_differences(config)
     allowed = {"recipe.epochs"} if minutes is not None else set()
     if set(differences) - allowed:
@@ -106,6 +109,7 @@ def resolve_existing_run(
 
 def _adopt_settings(config, saved, output_dir):
     """The config with the settings of a saved run."""
+    # rebuild entry, recipe and precision from what last.pth says
     fingerprint = saved.fingerprint
     try:
         adopted = dataclasses.replace(
@@ -119,6 +123,7 @@ def _adopt_settings(config, saved, output_dir):
     except (KeyError, TypeError) as error:
         problem = {"written by another version of avalib": (str(error), "")}
         raise RunExistsError(format_refusal(output_dir, saved, problem)) from error
+    # what still differs can't be taken over, such as changed annotations
     if differences := saved.list_differences(adopted):
         raise RunExistsError(format_refusal(output_dir, saved, differences))
     if differences := saved.list_differences(config):
@@ -162,6 +167,7 @@ def load_checkpoint_to_resume(
     remove_abandoned_parts(output_dir)
     checkpoint = load_last_checkpoint(output_dir)
     saved = SavedRun.from_checkpoint(checkpoint)
+    # what keeps that run from being resumed: {setting: (there, here)}
     if saved is None:
         if not any((output_dir / name).exists() for name in ("best.pth", "final.pth")):
             return None
@@ -175,6 +181,7 @@ def load_checkpoint_to_resume(
         return checkpoint
     if existing != "new":
         raise RunExistsError(format_refusal(output_dir, saved, differences))
+    # existing="new": move that run aside
     archive = archive_folder(output_dir)
     logger.info(
         f"{output_dir} held {describe_saved_run(saved)}; it is now {archive.name}. {format_differences(differences)}"
@@ -182,7 +189,7 @@ def load_checkpoint_to_resume(
     return None
 
 
-def load_run_of_same_settings(output_dir, config):
+def load_run_of_same_settings(output_dir: str | Path, config: TrainConfig) -> SavedRun | None:
     """The run in a folder if it differs from a config in the number of epochs at most; else None."""
     saved = load_saved_run(output_dir)
     if saved is None or set(saved.list_differences(config)) - {"recipe.epochs"}:
@@ -198,7 +205,7 @@ def describe_saved_run(saved):
     return "weights of a run without its last.pth" if saved is None else saved.describe()
 
 
-def format_refusal(output_dir, saved, differences):
+def format_refusal(output_dir: str | Path, saved: SavedRun | None, differences: dict) -> str:
     """The message of RunExistsError. saved: a SavedRun or None."""
     output_dir = Path(output_dir)
     next_steps = NEXT_STEPS.format(archive=find_free_name(output_dir).name)

@@ -76,15 +76,16 @@ def launch_training(
     saving = {"save_minutes": save_minutes, "tensorboard": tensorboard, "existing": existing}
     if processes <= 1 or plan_only or overfit:
         return run_training(config, folder, plan_only=plan_only, overfit=overfit, on_log=on_log, **saving)
+    # fail here if a training runs, before its torchrun.log is overwritten
     with lock_run(folder):
-        pass  # fails here if a training runs, before its torchrun.log is overwritten
+        pass
     options = to_command_line(config, dataset=dataset, data_seed=data_seed, output_dir=output_dir, tag=tag, **saving)
     arguments = ["--standalone", "--nproc-per-node", str(processes), "-m", "avalib", "train", "--quiet", *options]
     logger.info(f"torchrun {shlex.join(arguments)}")
     return stream_log(build_torchrun_command(arguments), Path(folder) / "log.jsonl", on_log)
 
 
-def build_torchrun_command(arguments):
+def build_torchrun_command(arguments: list[str]) -> list[str]:
     """The command that runs PyTorch's launcher with this Python."""
     return [sys.executable, "-m", "torch.distributed.run", *arguments]
 
@@ -108,6 +109,7 @@ def to_command_line(
     if entry != zoo.get(entry.alias):
         changes = zoo.compare_fields(zoo.get(entry.alias), entry)
         raise ValueError(f"{entry.alias} was changed ({changes}): train it with gpus=1")
+    # options with a value
     options = {
         "model": entry.alias,
         "dataset": dataset,
@@ -124,6 +126,7 @@ def to_command_line(
     }
     if config.minutes is not None:
         options["fitted_minutes"] = config.minutes
+    # flags, where they are on
     flags = {name: getattr(config, name) for name in ("channels_last", "recompute", "compile", "deterministic")}
     flags["tensorboard"] = tensorboard
     options |= {name: True for name, is_on in flags.items() if is_on}
@@ -146,7 +149,12 @@ def to_option_name(name):
     return "--" + name.replace("_", "-")
 
 
-def stream_log(command, path, on_log=None, interval_s=2.0):
+def stream_log(
+    command: list[str],
+    path: str | Path,
+    on_log: Callable[[list[dict]], None] | None = None,
+    interval_s: float = 2.0,
+) -> pd.DataFrame:
     """Run a command that trains until it ends; meanwhile show its output and pass its log on.
 
     Interrupted (Ctrl-C, the notebook's stop button), it asks the processes to save and stop, and waits for that.
@@ -171,6 +179,7 @@ def stream_log(command, path, on_log=None, interval_s=2.0):
     LaunchError
         The command failed.
     """
+    # the output goes to a file, which outlives the notebook's cell; it is read from there as it grows
     output_path = Path(path).with_name("torchrun.log")
     output_path.parent.mkdir(parents=True, exist_ok=True)
     last_lines = deque(maxlen=SHOWN_LINES)
@@ -178,6 +187,7 @@ def stream_log(command, path, on_log=None, interval_s=2.0):
         open(output_path, "w", encoding="utf-8") as file,
         open(output_path, encoding="utf-8", errors="replace") as reader,
     ):
+        # a session of its own: the notebook's Ctrl-C must not reach the processes twice
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             while (status := process.poll()) is None:

@@ -42,17 +42,20 @@ class TrainingLog:
     rows : list of dict
     """
 
-    def __init__(self, path=None, rows=(), tensorboard=None):
+    def __init__(
+        self, path: str | Path | None = None, rows: Iterable[dict] = (), tensorboard: str | Path | None = None
+    ):
         self.rows = list(rows)
         self.path = Path(path) if path else None
         self.writer = None
         if self.path:
             write_text(self.path, "".join(map(_format_line, self.rows)))
+        # event files of later steps than the last entry are of the run before it was interrupted
         if tensorboard:
             first_iteration = self.rows[-1]["iteration"] + 1 if self.rows else None
             self.writer = _open_tensorboard(tensorboard, first_iteration)
 
-    def append(self, row):
+    def append(self, row: dict) -> None:
         """Add an entry, here and in the files."""
         self.rows.append(row)
         if self.path:
@@ -81,7 +84,7 @@ def _open_tensorboard(folder, first_iteration):
     return SummaryWriter(str(folder), purge_step=first_iteration)
 
 
-def has_log_file(path, rows):
+def has_log_file(path: str | Path, rows: Iterable[dict]) -> bool:
     """Whether the file at `path` holds these entries and nothing else."""
     path = Path(path)
     return path.exists() and path.read_bytes() == "".join(map(_format_line, rows)).encode()
@@ -108,9 +111,10 @@ def read_log(path: str | Path) -> list[dict]:
     path = Path(path)
     if not path.exists():
         return []
+    # a whole line has a line end
     *lines, last = path.read_bytes().split(b"\n")
     rows = [_parse_line(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
-    # A last line without a line end may be incomplete; it counts if it can be read.
+    # what follows the last line end may be incomplete; it counts if it can be read
     with contextlib.suppress(DamagedLogError):
         rows.append(_parse_line(last, path, len(lines) + 1))
     return rows
@@ -147,8 +151,8 @@ def build_log_table(log: Iterable[dict] | pd.DataFrame) -> pd.DataFrame:
     return table.reindex(columns=[*table.columns, *(name for name in required if name not in table)])
 
 
-def split_log_table(log):
-    """(steps, validations): a log's entries of the two modes, as tables."""
+def split_log_table(log: Iterable[dict] | pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split a log into two tables: steps and validations."""
     table = build_log_table(log)
     return table[table["mode"] == "train"], table[table["mode"] == "val"]
 
@@ -167,6 +171,7 @@ def build_epoch_table(log: Iterable[dict] | pd.DataFrame) -> pd.DataFrame:
         not validated).
     """
     steps, validations = split_log_table(log)
+    # the steps of each epoch, then its validation beside them
     by_epoch = steps.groupby("epoch")
     table = by_epoch.agg({LOSS: "mean", "recall@top3": "mean", "lr": "last"})
     table["clips_per_s"] = by_epoch.clips.sum() / by_epoch.time.sum()
@@ -187,11 +192,13 @@ def summarize_log(log: Iterable[dict] | pd.DataFrame) -> dict:
         (see `compute_spread`). run.json holds these keys.
     """
     steps, validations = split_log_table(log)
+    # the best and the last validation
     summary = {"best_mAP": None, "best_epoch": None, "last_mAP": None}
     if len(validations):
         scores = validations[MAP].astype(float)
         best = validations.loc[scores.idxmax()]
         summary = {"best_mAP": float(best[MAP]), "best_epoch": int(best.epoch), "last_mAP": float(scores.iloc[-1])}
+    # time and speed of all steps
     seconds = float(steps.time.sum())
     summary["minutes"] = round(seconds / 60, 2)
     summary["clips_per_s"] = round(float(steps.clips.sum()) / seconds, 2) if seconds else None

@@ -4,14 +4,16 @@ import functools
 from contextlib import contextmanager, nullcontext
 
 import torch
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from avalib.models.cpu.accelerate import use_fast_forms, use_fast_training_forms
 from avalib.models.resnet3d import Bottleneck
+from avalib.training.train_config import TrainConfig
 from avalib.utils.workers import disable_malloc_trim
 
 
-def apply_model_options(model, config):
+def apply_model_options(model: nn.Module, config: TrainConfig) -> nn.Module:
     """Apply channels_last, recompute and compile to a model in place; its state_dict keys stay. Returns the model.
 
     Every device trains on 2-D kernels (models/cpu). On a CPU weights always lie channels-last (3 % of a step saved). In
@@ -20,14 +22,17 @@ def apply_model_options(model, config):
     """
     on_cpu = config.device.type == "cpu"
     disable_malloc_trim()
+    # faster forms of the layers, with the same weights
     use_fast_forms(model)
     if on_cpu and config.dtype == torch.float32 and not config.compile:
         use_fast_training_forms(model)
     if config.channels_last or on_cpu:
         model.to(memory_format=torch.channels_last_3d)
+    # Ctrl-C in the middle of backward
     if on_cpu and not config.compile:
         for block in find_modules(model, Bottleneck):
             block.register_forward_hook(_check_signals_in_backward)
+    # activations: computed again, or by a compiled backbone
     if config.recompute:
         for block in find_modules(model, Bottleneck):
             block.forward = functools.partial(_forward_recomputed, block, block.forward)
@@ -36,8 +41,8 @@ def apply_model_options(model, config):
     return model
 
 
-def find_modules(model, kind):
-    """The modules of one class in a model, as a list."""
+def find_modules(model: nn.Module, kind: type) -> list[nn.Module]:
+    """Find the modules of one class in a model."""
     return [module for module in model.modules() if isinstance(module, kind)]
 
 
@@ -55,14 +60,15 @@ def _forward_recomputed(block, forward, x):
     if not torch.is_grad_enabled():
         return forward(x)
     return checkpoint(
-        forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _frozen_running_statistics(block))
+        forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _freeze_running_statistics(block))
     )
 
 
 @contextmanager
-def _frozen_running_statistics(block):
+def _freeze_running_statistics(block):
     """Inside, a block's batch norms leave their running statistics as they are: the same clips must not count twice."""
-    norms = find_modules(block, torch.nn.BatchNorm3d)
+    # momentum 0: forward leaves mean and variance, and only counts the batch
+    norms = find_modules(block, nn.BatchNorm3d)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -72,15 +78,3 @@ def _frozen_running_statistics(block):
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.num_batches_tracked -= 1
-
-
-def find_compiler_problem(device):
-    """Why torch.compile can't work here, in one line; None if a small function was compiled and run."""
-    try:
-        with torch.enable_grad():
-            compiled = torch.compile(lambda x: (x.sin() + 1).sum(), fullgraph=True)
-            compiled(torch.ones(8, device=device, requires_grad=True)).backward()
-    except Exception as error:  # a missing compiler, header or driver raises errors of many classes
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
-    return None

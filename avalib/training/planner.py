@@ -16,6 +16,7 @@ from avalib.training.profiling import (
     time_micro_batch,
 )
 from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
 from avalib.utils.disk_space import get_free_bytes
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.process import count_cores
@@ -83,7 +84,7 @@ class CostEstimate:
         """Minutes of training, without the validation."""
         return self.time.training_minutes / self.epochs
 
-    def describe(self):
+    def describe(self) -> dict:
         """{label: value}, for printing."""
         is_timed_whole = self.time.timed_clips == self.micro_batch_clips
         rows = {
@@ -141,6 +142,7 @@ def estimate_cost(
     recipe = config.recipe
     entry = config.entry
     keyframes = load_splits(config.layout, recipe)
+    # the last step of an epoch may have fewer clips
     steps = -(-len(keyframes["train"]) // config.count_clips_per_step(context)) * recipe.epochs
     state = build_untrained_state(config)
     memory = estimate_memory(config, state)
@@ -162,26 +164,51 @@ def estimate_cost(
     )
 
 
-def estimate_time(config, state, keyframes, steps, timed_steps, max_clips, context=SINGLE_PROCESS):
-    """Estimate the time of all steps and validations. max_clips: of a micro-batch, that fit. Returns TimeEstimate."""
+def estimate_time(
+    config: TrainConfig,
+    state: TrainState,
+    keyframes: dict,
+    steps: int,
+    timed_steps: int,
+    max_clips: int,
+    context: DistributedContext = SINGLE_PROCESS,
+) -> TimeEstimate:
+    """Estimate the time of all steps and validations.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    state : TrainState
+        For trial steps.
+    keyframes : dict
+        {split: KeyframeTable}.
+    steps : int
+        Of the training.
+    timed_steps : int
+        Steps that are timed.
+    max_clips : int
+        Clips of a micro-batch that fit into the memory.
+    context : DistributedContext
+    """
     recipe = config.recipe
     batch_clips = recipe.videos_per_gpu
 
-    # computation of a micro-batch, extrapolated where it was timed on fewer clips
+    # 1. Computation of a micro-batch, extrapolated if it was timed on fewer clips
     timed_clips, seconds = time_micro_batch(config, state, min(batch_clips, max(1, max_clips)), timed_steps)
     compute_s = seconds * batch_clips / timed_clips
 
-    # reading: in worker processes beside the computation, or before it
+    # 2. Reading: in worker processes beside the computation, or before it
     read_train_s = time_clip_reading(config, keyframes["train"], "train")
     read_val_s = time_clip_reading(config, keyframes["val"], "val")
     wait_s = read_train_s * batch_clips
     if config.workers:
         wait_s = max(0, read_train_s * batch_clips / config.workers - compute_s)
-        if config.device.type == "cpu":  # the workers need the same cores
+        # on a CPU the workers need the same cores
+        if config.device.type == "cpu":
             wait_s = max(wait_s, read_train_s * batch_clips / count_cores())
     step_s = config.accumulate * (compute_s + wait_s)
 
-    # validation: forward is a third of a step, on frames with the video's shape, about 4:3, instead of square crops
+    # 3. Validation: forward is a third of a step; whole frames, about 4:3, instead of square crops
     frame_area = (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3
     score_s = compute_s / batch_clips / 3 * frame_area
     validations = -(-recipe.epochs // recipe.validate_every)
@@ -197,14 +224,15 @@ def estimate_time(config, state, keyframes, steps, timed_steps, max_clips, conte
     )
 
 
-def estimate_memory(config, state):
-    """Estimate the memory of a process. Returns MemoryEstimate.
+def estimate_memory(config: TrainConfig, state: TrainState) -> MemoryEstimate:
+    """Estimate the memory of a process.
 
     Activations are measured on one clip (by a GPU's allocator, elsewhere as what autograd stores) and are proportional
     to the clips; weights, gradients and the optimizer's values are counted.
     """
     sizes = estimate_checkpoint_sizes(config, state.model)
-    fixed_bytes = sizes.last + sizes.weights  # weights and the optimizer's values, gradients
+    # weights and the optimizer's values, gradients
+    fixed_bytes = sizes.last + sizes.weights
     clip_bytes = measure_activation_bytes(config, state)
     usable_bytes = get_free_memory_bytes(config.device)
     max_clips = max(0, int((usable_bytes - fixed_bytes) // clip_bytes))
@@ -217,7 +245,7 @@ def estimate_memory(config, state):
     )
 
 
-def advise_batch_size(config, max_clips):
+def advise_batch_size(config: TrainConfig, max_clips: int) -> str:
     """What to change so that a step of the same global batch size fits, as a sentence."""
     if max_clips < 1:
         return "not even one clip fits: use a smaller short_side, recompute=True, bfloat16 or a larger device"
@@ -231,10 +259,11 @@ def advise_batch_size(config, max_clips):
     )
 
 
-def estimate_disk(config, state, keyframes):
-    """Estimate the space for checkpoints and missing frame caches. keyframes: {split: Keyframes}."""
+def estimate_disk(config: TrainConfig, state: TrainState, keyframes: dict) -> DiskEstimate:
+    """Estimate the space for checkpoints and missing frame caches. keyframes: {split: KeyframeTable}."""
     sizes = estimate_checkpoint_sizes(config, state.model)
-    run_bytes = 2 * sizes.last + 3 * sizes.weights  # last.pth old and new; best, final and one while it is replaced
+    # last.pth old and new; best.pth, final.pth, and one of them while it is replaced
+    run_bytes = 2 * sizes.last + 3 * sizes.weights
     missing = find_missing_caches(config, keyframes.values())
     caches = estimate_frame_caches(config.layout, missing, config.recipe.cache_short_side) if missing else None
     return DiskEstimate(

@@ -1,41 +1,44 @@
 """Short measurements on this machine: the time and memory of a training step, the time to read a clip."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from avalib.data.dataset import ClipDataset
+from avalib.data.keyframe_table import KeyframeTable
 from avalib.models.detector import Detector
-from avalib.training.checkpointing import TrainState
 from avalib.training.model_options import apply_model_options
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import run_forward, train_step
-from avalib.utils.process import get_peak_memory_bytes, get_total_memory_bytes
+from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
+from avalib.utils.process import get_available_memory_bytes, get_peak_memory_bytes
 from avalib.video.frame_cache_builder import find_outdated_caches
 from avalib.video.frame_source import FrameSource
 
 TIME_LIMIT_S = 30  # that timing a step may take, about
-DEFAULT_MEMORY = 8 << 30  # bytes, for a system that does not say how much it has
 USABLE_GPU_SHARE = 0.92  # of the free memory
 USABLE_RAM_SHARE = 0.8
 
 
-def build_untrained_state(config):
-    """A TrainState for trial steps: a random model and an optimizer of its own."""
+def build_untrained_state(config: TrainConfig) -> TrainState:
+    """Build a state for trial steps: a random model and an optimizer of its own."""
     model = Detector(config.entry, config.recipe.dropout, n_classes=config.layout.n_columns - 1)
     model = apply_model_options(model.to(config.device).train(), config)
     return TrainState(model, build_optimizer(model, config.recipe), model, build_scaler(config))
 
 
-def build_noise_batch(config, model, n_clips, boxes_per_clip=3):
-    """A batch of noise, as the loader gives it: every box has action 1."""
+def build_noise_batch(config: TrainConfig, model: nn.Module, n_clips: int, boxes_per_clip: int = 3) -> dict:
+    """Build a batch of noise, as the loader gives it: every box has action 1."""
     crop = config.recipe.crop
     n_boxes = n_clips * boxes_per_clip
+    # every box is the middle of its clip
     box = [crop / 4, crop / 4, crop * 3 / 4, crop * 3 / 4]
-    targets = torch.zeros(n_boxes, model.roi_head.bbox_head.fc_cls.out_features)
+    targets = torch.zeros(n_boxes, model.n_classes + 1)
     targets[:, 1] = 1
     return {
         "clips": torch.randint(0, 255, (n_clips, config.entry.clip_len, crop, crop, 3), dtype=torch.uint8),
@@ -49,7 +52,7 @@ def build_noise_batch(config, model, n_clips, boxes_per_clip=3):
 # --- time -------------------------------------------------------------------------------------------------------------
 
 
-def time_micro_batch(config, state, n_clips, repeats):
+def time_micro_batch(config: TrainConfig, state: TrainState, n_clips: int, repeats: int) -> tuple[int, float]:
     """Time a step on one micro-batch of noise.
 
     Returns
@@ -59,13 +62,15 @@ def time_micro_batch(config, state, n_clips, repeats):
     seconds : float
         The median of `repeats` steps.
     """
-    _time_step(config, state, 1)  # the first step also chooses kernels
+    # the first step of a size also chooses kernels, so it is not counted
+    _time_step(config, state, 1)
     one_clip_s = _time_step(config, state, 1)
+    # fewer clips, then fewer steps, where it would take too long
     if one_clip_s * n_clips * (repeats + 1) > TIME_LIMIT_S:
         n_clips = 1
     if one_clip_s * n_clips * repeats > TIME_LIMIT_S:
         repeats = 1
-    _time_step(config, state, n_clips)  # kernels for this size
+    _time_step(config, state, n_clips)
     return n_clips, float(np.median([_time_step(config, state, n_clips) for _ in range(repeats)]))
 
 
@@ -76,13 +81,14 @@ def _time_step(config, state, n_clips):
     return time.perf_counter() - started
 
 
-def time_clip_reading(config, keyframes, split, count=4):
-    """Mean seconds to read and prepare a clip of a split, from the frame cache if all of its videos are in it."""
+def time_clip_reading(config: TrainConfig, keyframes: KeyframeTable, split: str, count: int = 4) -> float:
+    """Time reading a clip of a split: mean seconds, from the frame cache if it has all of the split's videos."""
     recipe = config.recipe
     if find_missing_caches(config, [keyframes]):
         recipe = replace(recipe, cache_short_side=None)
     frames = FrameSource(config.layout, recipe.cache_short_side)
     clips = ClipDataset(keyframes, config.entry, recipe, frames, training=split == "train")
+    # clips from all over the split
     chosen = np.linspace(0, len(keyframes) - 1, count).astype(int)
     started = time.perf_counter()
     for index in chosen:
@@ -90,8 +96,8 @@ def time_clip_reading(config, keyframes, split, count=4):
     return (time.perf_counter() - started) / len(chosen)
 
 
-def find_missing_caches(config, keyframes):
-    """The videos of these keyframes (a list of Keyframes) whose frame cache the recipe uses and that is to be built."""
+def find_missing_caches(config: TrainConfig, keyframes: Iterable[KeyframeTable]) -> list[str]:
+    """Find the videos of some keyframes whose frame cache is still to be built; none if the recipe uses no cache."""
     short_side = config.recipe.cache_short_side
     if not short_side:
         return []
@@ -102,11 +108,12 @@ def find_missing_caches(config, keyframes):
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-def measure_activation_bytes(config, state):
-    """Bytes that the forward pass of one clip stores for backward."""
+def measure_activation_bytes(config: TrainConfig, state: TrainState) -> int:
+    """Measure the bytes that the forward pass of one clip stores for backward."""
     batch = build_noise_batch(config, state.model, 1)
     if config.device.type == "cuda":
         return _measure_cuda_step(config, state, batch)
+    # autograd shows each tensor that it stores; several may share one storage, and weights take no more memory
     weights = {parameter.untyped_storage().data_ptr() for parameter in state.model.parameters()}
     stored_bytes = {}  # {address: bytes} of what autograd stores
 
@@ -130,32 +137,14 @@ def _measure_cuda_step(config, state, batch):
     return max(1, torch.cuda.max_memory_allocated(config.device) - between_steps)
 
 
-def get_free_memory_bytes(device):
+def get_free_memory_bytes(device: torch.device) -> float:
     """Bytes that a training may take on a device: a share of what is free now."""
     if device.type == "cuda":
         return USABLE_GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-    return USABLE_RAM_SHARE * min(_read_available_memory(), _read_container_memory())
+    return USABLE_RAM_SHARE * get_available_memory_bytes()
 
 
-def _read_available_memory():
-    info = Path("/proc/meminfo")
-    if info.exists():
-        values = dict(line.split(":", 1) for line in info.read_text(encoding="utf-8").splitlines())
-        return int(values["MemAvailable"].split()[0]) * 1024
-    return get_total_memory_bytes() or DEFAULT_MEMORY
-
-
-def _read_container_memory():
-    """Bytes that a container's limit leaves; infinity without a limit."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = int((folder / "memory.max").read_text(encoding="utf-8"))
-        return limit - int((folder / "memory.current").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return float("inf")
-
-
-def measure_peak_memory_mb(device):
+def measure_peak_memory_mb(device: torch.device) -> int:
     """The peak memory so far, in MiB: of this process's GPU, or else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) // 2**20

@@ -2,14 +2,16 @@
 
 import os
 import random
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 
-def seed_everything(*numbers):
+def seed_everything(*numbers: int) -> None:
     """Set every global random generator (python, numpy, torch on all devices) from non-negative integers."""
+    # mix the numbers into one seed of 32 bits
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -17,7 +19,7 @@ def seed_everything(*numbers):
 
 
 @contextmanager
-def use_deterministic_algorithms(enabled):
+def use_deterministic_algorithms(enabled: bool) -> Iterator[None]:
     """Inside, torch uses deterministic algorithms only and raises where an operation has none."""
     if not enabled:
         yield

@@ -20,7 +20,7 @@ from avalib.data.label_map import read_label_map
 from avalib.data.layout import DatasetLayout
 from avalib.data.loader import collate_clips
 from avalib.data.samplers import TrainBatchSampler
-from avalib.evaluation.evaluator import evaluate
+from avalib.evaluation.evaluator import evaluate_split
 from avalib.training.existing_run import lock_run
 from avalib.training.logger import LOSS, TrainingLog, build_log_table
 from avalib.training.profiling import build_untrained_state
@@ -65,6 +65,7 @@ def diagnose_zero_map(rows: list[dict], mAP: float, layout: DatasetLayout, detec
     str or None
         The likely reasons, each with what a check on the data gave. None if there is nothing to explain.
     """
+    # has the loss fallen? means of the first and the last tenth of the steps
     losses = [row[LOSS] for row in rows if row["mode"] == "train"]
     if mAP >= ZERO_MAP or len(losses) < 2:
         return None
@@ -73,6 +74,7 @@ def diagnose_zero_map(rows: list[dict], mAP: float, layout: DatasetLayout, detec
     last_loss = np.mean(losses[-tenth:])
     if last_loss > MAX_LOSS_RATIO * first_loss:
         return None
+    # it has: look for a cause in the data
     lines = [
         f"the loss fell from {first_loss:.3f} to {last_loss:.3f}, but the validation mAP@0.5 is {mAP:.4f}. "
         "Likely reasons:"
@@ -85,8 +87,8 @@ def diagnose_zero_map(rows: list[dict], mAP: float, layout: DatasetLayout, detec
     return "\n".join(lines)
 
 
-def check_zero_map_causes(layout, detections):
-    """{possible reason of an mAP of 0: the evidence for it, or ""}."""
+def check_zero_map_causes(layout: DatasetLayout, detections: pd.DataFrame) -> dict:
+    """Check the possible causes of an mAP of 0: {cause: the evidence for it, or ""}."""
     truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth").dropna(subset=["action_id"])
     evaluated_ids = set(read_label_map(layout.evaluated_label_map_path))
     return {
@@ -105,6 +107,7 @@ def _check_pixel_boxes(truth, detections):
 
 
 def _check_label_map(truth, evaluated_ids):
+    # a few unknown ids are usual, most of the rows are not
     missing_ids = sorted(set(truth.action_id.astype(int)) - evaluated_ids)
     share = truth.action_id.isin(missing_ids).mean()
     if share <= 0.5:
@@ -113,17 +116,13 @@ def _check_label_map(truth, evaluated_ids):
 
 
 def _check_shifted_ids(layout, detections, evaluated_ids):
+    # would the mAP be right if every predicted id were one more, or one less?
     for shift in (1, -1):
         shifted = detections.assign(action_id=detections.action_id + shift)
         shifted = shifted[shifted.action_id.isin(evaluated_ids)]
-        report = evaluate(
-            layout.get_csv_path("val"),
-            shifted,
-            label_map=layout.evaluated_label_map_path,
-            exclusions=layout.get_exclusions_path("val"),
-        )
-        if report.mAP > 10 * ZERO_MAP:
-            return f"with predicted ids shifted by {shift:+d} the mAP would be {report.mAP:.3f}"
+        mAP = evaluate_split(layout, shifted).mAP
+        if mAP > 10 * ZERO_MAP:
+            return f"with predicted ids shifted by {shift:+d} the mAP would be {mAP:.3f}"
     return ""
 
 
@@ -171,6 +170,7 @@ def overfit_one_batch(
         config.recipe, dropout=0.0, color_jitter=0.0, optimizer="adamw", weight_decay=0.0, cache_short_side=None
     )
     config = replace(config, recipe=recipe, accumulate=1)
+    # one batch and a fresh network
     logger.info(f"one batch of {recipe.videos_per_gpu} clips, at most {steps} steps; {ONE_BATCH_GOAL}")
     batch = _load_first_batch(config)
     seed_everything(recipe.seed)
@@ -205,7 +205,7 @@ def _load_first_batch(config):
     return collate_clips([clips[item] for item in first_items])
 
 
-def is_batch_learned(metrics):
+def is_batch_learned(metrics: dict) -> bool:
     """Whether the metrics of a step (or an entry of the log) reach the goal."""
     has_low_loss = metrics[LOSS] < ONE_BATCH_MAX_LOSS
     return has_low_loss and all(metrics[name] >= lowest for name, lowest in ONE_BATCH_MIN_METRICS.items())

@@ -5,6 +5,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from avalib.training.train_config import TrainConfig
 from avalib.utils.errors import AvalibError
 from avalib.utils.pickled_arrays import PickleError
 from avalib.utils.pickled_tensors import TensorRef
@@ -29,7 +30,7 @@ class SavedRun:
     best_epoch: int = 0
 
     @classmethod
-    def from_checkpoint(cls, checkpoint):
+    def from_checkpoint(cls, checkpoint: dict | None) -> "SavedRun | None":
         """The run of last.pth's content, or None for None."""
         if checkpoint is None:
             return None
@@ -40,16 +41,16 @@ class SavedRun:
         return cls(**values)
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         """The epochs of its recipe."""
         return self.fingerprint["recipe"]["epochs"]
 
     @property
-    def is_finished(self):
+    def is_finished(self) -> bool:
         """Whether all epochs are done."""
         return self.epoch >= self.epochs
 
-    def describe(self):
+    def describe(self) -> str:
         """In a line: "an unfinished run (3 of 9 epochs and 12 steps, best mAP 0.2134 after epoch 3)"."""
         if self.is_finished:
             progress = f"a finished run ({self.epochs} epochs"
@@ -60,7 +61,7 @@ class SavedRun:
             return f"{progress}, not validated yet)"
         return f"{progress}, best mAP {self.best_mAP:.4f} after epoch {self.best_epoch})"
 
-    def list_differences(self, config):
+    def list_differences(self, config: TrainConfig) -> dict:
         """{setting: (value in this run, value in a config)} of all settings that differ."""
         saved = _flatten(self.fingerprint)
         current = _flatten(config.compute_fingerprint())
@@ -68,7 +69,7 @@ class SavedRun:
         return {name: (saved.get(name), current.get(name)) for name in names if saved.get(name) != current.get(name)}
 
 
-def load_last_checkpoint(output_dir, with_tensors=True):
+def load_last_checkpoint(output_dir: str | Path, with_tensors: bool = True) -> dict | None:
     """Read last.pth.
 
     Like all checkpoints it is read by TorchFile, which runs no code that a file names.
@@ -92,6 +93,7 @@ def load_last_checkpoint(output_dir, with_tensors=True):
     path = Path(output_dir) / "last.pth"
     if not path.exists():
         return None
+    # torch.save has written a zip; whatever is wrong with it becomes one kind of error
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is truncated, or another kind of file")
@@ -120,7 +122,7 @@ def _load_tensors(value, load):
     return value
 
 
-def load_saved_run(output_dir):
+def load_saved_run(output_dir: str | Path) -> SavedRun | None:
     """The run in a folder as a SavedRun, or None without a last.pth. Raises DamagedCheckpointError."""
     return SavedRun.from_checkpoint(load_last_checkpoint(output_dir, with_tensors=False))
 

@@ -7,7 +7,11 @@ The training loop itself is in `engine.py`.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
 
 from avalib import zoo
 from avalib.data.catalog import prepare
@@ -15,12 +19,12 @@ from avalib.evaluation.protocols import choose_protocol
 from avalib.training.engine import train_model
 from avalib.training.existing_run import resolve_existing_run
 from avalib.training.logger import build_epoch_table, build_log_table, summarize_log
-from avalib.training.planner import estimate_cost
+from avalib.training.planner import CostEstimate, estimate_cost
 from avalib.training.sanity_checks import overfit_one_batch
 from avalib.training.time_limit import limit_epochs
-from avalib.training.train_config import configure_training
+from avalib.training.train_config import TrainConfig, configure_training
 from avalib.utils.device import choose_device
-from avalib.utils.distributed import SINGLE_PROCESS, close_distributed, init_distributed
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext, close_distributed, init_distributed
 from avalib.utils.experiment import ExperimentRecord
 from avalib.utils.files import write_table
 from avalib.utils.run_folder import get_run_folder
@@ -30,14 +34,23 @@ logger = logging.getLogger(__name__)
 RECORDED_OPTIONS = ("accumulate", "channels_last", "recompute", "compile", "deterministic", "workers")
 
 
-def get_run_subdir(overfit=False, plan_only=False):
+def get_run_subdir(overfit: bool = False, plan_only: bool = False) -> str:
     """The folder inside a run's folder: trials do not lie among the files of the training."""
     if plan_only:
         return "plan"
     return "overfit" if overfit else "train"
 
 
-def run_training(config, folder, *, plan_only=False, overfit=False, progress=True, on_log=None, **saving):
+def run_training(
+    config: TrainConfig,
+    folder: str | Path,
+    *,
+    plan_only: bool = False,
+    overfit: bool = False,
+    progress: bool = True,
+    on_log: Callable[[list[dict]], None] | None = None,
+    **saving: object,
+) -> pd.DataFrame:
     """Train, or do the one-batch check, or nothing because the plan was all.
 
     Parameters
@@ -65,7 +78,15 @@ def run_training(config, folder, *, plan_only=False, overfit=False, progress=Tru
     return train_model(config, folder, progress=progress, on_log=on_log, **saving)
 
 
-def record_training(record, folder, log, config, base_recipe, estimate, context=SINGLE_PROCESS):
+def record_training(
+    record: ExperimentRecord,
+    folder: Path,
+    log: pd.DataFrame,
+    config: TrainConfig,
+    base_recipe: zoo.Recipe,
+    estimate: CostEstimate,
+    context: DistributedContext = SINGLE_PROCESS,
+) -> pd.DataFrame:
     """Write epochs.csv and run.json.
 
     Parameters
@@ -91,6 +112,7 @@ def record_training(record, folder, log, config, base_recipe, estimate, context=
     write_table(epochs, folder / "epochs.csv")
     summary = summarize_log(log)
     logger.info(f"last validations: {summary['last_epochs'] or 'none'}")
+    # hashes of what the run read and wrote, then run.json
     layout = config.layout
     record.hash(layout.get_csv_path("train"), layout.get_proposals_path("train"), *folder.glob("best.pth"))
     record.finish(
@@ -111,7 +133,9 @@ def record_training(record, folder, log, config, base_recipe, estimate, context=
     return epochs
 
 
-def train_from_options(options, entry, base_recipe, recipe):
+def train_from_options(
+    options, entry: zoo.ZooEntry, base_recipe: zoo.Recipe, recipe: zoo.Recipe
+) -> tuple[Path, pd.DataFrame | None]:
     """Train as the `avalib train` command says, in this process or as one of those that torchrun started.
 
     Parameters

@@ -6,12 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from avalib.data.keyframe_table import KeyframeTable
 from avalib.data.transforms import flip_clips, normalize_clips
 from avalib.models.losses import compute_action_loss, compute_batch_metrics
+from avalib.training.checkpointing import CheckpointSaver
 from avalib.training.reproducibility import seed_everything
+from avalib.training.train_config import TrainConfig
+from avalib.training.train_state import TrainState
 from avalib.utils.device import enable_autocast
-from avalib.utils.distributed import SINGLE_PROCESS, skip_gradient_sync
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext, skip_gradient_sync
 from avalib.utils.errors import AvalibError
 
 
@@ -40,7 +45,15 @@ class StepResult:
     stop_signal: int  # the signal that asked any of the processes to stop; 0: none
 
 
-def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PROCESS, saver=None):
+def train_step(
+    state: TrainState,
+    micro_batches: list[dict],
+    config: TrainConfig,
+    lr: float,
+    iteration: int = 0,
+    context: DistributedContext = SINGLE_PROCESS,
+    saver: CheckpointSaver | None = None,
+) -> StepResult:
     """Run one step of the optimizer.
 
     Parameters
@@ -73,7 +86,7 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
     for group in state.optimizer.param_groups:
         group["lr"] = lr
     state.optimizer.zero_grad()
-    with _stoppable(state, config, saver):
+    with _allow_stopping(state, config, saver):
         metrics = [
             _run_micro_batch(state, config, micro_batches, micro_batch_index, iteration, context)
             for micro_batch_index in range(len(micro_batches))
@@ -90,7 +103,7 @@ def train_step(state, micro_batches, config, lr, iteration=0, context=SINGLE_PRO
     if not math.isfinite(result.metrics["loss_action_cls"]):
         _raise_non_finite(result.metrics["loss_action_cls"], metrics, micro_batches, context)
 
-    # 3. Update
+    # 3. Update: gradients clipped to the recipe's norm; with float16 the scaler skips a step whose gradients overflow
     state.scaler.unscale_(state.optimizer)
     grad_norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), config.recipe.grad_clip)
     state.scaler.step(state.optimizer)
@@ -107,22 +120,26 @@ def _run_micro_batch(state, config, micro_batches, micro_batch_index, iteration,
     count = len(micro_batches)
     # dropout depends on where the run stands, not on how it came there
     seed_everything(config.recipe.seed, iteration, context.rank * count + micro_batch_index)
+    # processes exchange gradients in the last backward only
     with skip_gradient_sync(state.ddp_model, skip=micro_batch_index < count - 1):
         loss, metrics = run_forward(state.ddp_model, micro_batches[micro_batch_index], config)
         state.scaler.scale(loss / count).backward()
     return {"loss_action_cls": loss.item(), **metrics}
 
 
-def run_forward(model, batch, config):
-    """Forward pass of one batch. Returns the loss (a tensor) and the batch metrics (a dict of floats)."""
+def run_forward(model: nn.Module, batch: dict, config: TrainConfig) -> tuple[torch.Tensor, dict]:
+    """Run the forward pass of one batch. Returns the loss () and the metrics {name: float}."""
+    # clips, flipped and normalized on the device: uint8 is a quarter of the transfer
     clips = batch["clips"].to(config.device, non_blocking=True)  # (B,T,H,W,3) uint8
     clips = flip_clips(clips, batch["flips"])
     clips = normalize_clips(clips, config.entry.mean, config.entry.std)  # (B,3,T,H,W) float
+    # boxes (N,5) [batch index, x1, y1, x2, y2], labels (N,81) -> logits (N,81)
     rois = batch["rois"].to(config.device, non_blocking=True)
     targets = batch["targets"].to(config.device, non_blocking=True)
     with enable_autocast(config.device, config.dtype):
         logits = model(clips, rois)
-    return compute_action_loss(logits, targets), compute_batch_metrics(logits, targets)
+    loss = compute_action_loss(logits, targets, config.recipe.focal_alpha, config.recipe.focal_gamma)
+    return loss, compute_batch_metrics(logits, targets)
 
 
 def reduce_metrics(metrics, *, n_clips, stop_signal, context, device):
@@ -135,6 +152,7 @@ def reduce_metrics(metrics, *, n_clips, stop_signal, context, device):
     n_clips, stop_signal : int
         This process's clips, and the signal that it received (0: none).
     """
+    # one tensor: the sum of each metric, the clips, the signal
     names = list(metrics[0])
     values = [sum(batch[name] for batch in metrics) for name in names]
     *sums, n_clips_total, signal_sum = context.all_reduce_sum([*values, n_clips, stop_signal], device)
@@ -149,7 +167,7 @@ def reduce_metrics(metrics, *, n_clips, stop_signal, context, device):
 
 
 @contextmanager
-def _stoppable(state, config, saver):
+def _allow_stopping(state, config, saver):
     """Inside, a signal stops a CPU process at once, as a step takes long there.
 
     Forward changes nothing but the running statistics of batch norm; on any exception they get their old values.
@@ -160,7 +178,7 @@ def _stoppable(state, config, saver):
     buffers = list(state.model.buffers())
     old_values = [buffer.clone() for buffer in buffers]
     try:
-        with saver.interruptible():
+        with saver.allow_interrupts():
             yield
     except BaseException:
         for buffer, value in zip(buffers, old_values, strict=True):
@@ -170,6 +188,7 @@ def _stoppable(state, config, saver):
 
 def _raise_non_finite(loss, metrics, micro_batches, context):
     """Raise LossNotFiniteError with the keyframes of all processes whose loss is not finite."""
+    # every process needs all of them: all raise the same error
     own = [
         {"process": context.rank, "loss": str(numbers["loss_action_cls"]), "index": batch["index"].tolist()}
         for numbers, batch in zip(metrics, micro_batches, strict=True)
@@ -182,7 +201,7 @@ def _raise_non_finite(loss, metrics, micro_batches, context):
     )
 
 
-def describe_bad_batches(error, keyframes):
+def describe_bad_batches(error: LossNotFiniteError, keyframes: KeyframeTable) -> list[dict]:
     """The micro-batches of a LossNotFiniteError with their keyframes' names.
 
     Parameters

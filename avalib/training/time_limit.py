@@ -46,6 +46,7 @@ def limit_epochs(
         raise ValueError(f"minutes={minutes!r}: expected a number above 0, or None for all of the recipe's epochs")
     recipe_epochs = config.recipe.epochs
     epochs = max(1, min(recipe_epochs, int(minutes / max(minutes_per_epoch, 1e-9))))
+    # a run that was begun keeps its epochs, as its learning rates depend on them
     saved = load_run_of_same_settings(folder, config)
     if saved is not None:
         remaining_minutes = (saved.epochs - saved.epoch) * minutes_per_epoch

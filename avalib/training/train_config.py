@@ -10,9 +10,8 @@ import torch
 
 from avalib import zoo
 from avalib.data.layout import DatasetLayout
-from avalib.training.model_options import find_compiler_problem
-from avalib.utils.device import choose_device, choose_precision
-from avalib.utils.distributed import SINGLE_PROCESS
+from avalib.utils.device import choose_device, choose_precision, find_compiler_problem
+from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +37,15 @@ class TrainConfig:
     deterministic: bool = False  # deterministic algorithms only
     minutes: float | None = None  # the time limit that `recipe.epochs` was set from; None: no limit
 
-    def count_clips_per_step(self, context=SINGLE_PROCESS):
+    def count_clips_per_step(self, context: DistributedContext = SINGLE_PROCESS) -> int:
         """The global batch size."""
         return self.recipe.videos_per_gpu * self.accumulate * context.size
 
-    def compute_base_lr(self, context=SINGLE_PROCESS):
+    def compute_base_lr(self, context: DistributedContext = SINGLE_PROCESS) -> float:
         """The learning rate after the warm-up: the recipe's, scaled linearly to the global batch size."""
         return zoo.scale_lr(self.recipe, self.accumulate * context.size, self.recipe.videos_per_gpu)
 
-    def compute_fingerprint(self):
+    def compute_fingerprint(self) -> dict:
         """{setting: value} of everything that changes the result, except the global batch size.
 
         Two runs with the same fingerprint are the same run; last.pth stores it.
@@ -111,12 +110,14 @@ def configure_training(
     ValueError
         An option has a value that it can't have, or two options exclude each other.
     """
+    # what was not given
     device = choose_device(device)
     dtype = choose_precision(precision, device)
     if workers is None:
         workers = 4 if device.type == "cuda" else 1
     if checkpoint is None:
         checkpoint = recipe.initial
+    # what can't be
     if accumulate < 1:
         raise ValueError(f"accumulate={accumulate}: expected at least 1")
     if compile and recompute:

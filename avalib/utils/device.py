@@ -1,4 +1,4 @@
-"""Which processor networks run on."""
+"""Which processor networks run on, and what it can do."""
 
 import platform
 import warnings
@@ -96,3 +96,16 @@ def supports_bfloat16(device: torch.device) -> bool:
 def enable_autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """The context that computes in `dtype`; it changes nothing for float32."""
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def find_compiler_problem(device: torch.device) -> str | None:
+    """Find out why torch.compile can't work here, in one line; None if it compiles and runs a small function."""
+    # forward and backward, as compilers for the two may differ
+    try:
+        with torch.enable_grad():
+            compiled = torch.compile(lambda x: (x.sin() + 1).sum(), fullgraph=True)
+            compiled(torch.ones(8, device=device, requires_grad=True)).backward()
+    except Exception as error:  # a missing compiler, header or driver raises errors of many classes
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+    return None

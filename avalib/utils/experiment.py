@@ -151,12 +151,11 @@ def get_versions() -> dict:
 
 def describe_machine() -> dict:
     """Describe the machine: {"system", "processor", "cores", "memory_GB", "gpus" (only if torch is loaded)}."""
-    memory = get_total_memory_bytes()
     machine = {
         "system": platform.system(),
         "processor": get_processor_name(),
         "cores": count_cores(),
-        "memory_GB": round(memory / 1e9) if memory else None,
+        "memory_GB": round(get_total_memory_bytes() / 1e9),
     }
     # a run without torch should not import it for this
     torch = sys.modules.get("torch")

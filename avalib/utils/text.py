@@ -197,8 +197,7 @@ def unpack_gzip(file: IO[bytes], name: str, max_bytes: int = MAX_FILE_BYTES) -> 
     ValueError
         The file is damaged, or unpacks to more.
     """
-    free_bytes = get_available_memory_bytes()
-    bound = max_bytes if free_bytes is None else min(max_bytes, free_bytes // 2)
+    bound = min(max_bytes, get_available_memory_bytes() // 2)
     packed_bytes = file.seek(0, io.SEEK_END)
     file.seek(0)
     content = io.BytesIO()

@@ -4,9 +4,11 @@ from fnmatch import fnmatchcase
 
 from avalib.utils.suggest import suggest
 from avalib.zoo.entry import ZooEntry
+from avalib.zoo.mmaction_1x import MMACTION_1X
+from avalib.zoo.mmaction_ava_kinetics import SLOWONLY_AVA_KINETICS
 from avalib.zoo.mmaction_v0 import MMACTION_V0
 
-ENTRIES = MMACTION_V0
+ENTRIES = (*MMACTION_V0, *MMACTION_1X, *SLOWONLY_AVA_KINETICS)
 
 
 def list_models(pattern: str = "*") -> list[str]:

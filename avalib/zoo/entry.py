@@ -111,6 +111,8 @@ class ZooEntry:
         ACRN: whether each box is compared with the whole picture before the classifier.
     head_width : int or None
         Width of a hidden layer in the classifier; None: one linear layer.
+    head_init : {"normal", "xavier"}
+        Initial weights of the classifier: normal with std 0.01, or Xavier's normal ones.
     dropout_first : bool
         Whether dropout comes before the spatial max, or after it.
     reserved_column : bool
@@ -188,6 +190,7 @@ class ZooEntry:
     box_extension: tuple[float, float] | None = None
     relation: bool = False
     head_width: int | None = None
+    head_init: str = "normal"
     dropout_first: bool = True
     reserved_column: bool = True
 

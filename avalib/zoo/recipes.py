@@ -60,6 +60,8 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         prior_bias=True,
         cache_short_side=80,
         validate_every=3,
+        focal_alpha=entry.focal_alpha,
+        focal_gamma=entry.focal_gamma,
     )
 
 

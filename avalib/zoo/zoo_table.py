@@ -59,10 +59,14 @@ def render_published_files() -> str:
     """
     table = build_zoo_table()
     table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
-    table["files"] = [
-        f"[checkpoint]({entry.checkpoint_url}) [log]({entry.log_url}) [json]({entry.json_url})" for entry in ENTRIES
-    ]
+    table["files"] = [_render_files(entry) for entry in ENTRIES]
     return _render_markdown(table)
+
+
+def _render_files(entry):
+    """Links to those of an entry's files that were published."""
+    urls = {"checkpoint": entry.checkpoint_url, "log": entry.log_url, "json": entry.json_url}
+    return " ".join(f"[{name}]({url})" for name, url in urls.items() if url)
 
 
 def _render_markdown(table):

@@ -6,9 +6,9 @@ import papermill
 
 from avalib.data.catalog import find_dataset
 from avalib.utils.files import write_text
-from avalib.utils.run_folder import get_run_folder, print_run_report
+from avalib.utils.run_folder import print_run_report
 from avalib.zoo_runner.runner import ZooRunner, list_devices, raise_on_failure
-from avalib.zoo_runner.zoo_run import list_zoo_runs
+from avalib.zoo_runner.zoo_run import get_zoo_folder, list_zoo_runs
 
 
 def run_all_notebooks(
@@ -37,6 +37,7 @@ def run_all_notebooks(
         tag=tag,
         output_dir=output_dir,
     )
+    # Notebook 01 prepares the data set; here only its place is needed, to see whether it has changed since.
     layout = find_dataset(dataset, seed=data_seed)
     runner = ZooRunner(zoo_runs, layout, notebooks, devices=list_devices(device), show_output=True)
     raise_on_failure(runner.run_all())
@@ -59,11 +60,10 @@ def run_zoo_notebook(parameters, notebooks="notebooks"):
     Path
         The executed notebook. It is 06_zoo.failed.ipynb while it runs and if it fails.
     """
-    tag = parameters["tag"]
-    if parameters["checkpoint"] == "published":
-        tag = f"{tag}-published" if tag else "published"
-    folder = get_run_folder(parameters["output_dir"], parameters["dataset"], "zoo", tag)
+    names = ("output_dir", "dataset", "checkpoint", "tag")
+    folder = get_zoo_folder(**{name: parameters[name] for name in names})
     folder.mkdir(parents=True, exist_ok=True)
+    # Only a notebook that ran to its end gets its final name.
     failed = folder / "06_zoo.failed.ipynb"
     papermill.execute_notebook(
         str(Path(notebooks) / "06_zoo.ipynb"),

@@ -1,7 +1,7 @@
 """The leaderboard: two tables of results, written as csv and into a page of the documentation.
 
-The first has the published models on AVA v2.1 with what was measured on AVA v2.1; the second what was measured on other
-data sets. A number of one data set never stands beside a number of another.
+The first has every model on the data set that its mAP was published on, with what was measured on that; the second what
+was measured on other data sets. A number of one data set never stands beside a number of another.
 """
 
 import statistics
@@ -14,12 +14,11 @@ from avalib.utils.errors import AvalibError
 from avalib.utils.files import write_table, write_text
 from avalib.zoo_runner.result_records import get_mAPs, load_results
 
-PUBLISHED_ON = "ava2.1"  # the data set of the published numbers
 BEGIN_MARK = "<!-- leaderboard -->"
 END_MARK = "<!-- /leaderboard -->"
 AVA_CSV = "leaderboard_ava.csv"
 OTHER_CSV = "leaderboard_other_datasets.csv"
-MODEL_COLUMNS = ["model", "backbone", "input", "published mAP"]
+MODEL_COLUMNS = ["model", "backbone", "input", "data set", "published mAP"]
 RUN_COLUMNS = [
     "coverage",
     "protocol",
@@ -34,7 +33,7 @@ RUN_COLUMNS = [
 ]
 AVA_COLUMNS = [*MODEL_COLUMNS, "measured mAP", "difference", "run", "trivial mAP", *RUN_COLUMNS]
 OTHER_COLUMNS = ["model", "run", "data set", "mAP", "trivial mAP", *RUN_COLUMNS]
-AVA_TITLE = "Published on AVA v2.1 val, and measured on it:"
+AVA_TITLE = "Published on AVA's val split, and measured on it:"
 OTHER_TITLE = "Measured on other data sets, whose numbers cannot be compared with those of AVA:"
 
 
@@ -46,28 +45,31 @@ class LeaderboardError(AvalibError, ValueError):
 
 
 def build_ava_leaderboard(results):
-    """Build the table of the published models and what was measured on AVA v2.1.
+    """Build the table of the published models and what was measured on the data set of their published mAP.
 
     Parameters
     ----------
     results : list of dict
-        From `load_results` or `gather_results`; those on other data sets are ignored.
+        From `load_results` or `gather_results`; those on other data sets than the model's own are ignored.
 
     Returns
     -------
     DataFrame
-        AVA_COLUMNS, mAP in percent; a row for each result on AVA v2.1, and one for each model without a result, whose
-        measured columns are None. `difference` is measured minus published mAP.
+        AVA_COLUMNS, mAP in percent; a row for each result, and one for each model without a result, whose measured
+        columns are None. `difference` is measured minus published mAP.
     """
     rows = []
+    published = zoo.build_zoo_table().set_index("model")
     for entry in zoo.ENTRIES:
         model_columns = {
             "model": entry.alias,
-            "backbone": f"{entry.backbone} R{entry.depth}" + (" + context" if entry.context else ""),
+            "backbone": published.loc[entry.alias, "backbone"],
             "input": _describe_input(entry),
+            "data set": entry.test_dataset,
             "published mAP": entry.published_mAP,
         }
-        measured = [r for r in results if r["model"] == entry.alias and r["dataset"] == PUBLISHED_ON]
+        # A row for each result on AVA; one without measured columns for a model that has none.
+        measured = [r for r in results if r["model"] == entry.alias and r["dataset"] == entry.test_dataset]
         for result in measured:
             mAP = statistics.mean(get_mAPs(result))
             measured_columns = {
@@ -82,12 +84,12 @@ def build_ava_leaderboard(results):
 
 
 def build_other_leaderboard(results):
-    """Build the table of what was measured on other data sets than AVA v2.1.
+    """Build the table of what was measured on other data sets than that of the model's published mAP.
 
     Parameters
     ----------
     results : list of dict
-        From `load_results` or `gather_results`; those on AVA v2.1 are ignored.
+        From `load_results` or `gather_results`; those on the data set of the published mAP are ignored.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def build_other_leaderboard(results):
     """
     rows = []
     for result in results:
-        if result["dataset"] != PUBLISHED_ON:
+        if result["dataset"] != zoo.get(result["model"]).test_dataset:
             mAP = round(statistics.mean(get_mAPs(result)), 1)
             rows.append({"model": result["model"], "data set": result["dataset"], "mAP": mAP} | _describe_runs(result))
     return _to_frame(rows, OTHER_COLUMNS)
@@ -121,14 +123,17 @@ def _to_frame(rows, columns):
 def _describe_runs(result):
     """The columns that both tables have, from the records of a result's runs."""
     runs = result["runs"]
+    # Records of evaluations, and of the trainings that were done here: published weights have none.
     evaluations = [run["evaluate"] for run in runs]
     trainings = [run["train"] for run in runs if run["train"]]
     gpu_trainings = [training for training in trainings if training["hardware"].get("gpus")]
     gpu_minutes = sum(training["minutes"] * training["processes"] for training in gpu_trainings)
 
+    # Seeds share data set and protocol; commits and machines may differ.
     mAPs = get_mAPs(result)
     keyframes = evaluations[0]["coverage"]["keyframes"]
     prefix = f"{result['dataset']}_{result['model']}"  # the result's name without it is the run's
+    # Of each run: 8 letters of its commit, its machine, clips a second in training, peak memory in GB.
     commits = [(evaluation["git"] or {}).get("commit", "")[:8] for evaluation in evaluations]
     machines = [describe_hardware((run["train"] or run["evaluate"])["hardware"]) for run in runs]
     speeds = [training.get("clips_per_s") for training in trainings]
@@ -151,7 +156,8 @@ def _describe_runs(result):
 
 def _get_epochs(training):
     """The number of epochs that a training did, from its record."""
-    change = training.get("changed", {}).get("epochs")  # [recipe's, this run's]
+    # {"epochs": [the recipe's, this run's]} if they differ
+    change = training.get("changed", {}).get("epochs")
     return change[1] if change else training["plan"]["epochs"]
 
 
@@ -189,12 +195,14 @@ def to_markdown(frame):
 
 def render_leaderboard(results):
     """Render both tables as markdown, as they stand between the marks of the documentation's page."""
+    # Columns in which nothing was measured are left out, but for the two that the page is about.
     ava = build_ava_leaderboard(results)
     measured = [column for column in ava if ava[column].notna().any()]
     ava = ava[[c for c in ava if c in measured or c in ("measured mAP", "difference")]]
     tables = [(AVA_TITLE, ava), (OTHER_TITLE, build_other_leaderboard(results))]
     parts = []
     for title, frame in tables:
+        # Aliases and commits as code.
         frame = frame.assign(model=[f"`{model}`" for model in frame["model"]])
         if "commit" in frame:
             frame = frame.assign(commit=[f"`{commit}`" if commit else commit for commit in frame["commit"]])
@@ -223,6 +231,7 @@ def update_leaderboard(outputs="outputs", page="docs/results.md"):
         The page has no marks. Nothing is written then.
     """
     outputs, page = Path(outputs), Path(page)
+    # Read and check everything before the first file is written.
     results = load_results(outputs / "results")
     before, after = split_at_marks(page)
     write_text(page, f"{before}{BEGIN_MARK}\n\n{render_leaderboard(results)}\n\n{END_MARK}{after}")
@@ -235,6 +244,7 @@ def update_leaderboard(outputs="outputs", page="docs/results.md"):
 
 def split_at_marks(page):
     """The text of a page before and after the leaderboard. Raises LeaderboardError if a mark is missing."""
+    # A missing page has no marks either.
     text = Path(page).read_text(encoding="utf-8") if Path(page).exists() else ""
     before, begin, rest = text.partition(BEGIN_MARK)
     _, end, after = rest.partition(END_MARK)

@@ -42,6 +42,7 @@ def average_over_actions(result, action_ids=TIME_ACTIONS):
     """
     means = []
     for run in result["runs"]:
+        # The run's AP of the chosen actions, 0..1; None stands for an action without ground truth.
         actions = [action for action in run["per_class"] or () if action["action_id"] in action_ids]
         average_precisions = [action["AP"] for action in actions if action["AP"] is not None]
         if average_precisions:
@@ -66,6 +67,7 @@ def compare_order(results, action_ids=TIME_ACTIONS):
         AP over the actions, in percent), noise (twice the standard deviation of such a difference) and appears: "yes",
         "no, reversed", "can't tell" (within the noise, or no model has several seeds), "not measured".
     """
+    # {model: mean AP of each seed, percent}, and one variance between seeds for all models.
     means = {result["model"]: average_over_actions(result, action_ids) for result in results}
     variance = _pool_variance(results, means)
     rows = []
@@ -78,6 +80,7 @@ def compare_order(results, action_ids=TIME_ACTIONS):
             "worse": pair.worse.alias,
             "appears": "not measured",
         }
+        # Both models were measured: their difference, and how large it is by chance.
         if better_means and worse_means:
             difference = statistics.mean(better_means) - statistics.mean(worse_means)
             noise = _compute_noise(variance, len(better_means), len(worse_means))
@@ -95,12 +98,14 @@ def _pool_variance(results, means):
     """
     groups = []
     for result in results:
+        # Two models that share a training have the same scores: they would count twice.
         is_copy = any("run_of" in (run["train"] or {}) for run in result["runs"])
         values = means[result["model"]]
         if len(values) > 1 and not is_copy:
             groups.append(values)
     if not groups:
         return None
+    # Each model's variance counts by its degrees of freedom.
     squares = sum((len(values) - 1) * statistics.variance(values) for values in groups)
     return squares / sum(len(values) - 1 for values in groups)
 

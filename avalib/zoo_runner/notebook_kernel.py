@@ -31,8 +31,9 @@ class NotebookKernel(AsyncKernelManager):
 
 def signal_kernels(number=signal.SIGINT):
     """Send a signal to the main process of every kernel that runs."""
+    # A kernel may end in the meantime: then it has no process, or no provisioner.
     for kernel in list(NotebookKernel.alive):
-        with contextlib.suppress(ProcessLookupError, AttributeError):  # it has ended in the meantime
+        with contextlib.suppress(ProcessLookupError, AttributeError):
             _send_signal(kernel.provisioner, number)
 
 
@@ -74,6 +75,7 @@ def execute_notebook(zoo_run, notebook, source, device, show_output=False):
     parameters = zoo_run.get_parameters(notebook)
     if notebook in DEVICE_NOTEBOOKS:
         parameters["device"] = device
+    # papermill makes the kernel manager itself: a class of its own for this notebook carries the log file.
     try:
         with open(log, "w", encoding="utf-8") as file:
             papermill.execute_notebook(
@@ -88,6 +90,7 @@ def execute_notebook(zoo_run, notebook, source, device, show_output=False):
         return f"{error.ename}: {strip_escapes(error.evalue)}"
     except Exception as error:  # of any kind: other runs continue, and the summary has the message
         return describe_error(error)
+    # It ran to its end: the final name, and the log is not needed.
     failed.replace(executed)
     log.unlink()
     return ""

@@ -55,6 +55,7 @@ def get_tolerance(model, jitter):
         return Tolerance(None, f"not measured: {JITTER_FILE} is missing")
     measured = {row["model"]: row for row in jitter["rows"]}
     same_clip = [row for name, row in measured.items() if _get_clip(zoo.get(name)) == _get_clip(entry)]
+    # The best evidence that there is: the model itself, one with the same clip, the model whose score moved most.
     if entry.alias in measured:
         chosen = measured[entry.alias]
     elif same_clip:
@@ -63,6 +64,7 @@ def get_tolerance(model, jitter):
         chosen = max(measured.values(), key=lambda row: row["std"])
     source = f"{chosen['model']} on {jitter['dataset']}, {len(chosen['mAP'])} seeds"
     reason = f"{ROUNDING:g} + 3 x {100 * chosen['std']:.2f} ({source})"
+    # Three standard deviations, from 0..1 to percent.
     return Tolerance(ROUNDING + 300 * chosen["std"], reason)
 
 
@@ -120,13 +122,14 @@ def judge_mAP(model, mAP, checkpoint, dataset, protocol, share, jitter=None):
     Returns
     -------
     dict
-        VERDICT_COLUMNS, mAPs in percent. The verdict is "pass" or "FAIL" for the published checkpoint on all of the
-        data set that its mAP was published on, by the same protocol, else "none: " and the reason. Numbers of another
-        data set are not compared: expected and difference are None.
+        VERDICT_COLUMNS, mAPs in percent. The verdict is "pass" or "FAIL" for the published checkpoint on all keyframes
+        of the published data set under the published protocol, else "none: " and the reason. Numbers of another data
+        set are not compared: expected and difference are None.
     """
     entry = zoo.get(model)
     tolerance = get_tolerance(model, jitter)
-    # AVA-Kinetics has the val split of AVA v2.2
+    # A verdict needs what was published: these weights, this val split (AVA-Kinetics has that of AVA v2.2), this
+    # protocol, all keyframes.
     is_comparable = dataset in (entry.test_dataset, entry.dataset)
     difference = 100 * mAP - entry.published_mAP
     if checkpoint != "published":

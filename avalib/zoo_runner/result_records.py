@@ -46,6 +46,7 @@ def gather_results(folders, name=None, label="", note=""):
     ValueError
         The folders belong to different models or data sets.
     """
+    # In the order of seeds; all of one model on one data set.
     runs = sorted((_read_run(Path(folder)) for folder in folders), key=lambda run: run["seed"])
     kinds = {(run["evaluate"]["model"], run["evaluate"]["parameters"]["dataset"]) for run in runs}
     if len(kinds) != 1:
@@ -68,6 +69,7 @@ def gather_results(folders, name=None, label="", note=""):
 
 def _read_run(folder):
     """The records of one run's folder."""
+    # The checkpoints "best" and "final" come from this folder's training; others were not trained here.
     evaluate = _read_required(folder / "evaluate" / "run.json", "notebook 04")
     is_trained_here = evaluate["parameters"]["checkpoint"] in ("best", "final")
     train = _read_required(folder / "train" / "run.json", "notebook 03") if is_trained_here else None
@@ -103,6 +105,7 @@ def check_result(result, source="result"):
 def _check_run(run, source, has_label):
     """Check one run of a result, see `check_result`."""
     _check_types(run, RUN_TYPES, source)
+    # Every record has what `experiment` writes; that of an evaluation its scores as well.
     for part, keys in (("train", RECORD_KEYS), ("evaluate", RECORD_KEYS + EVALUATION_KEYS)):
         missing = [key for key in keys if run[part] is not None and key not in run[part]]
         if missing:
@@ -133,7 +136,8 @@ def load_results(folder=RESULTS_FOLDER):
         A file is not a whole result, does not fit the schema, or holds a result of another name.
     """
     results = []
-    for path in sorted(Path(folder).glob("[!.]*.json")):  # hidden files are being written
+    # Hidden files are those that are being written.
+    for path in sorted(Path(folder).glob("[!.]*.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -142,6 +146,7 @@ def load_results(folder=RESULTS_FOLDER):
         if result["name"] != path.stem:
             raise ValueError(f"{path.name}: holds the result {result['name']!r}")
         results.append(result)
+    # By model, data set and name.
     models = zoo.list_models()
     datasets = [*DATASET_ORDER, *sorted({result["dataset"] for result in results} - set(DATASET_ORDER))]
     return sorted(

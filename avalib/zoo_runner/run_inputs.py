@@ -29,6 +29,7 @@ def compute_inputs(zoo_run, notebook, layout, source):
         "parameters"; "code", a hash of the code cells; "files", {name: sha256, or None for a missing file}. Dates of
         files and outputs of the notebook don't count.
     """
+    # The contents of what the notebook reads.
     files = {}
     for path in _list_input_files(zoo_run, notebook, layout):
         files[path.name] = compute_sha256(path) if path.exists() else None
@@ -44,7 +45,8 @@ def compute_inputs(zoo_run, notebook, layout, source):
 
 def _list_input_files(zoo_run, notebook, layout):
     """The files of the data set and of the run that a notebook reads."""
-    if notebook == "01_prepare_data":  # it makes the data set
+    # Notebook 01 makes the data set, the others read it: training and validation split, or the latter alone.
+    if notebook == "01_prepare_data":
         return [layout.get_csv_path("train"), layout.get_csv_path("val")]
     files = [layout.get_csv_path("val"), layout.get_proposals_path("val")]
     if notebook == "03_train":
@@ -58,6 +60,7 @@ def _list_input_files(zoo_run, notebook, layout):
 
 def _hash_code(notebook_path):
     """The sha256 of a notebook's code cells."""
+    # Texts and outputs of the notebook may change without a new run.
     cells = read_record(notebook_path, "git checkout", keys=["cells"])["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     return sha256(json.dumps(code).encode()).hexdigest()
@@ -77,6 +80,7 @@ def explain_rerun(zoo_run, notebook, inputs):
         before = read_record(path, notebook, keys=("parameters", "files", "code"))
     except DamagedRecordError:
         return f"{path.name} is damaged"
+    # What is missing now, then what differs from the inputs of the last execution.
     outputs = zoo_run.list_outputs(notebook)
     reasons = [f"{output.parent.name}/{output.name} is gone" for output in outputs if not output.exists()]
     for part in ("parameters", "files"):

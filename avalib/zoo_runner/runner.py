@@ -74,6 +74,7 @@ def list_devices(device="auto", max_parallel=None):
     """
     import torch
 
+    # GPUs repeat if there are more runs than GPUs: cuda:0, cuda:1, cuda:0, …
     if device == "auto" and torch.cuda.is_available():
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         return [gpus[i % len(gpus)] for i in range(max_parallel or len(gpus))]
@@ -105,6 +106,7 @@ class ZooRunner:
         self.path = Path(path) if path else None
         self.show_output = show_output
         self.training_sources = find_shared_runs(self.zoo_runs)  # {name of a run: the ZooRun whose training it copies}
+        # Shared by the threads: devices that no run uses, results so far, and the wish to stop.
         self._n_devices = len(devices)
         self._free_devices = SimpleQueue()
         for device in devices:
@@ -129,6 +131,7 @@ class ZooRunner:
             is_outdated = False
             for notebook in zoo_run.notebooks:
                 reason = explain_rerun(zoo_run, notebook, self._compute_inputs(zoo_run, notebook))
+                # An earlier notebook will run: this one runs too, if that changes its inputs.
                 if not reason and is_outdated:
                     reason = "if need be"
                 is_outdated = is_outdated or bool(reason)
@@ -142,8 +145,10 @@ class ZooRunner:
         """
         total = sum(len(zoo_run.notebooks) for zoo_run in self.zoo_runs)
         with tqdm(total=total, desc="zoo", unit="notebook") as bar, ThreadPoolExecutor(self._n_devices) as pool:
+            # A run that copies a training has to wait for it, so it follows in the same thread.
             training_runs = [zoo_run for zoo_run in self.zoo_runs if zoo_run.name not in self.training_sources]
             futures = [pool.submit(self._run_with_copies, zoo_run, bar) for zoo_run in training_runs]
+            # An error, or Ctrl-C, in any of them ends all of them.
             try:
                 for future in as_completed(futures):
                     future.result()
@@ -225,6 +230,7 @@ class ZooRunner:
         if not reason:
             return NotebookResult(zoo_run.name, notebook, "done before", file=str(executed))
 
+        # Without the stored inputs an interrupted notebook counts as not run.
         inputs_path = get_inputs_path(zoo_run, notebook)
         inputs_path.unlink(missing_ok=True)
         started = time.monotonic()
@@ -235,6 +241,7 @@ class ZooRunner:
         else:
             error = execute_notebook(zoo_run, notebook, self.notebook_paths[notebook], device, self.show_output)
         minutes = round((time.monotonic() - started) / 60, 2)
+        # A failed notebook stays as *.failed.ipynb. Without stored inputs the next call runs it again.
         if error:
             status = "stopped" if self._stopping.is_set() else "failed"
             failed = str(executed.with_suffix(".failed.ipynb"))
@@ -248,6 +255,7 @@ class ZooRunner:
     def _compute_inputs(self, zoo_run, notebook):
         """The inputs of a notebook, with those of a training that is copied."""
         inputs = compute_inputs(zoo_run, notebook, self.layout, self.notebook_paths[notebook])
+        # A copy is out of date when the training that it copies has changed.
         training_source = self._get_training_source(zoo_run, notebook)
         if training_source:
             best = training_source.folder / "train" / "best.pth"
@@ -263,6 +271,7 @@ class ZooRunner:
         """Log a result and write the summary."""
         with self._results_lock:
             self._results.append(result)
+            # A line for the log, then the record of all results so far.
             text = f"{result.run:<28} {result.notebook:<13} {result.status}"
             text += f", {result.reason}" if result.reason else ""
             text += f", {result.minutes} min" if result.minutes else ""

@@ -19,9 +19,11 @@ def find_shared_runs(zoo_runs):
     """
     training_sources = {}
     for position, zoo_run in enumerate(zoo_runs):
+        # Pretrained weights differ from model to model, and an evaluation trains nothing.
         weights = zoo_run.notebook_parameters.get("03_train", {}).get("checkpoint") or "random"
         if zoo_run.checkpoint or weights != "random":
             continue
+        # The first run with the same network, seed and parameters has the training of its own.
         for earlier in zoo_runs[:position]:
             differs_in_model_only = replace(zoo_run, model=earlier.model) == earlier
             if differs_in_model_only and earlier.name not in training_sources and _has_equal_network(zoo_run, earlier):
@@ -50,6 +52,7 @@ def copy_training(zoo_run, training_source):
     if not training_source.has_outputs("03_train"):
         return f"{training_source.name}, whose training it shares, has not been trained"
     train = zoo_run.folder / "train"
+    # Everything goes into a temporary folder beside the final one.
     copy = make_part_path(train)
     try:
         resume_files = shutil.ignore_patterns("last.pth", "final.pth", ".*")
@@ -60,6 +63,7 @@ def copy_training(zoo_run, training_source):
         executed.parent.mkdir(exist_ok=True)
         with atomic_path(executed) as part:
             shutil.copy(training_source.get_executed_path("03_train"), part)
+        # An older copy is kept under another name.
         if train.exists():
             archived = archive_folder(train)
             logger.info(

@@ -25,6 +25,7 @@ def load_speed_table(folder=SPEED_FOLDER):
         Columns of which nothing was measured are left out.
     """
     rows = {entry.alias: {"model": entry.alias} for entry in zoo.ENTRIES}
+    # Each machine adds a column. Sizes are the same everywhere: million parameters, 1e9 operations, milliseconds.
     for path in sorted(Path(folder).glob("zoo_*.json")):
         benchmark = json.loads(path.read_text(encoding="utf-8"))
         for measurement in benchmark["rows"]:

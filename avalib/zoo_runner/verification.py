@@ -35,6 +35,7 @@ def verify_records(paths):
     """
     checks = []
     for path in map(Path, paths):
+        # A record, a folder with records or results in it, or a result.
         if path.name == "run.json":
             checks += verify_run(path.parent.parent, [path])
         elif path.is_dir():
@@ -72,6 +73,7 @@ def verify_run(folder, records=None, score=True):
     list of dict
         {"record", "file", "verdict"}, as in `verify_records`.
     """
+    # Hashes of what the run read and wrote, and the mAP of the detections that it wrote.
     if records is None:
         records = [folder / name for name in RUN_RECORDS if (folder / name).exists()]
     checks = []
@@ -102,6 +104,7 @@ def verify_result(result, path):
             mean = pd.Series([action["AP"] for action in run["per_class"]], dtype=float).mean()
             verdict = _compare_mAP(mean, run["evaluate"]["mAP"])
             checks.append({"record": name, "file": "mAP from its classes", "verdict": verdict})
+    # Only the first seed's detections are published.
     detections = path.parents[1] / "published" / result["name"] / "detections.csv.gz"
     first = result["runs"][0]["evaluate"]
     verdict = _compare_score(first, detections, _find_layout(first))
@@ -142,6 +145,7 @@ def _find_file(recorded, folder, layout):
 
     Searched in this order: the record's folder, the folders beside it, the recorded path itself, the data set.
     """
+    # Records of other machines have other folders, so names are what counts.
     name = Path(recorded).name
     candidates = []
     if folder:
@@ -172,6 +176,7 @@ def _compare_score(record, detections, layout):
         return "not here: the data set"
     if not detections.exists():
         return f"not here: {detections.name}"
+    # By the rules that the record was made under.
     report = evaluate(
         layout.get_csv_path("val"),
         detections,

@@ -40,6 +40,7 @@ def list_run_folders(path):
 
     Earlier versions stored absolute paths or paths relative to the working directory, and had "rows" instead of "runs".
     """
+    # Today's paths start at the record's folder; where that leads nowhere, the stored path is of an earlier version.
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     stored = [Path(run["folder"]) for run in content.get("runs") or content["rows"]]
     beside = [Path(os.path.normpath(Path(path).parent / folder)) for folder in stored]

@@ -15,6 +15,12 @@ NOTEBOOK_OUTPUTS = {  # what each notebook leaves in the run's folder
 CHECKPOINTS = ("", "best", "final", "published")
 
 
+def get_zoo_folder(output_dir, dataset, checkpoint="", tag=""):
+    """The folder of notebook 06; an evaluation of the published checkpoints has one of its own."""
+    parts = [tag, "published" if checkpoint == "published" else ""]
+    return get_run_folder(output_dir, dataset, "zoo", "-".join(filter(None, parts)))
+
+
 @dataclass(frozen=True)
 class ZooRun:
     """A model of the zoo with one seed on one data set.
@@ -50,6 +56,7 @@ class ZooRun:
     @property
     def folder_tag(self):
         """The tag of the run's folder. Seed 0 adds nothing; published weights have folders of their own."""
+        # "demo", seed 1, published weights -> "demo-seed1-published"
         parts = [self.tag]
         if self.seed:
             parts.append(f"seed{self.seed}")
@@ -73,6 +80,7 @@ class ZooRun:
 
     def get_parameters(self, notebook):
         """The parameters that a notebook is executed with."""
+        # Every notebook has these three; the others depend on what it does.
         parameters = {"dataset": self.dataset, "data_seed": self.data_seed, "output_dir": str(self.output_dir)}
         if notebook != "01_prepare_data":
             parameters["model"] = self.model
@@ -125,8 +133,10 @@ def list_zoo_runs(models=(), seeds=(0,), model_seeds=None, notebook_parameters=N
     ValueError
         Another checkpoint, parameters for a notebook that is not run, or seeds for a model that is not chosen.
     """
+    # Aliases, each once, in the order given.
     chosen = list(dict.fromkeys(zoo.get(name).alias for name in models)) or zoo.list_models()
     own_seeds = {zoo.get(name).alias: values for name, values in (model_seeds or {}).items()}
+    # Everything that is misspelt is an error before the first notebook runs.
     if checkpoint not in CHECKPOINTS:
         raise ValueError(f"checkpoint={checkpoint!r}: expected one of {CHECKPOINTS}; to evaluate a file: notebook 04")
     unknown = [name for name in notebook_parameters or {} if name not in NOTEBOOKS]
@@ -136,6 +146,7 @@ def list_zoo_runs(models=(), seeds=(0,), model_seeds=None, notebook_parameters=N
     if not_chosen:
         raise ValueError(f"model_seeds for {', '.join(not_chosen)}: not among the models {', '.join(chosen)}")
 
+    # The first seed of every model, then the second one: an early stop leaves no model out.
     options |= {"notebook_parameters": notebook_parameters or {}, "checkpoint": checkpoint}
     runs = []
     for position in range(max(len(own_seeds.get(model, seeds)) for model in chosen)):

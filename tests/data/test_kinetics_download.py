@@ -184,12 +184,12 @@ def test_clips_come_from_a_server_and_interrupted_downloads_resume(servers, tmp_
 
 def test_the_free_space_is_checked_before_clips_are_downloaded(servers, tmp_path, monkeypatch):
     (tmp_path / "served").mkdir()
-    shutil.copy(servers / "kinetics" / f"{WHOLE}.mp4", tmp_path / "served")
+    (tmp_path / "served" / f"{WHOLE}.mp4").write_bytes(bytes(30_000_000))
     list_path = tmp_path / "clips.txt"
     list_path.write_text(f"class1/{WHOLE}.mp4 1\n", encoding="utf-8")
-    monkeypatch.setattr(disk_space, "get_free_bytes", lambda path: 1000)
+    monkeypatch.setattr(disk_space, "get_free_bytes", lambda path: 29_000_000)
     with fake_ava_server.served(tmp_path / "served") as (url, _):
-        with pytest.raises(DiskFullError, match=r"are needed \(for the downloads\)"):
+        with pytest.raises(DiskFullError, match=r"30.0 MB are needed \(for the downloads\), 29.0 MB"):
             prepare(tmp_path, servers, url, mirrors={"kinetics_list": str(list_path)})
     assert not (tmp_path / "ava_kinetics" / "videos" / f"{WHOLE}.mp4").exists()
 

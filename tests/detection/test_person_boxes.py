@@ -9,7 +9,7 @@ from avalib.data.ava_csv import write_ava_csv
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import write_proposals
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.detection.person_boxes import infer_start_from_timestamps, read_person_boxes
+from avalib.detection.person_boxes import read_person_boxes
 from avalib.video.reader import Video
 
 BOX = "0.1,0.1,0.5,0.9"
@@ -88,16 +88,6 @@ def test_scores_of_actions_are_not_those_of_people(reader, tmp_path):
 # --- the timestamp of the first frame ---------------------------------------------------------------------------------
 
 
-def test_timestamps_are_those_by_which_all_lie_inside_the_video():
-    assert infer_start_from_timestamps([902, 1798], 901, "p") == 900
-    assert infer_start_from_timestamps([2, 898], 901, "p") == 0
-
-
-def test_ambiguous_timestamps_are_refused():
-    with pytest.raises(ValueError, match="p: timestamps 902 to 1798 may count from 0 or from 900.*boxes_start=0"):
-        infer_start_from_timestamps([902, 1798], 3600, "p")
-
-
 @pytest.mark.parametrize(("version", "start"), [("own", 0), ("mini", 900)])
 def test_the_files_of_a_data_set_tell_by_their_names(version, start, reader, tmp_path):
     reader.duration_s = 2000.0  # the timestamps alone would be ambiguous
@@ -123,7 +113,7 @@ def test_the_files_of_a_data_set_tell_by_their_names(version, start, reader, tmp
         ),
         (f"time_s,x1,y1,x2,y2\n1,{BOX}\n\n1,0.1,nan,0.5,0.9\n", "line 4, column y1"),
         (f"time_s,x1,y1,x2,y2\n1,{BOX}\n1,{BOX},7\n", "line 3"),
-        (f"time_s,x1,y1,x2,y2,x1\n1,{BOX},7\n", "column x1 is there twice"),
+        (f"time_s,x1,y1,x2,y2,x1\n1,{BOX},7\n", "column x1 occurs twice"),
         ("time_s,x1,y1,x2,y2\n1,1.2,0.1,1.5,0.9\n", "line 2: .*outside the frame"),
         ("time_s;x1;y1;x2;y2\n1;0.1;0.1;0.5;0.9\n", "no column x1"),
         ("", "an empty file"),

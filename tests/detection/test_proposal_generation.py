@@ -89,7 +89,9 @@ def test_keyframes_outside_the_video_are_named(videos, detector, tmp_path):
         make_proposals([videos[0]], tmp_path / "p.pkl", {"video_0": [901, 950]}, progress=False)
 
 
-@pytest.mark.parametrize(("videos", "message"), [(["a/v.mp4", "b/v.mp4"], "v is there twice"), ([], "videos: none")])
+@pytest.mark.parametrize(
+    ("videos", "message"), [(["a/v.mp4", "b/v.mp4"], "v is the name of two videos"), ([], "videos: none")]
+)
 def test_videos_without_an_id_of_their_own_are_refused(videos, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         make_proposals(videos, tmp_path / "p.pkl")

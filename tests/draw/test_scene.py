@@ -27,7 +27,7 @@ def test_a_scene_has_the_frames_and_keyframes_of_its_seconds(scene):
 
 
 def test_boxes_follow_the_square_in_every_frame(scene):
-    for frame, annotated, predicted in zip(scene.frames, scene.annotated, scene.first_prediction, strict=True):
+    for frame, annotated, predicted in zip(scene.frames, scene.annotated, scene.predictions["predicted"], strict=True):
         box = find_square(frame)
         assert np.abs(annotated[0].box - box).max() < 0.02
         assert np.abs(predicted[0].box - box - 0.01).max() < 0.02
@@ -37,8 +37,7 @@ def test_detected_people_have_the_annotated_ids(square):
     predictions = {"slowonly_r50": square.detections, "slowfast_r50": square.detections}
     scene = draw.load_scene(square.layout, square.truth, predictions, start=902, seconds=1)
     assert list(scene.predictions) == ["slowonly_r50", "slowfast_r50"]
-    assert scene.first_prediction is scene.predictions["slowonly_r50"]
-    assert {person.person_id for person in scene.first_prediction[0]} == {7}
+    assert {person.person_id for person in scene.predictions["slowonly_r50"][0]} == {7}
 
 
 def test_a_scene_as_a_table(square):
@@ -55,7 +54,7 @@ def test_a_scene_of_any_video(square):
     assert len(scene.frames) == 10
     assert scene.keyframes == (1.0, 2.0)
     assert np.allclose(scene.times_s[:3], [1, 1.2, 1.4])
-    for frame, people in zip(scene.frames, scene.first_prediction, strict=True):
+    for frame, people in zip(scene.frames, scene.predictions["predicted"], strict=True):
         assert np.abs(people[0].box - find_square(frame) - 0.01).max() < 0.02
         assert people[0].person_id == 3
     assert draw.render_side_by_side(scene, width=200)[0].shape == (150, 200, 3)

@@ -10,7 +10,8 @@ from avalib import draw, zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.transforms import normalize_clips
 from avalib.evaluation.explanation import explain_detection, explain_score
-from avalib.models.detector import Detector, RoIHead
+from avalib.models.detector import Detector
+from avalib.models.roi_head import RoIHead
 
 
 class BrightnessDetector(torch.nn.Module):

@@ -1,6 +1,7 @@
-"""Golden outputs of the original detectors (MMAction2 v0.10.0, run unmodified); how to draw their weights and inputs.
+"""Golden outputs of the original detectors, run unmodified; how to draw their weights and inputs.
 
-tests/golden/golden.json says where the numbers come from and how near they must be met.
+tests/golden/golden.json (the seven of MMAction2 v0.10.0) and golden2.json (the later models) say where the numbers come
+from and how near they must be met.
 """
 
 import dataclasses
@@ -19,9 +20,25 @@ from avalib.models.detector import Detector
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = json.loads((FOLDER / "golden.json").read_text(encoding="utf-8"))
+LATER_GOLDEN = json.loads((FOLDER / "golden2.json").read_text(encoding="utf-8"))
 ARRAYS = dict(np.load(FOLDER / "golden.npz"))
+LATER_ARRAYS = dict(np.load(FOLDER / "golden2.npz"))
 MODELS = list(GOLDEN["models"])
+LATER_MODELS = list(LATER_GOLDEN["models"])
+LATER_FACTS = {
+    facts["alias"]: facts for facts in json.loads((FOLDER / "zoo2.json").read_text(encoding="utf-8"))["models"]
+}
 SEED = GOLDEN["seed"]
+# keys whose weights are drawn at a fifth of the scale, so that logits stay moderate
+SMALL_WEIGHTS = (
+    ".conv3.conv.weight",
+    "fc_cls.weight",
+    "fc_cls.2.weight",
+    "branch2.c.weight",
+    "head.projection.weight",
+    "branch2.conv_c.weight",
+    "detection_head.proj.weight",
+)
 
 
 def get_entry(name):
@@ -33,13 +50,19 @@ def get_entry(name):
 
 def get_key_list_name(name):
     """The name under which a model's keys are listed: networks that are the same are listed once."""
+    if name in LATER_FACTS:
+        return LATER_FACTS[name]["state_dict_csv"].removeprefix("part one: ")
     return {"slowfast_r50_8x8_fusion5": "slowfast_r50"}.get(name, name.replace("_omnisource", ""))
 
 
 @functools.cache
 def read_keys(name):
     """{key: (shape, dtype)} of a published file, in its order; "kinetics_recogniser_…" are the recognisers'."""
-    table = pd.read_csv(FOLDER / "state_dicts.csv.gz", dtype=str)
+    tables = [
+        pd.read_csv(FOLDER / "state_dicts.csv.gz", dtype=str),
+        pd.read_csv(FOLDER / "state_dicts2.csv.gz", dtype=str).rename(columns={"state_dict": "model"}),
+    ]
+    table = pd.concat(tables)
     rows = table[table["model"] == get_key_list_name(name)]
     assert len(rows), name
     shapes = [tuple(int(n) for n in s.split("x")) if isinstance(s, str) and s else () for s in rows["shape"]]
@@ -54,12 +77,15 @@ def _draw(key, shape):
         return rng.uniform(0.5, 1.5, size=shape).astype(np.float32)
     if key.endswith("running_mean"):
         return rng.normal(0.0, 0.1, size=shape).astype(np.float32)
-    if key.endswith(".bias"):
+    if key.endswith("bias"):
         return rng.normal(0.0, 0.05, size=shape).astype(np.float32)
     if len(shape) == 1:
         return rng.uniform(0.8, 1.2, size=shape).astype(np.float32)
     std = np.sqrt(2 / np.prod(shape[1:]))
-    std *= 0.2 if key.endswith(".conv3.conv.weight") or key.endswith("fc_cls.weight") else 1
+    if key.endswith(SMALL_WEIGHTS):
+        std *= 0.2
+    if ("nonlocal" in key and "conv_" in key) or "non_local_block" in key:
+        std *= 0.1
     return rng.normal(0.0, std, size=shape).astype(np.float32)
 
 
@@ -78,7 +104,10 @@ def compute_weights_sha256(weights):
 
 
 def draw_clips(name, height=GOLDEN["H"], width=GOLDEN["W"]):
-    """The goldens' input: (2,3,T,64,80) float32."""
+    """The goldens' input: (2,3,T,64,80) float32; (2,3,T,64,96) of the ViTs."""
+    if name in LATER_GOLDEN["models"]:
+        facts = LATER_GOLDEN["models"][name]
+        height, width = facts["H"], facts["W"]
     shape = (GOLDEN["B"], 3, get_entry(name).clip_len, height, width)
     return torch.as_tensor(np.random.default_rng(SEED + 1).normal(size=shape).astype(np.float32))
 

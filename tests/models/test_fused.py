@@ -11,9 +11,9 @@ from torch import nn
 
 from avalib import zoo
 from avalib.models.checkpoint import save_checkpoint
+from avalib.models.conv import ConvBN
 from avalib.models.detector import Detector
 from avalib.models.fused import FoldedConv, FusedDetector, for_inference, fuse_model
-from avalib.models.resnet3d import ConvBN
 
 
 @pytest.fixture(scope="module")

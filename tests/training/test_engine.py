@@ -336,7 +336,7 @@ def interrupt_saving(tiny, tmp_path, monkeypatch):
         with CheckpointSaver(state, make_config(tiny), tmp_path, 5) as saver:
             state.step += 1
             signal.raise_signal(signal.SIGINT)
-            saver.maybe_save()
+            saver.save_if_due()
 
     return stop
 

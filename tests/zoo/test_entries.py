@@ -15,8 +15,67 @@ RENAMED = {"sha256_prefix": "checkpoint_sha256"}
 SLOWFAST_ONLY = ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel")
 
 
-def test_seven_in_the_tables_order():
-    assert zoo.list_models() == [facts["alias"] for facts in FACTS["models"]] and len(set(zoo.list_models())) == 7
+# the later ones that are left out: another data set and evaluator, a bank of features, or licensed non-commercially
+LEFT_OUT = ("multisports", "_lfb_", "vmaead_")
+LATER_FACTS = [
+    facts
+    for facts in json.loads((TESTS / "golden" / "zoo2.json").read_text(encoding="utf-8"))["models"]
+    if not any(word in facts["alias"] for word in LEFT_OUT)
+]
+LATER_FIELDS = (
+    "name",
+    "modality",
+    "pretrained",
+    "backbone",
+    "depth",
+    "clip_len",
+    "frame_interval",
+    "published_gpus",
+    "resolution",
+    "published_mAP",
+    "videos_per_gpu",
+    "lr",
+    "lr_for_gpus",
+    "checkpoint_url",
+    "log_url",
+    "pretrained_url",
+    "resample_rate",
+    "speed_ratio",
+    "channel_ratio",
+    "fusion_kernel",
+)
+MMACTION_1X_FACTS = [f for f in LATER_FACTS if f["source"].startswith("mmaction2") and f["depth"]]
+
+
+def test_the_seven_come_first_in_the_tables_order():
+    assert zoo.list_models()[:7] == [facts["alias"] for facts in FACTS["models"]]
+
+
+def test_every_model_has_a_name_of_its_own():
+    names = zoo.list_models() + [entry.name for entry in zoo.ENTRIES]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("facts", MMACTION_1X_FACTS, ids=lambda f: f["alias"])
+def test_every_published_fact_of_the_later_cnns(facts):
+    entry = dataclasses.asdict(zoo.get(facts["alias"]))
+    assert {key: entry[key] for key in LATER_FIELDS if key in facts} == {
+        key: facts[key] for key in LATER_FIELDS if key in facts
+    }
+
+
+@pytest.mark.parametrize("facts", MMACTION_1X_FACTS, ids=lambda f: f["alias"])
+def test_head_and_loss_of_the_later_cnns(facts):
+    entry, head, roi = zoo.get(facts["alias"]), facts["head"], facts["roi"]
+    assert (entry.focal_alpha, entry.focal_gamma) == (head["focal_alpha"], head["focal_gamma"])
+    assert (entry.head_width is not None) == head["mlp"]
+    assert (entry.context, entry.temporal_pool, entry.roi_size) == (
+        roi["context"],
+        roi["temporal_pool"],
+        roi["output_size"],
+    )
+    assert entry.relation == (facts["shared_head"] is not None)
+    assert entry.checkpoint_sha256 == facts["sha256_prefix"]
 
 
 @pytest.mark.parametrize("facts", FACTS["models"], ids=lambda f: f["alias"])
@@ -32,7 +91,7 @@ def test_every_published_fact(facts):
     assert entry["pretrained_url"].endswith(f"-{entry['pretrained_sha256']}.pth")
 
 
-@pytest.mark.parametrize("entry", zoo.ENTRIES, ids=zoo.list_models())
+@pytest.mark.parametrize("entry", zoo.ENTRIES[:7], ids=zoo.list_models()[:7])
 def test_the_published_recipe(entry):
     recipe, common = zoo.build_published_recipe(entry), FACTS["common"]
     assert (
@@ -51,7 +110,7 @@ def test_the_published_recipe(entry):
 
 
 def test_a_pattern_chooses_models_in_the_tables_order():
-    assert zoo.list_models("slowfast*") == ["slowfast_r50", "slowfast_context_r50", "slowfast_r50_8x8"]
+    assert zoo.list_models("slowfast*")[:3] == ["slowfast_r50", "slowfast_context_r50", "slowfast_r50_8x8"]
     assert zoo.list_models("nothing*") == []
 
 

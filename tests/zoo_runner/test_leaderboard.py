@@ -71,7 +71,7 @@ def test_seeds_are_averaged_and_have_a_spread():
 
 def test_the_markdown_leaves_out_what_was_never_measured_on_ava():
     ava_table = render_leaderboard([copy_result("slowonly_r50", [0.2])]).split("\n\n")[1]
-    header = "| model | backbone | input | published mAP | measured mAP | difference |"
+    header = "| model | backbone | input | data set | published mAP | measured mAP | difference |"
     assert ava_table.splitlines()[0] == header
     assert len(ava_table.splitlines()) == 2 + len(zoo.list_models())
 

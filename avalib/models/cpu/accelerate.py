@@ -6,6 +6,7 @@ A module keeps its identity, parameters and hooks; only its class changes, to a 
 import torch
 from torch import nn
 
+from avalib.models.conv import ConvBN
 from avalib.models.cpu.frame_layers import (
     FrameBatchNorm3d,
     FrameConv3d,
@@ -16,8 +17,8 @@ from avalib.models.cpu.frame_layers import (
 )
 from avalib.models.cpu.roi_align import FastRoIHead
 from avalib.models.cpu.winograd import is_supported
-from avalib.models.detector import Detector, RoIHead
-from avalib.models.resnet3d import ConvBN
+from avalib.models.detector import Detector
+from avalib.models.roi_head import RoIHead
 
 MIN_POINTWISE_CHANNELS = 128  # from here on a matrix product beats oneDNN's convolution, above all in backward
 
@@ -28,7 +29,7 @@ class ChannelsLastDetector(Detector):
     def forward(self, clips, rois):
         self.check_inputs(clips, rois)
         maps = self.backbone(clips.contiguous(memory_format=torch.channels_last_3d))
-        return self.roi_head(maps, rois)
+        return self.roi_head(maps, self.prepare_rois(rois, clips))
 
 
 FAST_FORMS = {
@@ -83,7 +84,7 @@ def use_fast_training_forms(model):
 
 def choose_training_form(conv):
     """The class that trains a FrameConv3d fastest in float32 on a CPU."""
-    if is_supported(conv.weight, conv.stride):
+    if is_supported(conv.weight, conv.stride, conv.dilation):
         return WinogradConv3d
     is_pointwise = conv.kernel_size == conv.stride == (1, 1, 1)
     if is_pointwise and min(conv.in_channels, conv.out_channels) >= MIN_POINTWISE_CHANNELS:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from avalib.models.conv import ConvBN
 from avalib.models.cpu.winograd import WinogradFunction
-from avalib.models.resnet3d import ConvBN
 
 
 def merge_time_into_batch(x):
@@ -27,18 +27,18 @@ def split_time_from_batch(x, n_frames):
     return x.unflatten(0, (-1, n_frames)).transpose(1, 2)
 
 
-def convolve(x, weight, bias, stride, padding):
+def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
     """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one wherever its shape allows that."""
     kt, kh, kw = weight.shape[2:]
     if kt == 1 and stride[0] == 1:
         # within frames: (B*T,C,H,W) * (O,C,kh,kw) -> (B*T,O,H',W')
-        y = F.conv2d(merge_time_into_batch(x), weight.squeeze(2), bias, stride[1:], padding[1:])
+        y = F.conv2d(merge_time_into_batch(x), weight.squeeze(2), bias, stride[1:], padding[1:], dilation[1:])
         return split_time_from_batch(y, x.shape[2])
     if kh == kw == 1 and tuple(stride[1:]) == (1, 1):
         # along time: (B,C,T,H*W) * (O,C,kt,1) -> (B,O,T',H*W)
         y = F.conv2d(x.flatten(3), weight.squeeze(4), bias, (stride[0], 1), (padding[0], 0))
         return y.unflatten(3, (x.shape[3], x.shape[4]))
-    return F.conv3d(x, weight, bias, stride, padding)
+    return F.conv3d(x, weight, bias, stride, padding, dilation)
 
 
 def convolve_pointwise(x, weight):
@@ -52,7 +52,7 @@ class FrameConv3d(nn.Conv3d):
     """nn.Conv3d by `convolve`."""
 
     def forward(self, x):
-        return convolve(x, self.weight, self.bias, self.stride, self.padding)
+        return convolve(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
 
 
 class WinogradConv3d(FrameConv3d):

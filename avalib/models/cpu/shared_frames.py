@@ -93,8 +93,8 @@ class StreamingDetector(FusedDetector):
     """The fused detector for clips that overlap: what follows from the same frames is computed once.
 
     In SlowOnly the stem and stages 1 and 2 see one frame, and so does each tap of the first convolution over time, in
-    the first block of stage 3. That block's output follows from three frames. SlowFast has no such stages and is
-    computed as it is.
+    the first block of stage 3. That block's output follows from three frames. SlowFast and non-local models have no
+    such stages and are computed as they are.
     Memory: about 1280 x H/8 x W/8 numbers for each frame between the last clip's first and last one.
 
     Parameters
@@ -107,7 +107,7 @@ class StreamingDetector(FusedDetector):
     def __init__(self, model, dtype):
         super().__init__(model, dtype)
         self.cache = None
-        if model.entry.backbone == "SlowOnly":
+        if model.entry.backbone == "SlowOnly" and not model.entry.non_local_blocks:
             self.cache = TripletCache(self._compute_frames, self._compute_triplets)
             unit = model.backbone.layer3[0].conv1
             # the 3x1x1 kernel as three 1x1x1 ones: (O,C,3,1,1) -> (3,O,C,1,1) -> (3*O,C,1,1,1)
@@ -125,7 +125,7 @@ class StreamingDetector(FusedDetector):
         self.detector.check_inputs(clips, rois)
         x = self.cache.compute_clips(clips, numbers).permute(0, 4, 1, 2, 3)  # (B,C,T,H/16,W/16)
         x = self.detector.backbone.layer3[1:](x)
-        return self._finish([x], clips, rois)
+        return self._finish([x], clips, self.detector.prepare_rois(rois, clips))
 
     def _compute_frames(self, frames):
         """FrameFeatures of each of some frames (n,3,H,W)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from avalib.models.detector import FEATURE_STRIDE
+from avalib.models.roi_head import FEATURE_STRIDE
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def find_window(rois, height, width):
 def _find_cells(low, high, side):
     """The slice of cells along one axis for boxes between low and high (N,), in pixels."""
     first_cell = math.floor(low.min() / FEATURE_STRIDE) - 1  # RoIAlign interpolates with the cell before
-    last_cell = math.ceil(high.max() / FEATURE_STRIDE)
+    # without the half-cell shift RoIAlign takes a box to have at least one cell
+    last_cell = math.ceil(torch.maximum(high, low + FEATURE_STRIDE).max() / FEATURE_STRIDE)
     n_cells = math.ceil(side / FEATURE_STRIDE)
     start = min(max(first_cell, 0), n_cells - 1)
     return slice(start, max(last_cell, start) + 1)
@@ -59,8 +60,8 @@ def compute_stage_in_window(stage, x, window):
     stage: bottlenecks at spatial stride 1. Each of them is computed on the cells that later ones depend on.
     """
     for i, block in enumerate(stage):
-        # each block that is still to come has a 3x3 kernel, which reaches one cell further
-        x, window = crop_to_window(x, window, margin=len(stage) - i)
+        # each block that is still to come has a 3x3 kernel, which reaches one cell further, or two if dilated
+        x, window = crop_to_window(x, window, margin=(len(stage) - i) * block.conv2.dilation[1])
         x = block(x)
     return crop_to_window(x, window, margin=0)[0]
 

@@ -74,10 +74,11 @@ class AxisTransform:
     from_tiles: torch.Tensor  # (n,a,tiles): A^T at each tile's place
 
 
-def is_supported(weight, stride):
-    """Whether a convolution gains: weight (O,C,3,1,1) or (O,C,1,3,3), stride 1, many channels on both sides."""
+def is_supported(weight, stride, dilation=(1, 1, 1)):
+    """Whether a convolution gains: weight (O,C,3,1,1) or (O,C,1,3,3), undilated at stride 1, many channels on both
+    sides."""
     has_kernel = weight.shape[2:] in ((3, 1, 1), (1, 3, 3))
-    return has_kernel and set(stride) == {1} and min(weight.shape[:2]) >= MIN_CHANNELS
+    return has_kernel and set(stride) == {1} and set(dilation) == {1} and min(weight.shape[:2]) >= MIN_CHANNELS
 
 
 def transform_weights(weight, tile=TILE, backward=False):

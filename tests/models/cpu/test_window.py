@@ -32,9 +32,10 @@ def test_boxes_move_with_the_window():
 
 
 @pytest.mark.parametrize("window", [Window(slice(2, 4), slice(5, 9)), Window(slice(0, 1), slice(9, 12))])
-def test_a_stage_in_a_window_is_the_window_of_the_stage(window):
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_stage_in_a_window_is_the_window_of_the_stage(window, dilation):
     torch.manual_seed(0)
-    stage = build_stage(8, 4, n_blocks=3, stride=1, inflate=True).double().eval()
+    stage = build_stage(8, 4, n_blocks=3, stride=1, n_inflated=3, dilation=dilation).double().eval()
     x = torch.randn(1, 8, 2, 6, 12, dtype=torch.float64)
     actual = compute_stage_in_window(stage, x, window)
     torch.testing.assert_close(actual, stage(x)[..., window.rows, window.columns], rtol=0, atol=1e-12)
