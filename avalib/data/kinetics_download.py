@@ -5,7 +5,6 @@ have made is used as it is. What is missing is listed with what it costs: clips,
 """
 
 import logging
-import os
 import tarfile
 import threading
 import time
@@ -29,7 +28,7 @@ from avalib.data.parallel_downloads import run_downloads
 from avalib.data.proposals import read_proposals, write_proposals
 from avalib.utils.download import download_file, is_url
 from avalib.utils.download_errors import DownloadError
-from avalib.utils.files import copy_file, link_or_copy, write_bytes
+from avalib.utils.files import copy_file, link_folder, link_or_copy, write_bytes
 from avalib.utils.limits import MAX_TEXT_BYTES
 from avalib.utils.temporary_files import clear_abandoned_parts
 
@@ -280,9 +279,8 @@ def _fetch_clip(layout: DatasetLayout, file: ClipFile, source: AvaSource, stop: 
         return
     # a folder of frames
     path = layout.root / "rawframes" / clip.name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    original = Path(source.locations["kinetics"], file.path).resolve()
+    original = Path(source.locations["kinetics"], file.path)
     try:
-        os.symlink(original, path, target_is_directory=True)
-    except (OSError, NotImplementedError) as error:
+        link_folder(original, path)
+    except OSError as error:
         raise DownloadError(f"{path}: no link to {original} ({error}); move the folder there") from error
