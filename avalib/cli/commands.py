@@ -35,7 +35,7 @@ def run_prepare(options):
     # A cache of every video that can be read.
     if options.cache_short_side:
         videos = survey_videos(layout)
-        readable = videos.video_id[videos.problem == ""]
+        readable = videos.video_id[videos.frames > 0]
         build_frame_caches(layout, readable, options.cache_short_side, workers=options.workers)
     print(f"{options.dataset}: {layout.root}")
     return 0
@@ -56,9 +56,9 @@ def run_lint(options):
     """Lint a csv; print the findings."""
     from avalib.data.lint import lint_csv
 
-    findings = lint_csv(options.file, options.kind, options.ground_truth, options.label_map)
-    print(f"{options.file}: no findings" if findings.empty else findings.to_string(index=False))
-    return 0 if findings.empty else 1
+    report = lint_csv(options.file, options.kind, options.ground_truth, options.label_map)
+    print(report)
+    return 1 if report.findings else 0
 
 
 def run_train(options):

@@ -104,6 +104,7 @@ def convert_frame(frame, kind, source=None):
         raise ValueError(f"{source}: no column {missing}; expected {required} and {last}, got {list(frame)}")
     if last not in frame:
         columns = required
+    # pandas allows two columns of one name
     if frame.columns.isin(columns).sum() > len(columns):
         raise ValueError(f"{source}: a column occurs twice; expected {required} and {last}, got {list(frame)}")
     table = frame[columns].reset_index(drop=True)
@@ -123,6 +124,7 @@ def _to_categorical(videos):
     """A column of video ids as a Categorical of texts; whole numbers become the names that they spell."""
     if isinstance(videos.dtype, pd.CategoricalDtype):
         return videos.array
+    # a csv with names such as 0023 may have been read as numbers
     names = videos.astype(str) if videos.dtype.kind in "iu" else videos
     return pd.Categorical(names.astype(object))
 

@@ -87,6 +87,7 @@ def download_ava(
     DiskFullError
         If the disk is too small for the plan; no video is downloaded then.
     """
+    # annotations first: they say which videos are needed
     source = build_source(mirrors, progress=progress, **options)
     started = time.time()
     clear_abandoned_parts(layout.root, layout.annotations, layout.videos, layout.cuts, layout.root / "proposals")
@@ -94,6 +95,7 @@ def download_ava(
     ids = list_required_videos(layout, max_videos)
     pending = [video_id for video_id in ids if not _is_available(layout, video_id)]
     videos = RequiredVideos(ids, pending, load_video_file_names(layout, source) if pending else {})
+    # the plan is shown before anything large is downloaded
     plan = plan_downloads(layout, videos, source, cut)
     if progress:
         logger.info("%s", plan.to_string(index=False))
@@ -103,6 +105,7 @@ def download_ava(
     if cut:
         failed |= cut_videos(layout, [video_id for video_id in ids if video_id not in failed], workers, progress)
 
+    # what the failures cost, and where everything came from
     missing = list_missing_videos(layout, failed)
     annotation_files = [*layout.list_annotation_files(), *map(layout.get_proposals_path, PROPOSAL_SPLITS)]
     record = build_download_record(layout, source, len(ids), missing, annotation_files, started)
@@ -146,6 +149,7 @@ def download_annotations(layout: DatasetLayout, source: AvaSource) -> None:
     try:
         with zipfile.ZipFile(archive_path) as archive:
             _check_archive(archive, paths)
+            # whatever folder of the zip the files lie in
             members = {Path(member).name: member for member in archive.namelist()}
             layout.annotations.mkdir(parents=True, exist_ok=True)
             for path in paths:
@@ -175,6 +179,7 @@ def download_proposals(layout: DatasetLayout, source: AvaSource) -> None:
         path = layout.get_proposals_path(split)
         if path.is_file():
             continue
+        # under another name until it is checked: a damaged file must not count as present
         unchecked = source.fetch("proposals", path.name, path.with_name(path.name + ".unchecked"))
         try:
             read_proposals(unchecked)
@@ -234,6 +239,7 @@ def _download_video(layout, video_id, name, source, stop):
         )
     path = source.fetch("videos", name, layout.videos / name, link=True, progress=False, stop=stop)
     try:
+        # a server may answer with a web page, or with another, shorter video
         duration_s = read_duration_s(path)
         if duration_s <= layout.start_s:
             raise VideoError(f"{path}: {duration_s:.0f} s long; the annotations begin at {layout.start_s} s")
@@ -252,6 +258,7 @@ def cut_videos(
     dict
         {video_id: reason} of those that failed.
     """
+    # only uncut files have a range to cut
     pending = [video_id for video_id in video_ids if layout.get_cut_range(layout.find_video(video_id))]
     workers = min(workers or os.cpu_count(), len(pending))
     failed = {}

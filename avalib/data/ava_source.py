@@ -56,6 +56,7 @@ class AvaSource:
             original = download_file(f"{location}/{name}", path=path, **(self.options | options))
             if original == path:
                 return path  # else it is in the folder that AVALIB_MIRROR names
+        # a folder, or a file that lies in the folder of AVALIB_MIRROR
         if not original.is_file():
             raise DownloadError(f"{original}: not in this mirror; put it there or leave the mirror out")
         return link_or_copy(original, path) if link else copy_file(original, path)
@@ -73,6 +74,7 @@ class AvaSource:
         asked = names[:: -(-len(names) // MEASURED_FILES) or 1]
         with ThreadPoolExecutor(SIZE_REQUESTS) as pool:
             sizes = list(pool.map(get_download_size, [f"{location}/{name}" for name in asked]))
+        # some servers don't tell the size of some files
         reported = [size for size in sizes if size is not None]
         if len(reported) == len(names):
             return sum(sizes)

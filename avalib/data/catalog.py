@@ -12,7 +12,8 @@ from avalib.data.importers.source_videos import MANIFEST
 from avalib.data.kinetics_download import download_ava_kinetics
 from avalib.data.kinetics_record import summarize_kinetics
 from avalib.data.layout import DatasetLayout
-from avalib.data.synthetic.generate import SIZES, render_dataset
+from avalib.data.synthetic.generate import render_dataset
+from avalib.data.synthetic.video_specs import SIZES
 from avalib.utils.suggest import suggest
 
 logger = logging.getLogger(__name__)
@@ -73,8 +74,10 @@ def prepare(
         For an unknown name, with a suggestion, and for options of the real AVA with another data set.
     """
     layout = find_dataset(dataset, root, seed)
+    # options that were left at their defaults are allowed for every data set
     ava_options = {"mirrors": mirrors, "cut": cut, "max_videos": max_videos}
     options |= {name: value for name, value in ava_options.items() if value}
+    # a finished download is only summarized
     if dataset in AVA_VERSIONS:
         record_path = get_download_record_path(layout)
         summarize = summarize_kinetics if layout.has_kinetics else summarize_downloads
@@ -96,12 +99,15 @@ def find_dataset(dataset: str, root: str | Path | None = None, seed: int = 0) ->
     if not isinstance(dataset, str):
         raise ValueError(f"data set {dataset!r}: expected a name")
     if dataset in DATASETS:
+        # the versions of AVA share their videos, so they share a folder
         folder = AVA_FOLDERS.get(dataset, f"{dataset}-seed{seed}")
         return DatasetLayout(root or get_data_root() / folder, AVA_VERSIONS.get(dataset, "mini"))
+    # an imported data set; a name that can't be a folder's has none
     if root or _is_folder_name(dataset):
         layout = open_imported_dataset(root or get_data_root() / dataset)
         if layout:
             return layout
+    # unknown: name the similar ones
     names = [*DATASETS, *_list_imported_datasets()]
     raise ValueError(f"no data set {dataset[:100]!r}.{suggest(dataset, names)} There are: {', '.join(names)}")
 
@@ -143,6 +149,7 @@ def import_data(
     ValueError
         For a name that is no folder's name or belongs to a built-in data set, and for what `import_dataset` rejects.
     """
+    # names that begin with ava are reserved for AVA
     if not _is_folder_name(name) or name in DATASETS or name.startswith("ava"):
         raise ValueError(
             f"name {str(name)[:100]!r}: expected a plain name of at most {MAX_NAME_LENGTH} characters that isn't "

@@ -35,6 +35,7 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
     annotation_files = layout.list_annotation_files()
     boxes = [layout.get_proposals_path(split) for split in PROPOSAL_SPLITS]
     pending_boxes = [path.name for path in boxes if not path.is_file()]
+    # videos that aren't in the official list have no size to ask for
     pending_names = [videos.file_names[video_id] for video_id in videos.pending if video_id in videos.file_names]
     rows = [
         ("annotations, label maps", len(annotation_files), len(annotation_files), 0.0, 0.0),
@@ -52,6 +53,7 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
         ),
     ]
     if cut:
+        # a cut is to be made of every video that isn't here yet, or is here uncut
         n_cuts = sum(
             video_id in videos.pending or layout.get_cut_range(layout.find_video(video_id)) is not None
             for video_id in videos.ids

@@ -69,6 +69,7 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
     for split in ("train", "val"):
         table = read_ava_csv(layout.get_csv_path(split), "ground_truth")
         is_missing = table.video_id.isin(failed)
+        # actions that videos on disk still show
         remaining_actions = set(table.action_id[~is_missing])
         for video_id, annotations in table[is_missing].groupby("video_id", sort=False):
             missing_actions = sorted(set(annotations.action_id) - remaining_actions)
@@ -93,7 +94,7 @@ def format_date(seconds: float) -> str:
 
 
 def describe_locations(source: AvaSource) -> dict[str, str]:
-    """{kind: URL} of where files came from; "a folder" for those of this machine."""
+    """{kind: URL} of where files came from; "a folder" for those of this machine, whose paths no record has."""
     return {kind: place if is_url(place) else "a folder" for kind, place in source.locations.items()}
 
 

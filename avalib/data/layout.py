@@ -10,6 +10,7 @@ from avalib.data.proposals import PROPOSAL_SUFFIXES
 from avalib.data.row_checks import check_video_ids
 from avalib.video.frame_numbers import AVA_FPS, AVA_START_S, LAST_FRAME
 
+SPLITS = ("train", "val")
 CUT_LENGTH_S = 901  # of the real AVA's cuts
 
 
@@ -177,6 +178,7 @@ class DatasetLayout:
 
     def get_proposals_path(self, split: str) -> Path:
         """The person boxes of a split: the published pickle, or the same table as .parquet or .csv."""
+        # the first that exists; where the download puts them, if none does
         stem = self._version.proposals.format(split=split)
         folders = (self.root / "proposals", self.annotations)
         paths = [folder / f"{stem}{suffix}" for folder in folders for suffix in PROPOSAL_SUFFIXES]
@@ -231,6 +233,7 @@ class DatasetLayout:
     def get_cut_range(self, path: str | Path) -> tuple[float, float] | None:
         """(start, length) in seconds of the annotated part of a video's file; None if that is all of it."""
         path = Path(path)
+        # cuts, clips, and the videos of other data sets begin at their first annotated second
         is_uncut = self.is_real_ava and path.parent in (self.videos, self.ava_root / "videos")
         return (self.start_s, CUT_LENGTH_S) if is_uncut and not self.get_clip(path.stem) else None
 

@@ -37,6 +37,7 @@ def iter_windows(frames: Iterator[tuple[int, np.ndarray]], numbers: np.ndarray) 
     buffer = {}
     current = numbers.min() - 1
     for window, oldest in zip(numbers.tolist(), oldest_needed, strict=True):
+        # forget what no window needs any more
         buffer = {n: frame for n, frame in buffer.items() if n >= oldest}
         while current < max(window):
             current, frame = next(frames)
@@ -57,6 +58,7 @@ def iter_scaled(frames: Iterable[tuple[int, np.ndarray]], short_side: int) -> It
 
 def make_thumbnail(frame: np.ndarray) -> np.ndarray:
     """A frame (H,W,3) uint8 as (16,24) grey levels, float."""
+    # few rows and columns tell a cut, and cost no time
     every_nth_row = frame[:: max(1, frame.shape[0] // 128)]
     picture = Image.fromarray(np.ascontiguousarray(every_nth_row))
     grey = picture.resize((192, picture.height), Image.Resampling.NEAREST).convert("L")
@@ -159,6 +161,7 @@ class ClipStream:
         needed = np.concatenate([self._clip_frames.ravel(), self._shown_frames])
         if not len(needed):
             return needed
+        # cuts count between the frames at 30 a second, whatever the video's rate
         numbered = self.reader.ava_index
         return np.union1d(numbered[(numbered >= needed.min()) & (numbered <= needed.max())], needed)
 

@@ -121,6 +121,7 @@ def compute_clip_frames(
     -------
     numbers : (clip_len,) int64
     """
+    # the keyframe is in the middle: clip_len/2 frames before it, itself, and the rest after it
     center = to_frame_number(timestamp, start_s) + offset
     numbers = center - clip_len // 2 * interval + np.arange(clip_len) * interval
     if rng is not None:
@@ -143,6 +144,7 @@ def select_cut_frames(ticks: np.ndarray, tick_s: Fraction, start_s: Fraction, le
     slice
         Of native frames; empty where the video ends before the start.
     """
+    # the first frame at or after the start; the length counts from that frame
     first = int(np.searchsorted(ticks, round(Fraction(start_s) / tick_s)))
     if first == len(ticks):
         return slice(first, first)
@@ -194,6 +196,7 @@ def compute_ava_numbering(
 
     Source: FFmpeg, fftools/ffmpeg.c do_video_out (4.2), fftools/ffmpeg_filter.c video_sync_process (6.1 and later).
     """
+    # exact fractions: rounding would move frames by a slot after hours
     slots_per_tick = Fraction(tick_s) * AVA_FPS
     start_tick = round(Fraction(start_s) / tick_s)
     default_length = AVA_FPS / fps if since_ffmpeg_6_1 else min(AVA_FPS / fps, 1)
@@ -203,6 +206,7 @@ def compute_ava_numbering(
     ticks = np.asarray(ticks).tolist()
     durations = np.asarray(durations).tolist()
     for n, (tick, duration) in enumerate(zip(ticks, durations, strict=True)):
+        # where the frame begins, and how many slots it lasts
         slot = _locate_on_grid((tick - start_tick) * slots_per_tick, since_ffmpeg_6_1)
         length = float(duration * slots_per_tick)
         length = (length if since_ffmpeg_6_1 else round(length)) or default_length
@@ -215,6 +219,7 @@ def compute_ava_numbering(
             end_drift = length
         elif drift < 0 < end_drift:
             drift = 0  # it began early and still is shown: FFmpeg moves its begin, not its end
+        # numbers that this frame takes: 0 drops it
         count = _count_filled_slots(end_drift)
         if count > MAX_REPEATS:
             continue
