@@ -12,10 +12,10 @@ from PIL import Image
 
 from avalib import draw
 from avalib.data.ava_csv import write_ava_csv
+from avalib.data.check_report import CheckReport, Finding
 from avalib.data.exclusions import write_exclusions
 from avalib.data.label_map import write_label_map
 from avalib.data.proposals import write_proposals
-from avalib.data.validation import DatasetReport
 from avalib.draw.figure_style import create_figure
 from avalib.models.checkpoint_file import write_checkpoint_file
 from avalib.utils.files import atomic_path, copy_file, write_text
@@ -65,7 +65,7 @@ WRITERS = {
     ),
     "sheet.jpg": lambda path: draw.save_figure(Image.fromarray(np.concatenate([*NOISE], 1)), path, quality=100),
     "figure.png": lambda path: draw.save_figure(figure(), path, dpi=200),
-    "check.json": lambda path: DatasetReport(TABLE.assign(status="ok"), TABLE, TABLE, "").save(path),
+    "check.json": lambda path: CheckReport([Finding("x" * LIMIT)], "", TABLE).save(path),
     "index.npz": lambda path: save_index(path),
     "copy.bin": lambda path: copy_file(pd.core.frame.__file__, path),  # some large file
     "text.txt": lambda path: write_text(path, "x" * 3 * LIMIT),

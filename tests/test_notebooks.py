@@ -266,7 +266,7 @@ def test_the_real_ava_is_prepared_and_checked(workplace):
     assert not validation["ok"]
     assert "keyframes without frames" in validation["verdict"]
     assert record["check"] == validation["verdict"]
-    assert record["coverage"]["with a problem"] == 1
+    assert record["coverage"]["unreadable"] == 1
     assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"
 
 

@@ -79,6 +79,7 @@ def _to_numpy(column):
 def _to_exact_ints(values):
     """Floats (N,) as int64 (N,); None if one is not whole or too large to be exact."""
     with np.errstate(invalid="ignore"):
+        # what doesn't fit becomes some other number, and is not equal
         whole = values.astype(np.int64)
     is_inexact = (whole != values) | (np.abs(values) > LARGEST_EXACT_INT)
     return None if is_inexact.any() else whole

@@ -35,8 +35,10 @@ def assign_boxes(proposals: np.ndarray, ground_truth: np.ndarray, threshold: flo
     if len(proposals) == 0 or len(ground_truth) == 0:
         return assigned
     iou = compute_iou_matrix(ground_truth, proposals)  # (M,N)
+    # each proposal's best ground truth
     is_positive = iou.max(axis=0) >= threshold
     assigned[is_positive] = iou.argmax(axis=0)[is_positive]
+    # each ground truth's best proposals; overlaps (N,). The order of the ground truths counts
     for index, overlaps in enumerate(iou):
         if overlaps.max() >= threshold:
             assigned[overlaps == overlaps.max()] = index
@@ -67,6 +69,7 @@ def sample_boxes(
     negatives = np.flatnonzero(assigned == NEGATIVE)
     if len(positives) > limit:
         positives = np.sort(rng.choice(positives, limit, replace=False))
+    # negatives fill what the positives leave
     max_negatives = limit - len(positives)
     if len(negatives) > max_negatives:
         negatives = np.sort(rng.choice(negatives, max_negatives, replace=False))
@@ -101,9 +104,12 @@ def select_training_boxes(
     targets : (n,81) float32
         All 0 for negatives.
     """
+    # the ground truths are boxes to train on too: (M+P,4)
     candidates = np.concatenate([ground_truth, proposals]).astype(np.float32)
+    # (M+P,): a ground truth is assigned to itself
     assigned = np.concatenate([np.arange(len(ground_truth)), assign_boxes(proposals, ground_truth, threshold)])
     positives, negatives = sample_boxes(assigned, limit, rng)
+    # (n,81): the labels of the assigned person; rows of negatives stay 0
     targets = np.zeros((len(positives) + len(negatives), labels.shape[1]), np.float32)
     targets[: len(positives)] = labels[assigned[positives]]
     return candidates[np.concatenate([positives, negatives])], targets

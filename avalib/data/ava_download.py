@@ -7,11 +7,10 @@ classes affected.
 
 import logging
 import os
-import threading
 import time
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,7 @@ from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.ava_source import AvaSource, build_source
-from avalib.data.download_plan import PROPOSAL_SPLITS, RequiredVideos, plan_downloads
+from avalib.data.download_plan import PROPOSAL_SPLITS, RequiredVideos, check_planned_space, plan_downloads
 from avalib.data.download_record import (
     build_download_record,
     get_download_record_path,
@@ -27,6 +26,7 @@ from avalib.data.download_record import (
     summarize_downloads,
 )
 from avalib.data.layout import VIDEO_SUFFIXES, DatasetLayout
+from avalib.data.parallel_downloads import run_downloads
 from avalib.data.proposals import read_proposals
 from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
@@ -84,7 +84,10 @@ def download_ava(
     ------
     DownloadError
         If annotations or person boxes cannot be downloaded.
+    DiskFullError
+        If the disk is too small for the plan; no video is downloaded then.
     """
+    # annotations first: they say which videos are needed
     source = build_source(mirrors, progress=progress, **options)
     started = time.time()
     clear_abandoned_parts(layout.root, layout.annotations, layout.videos, layout.cuts, layout.root / "proposals")
@@ -92,14 +95,17 @@ def download_ava(
     ids = list_required_videos(layout, max_videos)
     pending = [video_id for video_id in ids if not _is_available(layout, video_id)]
     videos = RequiredVideos(ids, pending, load_video_file_names(layout, source) if pending else {})
+    # the plan is shown before anything large is downloaded
     plan = plan_downloads(layout, videos, source, cut)
     if progress:
         logger.info("%s", plan.to_string(index=False))
+    check_planned_space(layout, plan, source)
     download_proposals(layout, source)
     failed = download_videos(layout, videos, source, workers, progress)
     if cut:
         failed |= cut_videos(layout, [video_id for video_id in ids if video_id not in failed], workers, progress)
 
+    # what the failures cost, and where everything came from
     missing = list_missing_videos(layout, failed)
     annotation_files = [*layout.list_annotation_files(), *map(layout.get_proposals_path, PROPOSAL_SPLITS)]
     record = build_download_record(layout, source, len(ids), missing, annotation_files, started)
@@ -143,6 +149,7 @@ def download_annotations(layout: DatasetLayout, source: AvaSource) -> None:
     try:
         with zipfile.ZipFile(archive_path) as archive:
             _check_archive(archive, paths)
+            # whatever folder of the zip the files lie in
             members = {Path(member).name: member for member in archive.namelist()}
             layout.annotations.mkdir(parents=True, exist_ok=True)
             for path in paths:
@@ -172,6 +179,7 @@ def download_proposals(layout: DatasetLayout, source: AvaSource) -> None:
         path = layout.get_proposals_path(split)
         if path.is_file():
             continue
+        # under another name until it is checked: a damaged file must not count as present
         unchecked = source.fetch("proposals", path.name, path.with_name(path.name + ".unchecked"))
         try:
             read_proposals(unchecked)
@@ -216,25 +224,11 @@ def download_videos(
     dict
         {video_id: reason} of those that cannot be downloaded.
     """
-    stop = threading.Event()
-    pool = ThreadPoolExecutor(workers or 4)
-    failed = {}
-    with tqdm(total=len(videos.pending), desc="videos", unit="video", disable=not progress) as bar:
-        video_of_future = {
-            pool.submit(_download_video, layout, video_id, videos.file_names.get(video_id), source, stop): video_id
-            for video_id in videos.pending
-        }
-        try:
-            for future in as_completed(video_of_future):
-                if isinstance(future.exception(), OSError):
-                    failed[video_of_future[future]] = str(future.exception())
-                else:
-                    future.result()  # raises other errors
-                bar.update()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-    return {video_id: failed[video_id] for video_id in videos.pending if video_id in failed}
+    jobs = {
+        video_id: partial(_download_video, layout, video_id, videos.file_names.get(video_id), source)
+        for video_id in videos.pending
+    }
+    return run_downloads(jobs, workers, progress)
 
 
 def _download_video(layout, video_id, name, source, stop):
@@ -245,6 +239,7 @@ def _download_video(layout, video_id, name, source, stop):
         )
     path = source.fetch("videos", name, layout.videos / name, link=True, progress=False, stop=stop)
     try:
+        # a server may answer with a web page, or with another, shorter video
         duration_s = read_duration_s(path)
         if duration_s <= layout.start_s:
             raise VideoError(f"{path}: {duration_s:.0f} s long; the annotations begin at {layout.start_s} s")
@@ -263,6 +258,7 @@ def cut_videos(
     dict
         {video_id: reason} of those that failed.
     """
+    # only uncut files have a range to cut
     pending = [video_id for video_id in video_ids if layout.get_cut_range(layout.find_video(video_id))]
     workers = min(workers or os.cpu_count(), len(pending))
     failed = {}

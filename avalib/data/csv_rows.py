@@ -41,20 +41,35 @@ def parse_csv_rows(file, name, kind):
 
     Raises ValueError for the first row that can't be parsed.
     """
-    rows = []
+
+    def raise_fault(line, fields, fault):
+        raise ValueError(f"{name}, line {line}, {fault}{suggest_header(line, fields)}")
+
+    return parse_rows(iter_lines(file, name), kind, raise_fault)[0]
+
+
+def parse_rows(rows, kind, handle_fault):
+    """The table of rows (line, fields), its values not checked yet; and the line of each of its rows, (N,).
+
+    handle_fault(line, fields, fault) is called for a row that can't be parsed; unless it raises, the row is left out.
+    """
+    parsed = []
+    lines = []
     first_decimal = None  # (row, text) of the first timestamp that isn't spelled as a whole number
     has_last = True
-    for line, fields in iter_lines(file, name):
+    for line, fields in rows:
         values, fault = parse_fields(fields, kind)
         if fault:
-            raise ValueError(f"{name}, line {line}, {fault}{suggest_header(line, fields)}")
+            handle_fault(line, fields, fault)
+            continue
         if first_decimal is None and not is_whole(fields[1]):
-            first_decimal = (len(rows), fields[1])
+            first_decimal = (len(parsed), fields[1])
         has_last = has_last and len(fields) != 7
-        rows.append(values)
-    table = build_table(rows, kind)
+        parsed.append(values)
+        lines.append(line)
+    table = _build_table(parsed, kind)
     table.attrs.update(has_last=has_last, decimal=first_decimal)
-    return table
+    return table, np.array(lines, int)
 
 
 def check_quotes(file, name):
@@ -86,6 +101,7 @@ def check_quotes(file, name):
 def _build_open_quote_error(file, name, position):
     """The ValueError for a quote that is open at the end of a line, `position` bytes from the beginning."""
     file.seek(0)
+    # lines may end in \n, \r or \r\n
     before = file.read(position)
     line = 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
     return ValueError(
@@ -149,6 +165,7 @@ def parse_fields(fields, kind):
             f"{len(fields)} columns, {','.join(fields[:20])[:80]!r}: expected 8 (or 7, or 2 for a frame without "
             f"boxes): {','.join(names)}{_suggest_separator(fields)}"
         )
+    # the video's name stays as it is; all others are numbers
     values = [fields[0]]
     for column, text in zip(names[1:], fields[1:], strict=False):
         is_id = column in ("action_id", "person_id")
@@ -160,6 +177,7 @@ def parse_fields(fields, kind):
             expected = "a whole number" if is_id else "a finite number"
             return None, f"column {column}, value {text[:80]!r}: expected {expected}"
         values.append(value)
+    # a frame without boxes
     if len(fields) == 2:
         values += [np.nan] * 4 + [NO_ACTION]
     if len(fields) < 8:
@@ -180,9 +198,10 @@ def suggest_header(line, fields):
     return "; a header? AVA's csv files have none, remove the line" if line == 1 and "timestamp" in fields else ""
 
 
-def build_table(rows, kind):
+def _build_table(rows, kind):
     """A table from rows of 8 values; video_id is a categorical."""
     columns = get_csv_columns(kind)
+    # float64 for all numbers but the ids
     types = dict.fromkeys(columns[1:], np.float64) | {"action_id": np.int64}
     if kind == "ground_truth":
         types["person_id"] = np.int64

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
+from avalib.data.ava_source import AvaSource
 from avalib.data.label_map import read_label_map
 from avalib.data.layout import DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
@@ -68,6 +69,7 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
     for split in ("train", "val"):
         table = read_ava_csv(layout.get_csv_path(split), "ground_truth")
         is_missing = table.video_id.isin(failed)
+        # actions that videos on disk still show
         remaining_actions = set(table.action_id[~is_missing])
         for video_id, annotations in table[is_missing].groupby("video_id", sort=False):
             missing_actions = sorted(set(annotations.action_id) - remaining_actions)
@@ -84,6 +86,16 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
                 }
             )
     return pd.DataFrame(rows, columns=MISSING_COLUMNS)
+
+
+def format_date(seconds: float) -> str:
+    """A time in seconds since the epoch as a date in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def describe_locations(source: AvaSource) -> dict[str, str]:
+    """{kind: URL} of where files came from; "a folder" for those of this machine, whose paths no record has."""
+    return {kind: place if is_url(place) else "a folder" for kind, place in source.locations.items()}
 
 
 def build_download_record(layout, source, n_required, missing, annotation_files, started):
@@ -104,12 +116,11 @@ def build_download_record(layout, source, n_required, missing, annotation_files,
     started : float
         When it began, in seconds since the epoch.
     """
-    locations = {kind: place if is_url(place) else "a folder" for kind, place in source.locations.items()}
     return {
         "dataset": f"AVA {layout.version}",
-        "date": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "date": format_date(started),
         "wall_s": round(time.time() - started, 1),
-        "from": locations,
+        "from": describe_locations(source),
         "videos_required": n_required,
         "videos": n_required - missing.video_id.nunique(),
         "missing_videos": missing.to_dict("records"),

@@ -34,6 +34,7 @@ def read_exclusions(source: str | Path | IO | pd.DataFrame) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         if missing := [column for column in KEYFRAME_COLUMNS if column not in source]:
             raise ValueError(f"exclusions table: no column {missing}; expected {KEYFRAME_COLUMNS}, got {list(source)}")
+        # checked as detections of frames without boxes
         frames = source[KEYFRAME_COLUMNS].assign(**dict.fromkeys(BOX_COLUMNS), action_id=NO_ACTION)
         table = convert_frame(frames, "detections", "exclusions")
         return table[KEYFRAME_COLUMNS].astype({"video_id": str})
@@ -49,6 +50,7 @@ def read_exclusions(source: str | Path | IO | pd.DataFrame) -> pd.DataFrame:
 def _parse_keyframe(fields, name, line):
     """(video_id, seconds) of one csv row."""
     try:
+        # exactly two fields
         video_id, seconds = fields
         return video_id, parse_number(seconds)
     except ValueError:

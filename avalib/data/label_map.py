@@ -42,6 +42,7 @@ def load_label_map(
         Naming file and line, for ids outside 1..limits.MAX_ACTION_ID, ids that occur twice, and whatever could be
         understood in two ways.
     """
+    # the (id, name) pairs of any kind of source; only files have line numbers
     name = "label map"
     if isinstance(source, (str, os.PathLike)):
         name, pairs = str(source), read_label_pairs(source)
@@ -66,6 +67,7 @@ def read_label_map(path: str | Path) -> dict[int, str]:
 
 def write_label_map(label_map: Mapping[int, str], path: str | Path) -> None:
     """Write {action_id: name} as a pbtxt in the v2.1 spelling; `read_label_map` reads back any Unicode text."""
+    # what was written must be readable again
     label_map = check_label_map(label_map.items(), "label map")
     items = [f"item {{\n  name: {quote_text(name)}\n  id: {action_id}\n}}\n" for action_id, name in label_map.items()]
     write_text(path, "".join(items))
@@ -89,12 +91,14 @@ def check_label_map(pairs: Iterable[tuple], source: str, unique_names: bool = Fa
         {action_id: name}.
     """
     label_map = {}
+    # the first id of each name
     id_of_name = {}
     for number, name, *line in pairs:
         place = f"{source}, line {line[0]}" if line else str(source)
         action_id = _check_action_id(number, place)
         if not isinstance(name, str):
             raise ValueError(f"{place}: the name of action {action_id} is {shorten_value(name)}; expected text")
+        # json can spell half a character
         if any(ord(letter) in SURROGATES for letter in name):
             raise ValueError(
                 f"{place}: the name {name!r} has half of a surrogate pair, which no file in UTF-8 can hold"
@@ -124,6 +128,7 @@ def _check_action_id(value, place):
 
 def _get_table_pairs(table):
     """(id, name) of each row of a table."""
+    # tables of other tools have their own names for the two columns
     id_column = next((column for column in ID_COLUMNS if column in table), None)
     name_column = next((column for column in NAME_COLUMNS if column in table), None)
     if id_column is None or name_column is None:

@@ -38,6 +38,7 @@ def read_label_pairs(path):
     text = read_text(path, MAX_LABEL_MAP_BYTES)
     suffix = Path(path).suffix.lower()
     first_letter = text.lstrip()[:1]
+    # a download that gave an error page
     if first_letter == "<":
         raise ValueError(f"{path}, line 1: html or xml, not `item {{ name: … id: … }}`; expected pbtxt, json or names")
     if suffix == ".json" or first_letter in ("{", "["):
@@ -80,6 +81,7 @@ def _parse_pbtxt(text, path):
 def _parse_item(item, place):
     """(id, name) of one item, both as text."""
     fields = [field for field in item.value if isinstance(field, Field) and field.name in ("name", "id", "label_id")]
+    # exactly one name and one id, whatever other fields there are
     names = [field.value for field in fields if field.name == "name" and isinstance(field.value, (String, Name))]
     ids = [field.value for field in fields if field.name != "name" and isinstance(field.value, Number)]
     is_complete = len(names) == 1 and len(ids) == 1 and len(fields) == 2
@@ -109,6 +111,7 @@ def _parse_json(text, path):
         return list(enumerate(content, 1))
     if not isinstance(content, dict):
         raise ValueError(f'{path}: {shorten_value(content)}; expected {{"1": "name"}} or a list of names')
+    # {"name": 1} rather than {"1": "name"}
     names_first = all(to_whole_number(key) is None and isinstance(value, int) for key, value in content.items())
     return [(value, key) for key, value in content.items()] if names_first else list(content.items())
 
@@ -145,6 +148,7 @@ def _parse_lines(text, path):
     for number, line in numbered:
         if _NUMBER_ALONE.fullmatch(line):
             raise _build_line_error(path, number, line, "expected `1: name`, or names alone")
+    # the first format that some line has must be that of all lines
     for line_format in LINE_FORMATS:
         matches = [line_format.pattern.fullmatch(line) for _, line in numbered]
         if any(matches):
@@ -166,6 +170,7 @@ def _parse_numbered_lines(numbered, matches, line_format, path):
         for (number, _), match in zip(numbered, matches, strict=True)
     ]
     ids = [int(match["id"]) for match in matches]
+    # "2 people" is a name, unless the numbers count up from 0 or 1
     counts_up = ids in (list(range(1, len(ids) + 1)), list(range(len(ids))))
     if line_format.is_ambiguous and not counts_up:
         raise _build_ambiguity_error(path, *numbered[0])
@@ -174,6 +179,7 @@ def _parse_numbered_lines(numbered, matches, line_format, path):
 
 def _check_names(numbered, path):
     """Raise a ValueError for lines that may be something else than one name each."""
+    # all lines end in a number and differ before it: ids, or a part of the names
     endings = [_NUMBER_BEHIND.fullmatch(line) for _, line in numbered]
     if len(numbered) > 1 and all(endings) and len({match[1] for match in endings}) == len(numbered):
         raise _build_ambiguity_error(path, *numbered[0])

@@ -70,8 +70,10 @@ def get_action_groups(label_map: Mapping[int, str]) -> dict[int, str]:
     """{action_id: group} of a label map: by id if most of it is AVA's, else by name; 'other' for other actions."""
     ava_names = {action_id: strip_brackets(name) for action_id, name in get_action_names().items()}
     names = {action_id: strip_brackets(str(name)) for action_id, name in label_map.items()}
+    # the same id and name as AVA's, for most of the map: it is AVA's
     n_equal = sum(ava_names.get(action_id) == name for action_id, name in names.items())
     if n_equal > len(names) / 2:
         return {action_id: get_action_group(action_id) if action_id in ava_names else "other" for action_id in names}
+    # another map that has some of AVA's actions under ids of its own
     group_of_name = {name: get_action_group(action_id) for action_id, name in ava_names.items()}
     return {action_id: group_of_name.get(name, "other") for action_id, name in names.items()}

@@ -43,14 +43,17 @@ def collate_clips(samples):
         - missing: [(k, reason)] of the keyframes whose frames can't be read, if there are any; if all of a test's batch
           can't, it is the only key.
     """
+    # samples without a clip only say what is missing
     missing = [sample["missing"] for sample in samples if "missing" in sample]
     samples = [sample for sample in samples if "clip" in sample]
     batch = {"missing": missing} if missing else {}
     if samples:
         batch["clips"] = torch.stack([sample["clip"] for sample in samples])
+        # boxes of all clips in one table (N,5)
         batch["rois"] = torch.from_numpy(build_rois([sample["boxes"] for sample in samples]))
         batch["index"] = torch.tensor([sample["index"] for sample in samples])
     if samples and "targets" in samples[0]:
+        # (N,81), row by row those of the RoIs
         batch["targets"] = torch.from_numpy(np.concatenate([sample["targets"] for sample in samples]))
         batch["flips"] = torch.tensor([sample["flip"] for sample in samples])
     return batch
@@ -78,6 +81,7 @@ class ClipLoader(DataLoader):
         with defer_interrupts(), keep_child_signals():  # worker processes start here
             batches = super().__iter__()
         for batch in batches:
+            # a batch in which nothing could be read is counted, not returned
             self._record_missing(batch.pop("missing", ()))
             if batch:
                 n_clips += len(batch["clips"])
@@ -97,6 +101,7 @@ class ClipLoader(DataLoader):
     def _record_missing(self, keyframes):
         """Count [(k, reason)]; log each new reason. Raises VideoError when they are too many."""
         for k, reason in keyframes:
+            # a reason that many keyframes share is logged once
             if k not in self.missing and reason not in self.missing.values():
                 logger.warning("left out: %s", reason)
             self.missing[k] = reason
@@ -141,6 +146,7 @@ def load_example(layout, entry, recipe, split="val"):
     frames = FrameSource(layout)
     clips = ClipDataset(keyframes, entry, replace(recipe, cache_short_side=None), frames, training=False)
     k = len(keyframes) // 2
+    # the test sample has proposals: put the annotated boxes in their place
     sample = clips[k]
     height, width = sample["clip"].shape[1:3]
     truth_norm, _ = keyframes.get_ground_truth(k)
@@ -183,6 +189,7 @@ def measure_loading_speed(
     keyframes = load_keyframes(layout, "val", recipe.person_score)
     frames = open_frames(layout, recipe, [keyframes], progress=False, max_missing=1.0)
     clips = ClipDataset(keyframes, entry, recipe, frames, training=True)
+    # random order, as in training
     order = np.random.default_rng(0).permutation(len(keyframes))[:n_clips].tolist()
     loader = build_loader(clips, [[k] for k in order], workers)
     loader.max_missing = 1.0

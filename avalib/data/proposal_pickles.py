@@ -87,6 +87,7 @@ def _split_keys(keys, path):
     seconds = []
     seconds_of_text = {}  # parse each text once
     for key in keys:
+        # the last comma: names may have commas
         video_id, _, text = key.rpartition(",") if isinstance(key, str) else ("", "", "")
         if text not in seconds_of_text:
             seconds_of_text[text] = parse_number(text, default=np.nan)

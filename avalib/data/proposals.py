@@ -96,6 +96,7 @@ def _read_proposal_csv(path):
             raise build_encoding_error(file, name) from None
         except ValueError as error:  # pandas' errors are ValueErrors
             raise ValueError(f"{name}: not a table ({error}); expected columns {expected}") from None
+    # what is wrong with the columns, before the values
     header = ", ".join(map(str, list(table)[:20]))
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes columns that the header doesn't name for an index
         raise ValueError(f"{name}: rows with more columns than its header, {header}")

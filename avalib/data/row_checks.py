@@ -70,6 +70,7 @@ def check_rows(
     numbers = {name: _check_numbers(table, name, locate) for name in _NUMBER_COLUMNS if name in table}
     if "action_id" in numbers:
         _check_actions(numbers, label_map, locate)
+    # a column that already has its type isn't copied
     changed = {name: values for name, values in numbers.items() if values.dtype != table[name].dtype}
     return table.assign(**changed) if changed else table
 
@@ -122,8 +123,10 @@ def _check_video_column(videos, locate):
         codes, names = videos.cat.codes.to_numpy(), list(videos.cat.categories)
     else:
         codes, names = pd.factorize(videos)
+    # missing values have the code -1
     if (codes < 0).any():
         raise ValueError(f"{locate(int((codes < 0).argmax()))}: no video_id; expected a video's name")
+    # few names stand for many rows: check each name once
     faulty = [index for index, name in enumerate(names) if describe_name_fault(name)]
     if not faulty:
         return
@@ -140,6 +143,7 @@ def _check_numbers(table, name, locate):
     expected = "a whole number" if is_whole_column else "a finite number"
     values = _to_numbers(column, is_whole_column)
     if values.dtype.kind == "f":
+        # (N,) which values can't be used
         invalid = ~np.isfinite(values)
         if is_whole_column:
             invalid |= values != np.floor(values)
@@ -152,6 +156,7 @@ def _check_numbers(table, name, locate):
     if not is_whole_column:
         return values
     is_action = name == "action_id"
+    # action_id 0 is allowed here: `_check_actions` knows whether the row has a box
     lowest, highest = (0, MAX_ACTION_ID) if is_action else (-LARGEST_EXACT_INT, LARGEST_EXACT_INT)
     outside = (values < lowest) | (values > highest)
     if outside.any():
@@ -175,6 +180,7 @@ def _to_numbers(column, is_whole_column):
 
 def _is_without_box(table):
     """Which rows stand for a frame without boxes: action_id 0 and none of the four coordinates. (N,) bool."""
+    # the column may still hold texts
     has_no_action = pd.to_numeric(table["action_id"], errors="coerce").to_numpy() == NO_ACTION
     return has_no_action & table[BOX_COLUMNS].isna().all(axis=1).to_numpy()
 
@@ -204,6 +210,7 @@ def parse_number(text, whole=False, default=None):
     `default` to return.
     """
     try:
+        # what int() and float() accept, and other readers of csv don't
         if "_" in text or "\n" in text or "\r" in text or (whole and not is_whole(text)):
             raise ValueError(text)
         value = int(text) if whole else float(text)
@@ -219,6 +226,7 @@ def parse_number(text, whole=False, default=None):
 def _check_actions(numbers, label_map, locate):
     """Check that action ids start at 1 (0 only without a box) and are in the label map, if there is one."""
     action_ids = numbers["action_id"]
+    # (N,) rows of frames without boxes, the only ones that may have action_id 0
     is_empty = np.isnan(numbers["x1"]) if "x1" in numbers else np.zeros(len(action_ids), bool)
     is_zero = (action_ids == NO_ACTION) & ~is_empty
     if is_zero.any():

@@ -31,6 +31,7 @@ class SequentialReader:
 
     def start(self, video, k, frame_numbers):
         """Begin a pass through a video at keyframe k. frame_numbers (N,T): AVA numbers of the clips from k on."""
+        # each frame is decoded and scaled once, and dropped after the last clip that has it
         frames = iter_scaled(video.iter_numbered_frames(frame_numbers), self.short_side)
         self.clips = iter_windows(frames, frame_numbers)
         self.next_keyframe = k
@@ -43,6 +44,7 @@ class SequentialReader:
         frames = next(clips)
         if n_left > 1:
             self.clips, self.next_keyframe, self.n_left = clips, k + 1, n_left - 1
+        # a frame that can't be read costs the clips it is in, not the pass
         for frame in frames:
             if isinstance(frame, VideoError):
                 raise frame

@@ -1,4 +1,4 @@
-"""Check a data set: is it complete and right? One table, one verdict, one json.
+"""Check a data set: is it complete and right? One report.
 
     avalib.check("ava2.1")          # or a DatasetLayout; also a section of notebook 01
 
@@ -6,56 +6,26 @@ Every video is opened and some of its frames (or all) are decoded, every annotat
 compared with the ground truth, counts with the official ones. Nothing is changed or downloaded.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
-from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import find_dataset
+from avalib.data.check_report import NOTE, OK, WRONG, CheckReport, Finding
 from avalib.data.dataset_checks import (
-    NOTE,
-    OK,
-    SPLITS,
-    WRONG,
-    CheckResult,
+    FIRST_SECOND,
+    LAST_SECOND,
     check_annotations,
     check_counts,
     check_label_maps,
     check_proposals,
     check_splits,
-    lint_split,
 )
-from avalib.data.layout import DatasetLayout
-from avalib.data.video_survey import inspect_videos
-from avalib.utils.files import write_json
+from avalib.data.layout import SPLITS, DatasetLayout
+from avalib.data.lenient_csv import read_leniently
+from avalib.data.lint import DEFAULT_SECONDS, find_row_problems
+from avalib.data.row_checks import describe_name_fault
+from avalib.data.video_survey import survey_videos
 from avalib.video.dataset_frames import MAX_MISSING_SHARE
-
-
-@dataclass
-class DatasetReport:
-    """What `check` reports."""
-
-    table: pd.DataFrame  # one row per check: check, split, value, expected, status ("ok", "note", "wrong")
-    videos: pd.DataFrame  # one row per video, see `inspect_videos`
-    findings: pd.DataFrame  # odd rows of the csv files, as lint_csv lists them
-    verdict: str  # one sentence
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not (self.table.status == WRONG).any()
-
-    def save(self, path: str | Path) -> Path:
-        """Write all of it as json. Returns the path."""
-        tables = {name: getattr(self, name).to_dict("records") for name in ("table", "videos", "findings")}
-        return write_json(path, {"verdict": self.verdict, "ok": self.ok, **tables}, default=str)
-
-    def __repr__(self):
-        return f"{self.table.to_string(index=False, max_colwidth=70)}\n\n{self.verdict}"
-
-    def _repr_html_(self):
-        return f"{self.table.to_html(index=False)}<p><b>{self.verdict}</b></p>"
 
 
 def check(
@@ -64,7 +34,7 @@ def check(
     decode: str = "some",
     workers: int | None = None,
     progress: bool = True,
-) -> DatasetReport:
+) -> CheckReport:
     """Check a data set.
 
     Parameters
@@ -83,7 +53,7 @@ def check(
 
     Returns
     -------
-    DatasetReport
+    CheckReport
 
     Raises
     ------
@@ -95,38 +65,57 @@ def check(
     if decode not in ("some", "all"):
         raise ValueError(f'decode {decode!r}: expected "some" or "all"')
     layout = find_dataset(dataset, root) if isinstance(dataset, str) else dataset
+    # every csv is read once, rows that can't be read become findings
+    tables = {}
+    row_problems = {}
     for split in SPLITS:
-        if not layout.get_csv_path(split).is_file():
-            raise FileNotFoundError(
-                f"{layout.get_csv_path(split)}: no annotations; prepare or import the data set first"
-            )
-    truth = {split: read_ava_csv(layout.get_csv_path(split), "ground_truth") for split in SPLITS}
-    videos = inspect_videos(layout, truth, decode, workers, progress)
-    results = list(_check_videos(videos))
-    findings = []
-    for split, table in truth.items():
-        split_findings = lint_split(layout, split)
-        findings.append(split_findings.assign(split=split))
-        results += check_counts(layout, split, table)
-        results += check_annotations(layout, split, table, split_findings)
-        results += check_proposals(layout, split, table)
-    results += check_label_maps(layout)
-    results += check_splits(layout, truth)
+        tables[split], row_problems[split] = _read_annotations(layout, split)
+    # open every video: most of the time goes here
+    videos = survey_videos(layout, tables, decode, workers, progress)
+    findings = list(_check_videos(videos))
+    for split, table in tables.items():
+        findings += check_counts(layout, split, table)
+        findings += check_annotations(layout, split, table, row_problems[split])
+        findings += check_proposals(layout, split, table)
+    findings += check_label_maps(layout)
+    findings += check_splits(layout, tables)
     if layout.is_real_ava:
         has_boxes = layout.get_proposals_path("test").is_file()
         value = "person boxes are there" if has_boxes else "no person boxes"
-        results.append(CheckResult("test", "test", value, "its labels were never published", NOTE))
-    rows = [(r.check, r.split, r.value, r.expected, r.status) for r in results]
-    table = pd.DataFrame(rows, columns=["check", "split", "value", "expected", "status"])
-    return DatasetReport(table, videos, pd.concat(findings, ignore_index=True), _format_verdict(table, videos))
+        findings.append(Finding("test", "test", value, "its labels were never published", NOTE))
+    return CheckReport(findings, _format_verdict(findings, videos), videos)
 
 
-def _format_verdict(table, videos):
+def _read_annotations(layout, split):
+    """The rows of a split's csv that can be read, and the findings about its rows."""
+    path = layout.get_csv_path(split)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no annotations; prepare or import the data set first")
+    # which timestamps the data set may have
+    seconds = DEFAULT_SECONDS
+    if layout.has_kinetics:
+        seconds = (0, float("inf"))  # clips have any second of a YouTube video: see `check_annotations`
+    elif layout.is_real_ava:
+        seconds = (FIRST_SECOND, LAST_SECOND)
+    elif layout.is_own:
+        seconds = (layout.start_s, float("inf"))  # videos end at different times: see "keyframes without frames"
+    lenient = read_leniently(path, "ground_truth")
+    problems = find_row_problems(
+        lenient, "ground_truth", layout.load_label_map(), seconds, whole_seconds=not layout.is_own
+    )
+    table = lenient.table
+    # without names that would lead out of the folder of the videos
+    names = table.video_id.cat.categories
+    table = table[table.video_id.isin([name for name in names if not describe_name_fault(name)])]
+    return table.astype({"video_id": str}), [replace(problem, split=split) for problem in problems]
+
+
+def _format_verdict(findings, videos):
     """One sentence: all right, or which checks failed."""
-    wrong = table[table.status == WRONG]
-    if len(wrong):
-        failed = "; ".join(f"{row.check} ({row.split}): {row.value}" for row in wrong.itertuples())
-        return f"Not right, {len(wrong)} of {len(table)} checks: {failed}"
+    wrong = [finding for finding in findings if finding.status == WRONG]
+    if wrong:
+        failed = "; ".join(f"{finding.check} ({finding.split}): {finding.value}" for finding in wrong)
+        return f"Not right, {len(wrong)} of {len(findings)} checks: {failed}"
     verdict = f"All right: {len(videos)} videos, {int(videos.keyframes.sum()):,} keyframes."
     if n_unreadable := int(videos.unreadable.sum()):
         verdict += f" {n_unreadable} keyframes have no readable frame; training continues without them."
@@ -134,11 +123,11 @@ def _format_verdict(table, videos):
 
 
 def _check_videos(videos):
-    """Yield the checks of the videos of each split. videos: table of `inspect_videos`."""
+    """Yield the checks of the videos of each split. videos: table of `survey_videos`."""
     for split, of_split in videos.groupby("split", sort=False):
         readable = of_split[of_split.frames > 0]
         is_complete = len(readable) == len(of_split)
-        yield CheckResult(
+        yield Finding(
             check="videos that can be read",
             split=split,
             value=f"{len(readable)} of {len(of_split)}",
@@ -151,18 +140,19 @@ def _check_videos(videos):
         status = NOTE if n_unreadable else OK
         if unreadable_share > MAX_MISSING_SHARE:
             status = WRONG
-        yield CheckResult(
+        yield Finding(
             check="keyframes without frames",
             split=split,
             value=f"{n_unreadable} ({unreadable_share:.2%})",
             expected=f"at most {MAX_MISSING_SHARE:.0%}",
             status=status,
         )
-        yield CheckResult("size and rate", split, _describe_sizes(readable))
+        yield Finding("size and rate", split, _describe_sizes(readable))
 
 
 def _list_video_problems(videos, split):
     """The check that names the videos with a problem."""
+    # name the first five
     faulty = videos[videos.problem != ""]
     listed = "; ".join(f"{video.video_id}: {video.problem}" for video in faulty[:5].itertuples())
     if len(faulty) > 5:
@@ -170,7 +160,7 @@ def _list_video_problems(videos, split):
     status = NOTE if len(faulty) else OK
     if videos.misnumbered.any():
         status = WRONG
-    return CheckResult("videos with a problem", split, listed or "none", "none", status)
+    return Finding("videos with a problem", split, listed or "none", "none", status)
 
 
 def _describe_sizes(videos):

@@ -16,7 +16,7 @@ M_MMAP_MAX = -4
 
 
 def run_parallel(
-    function: Callable, workers: int, arguments: Mapping[Hashable, tuple]
+    function: Callable, workers: int, arguments: Mapping[Hashable, tuple], initializer: Callable | None = None
 ) -> Iterator[tuple[Hashable, Callable]]:
     """Run a function for many items.
 
@@ -30,6 +30,8 @@ def run_parallel(
         Number of processes. With 1 or less everything runs in this process, when `get_result` is called.
     arguments : dict
         {key: tuple of arguments}.
+    initializer : function, optional
+        Called without arguments in each process at its start. The default is `init_worker`, which loads torch.
 
     Yields
     ------
@@ -42,7 +44,7 @@ def run_parallel(
         for key, values in arguments.items():
             yield key, partial(function, *values)
         return
-    with WorkerPool(workers, init_worker) as pool:
+    with WorkerPool(workers, initializer or init_worker) as pool:
         keys = {pool.submit(function, *values): key for key, values in arguments.items()}
         for future in as_completed(keys):
             yield keys[future], future.result

@@ -51,12 +51,14 @@ def open_frames(
             "timestamp": np.concatenate([k.timestamps for k in keyframes]),
         }
     )
+    # videos without a cache, and the reasons why some can't be read at all
     short_side = recipe.cache_short_side
     broken = {}
     uncached = ()
     if short_side:
         existing, broken = _find_videos(layout, table.video_id.unique())
         if outdated := find_outdated_caches(layout, existing, short_side):
+            # on a read-only disk training is slower, not impossible
             folder = next(iter(outdated.values())).parent
             if is_writable(folder):
                 broken |= build_outdated_caches(layout, outdated, short_side, progress=progress)
@@ -65,6 +67,7 @@ def open_frames(
                 logger.info(
                     f"{folder} can't be written: frames of {len(outdated)} videos are read from their files, slower"
                 )
+    # keyframes without frames, before the first step of a training
     missing = find_missing_keyframes(FrameSource(layout, short_side, uncached=uncached), table, broken)
     if len(missing) > max_missing * len(table):
         raise VideoError(
@@ -98,11 +101,12 @@ def find_missing_keyframes(
     tables = []
     for video_id, rows in keyframes.groupby("video_id", sort=False):
         reason = broken.get(video_id)
+        # (n,) rows of this video: all of them, unless it can be opened
         is_missing = np.ones(len(rows), bool)
         if not reason:
             try:
                 last = frames.get_reader(video_id).n_ava_frames
-                is_missing = to_frame_number(rows.timestamp.to_numpy(), frames.layout.start_s) > last
+                is_missing = to_frame_number(rows.timestamp.to_numpy(), frames.layout.get_start_s(video_id)) > last
                 reason = f"{video_id}: ends at frame {last} ({last / AVA_FPS:.1f} s)"
             except OSError as error:
                 reason = str(error)
@@ -115,6 +119,7 @@ def find_missing_keyframes(
 
 def _describe_missing(missing, keyframes, limit=""):
     """How many videos and keyframes are missing, and the first ten reasons."""
+    # one line for each reason, which mostly is a video
     reasons = [f"{len(rows)} of {reason}" for reason, rows in missing.groupby("reason", sort=False)]
     listed = "; ".join(reasons[:10]) + ("" if len(reasons) <= 10 else f"; and {len(reasons) - 10} more")
     return (

@@ -65,6 +65,7 @@ def write_frame_cache(video, path: str | Path, short_side: int, quality: int = 9
             "quality": quality,
             "n_ava_frames": len(starts),
         }
+        # the index comes last, when all places are known
         index_start = file.tell()
         file.write(np.array(starts, "<u8").tobytes() + np.array(lengths, "<u4").tobytes())
         file.write(json.dumps(header).encode())
@@ -85,6 +86,7 @@ def _encode(frame, size, quality):
     from torchvision.io import encode_jpeg
     from torchvision.transforms.v2 import functional as tv
 
+    # (3,H,W), as torchvision has pictures
     chw = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)
     if tuple(chw.shape[1:]) != size:
         chw = tv.resize(chw[None], list(size), antialias=False)[0]
@@ -130,10 +132,12 @@ class FrameCache(JpegReader):
 
     def _read_index(self):
         """Set the place of every frame's JPEG. Returns the header."""
+        # the tail says where the index begins; a file that was cut off has none
         tail_start = os.fstat(self._file).st_size - TAIL.size
         index_start, magic = TAIL.unpack(self._read_at(max(tail_start, 0), TAIL.size))
         if magic != MAGIC:
             raise ValueError(magic)
+        # starts (8 bytes each) and lengths (4 bytes each) of the JPEGs, then the header
         index = self._read_at(index_start, tail_start - index_start)
         header = json.loads(index[index.index(b'{"video"') :])
         n_frames = header["n_ava_frames"]

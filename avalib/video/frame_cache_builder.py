@@ -72,6 +72,7 @@ def build_frame_caches(
 
 def find_outdated_caches(layout, video_ids, short_side):
     """{video_id: path of its cache} of the videos whose cache doesn't exist or is older than the video."""
+    # a cache that is older than its video is of another file
     paths = {v: get_cache_path(layout, v, short_side) for v in dict.fromkeys(video_ids)}
     return {v: path for v, path in paths.items() if not is_newer(path, layout.find_video(v))}
 
@@ -80,6 +81,7 @@ def build_outdated_caches(layout, paths, short_side, workers=None, progress=True
     """Build the caches {video_id: path}. Returns {video_id: reason} of the videos that can't be read."""
     if not paths:
         return {}
+    # what a killed call has left is removed first
     folders = {path.parent for path in paths.values()}
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,7 @@ def estimate_frame_caches(
 
     Returns None where no video can be read.
     """
+    # the length of all videos, by their headers
     seconds = 0.0
     for video_id in video_ids:
         try:
@@ -116,6 +119,7 @@ def estimate_frame_caches(
                 sample_bytes, sample_frames = estimate_cache_size(video, short_side, sample)
         except OSError:
             continue
+        # from the sample to all frames
         frames = round(seconds * AVA_FPS)
         frames_per_s = sample_frames / (time.perf_counter() - started)
         return CacheEstimate(
@@ -136,6 +140,7 @@ def _get_duration_s(layout, video_id):
     cut = layout.get_cut_range(path)
     if cut is None:
         return duration_s
+    # an uncut video: the part that is annotated
     cut_start_s, cut_length_s = cut
     return min(max(duration_s - cut_start_s, 0), cut_length_s)
 
@@ -155,6 +160,7 @@ def _run_builders(layout, paths, short_side, workers, progress):
             try:
                 get_result()
             except VideoError as error:
+                # the other videos are packed all the same
                 failures[video_id] = str(error)
             bar.update()
     return failures

@@ -257,6 +257,7 @@ class FrameDecoder:
         """Functions that move the container to the packet `start` or before it, the most exact first."""
         pts = self.packet_index.pts
         dts = self.packet_index.dts
+        # the nearest key packets first, the file's beginning last
         seek = partial(self._container.seek, stream=self._stream, backward=True)
         for key in self.key_packets[self.key_packets <= start][::-1][:MAX_SEEK_ATTEMPTS]:
             # by the time it is shown, as most containers are searched; by that it is decoded at, which some need

@@ -94,6 +94,7 @@ def compute_clip_frames(
     rng: np.random.Generator | None = None,
     first: int = 0,
     start_s: float = AVA_START_S,
+    offset: int = 0,
 ) -> np.ndarray:
     """The AVA numbers of the frames of the clip around a keyframe.
 
@@ -113,12 +114,15 @@ def compute_clip_frames(
         The lowest number: 0 as the original has it; readers of real files pass 1.
     start_s : float
         The second at which frame number 1 stands.
+    offset : int
+        Frames by which the clip lies later, before numbers are clipped.
 
     Returns
     -------
     numbers : (clip_len,) int64
     """
-    center = to_frame_number(timestamp, start_s)
+    # the keyframe is in the middle: clip_len/2 frames before it, itself, and the rest after it
+    center = to_frame_number(timestamp, start_s) + offset
     numbers = center - clip_len // 2 * interval + np.arange(clip_len) * interval
     if rng is not None:
         numbers = numbers + rng.integers(-interval // 2, (interval + 1) // 2, size=clip_len)
@@ -140,6 +144,7 @@ def select_cut_frames(ticks: np.ndarray, tick_s: Fraction, start_s: Fraction, le
     slice
         Of native frames; empty where the video ends before the start.
     """
+    # the first frame at or after the start; the length counts from that frame
     first = int(np.searchsorted(ticks, round(Fraction(start_s) / tick_s)))
     if first == len(ticks):
         return slice(first, first)
@@ -191,6 +196,7 @@ def compute_ava_numbering(
 
     Source: FFmpeg, fftools/ffmpeg.c do_video_out (4.2), fftools/ffmpeg_filter.c video_sync_process (6.1 and later).
     """
+    # exact fractions: rounding would move frames by a slot after hours
     slots_per_tick = Fraction(tick_s) * AVA_FPS
     start_tick = round(Fraction(start_s) / tick_s)
     default_length = AVA_FPS / fps if since_ffmpeg_6_1 else min(AVA_FPS / fps, 1)
@@ -200,6 +206,7 @@ def compute_ava_numbering(
     ticks = np.asarray(ticks).tolist()
     durations = np.asarray(durations).tolist()
     for n, (tick, duration) in enumerate(zip(ticks, durations, strict=True)):
+        # where the frame begins, and how many slots it lasts
         slot = _locate_on_grid((tick - start_tick) * slots_per_tick, since_ffmpeg_6_1)
         length = float(duration * slots_per_tick)
         length = (length if since_ffmpeg_6_1 else round(length)) or default_length
@@ -212,6 +219,7 @@ def compute_ava_numbering(
             end_drift = length
         elif drift < 0 < end_drift:
             drift = 0  # it began early and still is shown: FFmpeg moves its begin, not its end
+        # numbers that this frame takes: 0 drops it
         count = _count_filled_slots(end_drift)
         if count > MAX_REPEATS:
             continue

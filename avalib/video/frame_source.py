@@ -48,6 +48,7 @@ def open_video(layout, video_id: str) -> Video | JpegFolder:
     index_path = join_inside(layout.root / "cache" / "index", f"{video_id}.npz")
     if is_newer(index_path, path) and (index := _load_index(index_path)):
         return Video(path, packet_index=index, cut=layout.get_cut_range(path))
+    # reads the file through
     opened = Video(path, cut=layout.get_cut_range(path))
     if len(opened.packet_index.pts) > MIN_PACKETS_TO_KEEP_INDEX:
         # on a read-only or full disk the next opening is slower, and no more
@@ -107,6 +108,7 @@ class FrameSource:
     def get_reader(self, video_id: str) -> FrameCache | Video | JpegFolder:
         """The open reader of one video."""
         if video_id in self._readers:
+            # the last one used is at the end
             self._readers.move_to_end(video_id)
             return self._readers[video_id]
         if self._is_cached(video_id):
@@ -114,6 +116,7 @@ class FrameSource:
         else:
             reader = open_video(self.layout, video_id)
         self._readers[video_id] = reader
+        # limits open files and their memory
         if len(self._readers) > self.max_open_files:
             _, least_recently_used = self._readers.popitem(last=False)
             least_recently_used.close()

@@ -45,6 +45,7 @@ class JpegFolder(JpegReader):
 
     def _check_numbers(self, name_by_number):
         """Raise VideoError unless the numbers are 0..N-1 or 1..N."""
+        # 0..N-1 and 1..N are whole; every other range has gaps
         count = len(name_by_number)
         first = min(name_by_number)
         last = max(name_by_number)
@@ -84,6 +85,7 @@ class JpegFolder(JpegReader):
         """{(text before the number, text after it): {number: file name}} of the pictures in the folder."""
         all_series = {}
         for name in sorted(os.listdir(self.path)) if self.path.is_dir() else []:
+            # text before the number, number, text after it
             match = re.fullmatch(r"(.*?)(\d{1,9})(\D*)\.(jpe?g|png)", name, re.IGNORECASE)
             if match and not name.startswith((".", "flow_")):  # optical flow may lie in the same folder
                 series = all_series.setdefault((match[1], match[3]), {})

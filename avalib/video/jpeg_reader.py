@@ -28,9 +28,11 @@ class JpegReader:
         from torchvision.io import ImageReadMode, decode_image
 
         numbers = validate_frame_numbers(numbers, 1, self.n_ava_frames, self.path, "AVA frame number")
+        # all frames in one array, filled one by one
         frames = np.empty((len(numbers), self.height, self.width, 3), np.uint8)
         for i, number in enumerate(numbers.tolist()):
             try:
+                # JPEG bytes -> (3,H,W) -> (H,W,3)
                 data = torch.frombuffer(bytearray(self._read_jpeg(number)), dtype=torch.uint8)
                 frames[i] = decode_image(data, ImageReadMode.RGB).permute(1, 2, 0).numpy()
             except (RuntimeError, ValueError, OSError) as error:

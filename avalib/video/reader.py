@@ -206,6 +206,7 @@ class Video(FrameDecoder):
         native_frames = validate_frame_numbers(
             native_frames, 0, self.n_frames - 1, self.path, "frame", self.missing_frames
         )
+        # decode each frame once, in the file's order
         unique, inverse = np.unique(native_frames, return_inverse=True)
         frames = np.empty((len(unique), self.height, self.width, 3), np.uint8)
         for i, frame in enumerate(self._iter_random_access(unique)):
@@ -232,6 +233,7 @@ class Video(FrameDecoder):
         give comes a VideoError.
         """
         numbers = np.unique(self._validate_ava_numbers(numbers))
+        # several AVA numbers may show one native frame
         native, places = np.unique(self.ava_index[numbers - 1], return_inverse=True)
         with Video(self.path, 1, self.packet_index) as reader:  # its own decoder: `read_frames` may be called meanwhile
             frames = reader._iter_random_access(native)

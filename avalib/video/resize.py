@@ -59,5 +59,6 @@ def resize_to_width(frame: np.ndarray, width: int | None) -> np.ndarray:
     """A frame (H,W,3) uint8 at another width, of the same aspect ratio, by Lanczos; width None: unchanged."""
     if width is None or width == frame.shape[1]:
         return frame
+    # the height follows, at least one row
     size = (int(width), max(1, round(frame.shape[0] * width / frame.shape[1])))
     return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.LANCZOS))

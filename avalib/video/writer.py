@@ -57,6 +57,7 @@ def write_mp4(
         There are no frames, or their size changes.
     DiskFullError
     """
+    # 29.97 becomes 30000/1001
     rate = Fraction(fps).limit_denominator(1001)
     tick_s = 1 / rate if times_s is None else Fraction(1, 90000)
     options = {"crf": crf, "preset": preset, "g": gop, "bf": bframes}
@@ -79,10 +80,12 @@ def write_mp4(
                 raise ValueError(f"{path}: frame {n} is {array.shape[:2]}, the first {(stream.height, stream.width)}")
             picture = av.VideoFrame.from_ndarray(array, format="rgb24")
             picture.time_base = tick_s
+            # in ticks: the frame's number, or its time
             picture.pts = n if times_s is None else round(times_s[n] / tick_s)
             container.mux(stream.encode(picture))
         if stream is None:
             raise ValueError(f"{path}: no frames to write")
+        # the frames that the encoder holds back
         container.mux(stream.encode(None))
     return Path(path)
 

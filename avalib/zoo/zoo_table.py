@@ -1,5 +1,6 @@
 """The published table of the zoo, as DataFrame and as markdown."""
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from avalib.zoo.entries import ENTRIES
@@ -45,7 +46,7 @@ def render_zoo_table() -> str:
     """
     table = build_zoo_table()[["model", "pretrained", "backbone", "input", "mAP"]]
     table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
-    table["checkpoint"] = [f"[{entry.alias}.pth][{entry.alias}]" for entry in ENTRIES]
+    table["checkpoint"] = [f"[{_name_file(entry)}][{entry.alias}]" for entry in ENTRIES]
     links = [f"[{entry.alias}]: {entry.checkpoint_url}" for entry in ENTRIES]
     return "\n".join([_render_markdown(table), "", *_render_licences(), *links])
 
@@ -62,6 +63,11 @@ def render_published_files() -> str:
     table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
     table["files"] = [_render_files(entry) for entry in ENTRIES]
     return _render_markdown(table)
+
+
+def _name_file(entry):
+    """The alias with the ending of the published file: .pth, .pkl, .pyth."""
+    return entry.alias + PurePosixPath(entry.checkpoint_url).suffix
 
 
 def _render_files(entry):

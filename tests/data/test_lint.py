@@ -24,12 +24,13 @@ def frame(n=1, last="score", **columns):
 
 
 def problems(source, **options):
-    return {row.problem: row for row in lint_csv(source, **options).itertuples()}
+    return {row.problem: row for row in lint_csv(source, **options).problems.itertuples()}
 
 
 @pytest.mark.parametrize(("content", "kind"), [(GT, "ground_truth"), (DET, "detections")])
 def test_a_clean_file_has_no_findings(content, kind):
-    assert lint_csv(text(content), kind).empty
+    report = lint_csv(text(content), kind)
+    assert not report.findings and report.ok and "no findings" in repr(report)
 
 
 def test_lint_names_rows_and_what_they_look_like():
@@ -71,6 +72,19 @@ def test_lint_lists_rows_that_cannot_be_read():
 def test_lint_lists_timestamps_that_are_spelled_as_decimals(before, line):
     findings = problems(text(before + DET.replace("902", "902.0")))
     assert findings["timestamp isn't spelled as a whole number"].lines == [line]
+
+
+def test_lint_accepts_timestamps_between_seconds_on_request():
+    assert not problems(text(DET.replace("902", "902.5")), whole_seconds=False)
+
+
+def test_a_box_that_is_all_outside_is_wrong_and_one_that_reaches_outside_is_not():
+    source = frame(2, x1=[1.1, 0.9], x2=[1.3, 1.2])
+    report = lint_csv(source)
+    findings = {finding.check: finding for finding in report.findings}
+    assert findings["box outside the frame, all of it"].lines == [0]
+    assert findings["box reaches outside the frame (0..1)"].lines == [1]
+    assert not report.ok and lint_csv(source[1:]).ok
 
 
 @pytest.fixture

@@ -273,7 +273,7 @@ def test_columns_that_are_there_twice_are_refused():
 
 
 def problems(source, **options):
-    return {row.problem: row for row in lint_csv(source, **options).itertuples()}
+    return {row.problem: row for row in lint_csv(source, **options).problems.itertuples()}
 
 
 def test_lint_lists_ids_and_names_that_can_not_be_used():

@@ -13,7 +13,7 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import write_exclusions
 from avalib.data.layout import DatasetLayout
 from avalib.data.validation import check
-from avalib.data.video_survey import inspect_video
+from avalib.data.video_survey import VideoSurvey, inspect_video
 
 
 @pytest.fixture
@@ -68,7 +68,6 @@ def test_the_verdict_on_damaged_data(damaged):
         ("videos that can be read", "train", "value", "1 of 2"),
         ("keyframes without frames", "train", "status", "wrong"),
         ("action_id isn't one of AVA's 1..80", "val", "status", "wrong"),
-        ("actions not in the label map", "val", "value", [99]),
     ],
 )
 def test_damage_has_a_row_in_the_table(damaged, check, split, column, expected):
@@ -80,6 +79,8 @@ def test_damage_has_a_row_in_the_table(damaged, check, split, column, expected):
     ("check", "split", "part"),
     [
         ("videos with a problem", "train", "truncated"),
+        ("action_id isn't one of AVA's 1..80", "val", "1 rows"),
+        ("action_id isn't one of AVA's 1..80", "val", "action_id 99"),
         ("person boxes", "val", "is missing"),
         ("excluded seconds", "train", "unknown videos ['nobody']"),
     ],
@@ -101,7 +102,18 @@ def test_a_video_in_both_splits_is_named(damaged):
 
 def test_the_line_of_a_wrong_row_is_listed(damaged):
     checkup, _ = damaged
-    assert checkup.findings.lines.tolist()[-1]
+    assert checkup.problems.lines.tolist()[-1]
+
+
+def test_rows_that_cannot_be_read_are_findings(copy):
+    with open(copy.get_csv_path("val"), "a", encoding="utf-8") as file:
+        file.write("a,0902,oops,0.1,0.2,0.5,1,1\n../a,0902,0.1,0.1,0.2,0.5,1,1\n")
+    report = avalib.check(copy, progress=False)
+    problems = report.problems.set_index("problem")
+    assert not report.ok
+    assert "oops" in problems.example["can't be read: column x1"]
+    assert problems.lines["video_id isn't a video's name"] == [problems.lines["can't be read: column x1"][0] + 1]
+    assert not report.videos.video_id.str.contains("/").any()
 
 
 def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
@@ -109,7 +121,7 @@ def test_a_folder_with_frames_left_out_is_misnumbered(tiny, tmp_path):
     (folder := tmp_path / "rawframes" / "a").mkdir(parents=True)
     for n in (1, 2, 3):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"img_{n:05d}.jpg")
-    row = inspect_video(layout, "a", "train", np.array([902.0]))
+    row = inspect_video(layout, VideoSurvey("train", "a"), pd.DataFrame({"timestamp": [902.0]}), decode="some")
     assert row.misnumbered and "expected 27,030 frames, found 3" in row.problem and row.unreadable == 1
 
 
@@ -121,7 +133,8 @@ def test_damage_inside_a_video_costs_its_keyframes(copy):
     middle = len(data) // 2
     data[middle : middle + 30_000] = bytes(30_000)  # several frames: within one a decoder may not notice it
     path.write_bytes(data)
-    row = inspect_video(copy, name, "val", np.arange(900.0, 906.0), decode="all")
+    keyframes = pd.DataFrame({"timestamp": np.arange(900.0, 906.0)})
+    row = inspect_video(copy, VideoSurvey("val", name), keyframes, decode="all")
     assert row.decode_errors > 0 and "can't be decoded" in row.problem
 
 

@@ -77,7 +77,8 @@ def export_annotations(
     for split in splits:
         table = read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split)
         table["action"] = table.action_id.map(label_map)
-        table["time_s"] = table.timestamp - layout.start_s
+        # Tools count from the first frame.
+        table["time_s"] = table.timestamp - table.video_id.map(layout.get_start_s)
         tables.append(table)
     writers[format](_Export(layout, tables, label_map, folder))
     return folder
@@ -96,6 +97,7 @@ def _iter_videos(layout, table):
 
 
 def _write_csv(export):
+    # The table's columns in the order of CSV_HEADER.
     columns = ["video_id", "time_s", *BOX_COLUMNS, "action", "person_id", "split"]
     with atomic_write(export.folder / "annotations.csv", "w") as file:
         writer = csv.writer(file)
@@ -136,6 +138,7 @@ def _add_coco_video(content, rows):
                     **size,
                 }
             )
+        # COCO's boxes are a corner and a size.
         width = row.x2 - row.x1
         height = row.y2 - row.y1
         content["annotations"].append(
@@ -171,6 +174,7 @@ def _write_cvat(export):
 
 def _add_cvat_task(root, rows, actions):
     """Add what CVAT says about a task: its video, and the label "person" with its checkboxes."""
+    # meta/task with labels/label/attributes, as CVAT exports them.
     task = ET.SubElement(ET.SubElement(root, "meta"), "task")
     _add_texts(task, name=rows.video_id, size=len(rows.video.times_s), mode="interpolation", subset=rows.split)
     label = ET.SubElement(ET.SubElement(task, "labels"), "label")

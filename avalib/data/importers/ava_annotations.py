@@ -33,6 +33,7 @@ def read_ava_annotations(path, start=0, label_map=None):
         Names the file, line and value.
     """
     path = Path(path)
+    # A folder: all its csv files, but not the lists of excluded seconds.
     files = [path]
     if not path.is_file():
         files = [file for file in sorted(path.rglob("[!.]*.csv")) if "exclu" not in file.name]

@@ -84,6 +84,7 @@ def format_locations(locations, mask=None, limit=5):
 
 def check_class_name(name, location):
     """Raise ValueError for a class name that is empty, too long, or has characters that cannot be displayed."""
+    # Control characters would break csv lines and pictures' labels.
     is_printable = isinstance(name, str) and name.isprintable()
     if not is_printable or not name.strip() or len(name) > MAX_CLASS_NAME_LENGTH:
         raise ValueError(

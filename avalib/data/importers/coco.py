@@ -8,6 +8,7 @@ import numpy as np
 
 from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table
 from avalib.data.importers.picture_folders import MAX_NUMBER_DIGITS
+from avalib.data.row_checks import shorten_value
 from avalib.utils.limits import MAX_ACTION_ID
 from avalib.utils.markup import read_json
 
@@ -110,9 +111,9 @@ class _CocoFile:
     def _locate(self, item, kind, index):
         """'FILE, annotation 7', for messages. Raises ValueError for an item that is not an object."""
         if not isinstance(item, dict):
-            raise ValueError(f"{self.path}, {kind} number {index}: {_shorten(item)}; expected an object")
+            raise ValueError(f"{self.path}, {kind} number {index}: {shorten_value(item)}; expected an object")
         if "id" in item:
-            return f"{self.path}, {kind} {_shorten(item['id'])}"
+            return f"{self.path}, {kind} {shorten_value(item['id'])}"
         return f"{self.path}, {kind} number {index}"
 
     def _add_category(self, category, location):
@@ -146,6 +147,7 @@ class _CocoFile:
     def _resolve_frame(self, image, location, first_frame, rate):
         """The _CocoFrame of an image; raises ValueError where its video or time can't be derived."""
         name_match = _FRAME_NAME.match(str(image.get("file_name", "")))
+        # The video: by its id, or else from the file name.
         video = self.videos.get(_get_optional(image, "video_id", (int, str), location))
         if not video and name_match:
             video = name_match["video"]
@@ -163,7 +165,7 @@ class _CocoFile:
         time_s = _get_optional(image, "timestamp", (int, float), location)
         if not video or (number is None and time_s is None):
             raise ValueError(
-                f"{location}, file_name {_shorten(image.get('file_name'))}: can't tell its video and frame; "
+                f"{location}, file_name {shorten_value(image.get('file_name'))}: can't tell its video and frame; "
                 "expected video_id and frame_id, or a name like video_000012.jpg"
             )
         if time_s is None and rate:
@@ -183,6 +185,7 @@ class _CocoFile:
         """The RawRow of an annotation."""
         image_id = _get_value(annotation, "image_id", (int, str), location)
         category_id = _get_value(annotation, "category_id", (int, str), location)
+        # Both ids must exist.
         for key, value, ids in (("image_id", image_id, self.frames), ("category_id", category_id, self.class_names)):
             if value not in ids:
                 raise ValueError(f"{location}: {key} {value!r}; there is no such id in the file")
@@ -208,11 +211,12 @@ class _CocoFile:
 
 def _get_track_id(annotation, location):
     """The person of an annotation, a number or a name; None where it has none."""
+    # CVAT's COCO export has the track among the attributes.
     attributes = annotation.get("attributes")
     default = attributes.get("track_id") if isinstance(attributes, dict) else None
     track_id = annotation.get("track_id", default)
     if track_id is not None and (isinstance(track_id, bool) or not isinstance(track_id, (int, float, str))):
-        raise ValueError(f"{location}: track_id {_shorten(track_id)}; expected a number or a name")
+        raise ValueError(f"{location}: track_id {shorten_value(track_id)}; expected a number or a name")
     return track_id
 
 
@@ -223,7 +227,7 @@ def _get_bbox(annotation, location):
     if len(numbers) != 4 or not all(
         type(value) in (int, float) and abs(value) < MAX_COORDINATE_PX for value in numbers
     ):
-        raise ValueError(f"{location}: bbox {_shorten(bbox)}; expected [x, y, width, height] in pixels")
+        raise ValueError(f"{location}: bbox {shorten_value(bbox)}; expected [x, y, width, height] in pixels")
     return map(float, numbers)
 
 
@@ -245,10 +249,5 @@ def _get_value(item, key, kinds, location):
         descriptions = {int: "a whole number", float: "a number", str: "a name", _MISSING: "nothing"}
         named_kinds = [kind for kind in kinds if not (kind is int and float in kinds)]
         expected = " or ".join(descriptions[kind] for kind in named_kinds)
-        raise ValueError(f"{location}: {key} {_shorten(value)}; expected {expected}")
+        raise ValueError(f"{location}: {key} {shorten_value(value)}; expected {expected}")
     return value
-
-
-def _shorten(value):
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}…"

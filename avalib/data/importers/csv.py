@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table, format_locations
+from avalib.data.proposal_pickles import LARGEST_FRACTION
 from avalib.data.row_checks import BOX_COLUMNS, parse_number
 from avalib.utils.text import read_text
 
@@ -33,7 +34,6 @@ EXPECTED_HEADER = (
     "video, time_s (seconds) or frame (from 0), x1,y1,x2,y2 (or x,y,w,h), action; person, split, width and height (of "
     "the frame) where they are available"
 )
-MAX_FRACTION = 2  # a box with a number beyond it is in pixels
 
 
 def read_own_csv(path, first_frame=None):
@@ -87,6 +87,7 @@ def _parse_header(names, path):
     """The _Header of a first line; raises ValueError for columns that are missing or occur twice."""
     if repeated := sorted({name for name in names if name and names.count(name) > 1}):
         raise ValueError(f"{path}, line 1: column {', '.join(repeated)} occurs twice; expected each once")
+    # The columns that may hold each thing, by preference.
     columns = {key: [name for name in spellings if name in names] for key, spellings in COLUMN_SPELLINGS.items()}
 
     # Beside corners, or beside w and h, "width" and "height" are the frame's, not the box's.
@@ -134,6 +135,7 @@ class _CsvLine:
     def parse(self, first_frame):
         """The RawRow of this line; raises ValueError that names line, column and value."""
         self._check_fields()
+        # Of time and frame, one is NaN.
         time_s = self._parse_number("time_s")
         frame = self._parse_number("frame")
         if "frame" in self.header.positions and frame % 1 != 0:
@@ -206,7 +208,8 @@ class _CsvLine:
 def _are_in_pixels(table, path):
     """Whether the boxes are in pixels. Raises ValueError where some are and others look like fractions."""
     boxes = table[BOX_COLUMNS].to_numpy(np.float64)
-    is_pixels = (np.abs(boxes) > MAX_FRACTION).any(axis=1)
+    # (N,) boxes that can only be pixels, and boxes that can only be fractions.
+    is_pixels = (np.abs(boxes) > LARGEST_FRACTION).any(axis=1)
     has_area = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     is_fraction = ~is_pixels & has_area
     if is_pixels.any() and is_fraction.any():

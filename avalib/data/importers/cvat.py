@@ -88,7 +88,9 @@ def _read_task(file):
     root = read_xml(file)
     if root.tag != "annotations" or root.find("image") is not None:
         raise ValueError(f'{file}: <{root.tag}> with images; export the task as "CVAT for video 1.1"')
+    # CVAT exports a task, a job of it, or a project.
     tasks = [*root.iterfind("meta/task"), *root.iterfind("meta/job"), *root.iterfind("meta/project/tasks/task")]
+    # The videos' file names.
     sources = {source.text.strip() for source in root.iterfind("meta//source") if source.text and source.text.strip()}
     if len(sources) != 1 or len(tasks) > 1:
         raise ValueError(
@@ -132,8 +134,10 @@ def _build_rows(task, attributes, keyframes_only, skipped):
     """The RawRows of one task; shapes and boxes that are left out are counted in `skipped`."""
     rows = []
     for track in task.root.iter("track"):
+        # Polygons, points and the like have no box.
         skipped.update(f"{shape.tag} shapes" for shape in track if shape.tag not in ("box", "attribute"))
         for box in track.iter("box"):
+            # "outside" marks frames in which the track is not in the picture.
             if box.get("outside") == "1" or (keyframes_only and box.get("keyframe") == "0"):
                 continue
             box_rows = _build_box_rows(task, track, box, attributes)
@@ -186,6 +190,7 @@ def _compute_upright_corners(box, width, height):
     if not angle_deg % 180:
         return corners
     x1, y1, x2, y2 = corners
+    # Absolute values: bounds are the same for angles of either sign.
     cos = abs(math.cos(math.radians(angle_deg)))
     sin = abs(math.sin(math.radians(angle_deg)))
     # The upright bounds of the rotated box, around the same center.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.data.ava_csv import write_ava_csv
+from avalib.data.check_report import CheckReport
 from avalib.data.exclusions import write_exclusions
 from avalib.data.importers.base import ImportedAnnotations
 from avalib.data.importers.formats import read_annotations
@@ -38,7 +39,7 @@ class _ImportedDataset:
 
     annotations: ImportedAnnotations
     format: str
-    findings: pd.DataFrame  # as check_annotations returns them
+    report: CheckReport  # of check_annotations
     table: pd.DataFrame  # the rows to train and test on, with their splits
     proposals_source: str
     proposals: pd.DataFrame | None  # person boxes; None: the annotated ones
@@ -129,11 +130,12 @@ def import_dataset(
 
 def _prepare_dataset(annotations, format, proposals, *, start, val_share, min_gap_s, seed, fps, skip_faulty):
     """Check the annotations, choose rows and splits, read the proposals. Returns _ImportedDataset."""
-    findings = check_annotations(annotations)
-    table, fault_notes = drop_faulty_rows(annotations, findings, skip_faulty)
+    report = check_annotations(annotations)
+    table, fault_notes = drop_faulty_rows(annotations, report, skip_faulty)
     table, gap_notes = thin_keyframes(table, min_gap_s)
     splits, split_notes = assign_splits(table, val_share, seed)
     table = table.assign(split=splits).sort_values(KEYFRAME_COLUMNS, kind="stable")
+    # The annotated boxes are taken where no file of person boxes is given.
     boxes = None
     proposal_notes = []
     if proposals != "annotated":
@@ -141,7 +143,7 @@ def _prepare_dataset(annotations, format, proposals, *, start, val_share, min_ga
     return _ImportedDataset(
         annotations=annotations,
         format=format,
-        findings=findings,
+        report=report,
         table=table,
         proposals_source=proposals,
         proposals=boxes,
@@ -178,6 +180,7 @@ def _write_dataset(dataset, layout):
     for split in ("train", "val"):
         rows = dataset.table[dataset.table.split == split]
         write_ava_csv(rows, layout.get_csv_path(split))
+        # No keyframe is excluded, but AVA's readers expect the file.
         write_exclusions(rows[KEYFRAME_COLUMNS].iloc[:0], layout.get_exclusions_path(split))
         write_proposals(_select_proposals(rows, dataset.proposals), layout.get_proposals_path(split))
     with atomic_path(layout.label_map_path) as part:
@@ -202,6 +205,7 @@ def _place_video(path, target, fps):
 def _select_proposals(rows, proposals):
     """Person boxes with scores at a split's keyframes: the annotated ones where `proposals` is None."""
     if proposals is None:
+        # One box per person; score 1, so that every one is used.
         return rows.drop_duplicates([*KEYFRAME_COLUMNS, *BOX_COLUMNS]).assign(score=1.0)
     return proposals.merge(rows[KEYFRAME_COLUMNS].drop_duplicates(), on=KEYFRAME_COLUMNS)
 
@@ -210,6 +214,7 @@ def _remove_outdated_cache(old_layout, new_layout):
     """Remove the cached frames of videos that are other files in the new data set."""
     for path in sorted(old_layout.root.glob("cache/*/*")):
         try:
+            # A new link to the same file keeps its cache.
             is_same = old_layout.find_video(path.stem).samefile(new_layout.find_video(path.stem))
         except OSError:
             is_same = False
@@ -224,6 +229,7 @@ def _build_manifest(dataset):
     classes = {split: set(table.action_id[table.split == split]) for split in ("train", "val")}
     if not classes["train"]:
         dataset.notes.append("there are no keyframes for training: models can be tested on this data set, not trained")
+    # Classes that the training never shows.
     only_val = classes["val"] - classes["train"]
     if only_val:
         names = ", ".join(label_map[action_id] for action_id in sorted(only_val))
@@ -236,7 +242,7 @@ def _build_manifest(dataset):
         "label_map": label_map,
         "proposals": "annotated" if is_annotated else Path(dataset.proposals_source).name,
         "notes": dataset.notes,
-        "findings": dataset.findings.drop(columns="lines").to_dict("records"),
+        "findings": dataset.report.problems.drop(columns="lines").to_dict("records"),
     }
 
 

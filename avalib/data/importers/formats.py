@@ -70,6 +70,7 @@ def read_annotations(
     check_reader_options(format, options)
     if format == "ava":
         options["label_map"] = label_map  # its rows have numbers: the reader needs the names
+    # Rows as the file has them, then in AVA's terms.
     raw = FORMATS[format](source, **options)
     # By default the videos lie with the annotations.
     if videos:
@@ -88,6 +89,7 @@ def read_annotations(
 
 def check_reader_options(format, options):
     """Raise ValueError for an option that a format's reader does not have, and for values that are not numbers."""
+    # The reader's own parameters are the options.
     parameters = inspect.signature(FORMATS[format]).parameters
     available = [name for name in parameters if name not in ("path", "label_map")]
     for name, value in options.items():
@@ -96,6 +98,7 @@ def check_reader_options(format, options):
                 f"option {name!r} of format {format!r}: it has {', '.join(available) or 'none'}."
                 f"{suggest(name, available)}"
             )
+        # None stands for the default, where a reader has one.
         is_default = value is None and name != "start"
         if name in NUMERIC_OPTIONS and not is_default and not _is_finite_number(value):
             raise ValueError(f"{name}={value!r}: expected a number")

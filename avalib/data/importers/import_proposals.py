@@ -1,13 +1,10 @@
 """The person boxes for testing an imported data set: checked before anything is written."""
 
-import numpy as np
-
 from avalib.data.importers.base import format_locations
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 
 MAX_OUTSIDE = 0.5  # of the frame's side, by which a detector's box may reach beyond its edge
-MAX_FRACTION = 2  # a box with a number beyond it is in pixels
 
 
 def read_import_proposals(source, table, start):
@@ -55,15 +52,13 @@ def read_import_proposals(source, table, start):
 
 
 def _check_boxes(proposals, source, start):
-    """Raise ValueError for the first box or score that cannot be used."""
+    """Raise ValueError for the first box or score that cannot be used; `read_proposals` has rejected pixels."""
     boxes = proposals[BOX_COLUMNS].to_numpy()
     scores = proposals.score.to_numpy()
     x1, y1, x2, y2 = boxes.T
     is_far_outside = (boxes < -MAX_OUTSIDE) | (boxes > 1 + MAX_OUTSIDE)
     # (which boxes are faulty (N,), what was expected), the most telling fault first.
     checks = (
-        (~np.isfinite(boxes).all(axis=1), "finite numbers"),
-        ((np.abs(boxes) > MAX_FRACTION).any(axis=1), "fractions of the frame, 0 to 1; it looks like pixels"),
         (is_far_outside.any(axis=1), "fractions of the frame, 0 to 1"),
         ((x2 <= x1) | (y2 <= y1), "x1 < x2 and y1 < y2"),
         (~((scores >= 0) & (scores <= 1)), "a score from 0 to 1"),

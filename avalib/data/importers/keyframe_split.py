@@ -78,6 +78,7 @@ def assign_splits(table, val_share, seed):
 def _draw_val_videos(table, video_ids, val_share, seed):
     """Videos for validation, at random; all their classes occur in the other videos too."""
     n_val = max(1, round(val_share * len(video_ids)))
+    # {video_id: set of its actions}
     classes = table.groupby("video_id").action_id.agg(set)
     val_videos = set()
     for video_id in np.random.default_rng(seed).permutation(video_ids):

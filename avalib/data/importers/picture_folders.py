@@ -54,6 +54,7 @@ def list_pictures(folder):
 
 def parse_picture_number(stem):
     """The last number in a file name without suffix; None if it has none, or one that is too long."""
+    # In "cam2_000012" the last number counts.
     digits = re.findall(r"\d+", stem)
     return int(digits[-1]) if digits and len(digits[-1]) <= MAX_NUMBER_DIGITS else None
 
@@ -76,6 +77,7 @@ def iter_picture_frames(folder):
     frame_number = None
     for number, path in list_pictures(folder).items():
         if frame is not None:
+            # Fill the gap before this picture.
             for _ in range(number - frame_number - 1):
                 yield frame
         picture = read_picture(path)

@@ -49,6 +49,7 @@ def _is_unfinished(piece):
     """Whether a piece holds only what an import wrote: version 0.1 could be killed before it wrote the manifest."""
     if piece.name not in PIECES or piece.is_symlink() or not piece.is_dir():
         return False
+    # Imports write links to videos, and files named ava_… elsewhere.
     files = list(piece.iterdir())
     if piece.name == "videos":
         return all(path.is_symlink() for path in files)
@@ -61,6 +62,7 @@ def stage_import(root):
     root = Path(os.path.realpath(root))
     root.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(root)
+    # Inside the old folder where there is one: a rename must stay on one disk.
     staging = root / make_part_path(root).name if root.is_dir() else make_part_path(root)
     staging.mkdir()
     try:
@@ -126,6 +128,7 @@ def _move_pieces(root):
     if (pending / MANIFEST).exists():
         (root / MANIFEST).unlink(missing_ok=True)
     for piece in PIECES:
+        # The old piece steps aside, the new one takes its place.
         old_piece = pending / f"old_{piece}"
         if (pending / piece).exists():
             if (root / piece).exists():
@@ -172,6 +175,7 @@ class _Owner:
         """Whether another process with this id is running; one on another host counts as alive."""
         if self.host != get_host_name():
             return True
+        # Ids of processes are used again, so the time of the start is compared too.
         is_same = is_running(self.pid) and get_start_time(self.pid) == self.started
         return is_same and self.pid != os.getpid()
 

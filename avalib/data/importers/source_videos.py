@@ -102,6 +102,7 @@ def _iter_video_paths(folder):
         if MANIFEST in files and Path(parent) != folder:
             subfolders.clear()
             continue
+        # os.walk goes into the folders that are left in the list, in its order.
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         names = sorted(name for name in files if not name.startswith("."))
         yield from (Path(parent, name) for name in names if Path(name).suffix.lower() in VIDEO_SUFFIXES)
@@ -119,6 +120,7 @@ def _ends_alike(folders, other_folders):
     """Whether one of two tuples of folders ends in the other; an absolute path's root does not count."""
     folders = _drop_special_parts(folders)
     other_folders = _drop_special_parts(other_folders)
+    # The shorter one decides; no folders at all fit anywhere.
     n_common = min(len(folders), len(other_folders))
     return n_common == 0 or folders[-n_common:] == other_folders[-n_common:]
 
@@ -164,6 +166,7 @@ def assign_video_ids(paths, folder):
     used = set()
     video_ids = {}
     for path, stem in stems.items():
+        # The path tells files of one name apart.
         video_id = stem
         if stem_counts[stem] > 1:
             video_id = "_".join([*path.relative_to(folder).parts[:-1], stem])

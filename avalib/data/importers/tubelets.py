@@ -32,6 +32,7 @@ def build_tubelet_reader(format):
     """The reader of one of FILE_NAMES' data sets: (path, list_number=1) -> RawAnnotations."""
 
     def read(path, list_number=1):
+        # Which of the two structures it is, its content tells, not its name.
         path = _find_pickle(Path(path), FILE_NAMES[format])
         content = read_pickle(path, "tubes")
         if isinstance(content, dict) and "gttubes" in content:
@@ -63,12 +64,14 @@ def _read_gttubes(content, path, list_number):
         rows = []
         n_unlisted = 0
         for video, tubes_by_class in content["gttubes"].items():
+            # Videos in neither list are left out: other lists have them.
             split = next((split for split, videos in split_videos.items() if video in videos), None)
             if split is None:
                 n_unlisted += 1
             else:
                 rows += _build_gttubes_rows(video, split, tubes_by_class, labels, content["resolution"][video])
     except _STRUCTURE_ERRORS as error:
+        # A message of ours names the file already.
         if str(path) in str(error):
             raise
         raise ValueError(f"{path}: {type(error).__name__} {error} is not as in its kind of pickle") from error
@@ -81,6 +84,7 @@ def _build_gttubes_rows(video, split, tubes_by_class, labels, resolution):
     height, width = map(float, resolution)
     tubes = [(_get_label(labels, class_index), tube) for class_index, tubes in tubes_by_class.items() for tube in tubes]
     rows = []
+    # The tube is the person; its boxes are frame by frame.
     for person, (action, tube) in enumerate(tubes):
         for frame, x1, y1, x2, y2 in _list_finite_rows(tube, 5, f"{video}, tube {person}"):
             rows.append(
@@ -133,6 +137,7 @@ def _read_pyannot(content, path, list_number):
     rows = []
     try:
         for video, annotation in content.items():
+            # Classes count from 0 in the pickle, from 1 in AVA.
             label_map[int(annotation["label"]) + 1] = _get_class_name(video)
             split = "train" if video in train_videos else "test"
             rows += _build_pyannot_rows(video, split, annotation)
@@ -176,5 +181,6 @@ def _read_train_list(path, name):
         raise FileNotFoundError(
             f"{path.parent / name}: no such file; it lists which videos of {path.name} are for training"
         )
+    # Lines are "Class/video.avi 1".
     lines = read_text(files[0]).splitlines()
     return {line.split()[0].removesuffix(".avi") for line in lines if line.strip()}

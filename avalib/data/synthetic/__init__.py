@@ -6,8 +6,9 @@
 """
 
 from avalib.data.synthetic.action_ids import ACTIONS, TIME_ACTIONS
-from avalib.data.synthetic.generate import SIZES, VideoSpec, iter_frames, list_videos, render_dataset
+from avalib.data.synthetic.generate import iter_frames, render_dataset
 from avalib.data.synthetic.render_manifest import VERSION
+from avalib.data.synthetic.video_specs import SIZES, VideoSpec, list_videos
 
 __all__ = [
     "ACTIONS",

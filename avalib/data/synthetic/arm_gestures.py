@@ -17,6 +17,7 @@ def add_gesture(motion, rng, gesture, is_frontal=True):
     is_moving = gesture != "raised"
 
     def move(time_s, progress):
+        # The body's own motion (T,20), whose arms the gesture replaces.
         poses = motion(time_s, progress)
         # A raised arm keeps its phase, others run through the cycle (T,).
         angle = 2 * np.pi * rate_hz * time_s * is_moving + phase
@@ -46,6 +47,7 @@ def _wave(angle, is_frontal):
 
 
 def _talk(angle, is_frontal):
+    # Both arms, mouth and head move at rates of their own.
     stress = np.sin(angle * 0.8)
     return {
         "first_arm": 32 + 22 * stress,

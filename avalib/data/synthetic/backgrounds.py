@@ -60,6 +60,7 @@ def paint_place(place):
 
 def _place_things(rng, kind):
     """Things behind the people, about one body height apart."""
+    # Five spots, some of which stay empty.
     spots = np.arange(-2.4, 2.5, 1.2) + rng.uniform(-0.4, 0.4, 5)
     things = []
     for x in spots:
@@ -181,6 +182,7 @@ def _draw_house(draw, house, x):
 
 def _paint_field(rng, far, draw):
     """Two ridges of hills before a cloudy sky."""
+    # The sky's color, whiter where clouds are: (H,W,1) shares of white.
     sky = SKY_COLORS[rng.integers(len(SKY_COLORS))]
     clouds = _build_clouds(rng, FAR_HEIGHT, 110, -0.6, 1.2).clip(0, 0.5)[..., None]
     panorama = (np.array(sky, np.float32) * (1 - clouds) + 246 * clouds).astype(np.uint8)
@@ -202,6 +204,7 @@ def _paint_gym(rng, far, draw):
     brick = draw_muted_color(rng, 0.55, 0.8)
     mortar = draw_muted_color(rng, 0.6, 0.85)
     far.paste(Image.fromarray(_build_surface(rng, FAR_HEIGHT, mortar, 0.05, 70)))
+    # Few shades of brick, distributed so that neighbors differ.
     shades = [scale_color(brick, factor) for factor in rng.uniform(0.86, 1.05, N_BRICK_SHADES)]
     for row, y in enumerate(range(0, FAR_HEIGHT, 24)):
         for column, x in enumerate(range(-(row % 2) * 32, PAINTED_WIDTH, 64)):

@@ -207,6 +207,7 @@ class Take:
 
     def _draw_shadow(self, canvas, appearance, frame):
         points = appearance.points[frame]
+        # An ellipse as wide as the person, at the lowest joint.
         left = points[:, 0].min()
         right = points[:, 0].max()
         y = points[:, 1].max()

@@ -1,11 +1,9 @@
 """Rendering the synthetic data set to disk: videos in parallel, then annotations, with a manifest to resume from."""
 
+import contextlib
 import hashlib
-import itertools
-import zlib
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -23,22 +21,21 @@ from avalib.data.synthetic.action_ids import ACTIONS
 from avalib.data.synthetic.camera import Take
 from avalib.data.synthetic.ground_truth import PlacedTake, build_annotations
 from avalib.data.synthetic.render_manifest import SPLITS, RenderManifest
-from avalib.data.synthetic.render_pool import RenderPool
-from avalib.data.synthetic.scenes import deal_shot_kinds, plan_video
-from avalib.utils.disk_space import check_free_space
+from avalib.data.synthetic.scenes import plan_video
+from avalib.data.synthetic.video_specs import VideoSpec, list_videos
+from avalib.utils.disk_space import DiskFullError, check_free_space
 from avalib.utils.files import is_writable
-from avalib.utils.temporary_files import clear_abandoned_parts
+from avalib.utils.process import ignore_interrupts
+from avalib.utils.temporary_files import clear_abandoned_parts, remove_abandoned_parts
+from avalib.utils.workers import run_parallel
 from avalib.video.writer import write_mp4
 
 CRF = 24
 KEYFRAME_INTERVAL = 48
 PRESET = "superfast"
-FRAME_RATES = (Fraction(30), Fraction(25), Fraction(30000, 1001), *[Fraction(30)] * 5)
-MEAN_SHOT_S = 5.2
-ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-ID_LENGTH = 11  # as YouTube's
 VIDEO_BYTES_PER_SECOND = 100_000  # generously, for the check of free space
 ANNOTATION_BYTES = 5_000_000
+MIN_PARALLEL_FRAMES = 1500  # less work than this is done in the calling process
 
 # Streams of random numbers of one video, added to its seed.
 PLAN_STREAM = 1
@@ -46,87 +43,12 @@ NOISE_STREAM = 2
 ANNOTATION_STREAM = 3
 
 
-@dataclass(frozen=True)
-class Size:
-    """How many videos, how long in seconds (shortest, longest), and of which of scenes.SHOT_KINDS (empty: all)."""
-
-    train: int
-    val: int
-    seconds: tuple[float, float]
-    kinds: tuple[str, ...] = ()
-
-
-SIZES = {
-    "tiny": Size(2, 1, (6.5, 8)),
-    "mini": Size(31, 12, (28, 42)),
-    "large": Size(240, 60, (40, 60)),
-    "falls": Size(16, 6, (28, 42), ("falls",)),  # an experiment: falling and getting up, the same frames backwards
-}
-
-
-@dataclass(frozen=True)
-class VideoSpec:
-    """One video to be rendered: everything about it follows from `seed`."""
-
-    video_id: str
-    split: str
-    suffix: str
-    fps: Fraction
-    n_frames: int
-    seed: tuple[int, ...]
-    kinds: tuple[str, ...]  # of its shots
-
-    @property
-    def file_name(self):
-        return self.video_id + self.suffix
-
-    @property
-    def duration_s(self):
-        return float(self.n_frames / self.fps)
-
-    def build_rng(self, stream):
-        """A generator for one of the streams of random numbers."""
-        return np.random.default_rng([*self.seed, stream])
-
-
-def list_videos(size: str = "mini", seed: int = 0) -> list[VideoSpec]:
-    """The VideoSpecs of all videos of a size, train first. Raises ValueError for an unknown size."""
-    if size not in SIZES:
-        raise ValueError(f"size {size!r}: expected one of {', '.join(SIZES)}")
-    size_key = zlib.crc32(size.encode())
-    specs = []
-    for split_index, split in enumerate(SPLITS):
-        shot_kinds = deal_shot_kinds(np.random.default_rng((seed, size_key, split_index)), SIZES[size].kinds)
-        for index in range(getattr(SIZES[size], split)):
-            specs.append(_draw_video(size, split_index, index, (seed, size_key, split_index, index), shot_kinds))
-    return specs
-
-
-def _draw_video(size, split_index, index, seed, shot_kinds):
-    """The VideoSpec of the index-th video of a split; `shot_kinds` is an endless iterator."""
-    # Each video has a generator of its own, so that none depends on how many there are.
-    rng = np.random.default_rng(seed)
-    video_id = "".join(ID_CHARACTERS[k] for k in rng.integers(0, len(ID_CHARACTERS), ID_LENGTH))
-    fps = FRAME_RATES[(index + 2 * split_index) % len(FRAME_RATES)]
-    duration_s = rng.uniform(*SIZES[size].seconds)
-    n_shots = max(2, round(duration_s / MEAN_SHOT_S))
-    is_first_of_val = SPLITS[split_index] == "val" and index == 0
-    return VideoSpec(
-        video_id=video_id,
-        split=SPLITS[split_index],
-        suffix=".mkv" if is_first_of_val else ".mp4",
-        fps=fps,
-        n_frames=round(duration_s * fps),
-        seed=seed,
-        kinds=tuple(itertools.islice(shot_kinds, n_shots)),
-    )
-
-
 def build_takes(spec):
     """The shots of one video, as a list of PlacedTakes."""
     takes = []
     first_frame = 0
     start_s = 0.0
+    # Shots follow each other without a gap; the last one ends with the video.
     for shot in plan_video(spec.build_rng(PLAN_STREAM), spec.duration_s, spec.kinds):
         end_frame = min(round((start_s + shot.duration) * spec.fps), spec.n_frames)
         times_s = np.arange(first_frame, end_frame) / float(spec.fps) - start_s
@@ -153,6 +75,7 @@ def make_video(spec, folder):
         Of the manifest.
     annotations : VideoAnnotations
     """
+    # The hash is of the pixels before encoding, which do not depend on the encoder's version.
     digest = hashlib.sha256()
     takes = build_takes(spec)
 
@@ -223,6 +146,7 @@ def render_dataset(
     specs = list_videos(size, seed)
     layout = DatasetLayout(Path(root), "mini")
     manifest = RenderManifest(layout, size, seed)
+    # Videos that an earlier call has finished are not rendered again.
     missing = [spec for spec in specs if not manifest.has_video(spec)]
     if not missing and manifest.has_tables():
         return layout
@@ -230,16 +154,58 @@ def render_dataset(
     progress_bar = tqdm(
         total=sum(spec.n_frames for spec in missing), unit=" frames", desc=f"render {size}", disable=not progress
     )
-    # Finished videos are only annotated again, which needs no drawing.
-    with progress_bar, RenderPool(workers, missing, layout.videos) as pool:
-        annotations = dict(pool.run(annotate_video, [spec for spec in specs if spec not in missing]))
-        for spec, (entry, of_video) in pool.run(make_video, missing, layout.videos):
-            manifest.add_video(spec, entry)
-            annotations[spec] = of_video
-            progress_bar.update(spec.n_frames)
+    annotations = {}
+    arguments = {spec: (spec, layout.videos, spec in missing) for spec in specs}
+    rendering = run_parallel(render_video, _choose_workers(workers, missing), arguments, initializer=ignore_interrupts)
+    with progress_bar, contextlib.closing(rendering):
+        try:
+            for spec, get_result in rendering:
+                entry, annotations[spec] = get_result()
+                if entry is not None:
+                    manifest.add_video(spec, entry)
+                    progress_bar.update(spec.n_frames)
+        except BaseException:
+            # No partial file remains of the processes that are ended.
+            rendering.close()
+            remove_abandoned_parts(layout.videos)
+            raise
         _write_tables(layout, specs, annotations)
         manifest.finish(specs)
     return layout
+
+
+def _choose_workers(workers, missing):
+    """How many processes render the missing videos; 1: the calling one."""
+    # Starting processes takes longer than rendering a few seconds of video.
+    if workers is None and sum(spec.n_frames for spec in missing) < MIN_PARALLEL_FRAMES:
+        return 1
+    return min(workers or os.cpu_count() or 1, max(len(missing), 1))
+
+
+def render_video(spec, folder, is_missing):
+    """Write a missing video; of a finished one only the annotations are made again, which needs no drawing.
+
+    Returns
+    -------
+    entry : dict or None
+        Of the manifest, if the video was written.
+    annotations : VideoAnnotations
+
+    Raises
+    ------
+    OSError, RuntimeError
+        Naming the video.
+    """
+    try:
+        return make_video(spec, folder) if is_missing else (None, annotate_video(spec))
+    except DiskFullError:
+        raise  # names the file and what to do
+    except OSError as error:
+        raise OSError(error.errno, f"rendering video {spec.file_name} failed: {error.strerror or error}") from error
+    except Exception as error:
+        raise RuntimeError(
+            f"rendering video {spec.file_name} ({spec.split}, seed {spec.seed}) failed: {error}"
+        ) from error
 
 
 def _prepare_folder(layout, missing, n_videos):
@@ -259,6 +225,7 @@ def _write_tables(layout, specs, annotations):
     layout.annotations.mkdir(parents=True, exist_ok=True)
     layout.get_proposals_path("train").parent.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
+        # Rows (video_id, second, …) of all videos of this split.
         truth = []
         excluded = []
         proposals = []
@@ -277,6 +244,7 @@ def _write_tables(layout, specs, annotations):
         write_proposals(proposals_table, layout.get_proposals_path(split))
     action_names = get_action_names()
     write_label_map(action_names, layout.label_map_path)
+    # The metric counts the actions that the renderer shows.
     evaluated_names = {action_id: action_names[action_id] for action_id in ACTIONS}
     write_label_map(evaluated_names, layout.evaluated_label_map_path)
 

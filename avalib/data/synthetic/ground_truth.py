@@ -83,6 +83,7 @@ def build_annotations(takes, fps, n_frames, rng):
             annotations.excluded.append(second)
         is_annotated = not is_excluded or rng.random() < 0.5  # some excluded seconds still have rows, as in AVA
         for person in people:
+            # Annotators draw by hand.
             box = _jitter_box(person.box, BOX_NOISE, rng)
             if is_annotated:
                 annotations.truth.extend((second, *box, action_id, person.person_id) for action_id in person.labels)
@@ -136,6 +137,7 @@ def _jitter_box(box, sigma, rng):
 
 def _detect_person(person, rng):
     """What a detector makes of one person: [(x1, y1, x2, y2, score)], mostly one good box."""
+    # Detectors miss people who are half hidden more often, and score them lower.
     is_clear = person.visible_share > CLEAR_SHARE
     if rng.random() < (0.035 if is_clear else 0.16):
         return []
@@ -150,6 +152,7 @@ def _detect_person(person, rng):
 def _draw_false_alarms(rng):
     """Boxes where nobody is, seldom with a high score: [(x1, y1, x2, y2, score)]."""
     detections = []
+    # One in four frames, on average.
     for _ in range(rng.poisson(0.25)):
         width = rng.uniform(0.06, 0.3)
         height = rng.uniform(0.2, 0.7)

@@ -52,6 +52,7 @@ def build_transition(key_poses, backwards=False):
 
 def build_still(pose, rng, sway=1.5):
     """The motion of keeping a pose, breathing and swaying a little (`sway` in degrees)."""
+    # Fields that are 0 stay 0: a body that stands upright does not lean by chance.
     pose = pose + rng.normal(0, STILL_NOISE_DEG, len(FIELDS)) * (pose != 0)
     phase = rng.uniform(0, 6.28)
     rate_hz = rng.uniform(0.2, 0.4)
@@ -73,6 +74,7 @@ def build_stride(rng, speed, is_running):
 
 def build_walk(rng, speed):
     """The motion of walking at `speed` (body heights per second)."""
+    # Degrees that the thighs swing and the knees bend, both ways of carrying the arms.
     swing = rng.uniform(26, 34)
     knee_flexion = rng.uniform(35, 55)
     elbow = rng.choice([rng.uniform(12, 35), rng.uniform(60, 85)], p=[0.75, 0.25])
@@ -80,20 +82,9 @@ def build_walk(rng, speed):
     lean = rng.uniform(0, 6)
     phase = rng.uniform(0, 6.28)
 
-    def move(time_s, progress):
-        poses = np.repeat(build_pose(trunk_pitch=lean, elbow=elbow)[None], len(time_s), 0)
-        _swing_limbs(
-            poses,
-            cycle=2 * np.pi * rate_hz * time_s,
-            phase=phase,
-            swing=swing,
-            knee_flexion=knee_flexion,
-            arm_gain=0.9,
-            thigh_offset=2,
-        )
-        return poses
-
-    return move
+    return _build_gait(
+        rate_hz, phase, lean, elbow, swing=swing, knee_flexion=knee_flexion, arm_gain=0.9, thigh_offset=2
+    )
 
 
 def build_run(rng):
@@ -105,18 +96,19 @@ def build_run(rng):
     lean = rng.uniform(6, 14)
     phase = rng.uniform(0, 6.28)
 
+    return _build_gait(
+        rate_hz, phase, lean, elbow, hop=0.035, swing=swing, knee_flexion=knee_flexion, arm_gain=1.1, thigh_offset=6
+    )
+
+
+def _build_gait(rate_hz, phase, lean, elbow, hop=0.0, **limbs):
+    """The motion of cycles of swinging legs and arms; hop: in body heights, two per cycle; limbs: of _swing_limbs."""
+
     def move(time_s, progress):
         poses = np.repeat(build_pose(trunk_pitch=lean, elbow=elbow)[None], len(time_s), 0)
-        _swing_limbs(
-            poses,
-            cycle=2 * np.pi * rate_hz * time_s,
-            phase=phase,
-            swing=swing,
-            knee_flexion=knee_flexion,
-            arm_gain=1.1,
-            thigh_offset=6,
-        )
-        poses[:, FIELD_INDEX["hop"]] = 0.035 * np.abs(np.sin(2 * np.pi * rate_hz * time_s + phase))
+        cycle = 2 * np.pi * rate_hz * time_s  # (T,) radians
+        _swing_limbs(poses, cycle, phase, **limbs)
+        poses[:, FIELD_INDEX["hop"]] = hop * np.abs(np.sin(cycle + phase))
         return poses
 
     return move
@@ -142,6 +134,7 @@ def build_dance(rng):
 
     def move(time_s, progress):
         angle = 2 * np.pi * rate_hz * time_s + phase
+        # Knees bend twice per cycle, hips sway once.
         beat = 0.5 - 0.5 * np.cos(2 * angle)
         sway = np.sin(angle)
         poses = np.repeat(build_pose()[None], len(time_s), 0)

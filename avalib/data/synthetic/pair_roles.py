@@ -17,6 +17,7 @@ MEAN_MEETING_TURN_DEG = 13  # of two who walk up to each other, towards the view
 def play_talk(script, partner, max_turns=UNLIMITED_TURNS):
     """Stand or sit, and take turns in talking and listening, until `max_turns` or until the shot is full."""
     _face_each_other(script, partner)
+    # Whoever has stood already stays on their feet.
     is_sitting = script.total_s == 0 and script.rng.random() < 0.35
     if is_sitting:
         script.seat_color = draw_object_color(script.rng)
@@ -70,6 +71,7 @@ def play_meeting(script, partner):
         if gap > 0.05:
             duration = gap / 2 / speed / np.cos(np.radians(MEAN_MEETING_TURN_DEG))
             _walk_both(script, partner, duration, speed)
+        # Then they part, each back towards where they started.
         _hug_both(script, partner, rng.uniform(3.0, 5.0))
         script.turn_towards(script.start_x - partner.start_x)
         partner.turn_towards(partner.start_x - script.start_x)

@@ -142,6 +142,7 @@ def compute_joints(poses, girth=1.0):
 
 def _compute_arm(angles, side, sign, chest, trunk_up, trunk_left, girth):
     """{joint: positions (T,3)} of one arm; `sign` is 1 on the left, -1 on the right."""
+    # Arms hang on the trunk: its lean and pitch count for them too.
     lean = sign * angles["trunk_roll"]
     flexion = angles[f"{side}_arm"]
     shoulder = chest - trunk_up * SHOULDER_DROP + sign * trunk_left * SHOULDER_HALF_WIDTH * girth

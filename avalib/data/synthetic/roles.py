@@ -44,6 +44,7 @@ from avalib.data.synthetic.script import TO_VIEWER_DEG, draw_yaw
 def play_faller(script):
     """Stand or walk, fall, lie, get up, and again."""
     rng = script.rng
+    # Some shots begin with the person on the ground.
     is_lying = rng.random() < 0.4
     while script.remaining_s > 0:
         script.turn_towards(rng.choice([-1, 1]) if abs(script.x) < 0.3 else -script.x)
@@ -55,6 +56,7 @@ def play_faller(script):
             else:
                 script.add_pastime(0.8, 1.7, is_quiet=True)
             script.add_act(1.6, 2.0, build_transition(key_poses), FALL)
+        # Whoever fell forward lies on the front, whoever fell back on the back.
         _, lying_pose = key_poses[-1]
         script.add_act(1.0, 2.4, build_still(lying_pose, rng, sway=0.6), LIE)
         script.add_act(1.6, 2.0, build_transition(key_poses, backwards=True), GET_UP)
@@ -64,6 +66,7 @@ def play_faller(script):
 def play_lifter(script):
     """Lift a box, hold or carry it, put it down, and again."""
     rng = script.rng
+    # The box is in hand or on the ground when the shot begins.
     starts_holding = bool(rng.random() < 0.5)
     script.give_box(0.2, 0.3)
     script.holds_prop = starts_holding
@@ -90,6 +93,7 @@ def _hold_or_carry(script, min_s, max_s):
     if rng.random() < 0.35:
         script.turn_towards(-script.x if abs(script.x) > 0.2 else rng.choice([-1, 1]))
         speed = rng.uniform(0.35, 0.6)
+        # Both arms stay around the box.
         motion = add_gesture(build_walk(rng, speed), rng, "hold")
         script.add_act(min_s, max_s, motion, WALK, CARRY, speed=speed)
     else:
@@ -108,6 +112,7 @@ def play_dancer(script):
 def play_waver(script):
     """Wave, hold an arm up, and stand or sit."""
     rng = script.rng
+    # Most face the viewer; others are seen from the side, waving across the body.
     if rng.random() < 0.75:
         script.yaw = TO_VIEWER_DEG + rng.uniform(-55, 55)
     else:
@@ -132,10 +137,12 @@ def play_mover(script, reach=1.2, is_running=None):
     rng = script.rng
     if is_running is None:
         is_running = rng.random() < 0.5
+    # Body heights per second.
     speed = rng.uniform(1.1, 1.7) if is_running else rng.uniform(0.38, 0.75)
     motion = build_stride(rng, speed, is_running)
     labels = [RUN if is_running else WALK]
     has_phone = False
+    # Some walkers have a bag, some a phone, runners neither.
     if not is_running and script.maybe_give_bag(0.3):
         labels.append(CARRY)
     elif not is_running and rng.random() < 0.5:
@@ -161,6 +168,7 @@ def play_marcher(script, speed, is_running, direction):
     script.yaw = 0.0 if direction > 0 else -180.0
     motion = build_stride(rng, speed, is_running)
     labels = [RUN if is_running else WALK]
+    # What the arms do: nothing special, a phone, or a box.
     gesture = "plain"
     if not is_running:
         gesture = rng.choice(["plain", "phone", "hold"], p=[0.6, 0.2, 0.2])

@@ -62,8 +62,10 @@ def deal_shot_kinds(rng, kinds=()):
 
 def plan_video(rng, duration, kinds):
     """The Shots of one video, one for each of `kinds`, about equally long; cuts fall between the annotated seconds."""
+    # The people of this video, of which each shot shows some.
     cast = [draw_character(rng, index + 1) for index in range(rng.integers(8, 12))]
     n_cuts = len(kinds) - 1
+    # (n_cuts,) seconds: evenly spread, then moved, then put between whole seconds.
     even_cuts = np.arange(1, len(kinds)) * duration / len(kinds)
     moved_cuts = even_cuts + rng.uniform(-0.15, 0.15, n_cuts) * duration / len(kinds)
     edges = [0.0, *(np.floor(moved_cuts) + rng.uniform(0.35, 0.65, n_cuts)), duration]
@@ -150,6 +152,7 @@ def _write_march(rng, scripts, is_running):
 
 def _write_pairs(rng, scripts, kind):
     """Let one pair, or of four people two pairs, do something together; returns the scripts of the others."""
+    # Neighbors make a pair.
     first_indices = [0, 2] if len(scripts) == 4 else [int(rng.integers(len(scripts) - 1))]
     alone = list(scripts)
     for first in first_indices:
@@ -191,6 +194,7 @@ def _draw_foreground(rng, width, place):
     """Sometimes a thing between the camera and the people."""
     if rng.random() > 0.2:
         return ()
+    # Nearer than the people: depth below 0.
     kind = rng.choice(FOREGROUND_THINGS[place.kind])
     x = rng.uniform(-0.45, 0.45) * width
     depth = -rng.uniform(0.15, 0.3)

@@ -94,12 +94,14 @@ class Script:
         act = Act(self.rng.uniform(min_s, max_s), motion, labels, speed=speed, yaw=self.yaw, **options)
         self.acts.append(act)
         self.total_s += act.duration
+        # Where the next act begins.
         self.x += speed * np.cos(np.radians(self.yaw)) * act.duration
 
     def start_midway(self):
         """Begin somewhere in the middle of the first act, as a cut does."""
         first = self.acts[0]
         if not first.grab and first.labels[0] not in (FALL, GET_UP) and not first.speed:
+            # Acts with a beginning that must be visible stay whole.
             skipped_s = self.rng.uniform(0, 0.6) * first.duration
             self.acts[0] = replace(first, duration=first.duration - skipped_s)
 

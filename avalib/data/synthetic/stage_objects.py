@@ -61,6 +61,7 @@ def draw_thing(canvas, thing, frame, ink=None):
 
 def draw_seat(canvas, appearance, frame):
     """Draw a chair under a performer: a board and two legs."""
+    # The seat is under the pelvis.
     x, y = appearance.points[frame, PELVIS]
     unit = appearance.scale[frame] * appearance.performer.character.height
     color = appearance.performer.seat_color
@@ -75,11 +76,13 @@ def draw_seat(canvas, appearance, frame):
 def draw_prop(canvas, appearance, frame):
     """Draw a bag, or a box with its lid."""
     prop = appearance.performer.prop
+    # A square around the prop's middle.
     x, y = appearance.prop_path.points[frame].tolist()
     half = prop.size / 2 * appearance.scale[frame]
     dark = scale_color(prop.color, 0.4)
     canvas.rectangle((x - half, y - half, x + half, y + half), fill=prop.color, outline=dark, width=3)
     if prop.kind == "box":
+        # The lid is a parallelogram, seen from above.
         top = y - half
         back = y - 1.3 * half
         lid = [(x - half, top), (x - 0.7 * half, back), (x + 1.2 * half, back), (x + half, top)]

@@ -44,6 +44,7 @@ def build_shapes(rng, kind):
     """The shapes of a thing, one of THING_BUILDERS, in random colors; raises ValueError for another kind."""
     if kind not in THING_BUILDERS:
         raise ValueError(f"thing {kind!r}: expected one of {', '.join(THING_BUILDERS)}")
+    # Every builder is called with a color and a darker one, used or not: the draws stay the same.
     color = draw_muted_color(rng, 0.3, 0.7)
     return THING_BUILDERS[kind](rng, color, scale_color(color, 0.6))
 
@@ -53,6 +54,7 @@ def _build_box(x1, z1, x2, z2, color):
 
 
 def _build_tree(rng, color, dark):
+    # A trunk and three discs of leaves.
     green = convert_hsv(rng.uniform(0.2, 0.38), 0.4, rng.uniform(0.3, 0.5))
     size = rng.uniform(0.8, 1.2)
     return [
@@ -76,6 +78,7 @@ def _build_sofa(rng, color, dark):
 
 
 def _build_shelf(rng, color, dark):
+    # Eight books in the upper of two compartments.
     books = []
     for x in np.linspace(-0.3, 0.225, 8):
         top = rng.uniform(0.66, 0.76)
@@ -90,6 +93,7 @@ def _build_shelf(rng, color, dark):
 
 def _build_plant(rng, color, dark):
     green = convert_hsv(rng.uniform(0.24, 0.4), 0.45, rng.uniform(0.3, 0.55))
+    # Leaves one above the other, behind a pot.
     leaves = [Disc(rng.uniform(-0.13, 0.13), 0.25 + 0.06 * index, 0.1, green) for index in range(5)]
     return [*leaves, _build_box(-0.09, 0, 0.09, 0.2, (150, 92, 62))]
 
@@ -103,6 +107,7 @@ def _build_table(rng, color, dark):
 
 
 def _build_fence(rng, color, dark):
+    # Ten posts and a rail.
     posts = [_build_box(-0.9 + index * 0.2, 0, -0.83 + index * 0.2, 0.4, color) for index in range(10)]
     return [*posts, _build_box(-0.95, 0.25, 1.0, 0.31, dark)]
 

@@ -27,6 +27,6 @@ def test_a_label_map_is_a_file_of_ids_and_names(text, import_source, tmp_path):
 
 
 def test_seconds_of_another_clock_are_found(tiny):
-    findings = check_annotations(read_annotations(tiny.annotations, "ava", videos=tiny.videos))
-    assert findings.problem.tolist() == ["timestamp beyond the video's end"]
-    assert "start=900" in findings.looks_like[0]
+    problems = check_annotations(read_annotations(tiny.annotations, "ava", videos=tiny.videos)).problems
+    assert problems.problem.tolist() == ["timestamp beyond the video's end"]
+    assert "start=900" in problems.looks_like[0]

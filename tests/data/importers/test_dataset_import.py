@@ -185,7 +185,8 @@ def test_faults_of_an_imported_data_set_are_found_by_the_check(import_source):
     verdict = avalib.check(layout, progress=False).verdict
     assert verdict.startswith("Not right")
     assert "keyframes without frames (val): 2 (50.00%)" in verdict
-    assert "actions not in the label map (val): [9]" in verdict
+    assert "action_id isn't one of the label map's 2 (val): 2 rows, first at line 3" in verdict
+    assert "action_id 9" in verdict
 
 
 @pytest.mark.parametrize(

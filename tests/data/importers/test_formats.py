@@ -65,7 +65,7 @@ def test_exported_annotations_are_read_back(exported, truth):
 
 
 def test_exported_annotations_have_no_faults(exported):
-    assert not len(check_annotations(exported))
+    assert not check_annotations(exported).findings
 
 
 def test_exported_annotations_are_of_all_videos(exported, tiny):

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.data.synthetic.generate import annotate_video, list_videos, render_dataset
+from avalib.data.synthetic.generate import annotate_video, render_dataset
+from avalib.data.synthetic.video_specs import list_videos
 
 
 @dataclass

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from avalib.data.synthetic.action_ids import RUN, WALK
-from avalib.data.synthetic.generate import build_takes, list_videos
+from avalib.data.synthetic.generate import build_takes
+from avalib.data.synthetic.video_specs import list_videos
 from avalib.utils.boxes import compute_iou_matrix
 
 

@@ -20,9 +20,9 @@ from avalib.data.labels import get_action_names
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import read_proposals
 from avalib.data.synthetic.action_ids import ACTIONS
-from avalib.data.synthetic.generate import build_takes, iter_frames, list_videos, make_video, render_dataset
-from avalib.data.synthetic.render_pool import RenderPool
+from avalib.data.synthetic.generate import build_takes, iter_frames, render_dataset, render_video
 from avalib.data.synthetic.scenes import SHOT_KINDS
+from avalib.data.synthetic.video_specs import list_videos
 from avalib.video.reader import Video
 
 SPLITS = ("train", "val")
@@ -250,8 +250,8 @@ def test_a_file_that_cannot_be_written_is_named_and_not_left_half(tmp_path):
 
 def test_a_failure_names_the_video(tmp_path):
     spec = dataclasses.replace(list_videos("tiny")[0], kinds=("opera", "opera"))
-    with RenderPool(1, [spec], tmp_path) as pool, pytest.raises(RuntimeError, match=f"{spec.file_name}.*opera"):
-        list(pool.run(make_video, [spec], tmp_path))
+    with pytest.raises(RuntimeError, match=f"{spec.file_name}.*opera"):
+        render_video(spec, tmp_path, is_missing=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -6,8 +6,9 @@ import pytest
 from avalib.data.labels import GROUPS, get_action_group, get_evaluated_actions
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.data.synthetic.action_ids import ACTIONS, POSE_ACTIONS, STAND, TIME_ACTIONS
-from avalib.data.synthetic.generate import build_takes, list_videos
+from avalib.data.synthetic.generate import build_takes
 from avalib.data.synthetic.ground_truth import select_labels
+from avalib.data.synthetic.video_specs import list_videos
 from avalib.utils.boxes import compute_iou_matrix
 
 
