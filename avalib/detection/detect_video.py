@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from avalib import zoo
+from avalib.data.frame_protocols import get_frame_protocol
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
 from avalib.detection.person_detector import PersonDetector
@@ -154,7 +155,9 @@ def _check_number(name, value, expected, is_valid=lambda value: True):
         raise ValueError(f"{name}={value!r}: expected {expected}")
 
 
-def choose_times(reader, person_boxes, step, start, stop):
+def choose_times(
+    reader: Video, person_boxes: pd.DataFrame | None, step: float | None, start: float, stop: float | None
+) -> np.ndarray:
     """Choose the times of a video at which people are detected.
 
     Parameters
@@ -189,7 +192,14 @@ def choose_times(reader, person_boxes, step, start, stop):
     return np.array(chosen)
 
 
-def load_model(model, checkpoint, device="auto", precision="auto", mirror=None, progress=True):
+def load_model(
+    model: str | Detector | None,
+    checkpoint: str | Path,
+    device: str | torch.device = "auto",
+    precision: str | torch.dtype = "auto",
+    mirror: str | Path | None = None,
+    progress: bool = True,
+) -> LoadedModel:
     """Load a model for inference on videos; the parameters are those of `detect`."""
     if checkpoint in ("best", "final") and not Path(checkpoint).exists():
         name = getattr(model, "alias", model)
@@ -207,6 +217,7 @@ def load_model(model, checkpoint, device="auto", precision="auto", mirror=None, 
     return LoadedModel(
         action_model=model.to(device).eval(),
         short_side=meta.preprocessing.get("short_side", recipe.test_short_side),
+        frame_offset=get_frame_protocol(recipe.numbering).offset,
         label_map=meta.label_map,
         device=device,
         dtype=choose_precision(precision, device),

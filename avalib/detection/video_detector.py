@@ -18,6 +18,7 @@ from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
 from avalib.utils.tracker import Tracker
 from avalib.video.clip_stream import ClipStream
+from avalib.video.reader import Video
 
 DEFAULT_STEP_S = 1.0
 MAX_SHOWN_TIMES = 8  # in notes
@@ -30,6 +31,7 @@ class LoadedModel:
 
     action_model: Detector
     short_side: int  # of the pictures, in pixels
+    frame_offset: int  # frames by which its clips lie later, see `data.frame_protocols`
     label_map: dict  # {action_id: name}
     device: torch.device
     dtype: torch.dtype
@@ -77,7 +79,7 @@ class VideoDetector:
         self._tracker = None
         self._shot = 0
 
-    def run(self, reader, times_s, progress=True):
+    def run(self, reader: Video, times_s: np.ndarray, progress: bool = True) -> VideoResult:
         """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
         # The tracker bridges a person who is hidden at one time or two.
         started_s = time.perf_counter()
@@ -90,7 +92,15 @@ class VideoDetector:
         n_done = 0
         # The clips around the times, decoded in one pass over the video; the bar counts its frames.
         bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
-        clips = ClipStream(reader, times_s, entry.clip_len, entry.frame_interval, self.loaded.short_side, bar.update)
+        clips = ClipStream(
+            reader,
+            times_s,
+            entry.clip_len,
+            entry.frame_interval,
+            self.loaded.short_side,
+            on_frame=bar.update,
+            offset=self.loaded.frame_offset,
+        )
         bar.total = clips.n_frames
         # A batch of clips at a time. Ctrl-C keeps the finished batches.
         samples = iter(clips)

@@ -28,7 +28,7 @@ def load_predictions(
     dataset : str
         The data set's name.
     models : list of str, optional
-        Aliases or published names; default: the whole zoo. Models without detections are left out and logged.
+        Aliases or published names; default: the whole zoo. Models without detections are left out; others are logged.
     tag : str
         The runs' tag.
 
@@ -44,13 +44,12 @@ def load_predictions(
     """
     models = zoo.list_models() if models is None else [zoo.get(name).alias for name in models]
     paths = {name: get_run_folder(output_dir, dataset, name, tag) / "evaluate" / "detections.csv" for name in models}
-    missing = [name for name, path in paths.items() if not path.is_file()]
-    if len(missing) == len(models):
+    evaluated = [name for name, path in paths.items() if path.is_file()]
+    if not evaluated:
         raise FileNotFoundError(f"{paths[models[0]]}: no model has detections. Run notebooks 03 and 04 first.")
-    if missing:
-        n_found = len(models) - len(missing)
-        logger.info("%d of %d models have detections; without: %s", n_found, len(models), ", ".join(missing))
-    return {name: read_ava_csv(path, "detections") for name, path in paths.items() if name not in missing}
+    if len(evaluated) < len(models):
+        logger.info("%d of %d models have detections: %s", len(evaluated), len(models), ", ".join(evaluated))
+    return {name: read_ava_csv(paths[name], "detections") for name in evaluated}
 
 
 def align_person_ids(detected, annotated, min_iou=0.5):

@@ -10,7 +10,7 @@ from avalib import zoo
 SPEED_FOLDER = "outputs/benchmarks"
 
 
-def load_speed_table(folder=SPEED_FOLDER):
+def load_speed_table(folder: str | Path = SPEED_FOLDER) -> pd.DataFrame:
     """Load the measured speeds of the models.
 
     Parameters
