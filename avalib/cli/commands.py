@@ -190,6 +190,7 @@ def run_detect(options):
         stop=options.stop,
         detector=options.detector,
         detector_weights=options.detector_weights,
+        detector_step=options.detector_step,
         person_score=options.person_score,
         smooth=options.smooth,
         score_threshold=options.score_threshold,

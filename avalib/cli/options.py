@@ -17,7 +17,6 @@ from avalib import zoo
 Existing = Literal["stop", "continue", "new"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Protocol = Literal["mmaction", "activitynet", "mmaction1x", "pyslowfast", "frame"]
-PersonDetectorName = Literal["fasterrcnn", "retinanet", "ssdlite"]
 NotebookName = Literal["01_prepare_data", "03_train"]
 
 
@@ -122,9 +121,12 @@ class Detect(RunOptions):
     checkpoint: str = "published"  # published, best or final (of the last run), a path or a URL
     boxes: str | None = None  # person boxes: csv, parquet or AVA's proposals; None: found by the detector
     boxes_start: float | None = None  # timestamp in the boxes file of the video's first frame; None: from the file
-    detector: PersonDetectorName = "fasterrcnn"  # person detector of torchvision
+    detector: str = (
+        "auto"  # person detector: auto, fasterrcnn, retinanet, fasterrcnn_mobilenet, ssdlite, or a .onnx file
+    )
     detector_weights: str = "coco"  # coco, a path or a URL
-    person_score: float = 0.7  # leave out people with a lower score
+    detector_step: float | None = None  # seconds between two detections of people; None: at every time
+    person_score: float | None = None  # leave out people with a lower score; None: what suits the detector
     step: float | None = None  # seconds between two times; None: 1, or the times of the boxes
     start: float = 0.0  # first second
     stop: float | None = None  # last second; None: the end of the video

@@ -5,6 +5,7 @@ detections = avalib.detect("video.mp4", checkpoint="published")
 
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from avalib import zoo
 from avalib.data.frame_protocols import get_frame_protocol
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
-from avalib.detection.person_detector import PersonDetector
+from avalib.detection.person_detector import load_person_detector
 from avalib.detection.video_detector import DEFAULT_STEP_S, LoadedModel, VideoDetector
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
@@ -40,9 +41,10 @@ def detect(
     step: float | None = None,
     start: float = 0.0,
     stop: float | None = None,
-    detector: str = "fasterrcnn",
+    detector: str | Path | Callable = "auto",
     detector_weights: str | Path = "coco",
-    person_score: float = PERSON_SCORE,
+    detector_step: float | None = None,
+    person_score: float | None = None,
     smooth: float = 0.0,
     score_threshold: float = 0.0,
     batch_size: int | None = None,
@@ -72,10 +74,14 @@ def detect(
         Seconds from one time to the next; None: 1, or every time of `boxes`.
     start, stop : float
         Seconds; stop None: the end of the video.
-    detector, detector_weights : str
-        The person detector, see `build_person_detector`.
-    person_score : float
-        People with a lower score of their own are left out.
+    detector, detector_weights : str, Path or callable
+        The person detector: "auto" (an accurate one on a CUDA GPU, else a fast one), a name, an ONNX file, or a
+        function of your own, see `load_person_detector`. The choice is in `attrs["notes"]`.
+    detector_step : float, optional
+        Seconds from one detection of people to the next, in between they are followed; None: at every time.
+    person_score : float, optional
+        People with a lower score of their own are left out; of detected people, those who are not tracked already.
+        None: the detector's default, 0.7 with `boxes`.
     smooth : float
         Average scores along a person's track over this many seconds.
     score_threshold : float
@@ -104,6 +110,8 @@ def detect(
     ------
     VideoError, DownloadError, CheckpointError
         The video or the weights cannot be read.
+    OnnxDetectorError, DetectorOutputError, DetectorMemoryError
+        The person detector cannot be used; the message says why.
     KeyError
         There is no model of this name.
     ValueError
@@ -114,23 +122,29 @@ def detect(
     _check_number("start", start, "seconds")
     _check_number("stop", stop, "seconds")
     _check_number("smooth", smooth, "seconds, 0 or more", lambda value: value >= 0)
+    _check_number("detector_step", detector_step, "seconds above 0", lambda value: value > 0)
     _check_number("person_score", person_score, "a number")
     _check_number("score_threshold", score_threshold, "a number")
     _check_number("batch_size", batch_size, "a whole number from 1", lambda value: value >= 1 and value == int(value))
     with Video(locate_video(video, mirror=mirror, progress=progress)) as reader:
         # The boxes and times, which can be wrong too, before the model, which takes seconds to load.
-        person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
+        person_boxes = None
+        if boxes is not None:
+            min_score = PERSON_SCORE if person_score is None else person_score
+            person_boxes = read_person_boxes(boxes, reader, min_score, boxes_start)
         times_s = choose_times(reader, person_boxes, step, start, stop)
         loaded = load_model(model, checkpoint, device, precision, mirror, progress)
         person_detector = None
         if boxes is None:
-            person_detector = PersonDetector(
-                detector, detector_weights, person_score, loaded.device, mirror=mirror, progress=progress
+            person_detector = load_person_detector(
+                detector, detector_weights, person_score, loaded.device, precision, mirror=mirror, progress=progress
             )
+            if progress:
+                logger.info("people are detected by %s", person_detector.description)
         # Several clips at once keep a GPU busy; on a CPU they only take memory.
         if batch_size is None:
             batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
-        video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector)
+        video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector, detector_step)
         result = video_detector.run(reader, times_s, progress)
         if progress:
             logger.info("%s", result.notes[-1])

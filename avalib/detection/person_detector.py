@@ -1,99 +1,27 @@
-"""Detect people in pictures with torchvision's detection models. Boxes are fractions of the frame (0..1)."""
+"""Detect people in pictures with torchvision's detectors, an ONNX file, or a function of the user's own."""
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.models import get_model, get_model_weights
 
+from avalib.detection.detected_people import DUPLICATE_IOU, DetectedPeople, select_people
+from avalib.detection.detector_output import read_detector_output
+from avalib.detection.onnx_detector import OnnxDetector
 from avalib.detection.person_boxes import PERSON_SCORE
-from avalib.models.checkpoint_file import CheckpointError, parse_hash_in_name, read_checkpoint_file
-from avalib.utils.boxes import to_norm
-from avalib.utils.download import download_file, is_url
-from avalib.utils.download_errors import DownloadError
+from avalib.detection.torchvision_detectors import TorchvisionDetector, choose_detector
+from avalib.utils.device import choose_precision
+from avalib.utils.errors import AvalibError
 
-# our name -> torchvision's; box AP on COCO 46.7, 41.5 and 21.3, each several times as fast as the one before
-DETECTORS = {
-    "fasterrcnn": "fasterrcnn_resnet50_fpn_v2",
-    "retinanet": "retinanet_resnet50_fpn_v2",
-    "ssdlite": "ssdlite320_mobilenet_v3_large",
-}
-PERSON = 1  # COCO's class
+logger = logging.getLogger(__name__)
+
+_OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "failed to allocate memory")
 
 
-@dataclass(frozen=True)
-class DetectedPeople:
-    """The people in one picture."""
-
-    boxes_norm: np.ndarray  # (n, 4) float64 xyxy, 0..1
-    scores: np.ndarray  # (n,) float32, 0..1
-
-
-def build_person_detector(
-    name: str = "fasterrcnn",
-    weights: str | Path | None = "coco",
-    device: str | torch.device = "cpu",
-    mirror: str | Path | None = None,
-    progress: bool = True,
-) -> torch.nn.Module:
-    """Build a detector of torchvision in eval mode.
-
-    Parameters
-    ----------
-    name : str
-        A key of DETECTORS, or torchvision's name of one of them.
-    weights : str, Path or None
-        "coco" (torchvision's published file, downloaded once), a URL, a path, or None for random weights.
-    device : str or torch.device
-    mirror : str, optional
-        Where to download from instead, see `download.download_file`.
-    progress : bool
-        Show a bar while downloading.
-
-    Returns
-    -------
-    nn.Module
-
-    Raises
-    ------
-    ValueError
-        There is no detector of this name.
-    DownloadError
-        The weights cannot be downloaded; the message names other ways to get them.
-    CheckpointError
-        The file has no weights of this detector.
-    """
-    torchvision_name = DETECTORS.get(name, name)
-    if torchvision_name not in DETECTORS.values():
-        raise ValueError(f"person detector {name!r}: expected one of {', '.join(DETECTORS)}")
-    # The network without weights, so that torchvision downloads nothing by itself.
-    model = get_model(torchvision_name, weights=None, weights_backbone=None)
-    if weights is not None:
-        file = read_checkpoint_file(_locate_weights(torchvision_name, str(weights), mirror, progress))
-        try:
-            model.load_state_dict(file.state_dict)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise CheckpointError(
-                f"{file.source}: no weights of torchvision's {torchvision_name} with COCO's 91 classes: {first}"
-            ) from error
-    return model.to(device).eval()
-
-
-def _locate_weights(torchvision_name, weights, mirror, progress):
-    """The path of the weights, downloaded first if they are not on this machine."""
-    url = get_model_weights(torchvision_name).DEFAULT.url if weights == "coco" else weights
-    if not is_url(url):
-        return url
-    try:
-        return download_file(url, parse_hash_in_name(url), mirror=mirror, progress=progress)
-    except DownloadError as error:
-        raise DownloadError(
-            f"the person detector's weights cannot be downloaded. {error}\nDownload {url} where there is a network, "
-            "then give its path (detector_weights=…), or the folder it is in as AVALIB_MIRROR. Or use person boxes "
-            "of your own (boxes=…)."
-        ) from error
+class DetectorMemoryError(AvalibError):
+    """The person detector does not fit into memory, even with one picture at once."""
 
 
 class PersonDetector:
@@ -101,49 +29,139 @@ class PersonDetector:
 
     Parameters
     ----------
-    name, weights, device, mirror, progress
-        See `build_person_detector`.
+    detect_boxes : callable
+        Frames (n,H,W,3) uint8 RGB -> for each frame boxes (k,4) and scores (k,), see `load_person_detector`. It may
+        have the attributes `person_score` (its default threshold), `max_iou` (of two people) and `description`.
+    person_score : float, optional
+        People with a lower score are left out; None: the detector's own, else PERSON_SCORE.
+
+    Attributes
+    ----------
     person_score : float
-        People with a lower score are left out.
+    description : str
+        For notes: which detector, and its published accuracy.
     """
 
-    def __init__(
-        self,
-        name: str = "fasterrcnn",
-        weights: str | Path | None = "coco",
-        person_score: float = PERSON_SCORE,
-        device: str | torch.device = "cpu",
-        mirror: str | Path | None = None,
-        progress: bool = True,
-    ):
-        self.model = build_person_detector(name, weights, device, mirror, progress)
+    def __init__(self, detect_boxes: Callable, person_score: float | None = None):
+        self.detect_boxes = detect_boxes
+        if person_score is None:
+            person_score = getattr(detect_boxes, "person_score", PERSON_SCORE)
         self.person_score = person_score
+        self.max_iou = getattr(detect_boxes, "max_iou", DUPLICATE_IOU)
+        name = getattr(detect_boxes, "__qualname__", type(detect_boxes).__name__)
+        self.description = getattr(detect_boxes, "description", f"{name}, given as detector=")
 
-    @torch.inference_mode()
-    def __call__(self, pictures: list[np.ndarray]) -> list[DetectedPeople]:
+    def __call__(self, pictures: list[np.ndarray], min_score: float | None = None) -> list[DetectedPeople]:
         """Detect the people in each of some pictures.
 
         Parameters
         ----------
         pictures : list of (H, W, 3) uint8 arrays
             RGB, of any sizes.
+        min_score : float, optional
+            People with a lower score are left out; None: person_score.
 
         Returns
         -------
         list of DetectedPeople
             One for each picture.
         """
-        if not pictures:
-            return []
-        device = next(self.model.parameters()).device
-        # (H,W,3) uint8 -> (3,H,W) float, 0..1
-        batch = [torch.from_numpy(np.ascontiguousarray(p)).to(device).permute(2, 0, 1) / 255 for p in pictures]
+        min_score = self.person_score if min_score is None else min_score
         people = []
-        for picture, output in zip(pictures, self.model(batch), strict=True):
-            # Of COCO's 91 classes only people; boxes (n,4) in the picture's pixels -> fractions.
-            is_person = (output["labels"] == PERSON) & (output["scores"] >= self.person_score)
-            boxes_px = output["boxes"][is_person].float().cpu().numpy()
-            height, width = picture.shape[:2]
-            boxes_norm = to_norm(boxes_px, width, height).astype(float)
-            people.append(DetectedPeople(boxes_norm, output["scores"][is_person].cpu().numpy()))
+        for frames in stack_pictures(pictures):
+            height, width = frames.shape[1:3]
+            for boxes_norm, scores in read_detector_output(self._run(frames), len(frames), width, height):
+                people.append(select_people(boxes_norm, scores, min_score, self.max_iou))
         return people
+
+    def _run(self, frames):
+        """The detector's output for frames (n,H,W,3); in halves where memory does not suffice for all at once."""
+        try:
+            return self.detect_boxes(frames)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(frames) == 1:
+                height, width = frames.shape[1:3]
+                raise DetectorMemoryError(
+                    f"person detector {self.description}: out of memory with one picture of {width}x{height}; use a "
+                    "smaller one (detector='fasterrcnn_mobilenet_320'), device='cpu', or boxes of your own (boxes=…)"
+                ) from error
+        # Outside of the handler, whose traceback would keep the tensors in memory.
+        half = len(frames) // 2
+        logger.warning("the person detector is out of memory with %d pictures at once; now %d", len(frames), half)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return [*self._run(frames[:half]), *self._run(frames[half:])]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch, onnxruntime or Python says that memory does not suffice."""
+    is_memory_error = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    return is_memory_error or any(text in str(error).lower() for text in _OUT_OF_MEMORY)
+
+
+def stack_pictures(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    """Stack neighbouring pictures of one size: a list of (n,H,W,3), in the same order."""
+    stacks = []
+    for picture in pictures:
+        if stacks and stacks[-1][0].shape == picture.shape:
+            stacks[-1].append(picture)
+        else:
+            stacks.append([picture])
+    return [np.stack(stack) for stack in stacks]
+
+
+def load_person_detector(
+    detector: str | Path | Callable = "auto",
+    weights: str | Path | None = "coco",
+    person_score: float | None = None,
+    device: str | torch.device = "cpu",
+    precision: str | torch.dtype = "auto",
+    mirror: str | Path | None = None,
+    progress: bool = True,
+) -> PersonDetector:
+    """Load a person detector.
+
+    Parameters
+    ----------
+    detector : str, Path or callable
+        - "auto": "fasterrcnn" on a CUDA GPU, else the fast "fasterrcnn_mobilenet_320";
+        - a name of `torchvision_detectors.DETECTORS`, or torchvision's name of it;
+        - a file that ends in .onnx, see `OnnxDetector`;
+        - a callable, such as an `OnnxDetector` with options: it gets frames (n,H,W,3) uint8 RGB and returns, for each
+          of the n frames, a pair (boxes, scores) or a dict with these keys: boxes (k,4) xyxy in pixels of the frame or
+          all in 0..1, scores (k,) in 0..1, of people alone. Arrays, tensors or lists.
+    weights : str, Path or None
+        Of torchvision's detectors, see `build_torchvision_detector`.
+    person_score : float, optional
+        People with a lower score are left out; None: the detector's default.
+    device : str or torch.device
+    precision : str or torch.dtype
+        Of torchvision's detectors, see `choose_precision`.
+    mirror, progress
+        See `build_torchvision_detector`.
+
+    Returns
+    -------
+    PersonDetector
+
+    Raises
+    ------
+    ValueError
+        There is no detector of this name.
+    OnnxDetectorError, DownloadError, CheckpointError
+        The file, or the weights, cannot be read.
+    """
+    if callable(detector):
+        return PersonDetector(detector, person_score)
+    if not isinstance(detector, (str, Path)):
+        raise ValueError(
+            f"detector={detector!r}: expected a name, an ONNX file or a callable, not {type(detector).__name__}"
+        )
+    if str(detector).lower().endswith(".onnx"):
+        return PersonDetector(OnnxDetector(detector, device=device), person_score)
+    name = choose_detector(str(detector), device).name
+    dtype = choose_precision(precision, torch.device(device))
+    network = TorchvisionDetector(name, weights, device, dtype, mirror=mirror, progress=progress)
+    return PersonDetector(network, person_score)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from avalib.data.proposals import write_proposals
 from avalib.data.row_checks import BOX_COLUMNS, check_video_ids
-from avalib.detection.person_detector import PersonDetector
+from avalib.detection.person_detector import load_person_detector
 from avalib.detection.video_start import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.utils.files import join_inside, write_json, write_table
 from avalib.utils.temporary_files import clear_abandoned_parts
@@ -26,7 +26,7 @@ def make_proposals(
     videos: str | Path | Sequence[str | Path] | dict[str, str | Path],
     path: str | Path,
     seconds: Mapping[str, Sequence[float]] | None = None,
-    detector: str = "fasterrcnn",
+    detector: str | Path | Callable = "fasterrcnn",
     weights: str | Path = "coco",
     person_score: float = 0.05,
     batch_size: int = 4,
@@ -48,7 +48,7 @@ def make_proposals(
     seconds : dict, optional
         {video_id: seconds of its keyframes}, fractions too; by default every whole second.
     detector, weights, device, mirror, progress
-        See `build_person_detector`.
+        See `load_person_detector`.
     person_score : float
         People with a lower score are left out.
     batch_size : int
@@ -74,7 +74,7 @@ def make_proposals(
         start = infer_start_from_file_name(path)
     # The parts of an earlier call count only if it had the same settings.
     settings = {
-        "detector": detector,
+        "detector": _name_detector(detector),
         "weights": Path(str(weights)).name,
         "person_score": person_score,
         "seconds": _hash_seconds(seconds),
@@ -85,7 +85,9 @@ def make_proposals(
     files = {video_id: join_inside(parts, f"{video_id}.csv") for video_id in videos}
     remaining = [video_id for video_id, file in files.items() if not file.exists()]
     if remaining:
-        person_detector = PersonDetector(detector, weights, person_score, device, mirror=mirror, progress=progress)
+        person_detector = load_person_detector(
+            detector, weights, person_score, device, mirror=mirror, progress=progress
+        )
         for video_id in tqdm(remaining, desc="detecting people", unit="video", disable=not progress):
             with Video(videos[video_id]) as reader:
                 keyframes = _list_keyframes(reader, (seconds or {}).get(video_id), start)
@@ -117,6 +119,13 @@ def _index_videos(videos):
     if not videos:
         raise ValueError("videos: none; expected paths, or {video_id: path}")
     return videos
+
+
+def _name_detector(detector):
+    """A text that differs for another detector: its name, its file's name, or what it says of itself."""
+    if callable(detector):
+        return str(getattr(detector, "description", getattr(detector, "__qualname__", type(detector).__qualname__)))
+    return Path(detector).name
 
 
 def _hash_seconds(seconds):

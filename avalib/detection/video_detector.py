@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
+from avalib.detection.people_sources import DetectedTracks, GivenPeople
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
-from avalib.utils.tracker import Tracker
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
 
@@ -35,14 +34,6 @@ class LoadedModel:
     label_map: dict  # {action_id: name}
     device: torch.device
     dtype: torch.dtype
-
-
-@dataclass(frozen=True)
-class SamplePeople:
-    """The people at one time, before they are scored."""
-
-    person_ids: np.ndarray | None  # (n,) int64; None: the tracker assigns them
-    boxes: np.ndarray  # (n, 4) float64, 0..1
 
 
 @dataclass(frozen=True)
@@ -68,24 +59,22 @@ class VideoDetector:
         From `read_person_boxes`.
     person_detector : PersonDetector, optional
         If there are no person_boxes.
+    detector_step : float, optional
+        Seconds from one detection of people to the next; None: at every time.
     """
 
-    def __init__(self, loaded, batch_size=1, person_boxes=None, person_detector=None):
+    def __init__(self, loaded, batch_size=1, person_boxes=None, person_detector=None, detector_step=None):
         self.loaded = loaded
         self.batch_size = batch_size
         self.person_boxes = person_boxes
         self.person_detector = person_detector
+        self.detector_step = detector_step
         self._network = StreamingDetector(loaded.action_model, loaded.dtype)
-        self._tracker = None
-        self._shot = 0
 
     def run(self, reader: Video, times_s: np.ndarray, progress: bool = True) -> VideoResult:
         """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
-        # The tracker bridges a person who is hidden at one time or two.
         started_s = time.perf_counter()
         entry = self.loaded.action_model.entry
-        step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
-        self._tracker = Tracker(max_gap_s=TRACK_GAP_STEPS * max(step_s, 1))
         frame_results = []
         skipped_s = []
         notes = []
@@ -102,13 +91,14 @@ class VideoDetector:
             offset=self.loaded.frame_offset,
         )
         bar.total = clips.n_frames
+        source = self._build_people_source(times_s)
+        people = source.iter_people(_select_decoded(clips, skipped_s))
         # A batch of clips at a time. Ctrl-C keeps the finished batches.
-        samples = iter(clips)
         try:
-            while batch := list(itertools.islice(samples, self.batch_size)):
-                frame_results += self._detect_batch([sample for sample in batch if sample.clip is not None])
-                skipped_s += [sample.time_s for sample in batch if sample.clip is None]
-                n_done += len(batch)
+            while batch := list(itertools.islice(people, self.batch_size)):
+                frame_results += self._score_batch(batch)
+                n_done = int(np.searchsorted(times_s, batch[-1].sample.time_s, side="right"))
+            n_done = len(times_s)
         except KeyboardInterrupt:
             next_start = round(float(times_s[n_done]), 6)
             notes.append(f"interrupted; start={next_start:.12g} continues from here")
@@ -116,41 +106,36 @@ class VideoDetector:
         notes += describe_missing(reader, skipped_s)
         for note in notes:
             warnings.warn(f"{reader.path.name}: {note}", stacklevel=3)  # where `detect` is called
+        notes += source.describe()
         speed = describe_speed(frame_results, n_done, clips, time.perf_counter() - started_s)
         return VideoResult(frame_results, skipped_s, clips.cuts_s, [*notes, speed])
 
-    def _detect_batch(self, samples):
-        """The FrameResults of some ClipSamples, of those with people."""
+    def _build_people_source(self, times_s):
+        """Where the people at times_s (M,) come from. A track bridges a person who is hidden at one time or two."""
+        step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
+        if self.person_boxes is not None:
+            return GivenPeople(self.person_boxes, TRACK_GAP_STEPS * max(step_s, 1))
+        max_gap_s = TRACK_GAP_STEPS * max(step_s, 1, self.detector_step or 0)
+        return DetectedTracks(self.person_detector, max_gap_s, self.detector_step, self.batch_size)
+
+    def _score_batch(self, batch):
+        """The FrameResults of some SamplePeople, of those with people."""
         # Times without people need no scores.
-        people = self._locate_people(samples)
-        pairs = [pair for pair in zip(samples, people, strict=True) if len(pair[1].boxes)]
-        scores = self._score_people(pairs) if pairs else []
-        frame_results = []
-        for (sample, sample_people), sample_scores in zip(pairs, scores, strict=True):
-            person_ids = self._assign_person_ids(sample, sample_people)
-            boxes = sample_people.boxes
-            frame_results.append(FrameResult(sample.time_s, sample.frame, person_ids, boxes, sample_scores))
-        return frame_results
+        with_people = [people for people in batch if len(people.boxes)]
+        if not with_people:
+            return []
+        return [
+            FrameResult(people.sample.time_s, people.sample.frame, people.person_ids, people.boxes, scores)
+            for people, scores in zip(with_people, self._score_people(with_people), strict=True)
+        ]
 
-    def _locate_people(self, samples):
-        """The SamplePeople of each sample: from the person boxes, or detected."""
-        if self.person_boxes is None:
-            detected = self.person_detector([sample.picture for sample in samples])
-            return [SamplePeople(None, people.boxes_norm) for people in detected]
-        people = []
-        for sample in samples:
-            rows = self.person_boxes[self.person_boxes["time_s"] == sample.time_s]
-            person_ids = rows["person_id"].to_numpy() if "person_id" in rows else None
-            people.append(SamplePeople(person_ids, rows[BOX_COLUMNS].to_numpy()))
-        return people
-
-    def _score_people(self, pairs):
-        """The scores (n, C) of each (ClipSample, SamplePeople), at least one."""
+    def _score_people(self, batch):
+        """The scores (n, C) of each of some SamplePeople with people, at least one."""
         # All people of all clips in one call of the network: rois are [clip, x1, y1, x2, y2] in pixels.
-        samples = [sample for sample, _ in pairs]
+        samples = [people.sample for people in batch]
         clips = torch.from_numpy(np.stack([sample.clip for sample in samples]))  # (B,T,H,W,3)
         height, width = clips.shape[2:4]
-        rois = build_rois([to_pixels(people.boxes, width, height) for _, people in pairs])  # (N,5)
+        rois = build_rois([to_pixels(people.boxes, width, height) for people in batch])  # (N,5)
         # With the frames' numbers the network computes a frame once that several clips have.
         frame_numbers = np.stack([sample.clip_frames for sample in samples])  # (B,T)
         network = partial(self._network, numbers=frame_numbers)
@@ -163,14 +148,14 @@ class VideoDetector:
         # Back to a (n,C) array for each clip.
         return [scores[rois[:, 0] == i] for i in range(len(samples))]
 
-    def _assign_person_ids(self, sample, people):
-        """The ids that came with the boxes, else the tracker's; people after a cut are others."""
-        if people.person_ids is not None:
-            return people.person_ids
-        if sample.shot != self._shot:
-            self._tracker.reset()
-            self._shot = sample.shot
-        return self._tracker.update(sample.time_s, people.boxes)
+
+def _select_decoded(clips, skipped_s):
+    """The ClipSamples with a clip; the times of the others are added to the list skipped_s."""
+    for sample in clips:
+        if sample.clip is None:
+            skipped_s.append(sample.time_s)
+        else:
+            yield sample
 
 
 def describe_missing(reader, skipped_s):

@@ -67,8 +67,7 @@ class Tracker:
             The id of each box, each id once.
         """
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-        if len(boxes) > MAX_PEOPLE:
-            raise ValueError(f"{len(boxes):,} people at {time_s:g} s; at most {MAX_PEOPLE:,} (MAX_PEOPLE) are tracked")
+        check_people_count(len(boxes), time_s)
         # forget the people who are away for too long
         self._select(time_s - self._times_s <= self.max_gap_s + _ROUNDING_S)
 
@@ -90,19 +89,42 @@ class Tracker:
 
     def _match(self, time_s, boxes):
         """Pairs (index of a person, index of a new box) that are one person."""
-        # (people,) the least overlap, lower the longer a person's last box is ago, up to a second
-        at_once, second_apart = self.min_overlap
-        min_overlap = at_once + (second_apart - at_once) * np.minimum(time_s - self._times_s, 1)
-        # (people, boxes): a pair below its minimum is worth as much as no pair, so that it cannot displace a good one
-        gain = np.maximum(self.overlap(self._boxes, boxes) - min_overlap[:, None], 0)
-        pairs = zip(*linear_sum_assignment(-gain), strict=True)
-        return [(person, box) for person, box in pairs if gain[person, box] > 0]
+        min_overlap = compute_min_overlap(time_s - self._times_s, self.min_overlap)
+        return match_boxes(self.overlap(self._boxes, boxes), min_overlap)
 
     def _select(self, mask):
         """Keep only some people."""
         self._ids = self._ids[mask]
         self._boxes = self._boxes[mask]
         self._times_s = self._times_s[mask]
+
+
+def check_people_count(n_people: int, time_s: float) -> None:
+    """Raise ValueError for more people at one time than can be matched."""
+    if n_people > MAX_PEOPLE:
+        raise ValueError(f"{n_people:,} people at {time_s:g} s; at most {MAX_PEOPLE:,} (MAX_PEOPLE) are tracked")
+
+
+def compute_min_overlap(gaps_s: np.ndarray, min_overlap: tuple[float, float]) -> np.ndarray:
+    """The least overlap (n,) of one person's boxes: lower the longer the last one is ago (n,), up to a second."""
+    at_once, second_apart = min_overlap
+    return at_once + (second_apart - at_once) * np.minimum(gaps_s, 1)
+
+
+def match_boxes(overlap: np.ndarray, min_overlap: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (person, box) of the assignment with the highest sum of overlaps.
+
+    Parameters
+    ----------
+    overlap : (n, N) array of float
+        Of each person with each box.
+    min_overlap : (n,) array of float
+        Pairs need more.
+    """
+    # a pair below its minimum is worth as much as no pair, so that it cannot displace a good one
+    gain = np.maximum(overlap - min_overlap[:, None], 0)
+    pairs = zip(*linear_sum_assignment(-gain), strict=True)
+    return [(person, box) for person, box in pairs if gain[person, box] > 0]
 
 
 def link_boxes(

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from avalib.detection.person_detector import PERSON, build_person_detector
+from avalib.detection.torchvision_detectors import PERSON, build_torchvision_detector
 
 
 @pytest.fixture(scope="package")
@@ -15,7 +15,7 @@ def weights(tmp_path_factory):
     """The state_dict file of a small detector with random weights that takes much for a person."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "ssdlite.pth"
-    state = build_person_detector("ssdlite", weights=None).state_dict()
+    state = build_torchvision_detector("ssdlite", weights=None).state_dict()
     for name, value in state.items():
         if "classification_head" in name and name.endswith("1.bias"):
             value[PERSON::91] += 3
