@@ -93,7 +93,9 @@ def _read_annotations(layout, split):
         raise FileNotFoundError(f"{path}: no annotations; prepare or import the data set first")
     # which timestamps the data set may have
     seconds = DEFAULT_SECONDS
-    if layout.is_real_ava:
+    if layout.has_kinetics:
+        seconds = (0, float("inf"))  # clips have any second of a YouTube video: see `check_annotations`
+    elif layout.is_real_ava:
         seconds = (FIRST_SECOND, LAST_SECOND)
     elif layout.is_own:
         seconds = (layout.start_s, float("inf"))  # videos end at different times: see "keyframes without frames"
