@@ -54,6 +54,7 @@ COMMON = {
     "layer_decay": 1.0,
     "drop_path": 0.0,
     "warmup_by": "iteration",
+    "final_ratio": 0.0,
     "flip_shift": 1,
 }
 NAMED = {"name": "published", "dataset": "ava2.1", "seed": 0}
