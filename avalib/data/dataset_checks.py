@@ -204,7 +204,7 @@ def _check_coverage(layout, split, table, proposals):
     recall = compute_proposal_recall(people, proposals)
     recall_sure = compute_proposal_recall(people, proposals[proposals.score >= 0.9])
     yield Finding(
-        check="people found, IoU 0.5",
+        check="people with a person box, IoU 0.5",
         split=split,
         value=f"{recall:.3f} (score 0.9: {recall_sure:.3f})",
         expected=PUBLISHED_RECALL if layout.is_real_ava else "",

@@ -168,7 +168,7 @@ def test_clips_come_from_a_server_and_interrupted_downloads_resume(servers, tmp_
     names = [f"class1/{name}.mp4 1" for name in (WHOLE, IN_CLASS, SHORT, "gonegonegon_000003_000007")]
     (served / "kinetics700_train_list_videos.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     shutil.copy(servers / "ava_kinetics_v1_0.tar.gz", served)
-    with fake_ava_server.served(served, {f"{WHOLE}.mp4": "cut 3000"}) as (url, asked):
+    with fake_ava_server.serve_folder(served, {f"{WHOLE}.mp4": "cut 3000"}) as (url, asked):
         mirrors = {"kinetics_annotations": url}
         layout, record = prepare(tmp_path, servers, url, mirrors=mirrors, progress=True)
         assert (f"{WHOLE}.mp4", "bytes=3000-") in asked
@@ -188,7 +188,7 @@ def test_the_free_space_is_checked_before_clips_are_downloaded(servers, tmp_path
     list_path = tmp_path / "clips.txt"
     list_path.write_text(f"class1/{WHOLE}.mp4 1\n", encoding="utf-8")
     monkeypatch.setattr(disk_space, "get_free_bytes", lambda path: 29_000_000)
-    with fake_ava_server.served(tmp_path / "served") as (url, _):
+    with fake_ava_server.serve_folder(tmp_path / "served") as (url, _):
         with pytest.raises(DiskFullError, match=r"30.0 MB are needed \(for the downloads\), 29.0 MB"):
             prepare(tmp_path, servers, url, mirrors={"kinetics_list": str(list_path)})
     assert not (tmp_path / "ava_kinetics" / "videos" / f"{WHOLE}.mp4").exists()
