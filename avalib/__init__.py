@@ -17,6 +17,7 @@ _PUBLIC = {
     "list_models": "zoo.entries",
     "make_proposals": "detection.proposal_generation",
     "prepare": "data.catalog",
+    "watch_live": "detection.watch_live",
 }
 _PACKAGES = ("data", "detection", "draw", "evaluation", "models", "training", "utils", "video", "zoo", "zoo_runner")
 __all__ = [*_PUBLIC, *_PACKAGES]

@@ -128,7 +128,7 @@ def run_evaluate(options):
 def _detect_validation_split(options):
     """Run a model on the validation split. Returns the two csv files and the data set's evaluation options."""
     options = replace(options, dataset=_choose_test_dataset(options))
-    folder, checkpoint = _find_run(options)
+    folder, checkpoint = find_run(options)
     from avalib.data.ava_csv import write_ava_csv
     from avalib.data.catalog import prepare
     from avalib.evaluation.inference import detect_dataset, load_trained_model
@@ -157,7 +157,7 @@ def _choose_test_dataset(options):
     return zoo.get(options.model).test_dataset if options.dataset == "ava" else options.dataset
 
 
-def _find_run(options):
+def find_run(options):
     """The folder of a model's run, and the checkpoint that the options name: best and final are files in it."""
     folder = get_run_folder(options.output_dir, options.dataset, zoo.get(options.model).alias, options.tag)
     checkpoint = resolve_checkpoint(folder, options.checkpoint)
@@ -171,9 +171,17 @@ def _find_run(options):
 
 def run_detect(options):
     """Detect people and actions in a video; write the table and the annotated video."""
+    if options.live is not None:
+        from avalib.cli.live_command import run_live
+
+        return run_live(options, find_run(options)[1])
+    if options.video is None:
+        raise ValueError("expected a VIDEO, or --live with a camera's number, a stream or a file")
+    if options.serve is not None:
+        raise ValueError("--serve shows a live detection: give --live SOURCE instead of VIDEO")
     if not is_url(options.video) and not Path(options.video).is_file():
         raise FileNotFoundError(f"{options.video}: no such video")
-    _, checkpoint = _find_run(options)
+    _, checkpoint = find_run(options)
     from avalib.detection.detect_video import detect
     from avalib.detection.detections_table import write_detections
     from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
@@ -260,7 +268,7 @@ def run_verify(options):
 
 def run_export(options):
     """Export a model."""
-    folder, checkpoint = _find_run(options)
+    folder, checkpoint = find_run(options)
     from avalib.models.build import build_model
     from avalib.models.checkpoint_meta import get_default_preprocessing
     from avalib.models.export import export_model

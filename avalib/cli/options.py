@@ -116,9 +116,13 @@ class Evaluate(RunOptions):
 
 @dataclass(frozen=True)
 class Detect(RunOptions):
-    """Find people and their actions in a video; write a table, and the video with boxes and labels."""
+    """Find people and their actions in a video; write a table, and the video with boxes and labels. With --live: on a
+    camera or a stream, until Ctrl-C, or for --stop seconds; what was written is complete then.
+    """
 
-    video: Positional[str] = tyro.MISSING  # a file or a URL
+    video: Positional[str | None] = None  # a file or a URL; none with --live
+    live: str | None = None  # instead of a video: a camera's number (0), rtsp://…, udp://…, http://…, a file
+    serve: int | None = None  # with --live: show it in a browser on this machine, at this port (0: any free one)
     checkpoint: str = "published"  # published, best or final (of the last run), a path or a URL
     boxes: str | None = None  # person boxes: csv, parquet or AVA's proposals; None: found by the detector
     boxes_start: float | None = None  # timestamp in the boxes file of the video's first frame; None: from the file

@@ -39,7 +39,7 @@ class LiveCounts:
 
 
 class LiveReader:
-    """Reads a live source until it is closed, or until a file ends.
+    """Reads a live source, from `start` until it is closed, or until a file ends.
 
     The source is opened here, so that a wrong address is an error of this call; later errors lead to new connections.
 
@@ -47,10 +47,6 @@ class LiveReader:
     ----------
     source : int, str or Path
         See `parse_live_source`.
-    short_side : int
-        Of the scaled frames in `buffer`, in pixels.
-    span_s : float
-        Seconds of scaled frames.
     stall_s : float
         A stream without a picture for so long is connected again.
     max_delay_s : float
@@ -69,8 +65,6 @@ class LiveReader:
     def __init__(
         self,
         source: int | str | Path,
-        short_side: int,
-        span_s: float,
         stall_s: float = STALL_S,
         max_delay_s: float = MAX_DELAY_S,
         open_timeout_s: float = OPEN_TIMEOUT_S,
@@ -79,7 +73,7 @@ class LiveReader:
         self.stall_s = stall_s
         self.max_delay_s = max_delay_s
         self.open_timeout_s = open_timeout_s
-        self.buffer = LiveBuffer(short_side, span_s)
+        self.buffer = None  # a LiveBuffer, from `start` on
         self.counts = LiveCounts()
         self._clock = StreamClock()
         self._to_rgb = VideoReformatter()
@@ -88,14 +82,22 @@ class LiveReader:
         self._shot = 0
         self._size = None  # (width, height) of the newest frame
         self._thumbnail = None
+        self._thread = None
         self._container, self._stream = open_live(self.source, open_timeout_s, stall_s)
+
+    def start(self, short_side: int, span_s: float) -> None:
+        """Start reading into `buffer`: a LiveBuffer of frames with this short side in pixels, of the last seconds."""
+        self.buffer = LiveBuffer(short_side, span_s)
         self._thread = threading.Thread(target=self._run, name="avalib live reader", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop reading. A read that is waiting for data ends by its own timeout."""
         self._stop.set()
-        self._thread.join(timeout=1)
+        if self._thread is None:
+            self._container.close()
+        else:
+            self._thread.join(timeout=1)
 
     def _run(self):
         """The thread: one connection after the other."""

@@ -71,7 +71,7 @@ def parse_live_source(source: int | str | Path) -> LiveSource:
     text = str(source).strip()
     if not is_path_or_number or not text or text.startswith("-"):
         raise ValueError(
-            f"source={hide_credentials(text[:80])!r}: expected a camera's number (0), a stream's address "
+            f"source={hide_secrets(text[:80])!r}: expected a camera's number (0), a stream's address "
             "(rtsp://…, udp://…, http://…) or a file"
         )
     if re.fullmatch(r"\d{1,3}|/dev/video\d{1,3}", text, re.A):
@@ -83,12 +83,12 @@ def parse_live_source(source: int | str | Path) -> LiveSource:
         return LiveSource("file", text, Path(text).name)
     if scheme[1].lower() not in PROTOCOLS:
         raise StreamError(
-            f"{hide_credentials(text)}: {scheme[1]} is not supported; expected a stream by {', '.join(PROTOCOLS)}"
+            f"{hide_secrets(text)}: {scheme[1]} is not supported; expected a stream by {', '.join(PROTOCOLS)}"
         )
-    return LiveSource("stream", text, hide_credentials(text))
+    return LiveSource("stream", text, hide_secrets(text))
 
 
-def hide_credentials(address: str) -> str:
+def hide_secrets(address: str) -> str:
     """An address without user name, password and query, and without parts of its path that set a value.
 
     Some cameras take the password in the path: rtsp://host/user=admin_password=1234_channel=1.
@@ -139,10 +139,9 @@ def open_live(source: LiveSource, open_timeout_s: float, read_timeout_s: float):
 
 def _open_device_or_address(source, open_timeout_s, read_timeout_s):
     options = {"max_pixels": str(MAX_PIXELS)}
-    address = source.address
-    device_format = None
+    device = CameraDevice(None, source.address)
     if source.kind == "camera":
-        device_format, address = locate_camera(int(source.address))
+        device = locate_camera(int(source.address))
     else:
         scheme = source.address.partition("://")[0].lower()
         # a second of data is enough to recognize the streams; its pictures are decoded at once after that
@@ -152,8 +151,8 @@ def _open_device_or_address(source, open_timeout_s, read_timeout_s):
         options |= {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
     try:
         return av.open(
-            address,
-            format=device_format,
+            device.name,
+            format=device.format,
             options=options,
             timeout=(open_timeout_s, read_timeout_s),
             **METADATA_OPTIONS,
@@ -163,8 +162,16 @@ def _open_device_or_address(source, open_timeout_s, read_timeout_s):
         raise explain_open_error(source, error, open_timeout_s) from None
 
 
-def locate_camera(number: int) -> tuple[str, str]:
-    """FFmpeg's (format, name) of a camera on this system.
+@dataclass(frozen=True)
+class CameraDevice:
+    """What FFmpeg opens: the format (None: by the content) and the name."""
+
+    format: str | None
+    name: str = field(repr=False)
+
+
+def locate_camera(number: int) -> CameraDevice:
+    """Locate a camera on this system.
 
     Raises
     ------
@@ -172,15 +179,15 @@ def locate_camera(number: int) -> tuple[str, str]:
         This machine has no such camera; the message lists those that it has.
     """
     if sys.platform == "darwin":
-        return "avfoundation", str(number)
+        return CameraDevice("avfoundation", str(number))
     if os.name == "nt":
         # DirectShow opens cameras by name
         devices = [device.name for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]
         if number < len(devices):
-            return "dshow", f"video={devices[number]}"
+            return CameraDevice("dshow", f"video={devices[number]}")
     else:
         if Path(f"/dev/video{number}").exists():
-            return "v4l2", f"/dev/video{number}"
+            return CameraDevice("v4l2", f"/dev/video{number}")
         devices = sorted(str(path) for path in Path("/dev").glob("video*"))
     cameras = f"it has {', '.join(devices)}" if devices else "no camera is connected"
     raise StreamError(f"camera {number}: this machine has no such camera; {cameras}. Files and addresses work too")
