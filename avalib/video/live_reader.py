@@ -134,7 +134,7 @@ class LiveReader:
             return f"no data for {self.stall_s:g} s"
         except (av.error.FFmpegError, OSError) as error:
             # the text of FFmpeg's errors has the address in it
-            return getattr(error, "strerror", None) or type(error).__name__
+            return f"the connection was cut ({getattr(error, 'strerror', None) or type(error).__name__})"
 
     def _begin_connection(self):
         """Nothing that comes now follows what came before."""

@@ -1,4 +1,4 @@
-"""Live streams for tests, served on loopback by PyAV: MPEG transport streams over HTTP or UDP, with faults on request."""
+"""Live streams for tests, served on loopback by PyAV: MPEG transport streams over HTTP or UDP, with faults."""
 
 import base64
 import http.server
@@ -44,8 +44,11 @@ def draw_moving_bar(number, width, height):
     return frame
 
 
-def send_transport_stream(output, play, first_number, stopped=lambda: False):
-    """Encode frames of a `Play` into a file-like object or an address in real time. Returns how many were sent."""
+def send_transport_stream(output, play, first_number, stopped=lambda: False, on_frame=lambda number: None):
+    """Encode frames of a `Play` into a file-like object or an address in real time. Returns how many were sent.
+
+    on_frame: called with the number of each frame before it is sent.
+    """
     draw = play.draw or draw_moving_bar
     width, height = play.size
     count = round(play.seconds * FPS)
@@ -59,6 +62,7 @@ def send_transport_stream(output, play, first_number, stopped=lambda: False):
         for n in range(count):
             if stopped():
                 return n
+            on_frame(first_number + n)
             frame = av.VideoFrame.from_ndarray(draw(first_number + n, width, height), format="rgb24")
             frame.pts = first_number + n
             frame.time_base = Fraction(1, FPS)
@@ -110,9 +114,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if isinstance(step, Stall):
                 server.stop_event.wait(step.seconds)
                 continue
-            server.sent += send_transport_stream(
-                _UnseekableFile(self.wfile), step, server.sent, lambda: server.is_stopped
-            )
+            output = _UnseekableFile(self.wfile)
+            try:
+                send_transport_stream(output, step, server.sent, lambda: server.is_stopped, server.note)
+            except (OSError, av.error.FFmpegError):
+                # the reader has gone: its next connection gets this step
+                server.script.insert(0, step)
+                raise
         # after the script: open, and silent
         server.stop_event.wait(60)
 
@@ -130,10 +138,22 @@ class StreamServer(http.server.ThreadingHTTPServer):
         self.script = list(script)
         self.credentials = credentials  # "user:password"
         self.connections = 0
-        self.sent = 0
+        self._sent_at_s = []  # of each frame
         self.stop_event = threading.Event()
         self.one_at_a_time = threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_port}/live.ts"
+
+    @property
+    def sent(self):
+        """How many frames were sent."""
+        return len(self._sent_at_s)
+
+    def note(self, number):
+        self._sent_at_s.append(time.monotonic())
+
+    def sent_at_s(self, number):
+        """When a frame was sent, by time.monotonic."""
+        return self._sent_at_s[number]
 
     @property
     def is_stopped(self):
