@@ -28,7 +28,8 @@ def load_predictions(
     dataset : str
         The data set's name.
     models : list of str, optional
-        Aliases or published names; default: the whole zoo. Models without detections are left out and logged.
+        Aliases, published names or patterns; default: all that have detections. Models without are left out and
+        logged.
     tag : str
         The runs' tag.
 
@@ -42,15 +43,16 @@ def load_predictions(
     FileNotFoundError
         No model has detections.
     """
-    models = zoo.list_models() if models is None else [zoo.get(name).alias for name in models]
-    paths = {name: get_run_folder(output_dir, dataset, name, tag) / "evaluate" / "detections.csv" for name in models}
+    aliases = zoo.list_models() if models is None else zoo.select_models(models)
+    paths = {name: get_run_folder(output_dir, dataset, name, tag) / "evaluate" / "detections.csv" for name in aliases}
     missing = [name for name, path in paths.items() if not path.is_file()]
-    if len(missing) == len(models):
-        raise FileNotFoundError(f"{paths[models[0]]}: no model has detections. Run notebooks 03 and 04 first.")
-    if missing:
-        n_found = len(models) - len(missing)
-        logger.info("%d of %d models have detections; without: %s", n_found, len(models), ", ".join(missing))
-    return {name: read_ava_csv(path, "detections") for name, path in paths.items() if name not in missing}
+    present = [name for name in aliases if name not in missing]
+    if not present:
+        raise FileNotFoundError(f"{paths[aliases[0]]}: no model has detections. Run notebooks 03 and 04 first.")
+    logger.info("models with detections: %s", ", ".join(present))
+    if missing and models is not None:
+        logger.info("models without: %s", ", ".join(missing))
+    return {name: read_ava_csv(paths[name], "detections") for name in present}
 
 
 def align_person_ids(detected, annotated, min_iou=0.5):

@@ -124,7 +124,7 @@ def judge_mAP(model, mAP, checkpoint, dataset, protocol, share, jitter=None):
     entry = zoo.get(model)
     tolerance = get_tolerance(model, jitter)
     # A verdict needs what was published: these weights, this data set, this protocol, all keyframes.
-    is_comparable = dataset == entry.test_dataset
+    is_comparable = zoo.get_test_dataset(dataset) == entry.test_dataset
     difference = 100 * mAP - entry.published_mAP
     if checkpoint != "published":
         verdict = "none: not the published checkpoint"

@@ -155,9 +155,7 @@ class ZooRunner:
             except BaseException as error:
                 self._wait_until_stopped(futures)
                 if type(error) is KeyboardInterrupt:
-                    raise Stopped(
-                        "stopped; finished notebooks and trainings are saved: call again to resume"
-                    ) from None
+                    raise Stopped("stopped; finished notebooks and trainings are saved: call again to resume") from None
                 raise
         return self.summary
 
