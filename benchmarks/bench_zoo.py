@@ -1,11 +1,11 @@
-"""What a clip costs in each network of the zoo: time, arithmetic, parameters, memory; for docs/models.md and notebook 06.
+"""What a clip costs in each network of the zoo: time, arithmetic, parameters, memory.
 
     python benchmarks/bench_zoo.py [--models slowonly_r50 "umt*"] [--device cpu] [--repeats 3] [--update]
 
-One clip of 256x340 pixels with three boxes, float32, the form of `for_inference`, random weights (they do not change the
-time), no frames read. Each network in a fresh process, once for all models that have it; medians of the repeats, after
-one that isn't counted. Arithmetic: the backbone's, 2 FLOPs a multiply-add. Where each box costs a network of its own
-(ACRN), the time of a further box is measured too.
+docs/models.md and notebook 06 show the results. One clip of 256x340 pixels with three boxes, float32, the form of
+`for_inference`, random weights (they do not change the time), no frames read. Each network in a fresh process, once for
+all models that have it; medians of the repeats, after one that isn't counted. Arithmetic: the backbone's, 2 FLOPs a
+multiply-add. Where each box costs a network of its own (ACRN), the time of a further box is measured too.
 """
 
 import argparse

@@ -5,8 +5,6 @@
 Reads the entries of the zoo and what benchmarks/bench_zoo.py has measured (outputs/benchmarks/zoo_cpu.json).
 """
 
-from pathlib import Path
-
 import pandas as pd
 import torch
 

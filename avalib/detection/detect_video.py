@@ -154,7 +154,9 @@ def _check_number(name, value, expected, is_valid=lambda value: True):
         raise ValueError(f"{name}={value!r}: expected {expected}")
 
 
-def choose_times(reader, person_boxes, step, start, stop):
+def choose_times(
+    reader: Video, person_boxes: pd.DataFrame | None, step: float | None, start: float, stop: float | None
+) -> np.ndarray:
     """Choose the times of a video at which people are detected.
 
     Parameters
@@ -189,7 +191,14 @@ def choose_times(reader, person_boxes, step, start, stop):
     return np.array(chosen)
 
 
-def load_model(model, checkpoint, device="auto", precision="auto", mirror=None, progress=True):
+def load_model(
+    model: str | Detector | None,
+    checkpoint: str | Path,
+    device: str | torch.device = "auto",
+    precision: str | torch.dtype = "auto",
+    mirror: str | Path | None = None,
+    progress: bool = True,
+) -> LoadedModel:
     """Load a model for inference on videos; the parameters are those of `detect`."""
     if checkpoint in ("best", "final") and not Path(checkpoint).exists():
         name = getattr(model, "alias", model)

@@ -1,6 +1,7 @@
 """What was detected in a video, as a table: one row per time, person and action."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,9 @@ class FrameResult:
     scores: np.ndarray  # (n, C) float32, 0..1; column i is action_id i
 
 
-def build_table(results, label_map, smooth_s=0.0, score_threshold=0.0):
+def build_table(
+    results: list[FrameResult], label_map: dict[int, str], smooth_s: float = 0.0, score_threshold: float = 0.0
+) -> pd.DataFrame:
     """Build the table of detections.
 
     Parameters
@@ -71,7 +74,7 @@ def _concatenate(arrays, empty_shape):
     return np.concatenate(arrays) if arrays else np.zeros(empty_shape)
 
 
-def smooth_scores(scores, time_s, person_ids, seconds):
+def smooth_scores(scores: np.ndarray, time_s: np.ndarray, person_ids: np.ndarray, seconds: float) -> np.ndarray:
     """Average scores along each person's track.
 
     Parameters
@@ -104,7 +107,7 @@ def smooth_scores(scores, time_s, person_ids, seconds):
     return smoothed
 
 
-def write_detections(table, path):
+def write_detections(table: pd.DataFrame, path: str | Path) -> Path:
     """Write the table of `detect` as csv, times to the millisecond, boxes and scores to five digits.
 
     Returns the path.

@@ -13,6 +13,7 @@ from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.video_start import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.utils.text import read_text
+from avalib.video.reader import Video
 
 PERSON_SCORE = 0.7  # people with a lower score are left out
 TIME_COLUMNS = ("time_s", "timestamp", "frame")
@@ -27,12 +28,14 @@ class BoxSource:
     name: str
     row_kind: str = "row"
 
-    def locate(self, row):
+    def locate(self, row: pd.Series) -> str:
         """A row of the table as in "boxes.csv, line 3"."""
         return f"{self.name}, {self.row_kind} {row['row']:.0f}"
 
 
-def read_person_boxes(boxes, reader, person_score=PERSON_SCORE, start=None):
+def read_person_boxes(
+    boxes: pd.DataFrame | str | Path, reader: Video, person_score: float = PERSON_SCORE, start: float | None = None
+) -> pd.DataFrame:
     """Read the person boxes of one video.
 
     Parameters
@@ -92,7 +95,9 @@ def read_person_boxes(boxes, reader, person_score=PERSON_SCORE, start=None):
 def _read_table(boxes):
     """(BoxSource, DataFrame) with the columns checked, and a column `row` for messages."""
     if isinstance(boxes, pd.DataFrame):
-        source, table, first_row = BoxSource("boxes"), boxes.reset_index(drop=True), 0
+        source = BoxSource("boxes")
+        table = boxes.reset_index(drop=True)
+        first_row = 0
     elif isinstance(boxes, (str, Path)):
         source, table, first_row = _read_file(Path(boxes))
     else:

@@ -1,6 +1,7 @@
 """Detect people in pictures with torchvision's detection models. Boxes are fractions of the frame (0..1)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,7 +30,13 @@ class DetectedPeople:
     scores: np.ndarray  # (n,) float32, 0..1
 
 
-def build_person_detector(name="fasterrcnn", weights="coco", device="cpu", mirror=None, progress=True):
+def build_person_detector(
+    name: str = "fasterrcnn",
+    weights: str | Path | None = "coco",
+    device: str | torch.device = "cpu",
+    mirror: str | Path | None = None,
+    progress: bool = True,
+) -> torch.nn.Module:
     """Build a detector of torchvision in eval mode.
 
     Parameters
@@ -102,18 +109,18 @@ class PersonDetector:
 
     def __init__(
         self,
-        name="fasterrcnn",
-        weights="coco",
-        person_score=PERSON_SCORE,
-        device="cpu",
-        mirror=None,
-        progress=True,
+        name: str = "fasterrcnn",
+        weights: str | Path | None = "coco",
+        person_score: float = PERSON_SCORE,
+        device: str | torch.device = "cpu",
+        mirror: str | Path | None = None,
+        progress: bool = True,
     ):
         self.model = build_person_detector(name, weights, device, mirror, progress)
         self.person_score = person_score
 
     @torch.inference_mode()
-    def __call__(self, pictures):
+    def __call__(self, pictures: list[np.ndarray]) -> list[DetectedPeople]:
         """Detect the people in each of some pictures.
 
         Parameters

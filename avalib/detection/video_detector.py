@@ -18,6 +18,7 @@ from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
 from avalib.utils.tracker import Tracker
 from avalib.video.clip_stream import ClipStream
+from avalib.video.reader import Video
 
 DEFAULT_STEP_S = 1.0
 MAX_SHOWN_TIMES = 8  # in notes
@@ -77,7 +78,7 @@ class VideoDetector:
         self._tracker = None
         self._shot = 0
 
-    def run(self, reader, times_s, progress=True):
+    def run(self, reader: Video, times_s: np.ndarray, progress: bool = True) -> VideoResult:
         """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
         # The tracker bridges a person who is hidden at one time or two.
         started_s = time.perf_counter()

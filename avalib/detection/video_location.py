@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 from avalib.utils.download import get_local_path
 from avalib.video.video_error import VideoError
@@ -12,7 +13,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://", re.I)
 _URL_AS_PATH = re.compile(r"https?:/(?!/)", re.I)  # Path makes one slash of two
 
 
-def locate_video(video, mirror=None, progress=True):
+def locate_video(video: str | Path, mirror: str | Path | None = None, progress: bool = True) -> Path:
     """Locate a video file; a URL is downloaded first.
 
     Parameters

@@ -1,5 +1,6 @@
 """The clock of a table: the timestamp of a video's first frame, 900 by AVA's clock or 0 in data of one's own."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from avalib.data.layout import DatasetLayout
 from avalib.video.frame_numbers import AVA_START_S
 
 
-def infer_start_from_file_name(boxes):
+def infer_start_from_file_name(boxes: pd.DataFrame | str | Path) -> int | None:
     """The second at which videos start in the data set that a file belongs to; None if its name does not tell."""
     if isinstance(boxes, pd.DataFrame):
         return None
@@ -23,7 +24,7 @@ def infer_start_from_file_name(boxes):
     return None
 
 
-def infer_start_from_timestamps(timestamps, duration_s, name):
+def infer_start_from_timestamps(timestamps: Sequence[float], duration_s: float, name: str) -> int:
     """The timestamp of a video's first frame: 900 by AVA's clock, 0 in data of one's own.
 
     Parameters

@@ -2,7 +2,8 @@
 
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, zoo_gif
-- figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline; figure_style, colors
+- figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
+  figure_style, colors
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 

@@ -7,7 +7,7 @@ import itertools
 
 from avalib import zoo
 
-SERIES_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#9C8B00"]
+SERIES_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#908000"]
 GROUP_COLORS = {"pose": "#0072B2", "object": "#D98200", "person": "#009E73", "other": "#7A7A7A"}
 GROUP_TITLES = {"pose": "pose", "object": "person and object", "person": "person and person", "other": "other"}
 # By family: points of several models beside one another.

@@ -28,8 +28,8 @@ def load_predictions(
     dataset : str
         The data set's name.
     models : list of str, optional
-        Aliases, published names or patterns; default: all that have detections. Models without are left out and
-        logged.
+        Aliases, published names or patterns; default: the whole zoo. Models without detections are left out; others
+        are logged.
     tag : str
         The runs' tag.
 
@@ -43,16 +43,14 @@ def load_predictions(
     FileNotFoundError
         No model has detections.
     """
-    aliases = zoo.list_models() if models is None else zoo.select_models(models)
-    paths = {name: get_run_folder(output_dir, dataset, name, tag) / "evaluate" / "detections.csv" for name in aliases}
-    missing = [name for name, path in paths.items() if not path.is_file()]
-    present = [name for name in aliases if name not in missing]
-    if not present:
-        raise FileNotFoundError(f"{paths[aliases[0]]}: no model has detections. Run notebooks 03 and 04 first.")
-    logger.info("models with detections: %s", ", ".join(present))
-    if missing and models is not None:
-        logger.info("models without: %s", ", ".join(missing))
-    return {name: read_ava_csv(paths[name], "detections") for name in present}
+    models = zoo.select_models(["*"] if models is None else models)
+    paths = {name: get_run_folder(output_dir, dataset, name, tag) / "evaluate" / "detections.csv" for name in models}
+    evaluated = [name for name, path in paths.items() if path.is_file()]
+    if not evaluated:
+        raise FileNotFoundError(f"{paths[models[0]]}: no model has detections. Run notebooks 03 and 04 first.")
+    if len(evaluated) < len(models):
+        logger.info("%d of %d models have detections: %s", len(evaluated), len(models), ", ".join(evaluated))
+    return {name: read_ava_csv(paths[name], "detections") for name in evaluated}
 
 
 def align_person_ids(detected, annotated, min_iou=0.5):

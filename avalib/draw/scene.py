@@ -192,10 +192,10 @@ def load_video_scene(
         The video file.
     detections : DataFrame
         What avalib.detect returns: time_s, person_id, x1, y1, x2, y2, action_id, score.
-    start, seconds, fps : float
-        The first second (counted from the video's beginning), length of the stretch, frames per second.
-    max_width : int
-        Wider frames are scaled down to this many pixels.
+    start : float
+        The first second, counted from the video's beginning.
+    seconds, fps, max_width
+        As for load_scene.
     label_map : dict, optional
         {action_id: name}; default: the names in `detections`, else AVA's.
 

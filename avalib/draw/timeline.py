@@ -179,16 +179,10 @@ def plot_timeline(
 
     Parameters
     ----------
-    table : DataFrame
-        From avalib.detect, or an AVA table of annotations or detections; see `to_timeline_table`.
-    video : str, optional
-        The video_id; needed where the table has several.
-    score_threshold : float
-        Lower scores are not drawn.
+    table, video, score_threshold, label_map
+        As for find_segments.
     top_k, people : int
         The most lines for each person, and the most people. What is left out is counted in the title.
-    label_map : dict, optional
-        {action_id: name}; default: the names in the table's column `action`, else AVA's.
     title : str, optional
 
     Returns

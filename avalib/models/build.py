@@ -10,9 +10,10 @@ from avalib import zoo
 from avalib.data.label_map import check_label_map
 from avalib.data.labels import get_action_names
 from avalib.models.architecture import get_n_classes
-from avalib.models.checkpoint import choose_entry, fill_model, find_different_class, open_checkpoint
-from avalib.models.checkpoint_file import CheckpointError
+from avalib.models.checkpoint import fill_model, find_different_class, open_checkpoint
+from avalib.models.checkpoint_entry import choose_entry
 from avalib.models.checkpoint_meta import parse_checkpoint_meta
+from avalib.models.classifier_check import check_classifier
 from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device
@@ -95,7 +96,7 @@ def _build_from_file(entry, file, strict, backbone_only, label_map, options):
         notes.append(f"a new head: {difference}")
     n_classes = max(label_map) if label_map else get_n_classes(file.state_dict)
     if not backbone_only:
-        _check_head(file, label_map or meta.label_map, n_classes)
+        check_classifier(file, label_map or meta.label_map, n_classes)
     detector = Detector(entry, n_classes=n_classes, **options)
     detector.report = fill_model(detector, file, strict, backbone_only, (*notes, *meta.notes))
     detector.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
@@ -111,15 +112,3 @@ def _describe_class_difference(file, meta, label_map):
     if different is None:
         return None
     return f"class {different} of {file.source} is {meta.label_map[different]!r}, {label_map[different]!r} is expected"
-
-
-def _check_head(file, label_map, n_classes):
-    """Raise CheckpointError where a file's classifier has fewer columns than its label map has actions."""
-    if max(label_map) <= n_classes:
-        return
-    origin = "" if "label_map" in file.meta else "; the file carries none, so these are AVA's"
-    raise CheckpointError(
-        f"{file.source}: its classifier has {n_classes + 1} outputs (actions 1 to {n_classes} and the reserved "
-        f"column 0), but the label map to read them by has the actions up to {max(label_map)}{origin}. Say what they "
-        f"are: build_model(…, label_map={{1: name, …, {n_classes}: name}})"
-    )

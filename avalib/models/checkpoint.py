@@ -8,17 +8,16 @@ import dataclasses
 
 import torch
 
-from avalib import zoo
 from avalib.data.labels import get_action_names
 from avalib.models.architecture import (
-    HEAD,
-    RECOGNIZER_HEAD,
+    POSITION_TABLE,
     describe_checkpoint,
-    get_lateral_kernel,
     get_n_classes,
     has_shapes_of,
     list_fitting_models,
+    read_network_facts,
 )
+from avalib.models.checkpoint_entry import choose_entry
 from avalib.models.checkpoint_file import (
     CheckpointError,
     parse_hash_in_name,
@@ -27,11 +26,12 @@ from avalib.models.checkpoint_file import (
     write_checkpoint_file,
 )
 from avalib.models.checkpoint_meta import check_in_file, get_default_preprocessing, parse_checkpoint_meta
+from avalib.models.key_names import list_head_keys
 from avalib.models.load_report import LoadReport, format_keys
-from avalib.models.meta_checks import check_n_classes, check_values
+from avalib.models.meta_checks import check_n_classes
 from avalib.utils.download import download_file
 
-_SAMPLING_FIELDS = ("clip_len", "frame_interval", "resample_rate", "speed_ratio")
+_TABLE_TOLERANCE = 1e-3  # of a position table's sines; float16 rounds them by half of it
 
 
 def load_checkpoint(model, source, strict=True, backbone_only=False):
@@ -141,53 +141,15 @@ def _locate(entry, checkpoint, mirror, progress):
             url, sha256 = entry.checkpoint_url, entry.checkpoint_sha256
         else:
             url, sha256 = entry.pretrained_url, entry.pretrained_sha256
+        if url is None:
+            raise ValueError(
+                f"{entry.alias} has no published recognizer. Start from its published file with backbone_only=True"
+            )
     elif checkpoint.startswith(("http://", "https://")):
         url, sha256 = checkpoint, parse_hash_in_name(checkpoint)
     else:
         return checkpoint, None
     return download_file(url, sha256, mirror=mirror, progress=progress), sha256
-
-
-def choose_entry(entry, file, meta, strict):
-    """The entry to build for a checkpoint, with the file's lateral kernel, and notes on what differs.
-
-    entry: a ZooEntry, or None for the one that the file carries.
-    Raises CheckpointError without an entry, and (strict) where the file's model samples the pathways differently.
-    """
-    notes = []
-    if entry is None:
-        if meta.entry is None:
-            models = ", ".join(zoo.list_models())
-            raise CheckpointError(f"{file.source} carries no entry; say which model it is: {models}")
-        entry = meta.entry
-    elif meta.entry is not None:
-        changes = _compare_sampling(entry, meta.entry)
-        if strict and {"resample_rate", "speed_ratio"} & set(changes):
-            raise CheckpointError(
-                f"{file.source} was saved as {meta.entry.alias}, {', '.join(changes.values())}; not {entry.alias}. "
-                f"Build {meta.entry.alias!r}, or None for the entry that the file carries"
-            )
-        if changes:
-            notes.append(f"trained with {', '.join(changes.values())}")
-    kernel = get_lateral_kernel(file.state_dict)
-    if kernel is not None:
-        check_in_file(file.source, check_values, {"fusion_kernel": kernel}, zoo.ZooEntry)
-    if kernel and entry.backbone == "SlowFast" and kernel != entry.fusion_kernel:
-        notes.append(
-            f"laterals are {kernel}x1x1 in the file, {entry.fusion_kernel}x1x1 in the entry: built as in the file"
-        )
-        entry = dataclasses.replace(entry, fusion_kernel=kernel)
-    return entry, notes
-
-
-def _compare_sampling(entry, file_entry):
-    """{field: text} of how a file's entry samples clips otherwise."""
-    different = zoo.compare_fields(entry, file_entry)
-    return {
-        name: f"{name} {file_value} (the entry: {value})"
-        for name, (value, file_value) in different.items()
-        if name in _SAMPLING_FIELDS
-    }
 
 
 def fill_model(model, file, strict=True, backbone_only=False, notes=()):
@@ -215,10 +177,11 @@ def fill_model(model, file, strict=True, backbone_only=False, notes=()):
     """
     model_tensors, file_tensors = model.state_dict(), file.state_dict
     expected, present = set(model_tensors), set(file_tensors)
-    initialized = left_out = set()
-    if backbone_only:
-        initialized = {key for key in expected if key.startswith(HEAD)}
-        left_out = {key for key in present if key.startswith((HEAD, RECOGNIZER_HEAD))}
+    notes = [*notes, *file.notes]
+    initialized, left_out = _split_off_head(expected, present) if backbone_only else (set(), set())
+    if POSITION_TABLE in expected - present:
+        initialized.add(POSITION_TABLE)
+        notes.append(f"the file has no {POSITION_TABLE}: it was built from its formula")
     expected = expected - initialized
     present = present - left_out
     common = expected & present
@@ -245,8 +208,30 @@ def fill_model(model, file, strict=True, backbone_only=False, notes=()):
         raise CheckpointError(_explain_mismatch(report, file_tensors, backbone_only))
     tensors = {key: file_tensors[key] for key in report.matched}
     _check_finite(file.source, tensors)
+    if POSITION_TABLE in tensors:
+        _check_position_table(file.source, tensors[POSITION_TABLE], model_tensors[POSITION_TABLE])
     model.load_state_dict(tensors, strict=False)
     return report
+
+
+def _split_off_head(expected, present):
+    """What a model has newly initialized, and what of a file is left out, where only the backbone is loaded."""
+    initialized, left_out = list_head_keys(expected), list_head_keys(present)
+    # a ViT that recognizes actions has its last norm behind the mean of all tokens; the detector's starts anew
+    if pooled_norm := {key for key in present if key.rpartition(".")[0] in ("backbone.fc_norm", "fc_norm")}:
+        left_out |= pooled_norm
+        initialized |= {key for key in expected - present if key.rpartition(".")[0] in ("backbone.norm", "norm")}
+    return initialized, left_out
+
+
+def _check_position_table(source, table, expected):
+    """Raise CheckpointError for a ViT's position table that is not the one of the formula."""
+    difference = (table.float() - expected.float().cpu()).abs().max().item()
+    if difference > _TABLE_TOLERANCE:
+        raise CheckpointError(
+            f"{source}: {POSITION_TABLE} differs by up to {difference:.3g} from the table of sines and cosines that "
+            "this ViT has. It was trained, or has another order of channels: the file is of another network"
+        )
 
 
 def _order(keys, order):
@@ -273,9 +258,10 @@ def _check_finite(source, state_dict):
 def _explain_mismatch(report, state_dict, backbone_only):
     """The message for a file that does not fit: which network it is of, which models it fits, what to do."""
     advice = "strict=False takes what fits."
+    facts = read_network_facts(state_dict)
     if fitting := list_fitting_models(state_dict):
         advice = f"It fits {', '.join(fitting)}."
-    elif not backbone_only and any(key.startswith(RECOGNIZER_HEAD) for key in state_dict):
+    elif not backbone_only and facts.backbone and not facts.is_detector:
         advice = "backbone_only=True takes a recognizer's backbone and starts with a new head."
     network = describe_checkpoint(state_dict)
     return f"{report.source} does not fit {report.model}: it is of {network}. {advice}\n{report}"

@@ -1,8 +1,11 @@
 """Weight files: read without running anything that is in them, written atomically, with a descriptive error for others.
 
-Read: what torch.save wrote (the published files, MMAction2's, ours; both its formats) and safetensors.
+Read: what torch.save wrote (MMAction2's files, PySlowFast's, PyTorchVideo's, UMT's, ours; both its formats),
+safetensors, and PySlowFast's Caffe2 pickles. The content tells which, not the name: PySlowFast's torch files end in
+.pkl, too.
 """
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
@@ -13,19 +16,23 @@ import safetensors
 import safetensors.torch
 import torch
 
+from avalib.models.caffe2_names import convert_blobs
 from avalib.utils.download import check_sha256
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
 from avalib.utils.http_request import is_html
 from avalib.utils.pickled_arrays import ForbiddenNameError, PickleError
 from avalib.utils.pickled_tensors import TensorRef
-from avalib.utils.torch_files import TorchFile
+from avalib.utils.safe_pickle import load_pickle
+from avalib.utils.torch_files import TorchFile, is_torch_file
 
 _MAX_TENSORS = 20_000  # the zoo's largest network has 1,100
 _MAX_HEADER_BYTES = 8 << 20  # of a .safetensors; the zoo's are 0.1 MB
 _MAX_SHARING = 4  # tensors may share their numbers, but together they have at most this many times the file's size
 _SAFETENSORS_FAULTS = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError, MemoryError)
 _WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every key
+_WEIGHTS_KEYS = ("state_dict", "model_state", "model", "module")  # MMAction2 and ours, PySlowFast, UMT (two)
+_UMT_PREFIXES = ("backbone.", "encoder.")  # UMT's own loader takes them off
 _HASH_IN_NAME = re.compile(r"[-_]([0-9a-f]{8})\.(pth|pt|safetensors)$")  # the convention of the published names
 
 
@@ -35,11 +42,15 @@ class CheckpointError(AvalibError, ValueError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weight file's content: `source` its name, `state_dict` {key: CPU tensor}, `meta` what it says of itself."""
+    """A weight file's content.
+
+    `source` its name, `state_dict` {key: CPU tensor}, `meta` what it says of itself, `notes` how it was read.
+    """
 
     source: str
     state_dict: dict
     meta: dict
+    notes: tuple = ()
 
 
 def parse_hash_in_name(name):
@@ -49,7 +60,7 @@ def parse_hash_in_name(name):
 
 
 def read_checkpoint_file(path, sha256=None):
-    """Read a .pth, .pt or .safetensors file, without its wrappers and its optimizer state.
+    """Read a weight file of any of the formats above, without its wrappers and its optimizer state.
 
     Parameters
     ----------
@@ -74,7 +85,11 @@ def read_checkpoint_file(path, sha256=None):
     _check_head(path)
     if expected := sha256 or parse_hash_in_name(path.name):
         check_sha256(path, expected)
-    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch_file(path)
+    if is_torch_file(path):
+        return _read_torch_file(path)
+    if path.suffix == ".safetensors" or _is_safetensors(path):
+        return _read_safetensors(path)
+    return _read_caffe2_file(path)
 
 
 def _check_exists(path):
@@ -99,15 +114,11 @@ def _check_head(path):
         raise CheckpointError(f"{path}: a git-lfs pointer; `git lfs pull` brings the file itself.")
 
 
-def _read_torch_file(path):
-    """The Checkpoint in a file of torch.save, of either format."""
+@contextlib.contextmanager
+def _explain_pickle_errors(path):
+    """Turn errors of the pickle readers into a CheckpointError that names the file."""
     try:
-        with TorchFile(path) as file:
-            meta = file.content.get("meta") if isinstance(file.content, dict) else None
-            tensors = _unwrap_tensors(path, file.content)
-            if sum(ref.nbytes for ref in tensors.values()) > _MAX_SHARING * file.size:
-                raise PickleError("its tensors are views that repeat the same numbers")
-            state_dict = {key: file.load(ref) for key, ref in tensors.items()}
+        yield
     except ForbiddenNameError as error:
         raise CheckpointError(
             f"{path}: the pickle in it asks to load {error.name}; weights need no such thing, and loading it can run "
@@ -115,7 +126,55 @@ def _read_torch_file(path):
         ) from error
     except (PickleError, MemoryError) as error:
         raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
-    return Checkpoint(path.name, state_dict, meta if isinstance(meta, dict) else {})
+
+
+def _read_torch_file(path):
+    """The Checkpoint in a file of torch.save, of either format."""
+    with _explain_pickle_errors(path), TorchFile(path) as file:
+        meta, notes = _read_torch_meta(file.content)
+        tensors = _unwrap_tensors(path, file.content)
+        if sum(ref.nbytes for ref in tensors.values()) > _MAX_SHARING * file.size:
+            raise PickleError("its tensors are views that repeat the same numbers")
+        state_dict = {key: file.load(ref) for key, ref in tensors.items()}
+    return Checkpoint(path.name, state_dict, meta, notes)
+
+
+def _read_torch_meta(content):
+    """What a file of torch.save says of itself, and notes on it."""
+    if not isinstance(content, dict):
+        return {}, ()
+    if isinstance(content.get("meta"), dict):
+        return content["meta"], ()
+    # PySlowFast has epoch and cfg (yaml text) beside the weights
+    meta = {key: value for key, value in content.items() if type(key) is str and type(value) in (str, int, float)}
+    return meta, (f"epoch {meta['epoch']} of its training",) if "epoch" in meta else ()
+
+
+def _read_caffe2_file(path):
+    """The Checkpoint in a Caffe2 pickle: {"blobs": {name: array}}, written by Python 2 or 3."""
+    with _explain_pickle_errors(path):
+        content = load_pickle(path)
+    blobs = content.get("blobs") if isinstance(content, dict) else None
+    if not isinstance(blobs, dict) or not blobs:
+        found = f"a pickle of a {type(content).__name__}"
+        if isinstance(content, dict):
+            found += f" without 'blobs', but {_list_keys(content)}"
+        raise CheckpointError(
+            f"{path}: {found}. Expected a file of torch.save, safetensors, or a Caffe2 pickle {{'blobs': {{…}}}}."
+        )
+    if len(blobs) > _MAX_TENSORS:
+        raise CheckpointError(f"{path}: {len(blobs):,} blobs; the limit is {_MAX_TENSORS:,}")
+    try:
+        state_dict = convert_blobs(blobs)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Checkpoint(path.name, state_dict, {}, ("Caffe2 blobs, renamed as PySlowFast's tensors",))
+
+
+def _is_safetensors(path):
+    """Whether a file begins like safetensors: eight bytes with the header's size, then the header, a JSON object."""
+    with open(path, "rb") as file:
+        return int.from_bytes(file.read(8), "little") < _MAX_HEADER_BYTES and file.read(1) == b"{"
 
 
 def _read_safetensors(path):
@@ -157,23 +216,30 @@ def _first_line(error):
 
 def _unwrap_tensors(path, content):
     """{key: TensorRef} out of the dicts and prefixes around it."""
-    tensors = content.get("state_dict", content) if isinstance(content, dict) else content
+    tensors = content
+    if isinstance(content, dict):
+        weights_key = next((key for key in _WEIGHTS_KEYS if key in content), None)
+        tensors = content if weights_key is None else content[weights_key]
+    expected = f"expected a dict of tensors, or one under {', '.join(map(repr, _WEIGHTS_KEYS))}"
     if not isinstance(tensors, dict) or not tensors:
-        raise CheckpointError(
-            f"{path}: expected a dict of tensors, or one under 'state_dict'; got {type(tensors).__name__}."
-        )
+        raise CheckpointError(f"{path}: {expected}; got {type(tensors).__name__}.")
     others = [key for key, value in tensors.items() if type(value) is not TensorRef or type(key) is not str]
     if others:
-        raise CheckpointError(
-            f"{path}: expected a dict of tensors, or one under 'state_dict'; "
-            f"{', '.join(f'{key!r:.60}' for key in others[:5])} of {len(tensors)} keys hold something else."
-        )
+        raise CheckpointError(f"{path}: {expected}; {_list_keys(others)} of {len(tensors)} keys hold something else.")
     if len(tensors) > _MAX_TENSORS:
         raise CheckpointError(f"{path}: {len(tensors):,} tensors; the limit is {_MAX_TENSORS:,}")
     for wrapper in _WRAPPERS * 2:  # either may be around the other
         if all(key.startswith(wrapper) for key in tensors):
             tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+    for prefix in _UMT_PREFIXES:
+        if f"{prefix}patch_embed.proj.weight" in tensors:
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return dict(tensors)
+
+
+def _list_keys(keys):
+    """The first five keys, for a message."""
+    return ", ".join(f"{key!r:.60}" for key in list(keys)[:5])
 
 
 def unwrap_state_dict(state_dict):

@@ -17,7 +17,9 @@ from avalib.models.resnet3d import LATERAL_NAMES
 
 MAX_STAGE_BLOCKS = 40  # names exist for networks with up to so many bottlenecks in a stage; ResNet-101 has 23
 MAX_VIT_BLOCKS = 48  # ViT-L has 24
-CLASSIFIER = "roi_head.bbox_head.fc_cls"
+HEAD = "roi_head."
+RECOGNIZER_HEAD = "cls_head."
+CLASSIFIER = f"{HEAD}bbox_head.fc_cls"
 _BOTTLENECK_LETTERS = {"conv1": "a", "conv2": "b", "conv3": "c"}
 
 
@@ -100,9 +102,20 @@ def find_code_base(keys: Iterable[str]) -> str:
 
 def to_internal_keys(state_dict: Mapping) -> dict:
     """Rename {name in a file of any code base: value} to the names inside; names of no code base stay."""
-    two_pathways = any(key.startswith("s1.pathway1_") or ".multipathway_blocks." in key for key in state_dict)
-    names = get_key_names(find_code_base(state_dict), two_pathways)
+    names = _find_key_names(state_dict)
     return {names.to_internal(key): value for key, value in state_dict.items()}
+
+
+def list_head_keys(state_dict: Mapping) -> set[str]:
+    """The names in a file of any code base that are of a detector's or recognizer's head, not of the backbone."""
+    names = _find_key_names(state_dict)
+    return {key for key in state_dict if names.to_internal(key).startswith((HEAD, RECOGNIZER_HEAD))}
+
+
+def _find_key_names(keys):
+    """The names that a file's keys are of."""
+    two_pathways = any(key.startswith("s1.pathway1_") or ".multipathway_blocks." in key for key in keys)
+    return get_key_names(find_code_base(keys), two_pathways)
 
 
 def use_published_keys(model: nn.Module) -> None:

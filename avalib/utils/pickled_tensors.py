@@ -94,6 +94,7 @@ _NAMES = {
     ("torch", "device"): Function(lambda kind, index=None: kind if index is None else f"{kind}:{index}"),
     ("builtins", "set"): Function(_build_tuple),
     ("__builtin__", "set"): Function(_build_tuple),
+    ("argparse", "Namespace"): Function(_build_dict),  # UMT saves its options; a state of it is not read
 }
 for _name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
     _NAMES["torch._utils", _name] = Function(_rebuild_tensor)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from avalib.utils.errors import AvalibError
 
-REPORTED_FILES = ("notebooks/*.ipynb", "train/*.png", "evaluate/*", "visualise/*")
+REPORTED_SUFFIXES = (".ipynb", ".png", ".gif", ".mp4", ".csv", ".json")  # of the files that a report lists
 
 
 class DamagedRecordError(AvalibError, ValueError):
@@ -103,8 +103,9 @@ def print_run_report(run_folder):
         headline = read_record(path, f"the notebook of {path.parent.name}/").get("headline")
         if isinstance(headline, dict):
             for name, value in headline.items():
-                print(f"  {name:<44} {value!s}")
+                text = f"{value:.4g}" if isinstance(value, float) else str(value)
+                print(f"  {name:<44} {text}")
     print("files:")
-    for pattern in REPORTED_FILES:
-        for path in sorted(run_folder.glob(pattern)):
+    for path in sorted(run_folder.glob("*/*")):
+        if path.suffix in REPORTED_SUFFIXES and not path.name.endswith(".inputs.json"):
             print(f"  {path}")

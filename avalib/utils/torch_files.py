@@ -27,6 +27,18 @@ _LEGACY_VERSION = 1001
 _ZIP_FAULTS = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError, struct.error)
 
 
+def is_torch_file(path: str | Path) -> bool:
+    """Tell by a file's first bytes whether it is of torch.save, or an archive: a zip, a legacy file, a tar."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    if head.startswith(b"PK") or head[257:262] == b"ustar":
+        return True
+    try:
+        return parse_pickle(head)[0] == _MAGIC
+    except PickleError:
+        return False
+
+
 class TorchFile:
     """A file of torch.save, open until `close` or the end of the context.
 

@@ -1,6 +1,7 @@
 """The recipes behind the published checkpoints: what all of them share, and what each family of trainings changes.
 
-Sources: MMAction2 v0.10.0, configs/detection/ava; MMAction2 1.2.0, configs/detection.
+Sources: MMAction2 v0.10.0, configs/detection/ava; MMAction2 1.2.0, configs/detection; PySlowFast 287ec007,
+configs/AVA/*_R50_SHORT.yaml (those of its R101 models were not released).
 """
 
 from dataclasses import replace
@@ -18,6 +19,17 @@ TRAININGS = {
     # 10 epochs: two of warm-up, eight of a cosine to 0
     "mmaction_v1_10_epochs": MMACTION_1X
     | {"epochs": 10, "warmup_epochs": 2.0, "schedule": "warmup_cosine", "milestones": ()},
+    # 20 epochs of steps behind five of warm-up from a learning rate of 0.000125. Differs here: the original draws the
+    # short side as 1/uniform(1/320, 1/256), counts boxes without an action in the loss, and decays other biases
+    "pyslowfast": {
+        "nesterov": True,
+        "weight_decay": 1e-7,
+        "decay_1d": False,
+        "warmup_ratio": 0.00125,
+        "grad_clip": 1e9,  # it does not clip
+        "crop": 224,
+        "jitter_at_test": False,
+    },
 }
 
 
@@ -75,6 +87,8 @@ def build_published_recipe(entry: ZooEntry) -> Recipe:
 
 def choose_training(entry: ZooEntry) -> str:
     """The family (a key of TRAININGS) of an entry's published training."""
+    if entry.code_base in ("pyslowfast", "pytorchvideo"):
+        return "pyslowfast"
     if entry.numbering == "v0.10.0":
         return "mmaction_v0"
     # the later models of 1.x, and those on later data

@@ -1,5 +1,6 @@
 """The notebooks headless: 01 to 05 for some models (`make demo`), or notebook 06 for the zoo (`make zoo`)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import papermill
@@ -7,21 +8,22 @@ import papermill
 from avalib.data.catalog import find_dataset
 from avalib.utils.files import write_text
 from avalib.utils.run_folder import print_run_report
-from avalib.zoo_runner.runner import ZooRunner, list_devices, raise_on_failure
+from avalib.zoo_runner.notebook_result import raise_on_failure
+from avalib.zoo_runner.runner import ZooRunner, list_devices
 from avalib.zoo_runner.zoo_run import get_zoo_folder, list_zoo_runs
 
 
 def run_all_notebooks(
-    models,
-    dataset="mini",
-    data_seed=0,
-    minutes=8.0,
-    existing="stop",
-    device="auto",
-    tag="",
-    notebooks="notebooks",
-    output_dir="outputs/runs",
-):
+    models: Sequence[str],
+    dataset: str = "mini",
+    data_seed: int = 0,
+    minutes: float | None = 8.0,
+    existing: str = "stop",
+    device: str = "auto",
+    tag: str = "",
+    notebooks: str | Path = "notebooks",
+    output_dir: str | Path = "outputs/runs",
+) -> None:
     """Run notebooks 01 to 05 for each model, show what they print, and print a report of each run.
 
     What is up to date is not run again. The parameters are those of the notebooks; `notebooks` is their folder.
@@ -45,7 +47,7 @@ def run_all_notebooks(
         print_run_report(zoo_run.folder)
 
 
-def run_zoo_notebook(parameters, notebooks="notebooks"):
+def run_zoo_notebook(parameters: dict, notebooks: str | Path = "notebooks") -> Path:
     """Run notebook 06 with papermill, and show what it prints.
 
     Parameters

@@ -39,7 +39,7 @@ OTHER_TITLE = "Measured on other data sets than that of the published mAP, so no
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def build_ava_leaderboard(results):
+def build_ava_leaderboard(results: list[dict]) -> pd.DataFrame:
     """Build the table of the published models and what was measured on the data set of their published mAP.
 
     Parameters
@@ -78,7 +78,7 @@ def build_ava_leaderboard(results):
     return _to_frame(rows, AVA_COLUMNS)
 
 
-def build_other_leaderboard(results):
+def build_other_leaderboard(results: list[dict]) -> pd.DataFrame:
     """Build the table of what was measured on other data sets than that of the model's published mAP.
 
     Parameters
@@ -175,7 +175,7 @@ def _round_mean(values):
     return round(statistics.mean(measured), 1) if measured else None
 
 
-def describe_hardware(hardware):
+def describe_hardware(hardware: dict) -> str:
     """Describe a record's machine briefly: "AMD EPYC, 2 cores"; "8 x NVIDIA A100"."""
     gpus = hardware.get("gpus")
     if gpus:
@@ -186,7 +186,7 @@ def describe_hardware(hardware):
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-def render_leaderboard(results):
+def render_leaderboard(results: list[dict]) -> str:
     """Render both tables as markdown, as they stand between the marks of the documentation's page."""
     # Columns in which nothing was measured are left out, but for the two that the page is about.
     ava = build_ava_leaderboard(results)
@@ -203,7 +203,7 @@ def render_leaderboard(results):
     return "\n\n".join(parts)
 
 
-def update_leaderboard(outputs="outputs", page="docs/results.md"):
+def update_leaderboard(outputs: str | Path = "outputs", page: str | Path = "docs/results.md") -> list[Path]:
     """Write both tables as csv and into a page, from the results in `outputs`/results.
 
     Parameters
@@ -224,7 +224,8 @@ def update_leaderboard(outputs="outputs", page="docs/results.md"):
     PageError
         The page has no marks. Nothing is written then.
     """
-    outputs, page = Path(outputs), Path(page)
+    outputs = Path(outputs)
+    page = Path(page)
     # Read and check everything before the first file is written.
     results = load_results(outputs / "results")
     replace_between_marks(page, MARK, f"\n{render_leaderboard(results)}\n")

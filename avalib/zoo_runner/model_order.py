@@ -5,6 +5,7 @@ published numbers, as numbers of different data sets do not stand in one row.
 """
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,7 +26,7 @@ class ModelPair:
     worse: ZooEntry
 
 
-def list_pairs():
+def list_pairs() -> list[ModelPair]:
     """List the pairs of published models that differ in one thing."""
     return [
         ModelPair("slowfast over slowonly", zoo.get("slowfast_r50"), zoo.get("slowonly_r50")),
@@ -35,7 +36,7 @@ def list_pairs():
     ]
 
 
-def average_over_actions(result, action_ids=TIME_ACTIONS):
+def average_over_actions(result: dict, action_ids: Collection[int] = TIME_ACTIONS) -> list[float]:
     """Average the AP over some actions, in percent, for each run of a result; actions without ground truth don't count.
 
     Runs whose AP per action was not recorded are left out.
@@ -50,7 +51,7 @@ def average_over_actions(result, action_ids=TIME_ACTIONS):
     return means
 
 
-def compare_order(results, action_ids=TIME_ACTIONS):
+def compare_order(results: list[dict], action_ids: Collection[int] = TIME_ACTIONS) -> pd.DataFrame:
     """Find out whether the published order of the models appears on some actions.
 
     Parameters

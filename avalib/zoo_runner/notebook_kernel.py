@@ -4,9 +4,12 @@ import contextlib
 import os
 import re
 import signal
+from pathlib import Path
 
 import papermill
 from jupyter_client.manager import AsyncKernelManager
+
+from avalib.zoo_runner.zoo_run import ZooRun
 
 DEVICE_NOTEBOOKS = ("03_train", "04_evaluate")  # the notebooks with a parameter `device`
 
@@ -29,7 +32,7 @@ class NotebookKernel(AsyncKernelManager):
         await super().shutdown_kernel(*arguments, **options)
 
 
-def signal_kernels(number=signal.SIGINT):
+def signal_kernels(number: int = signal.SIGINT) -> None:
     """Send a signal to the main process of every kernel that runs."""
     # A kernel may end in the meantime: then it has no process, or no provisioner.
     for kernel in list(NotebookKernel.alive):
@@ -47,7 +50,7 @@ def _send_signal(provisioner, number):
     os.kill(provisioner.pid, number)
 
 
-def execute_notebook(zoo_run, notebook, source, device, show_output=False):
+def execute_notebook(zoo_run: ZooRun, notebook: str, source: Path, device: str, show_output: bool = False) -> str:
     """Execute a notebook of a run.
 
     Parameters
@@ -96,11 +99,11 @@ def execute_notebook(zoo_run, notebook, source, device, show_output=False):
     return ""
 
 
-def describe_error(error):
+def describe_error(error: Exception) -> str:
     """An exception's type and message."""
     return f"{type(error).__name__}: {strip_escapes(str(error))}"
 
 
-def strip_escapes(text):
+def strip_escapes(text: str) -> str:
     """A text without the escape sequences of terminal colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", text).strip()

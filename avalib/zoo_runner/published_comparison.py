@@ -23,12 +23,12 @@ class Tolerance:
     reason: str
 
 
-def load_frame_jitter(path=JITTER_FILE):
+def load_frame_jitter(path: str | Path = JITTER_FILE) -> dict | None:
     """Load what `frame_jitter.measure_frame_jitter` has measured; None if there is no file."""
     return json.loads(Path(path).read_text(encoding="utf-8")) if Path(path).exists() else None
 
 
-def get_tolerance(model, jitter):
+def get_tolerance(model: str, jitter: dict | None) -> Tolerance:
     """Compute how far a measured mAP may be from the published one.
 
     The published tests drew their frames at random. The tolerance is three standard deviations of that, as measured
@@ -67,7 +67,7 @@ def _get_clip(entry):
     return entry.clip_len, entry.frame_interval
 
 
-def compare_with_published(results, jitter=None):
+def compare_with_published(results: list[dict], jitter: dict | None = None) -> pd.DataFrame:
     """Compare results with the published numbers.
 
     Parameters
@@ -98,7 +98,15 @@ def compare_with_published(results, jitter=None):
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS)
 
 
-def judge_mAP(model, mAP, checkpoint, dataset, protocol, share, jitter=None):
+def judge_mAP(
+    model: str,
+    mAP: float,
+    checkpoint: str,
+    dataset: str,
+    protocol: str,
+    share: float,
+    jitter: dict | None = None,
+) -> dict:
     """Compare one measured mAP with the published one.
 
     Parameters

@@ -5,6 +5,7 @@ as the notebooks wrote them, the validations, and the AP of every action. All ta
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from avalib import zoo
@@ -20,7 +21,7 @@ EVALUATION_KEYS = ("mAP", "baseline_mAP", "coverage", "protocol")  # more keys o
 DATASET_ORDER = ("ava2.1", "ava2.2", "mini")  # others follow by name
 
 
-def gather_results(folders, name=None, label="", note=""):
+def gather_results(folders: Sequence[str | Path], name: str | None = None, label: str = "", note: str = "") -> dict:
     """Gather the runs of one model on one data set into a result.
 
     Parameters
@@ -89,7 +90,7 @@ def _read_required(path, maker):
     return read_record(require_file(path, maker), maker)
 
 
-def check_result(result, source="result"):
+def check_result(result: dict, source: str = "result") -> None:
     """Check a result's schema. Raises ValueError that names `source` and what is missing or of the wrong type."""
     _check_types(result, RESULT_TYPES, source)
     if result["schema"] != SCHEMA:
@@ -122,7 +123,7 @@ def _check_types(content, types, source):
             raise ValueError(f"{source}: {key}: expected {expected}, found {actual}")
 
 
-def load_results(folder=RESULTS_FOLDER):
+def load_results(folder: str | Path = RESULTS_FOLDER) -> list[dict]:
     """Load and check all results of a folder.
 
     Returns
@@ -155,6 +156,6 @@ def load_results(folder=RESULTS_FOLDER):
     )
 
 
-def get_mAPs(result):
+def get_mAPs(result: dict) -> list[float]:
     """The mAP@0.5 of each run of a result, in percent."""
     return [100 * run["evaluate"]["mAP"] for run in result["runs"]]

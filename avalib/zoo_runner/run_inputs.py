@@ -2,15 +2,18 @@
 
 import json
 from hashlib import sha256
+from pathlib import Path
 
 from avalib import zoo
+from avalib.data.layout import DatasetLayout
 from avalib.utils.files import compute_sha256
 from avalib.utils.run_folder import DamagedRecordError, read_record
+from avalib.zoo_runner.zoo_run import ZooRun
 
 NOT_INPUTS = ("device", "output_dir", "existing", "workers")  # parameters that don't change the result
 
 
-def compute_inputs(zoo_run, notebook, layout, source):
+def compute_inputs(zoo_run: ZooRun, notebook: str, layout: DatasetLayout, source: Path) -> dict:
     """Compute what the result of a notebook depends on.
 
     Parameters
@@ -66,16 +69,16 @@ def _hash_code(notebook_path):
     return sha256(json.dumps(code).encode()).hexdigest()
 
 
-def get_inputs_path(zoo_run, notebook):
+def get_inputs_path(zoo_run: ZooRun, notebook: str) -> Path:
     """Where the inputs of an executed notebook are kept."""
     return zoo_run.folder / "notebooks" / f"{notebook}.inputs.json"
 
 
-def explain_rerun(zoo_run, notebook, inputs):
+def explain_rerun(zoo_run: ZooRun, notebook: str, inputs: dict) -> str:
     """Explain why a notebook has to run, given its current inputs; "" if its result is up to date."""
     path = get_inputs_path(zoo_run, notebook)
     if not path.exists():
-        return "not run yet"
+        return "first run"
     try:
         before = read_record(path, notebook, keys=("parameters", "files", "code"))
     except DamagedRecordError:

@@ -5,59 +5,30 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from tqdm.auto import tqdm
 
+from avalib.data.layout import DatasetLayout
 from avalib.utils.files import compute_sha256, write_json
 from avalib.utils.interrupts import Stopped
 from avalib.utils.locks import hold_lock
 from avalib.zoo_runner.notebook_kernel import describe_error, execute_notebook, signal_kernels
+from avalib.zoo_runner.notebook_result import NotebookResult
 from avalib.zoo_runner.run_inputs import compute_inputs, explain_rerun, get_inputs_path
 from avalib.zoo_runner.shared_training import copy_training, find_shared_runs, has_own_training
 from avalib.zoo_runner.zoo_record import write_zoo_record
-from avalib.zoo_runner.zoo_run import NOTEBOOKS
+from avalib.zoo_runner.zoo_run import NOTEBOOKS, ZooRun
 
 logger = logging.getLogger(__name__)
 
 INTERRUPT_TIMEOUT_S = 10  # a kernel that still runs so long after an interrupt is terminated
 
 
-@dataclass(frozen=True)
-class NotebookResult:
-    """What became of one notebook of a run.
-
-    Attributes
-    ----------
-    run : str
-        Name of the ZooRun.
-    status : str
-        "done", "done before", "failed", "stopped" (interrupted) or "not run" (an earlier notebook failed).
-    reason : str
-        Why it was run, or not run.
-    minutes : float or None
-        Wall time, None if it was not run.
-    file : str
-        The executed notebook; of a failed one *.failed.ipynb.
-    """
-
-    run: str
-    notebook: str
-    status: str
-    reason: str = ""
-    minutes: float | None = None
-    error: str = ""
-    file: str = ""
-
-    @property
-    def is_done(self):
-        return self.status in ("done", "done before")
-
-
-def list_devices(device="auto", max_parallel=None):
+def list_devices(device: str = "auto", max_parallel: int | None = None) -> list[str]:
     """List the devices of the runs that are executed in parallel, one for each.
 
     Parameters
@@ -99,7 +70,15 @@ class ZooRunner:
         Log what the notebooks print.
     """
 
-    def __init__(self, zoo_runs, layout, notebooks="notebooks", devices=("auto",), path=None, show_output=False):
+    def __init__(
+        self,
+        zoo_runs: Sequence[ZooRun],
+        layout: DatasetLayout,
+        notebooks: str | Path = "notebooks",
+        devices: Sequence[str] = ("auto",),
+        path: str | Path | None = None,
+        show_output: bool = False,
+    ):
         self.zoo_runs = list(zoo_runs)
         self.layout = layout
         self.notebook_paths = {name: Path(notebooks) / f"{name}.ipynb" for name in NOTEBOOKS}
@@ -116,12 +95,12 @@ class ZooRunner:
         self._stopping = threading.Event()
 
     @property
-    def summary(self):
+    def summary(self) -> list[NotebookResult]:
         """The NotebookResults so far, in the order of the runs."""
         order = {zoo_run.name: i for i, zoo_run in enumerate(self.zoo_runs)}
         return sorted(self._results, key=lambda result: (order[result.run], result.notebook))
 
-    def plan(self):
+    def plan(self) -> list[dict]:
         """List what has to be done: dicts with run, notebook, "to do" (the reason, "" if it is up to date).
 
         Whether the notebooks after an outdated one have to be executed depends on its result: "if need be".
@@ -138,7 +117,7 @@ class ZooRunner:
                 lines.append({"run": zoo_run.name, "notebook": notebook, "to do": reason})
         return lines
 
-    def run_all(self):
+    def run_all(self) -> list[NotebookResult]:
         """Execute the notebooks whose results are missing or outdated. Returns the summary.
 
         Ctrl-C interrupts the running notebooks (a training saves first) and raises Stopped; the next call resumes.
@@ -159,7 +138,7 @@ class ZooRunner:
                 raise
         return self.summary
 
-    def stop(self, number=signal.SIGINT):
+    def stop(self, number: int = signal.SIGINT) -> None:
         """Interrupt the notebooks that run, and start no others."""
         self._stopping.set()
         signal_kernels(number)
@@ -280,14 +259,6 @@ class ZooRunner:
                 write_zoo_record(self.path, self.zoo_runs, self.summary)
 
 
-def select_evaluated(zoo_runs):
+def select_evaluated(zoo_runs: Sequence[ZooRun]) -> list[ZooRun]:
     """The runs that have been evaluated."""
     return [zoo_run for zoo_run in zoo_runs if zoo_run.has_outputs("04_evaluate")]
-
-
-def raise_on_failure(summary):
-    """Raise RuntimeError that lists the notebooks that failed, were stopped or were not run, if there are any."""
-    failed = [result for result in summary if not result.is_done]
-    if failed:
-        lines = [f"  {r.run}, {r.notebook}: {r.status} {r.error or r.reason} {r.file}" for r in failed]
-        raise RuntimeError(f"{len(failed)} of {len(summary)} notebooks are not done:\n" + "\n".join(lines))

@@ -2,17 +2,19 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 from avalib import zoo
 from avalib.utils.files import atomic_path, write_json
 from avalib.utils.run_folder import archive_folder, read_record
 from avalib.utils.temporary_files import make_part_path
+from avalib.zoo_runner.zoo_run import ZooRun
 
 logger = logging.getLogger(__name__)
 
 
-def find_shared_runs(zoo_runs):
+def find_shared_runs(zoo_runs: Sequence[ZooRun]) -> dict[str, ZooRun]:
     """Find the runs whose training from random weights is the same as that of an earlier run with the same seed.
 
     Returns {name of the run: the earlier ZooRun}.
@@ -35,7 +37,7 @@ def _has_equal_network(zoo_run, earlier):
     return zoo.is_same_training(zoo.get(zoo_run.model), zoo.get(earlier.model), zoo_run.dataset)
 
 
-def has_own_training(zoo_run):
+def has_own_training(zoo_run: ZooRun) -> bool:
     """Whether a run's folder holds a training of its own, not a copy by `copy_training`."""
     train = zoo_run.folder / "train"
     record = train / "run.json"
@@ -44,7 +46,7 @@ def has_own_training(zoo_run):
     return "run_of" not in read_record(record, "notebook 03")
 
 
-def copy_training(zoo_run, training_source):
+def copy_training(zoo_run: ZooRun, training_source: ZooRun) -> str:
     """Copy the finished training of another run, except the files that resume it.
 
     Returns the error message, "" if there was no error. The copy's run.json names the original in "run_of".

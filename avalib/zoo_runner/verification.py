@@ -1,6 +1,7 @@
 """Verify records: recompute the hashes and the scores that runs and published results have recorded."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ MAX_mAP_DIFFERENCE = 1e-9
 RUN_RECORDS = ("train/run.json", "evaluate/run.json")  # in a run's folder
 
 
-def verify_records(paths):
+def verify_records(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Recompute what is recorded under some paths.
 
     Parameters
@@ -50,13 +51,13 @@ def verify_records(paths):
     return pd.DataFrame(checks, columns=["record", "file", "verdict"])
 
 
-def count_verdicts(checks):
+def count_verdicts(checks: pd.DataFrame) -> dict[str, int]:
     """Count the verdicts of `verify_records`: {"same": …, "differs": …, "not here": …}."""
     kinds = checks.verdict.str.partition(":")[0]
     return {kind: int((kinds == kind).sum()) for kind in ("same", "differs", "not here")}
 
 
-def verify_run(folder, records=None, score=True):
+def verify_run(folder: Path, records: list[Path] | None = None, score: bool = True) -> list[dict]:
     """Verify the records of a run's folder.
 
     Parameters
@@ -89,7 +90,7 @@ def verify_run(folder, records=None, score=True):
     return checks
 
 
-def verify_result(result, path):
+def verify_result(result: dict, path: Path) -> list[dict]:
     """Verify a published result: its schema, the hashes of the data, the mAP of each run.
 
     The mAP of every run is compared with the mean over its classes, that of the first run also with the published

@@ -6,17 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from avalib.utils.files import write_json
+from avalib.zoo_runner.notebook_result import NotebookResult
+from avalib.zoo_runner.zoo_run import ZooRun
 
 
-def write_zoo_record(path, zoo_runs, results):
-    """Write zoo.json.
-
-    Parameters
-    ----------
-    path : Path
-    zoo_runs : list of ZooRun
-    results : list of NotebookResult
-    """
+def write_zoo_record(path: Path, zoo_runs: list[ZooRun], results: list[NotebookResult]) -> None:
+    """Write zoo.json."""
     runs = []
     for zoo_run in zoo_runs:
         folders = {"output_dir": zoo_run.output_dir, "folder": zoo_run.folder}
@@ -35,7 +30,7 @@ def _make_relative(file, record_path):
         return Path(file).as_posix()
 
 
-def list_run_folders(path):
+def list_run_folders(path: str | Path) -> list[Path]:
     """List the folders of the runs in a zoo.json.
 
     Earlier versions stored absolute paths or paths relative to the working directory, and had "rows" instead of "runs".

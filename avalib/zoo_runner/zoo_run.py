@@ -1,6 +1,8 @@
 """One run of the zoo: a model with one seed on one data set, and the notebooks that it takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from avalib import zoo
 from avalib.utils.run_folder import get_run_folder
@@ -15,7 +17,7 @@ NOTEBOOK_OUTPUTS = {  # what each notebook leaves in the run's folder
 CHECKPOINTS = ("", "best", "final", "published")
 
 
-def get_zoo_folder(output_dir, dataset, checkpoint="", tag=""):
+def get_zoo_folder(output_dir: str | Path, dataset: str, checkpoint: str = "", tag: str = "") -> Path:
     """The folder of notebook 06; an evaluation of the published checkpoints has one of its own."""
     parts = [tag, "published" if checkpoint == "published" else ""]
     return get_run_folder(output_dir, dataset, "zoo", "-".join(filter(None, parts)))
@@ -49,12 +51,12 @@ class ZooRun:
     first_notebook: str = "03_train"
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The name in tables: the alias, and the seed if it is not 0."""
         return f"{self.model}, seed {self.seed}" if self.seed else self.model
 
     @property
-    def folder_tag(self):
+    def folder_tag(self) -> str:
         """The tag of the run's folder. Seed 0 adds nothing; published weights have folders of their own."""
         # "demo", seed 1, published weights -> "demo-seed1-published"
         parts = [self.tag]
@@ -65,20 +67,21 @@ class ZooRun:
         return "-".join(filter(None, parts))
 
     @property
-    def folder(self):
+    def folder(self) -> Path:
+        """The folder of the run: outputs/runs/<dataset>/<model>[-tag]."""
         return get_run_folder(self.output_dir, self.dataset, self.model, self.folder_tag)
 
     @property
-    def notebooks(self):
+    def notebooks(self) -> list[str]:
         """The names of the notebooks that the run takes, in order."""
         first = "04_evaluate" if self.checkpoint else self.first_notebook
         return list(NOTEBOOKS[NOTEBOOKS.index(first) :])
 
-    def get_executed_path(self, notebook):
+    def get_executed_path(self, notebook: str) -> Path:
         """The path of an executed notebook."""
         return self.folder / "notebooks" / f"{notebook}.ipynb"
 
-    def get_parameters(self, notebook):
+    def get_parameters(self, notebook: str) -> dict:
         """The parameters that a notebook is executed with."""
         # Every notebook has these three; the others depend on what it does.
         parameters = {"dataset": self.dataset, "data_seed": self.data_seed, "output_dir": str(self.output_dir)}
@@ -92,18 +95,25 @@ class ZooRun:
             parameters |= {"seed": self.seed, "checkpoint": self.checkpoint or "best"}
         return parameters | self.notebook_parameters.get(notebook, {})
 
-    def list_outputs(self, notebook):
+    def list_outputs(self, notebook: str) -> list[Path]:
         """The files that exist once a notebook has done its work."""
         if notebook == "01_prepare_data":
             return [get_run_folder(self.output_dir, self.dataset, "data") / "run.json"]
         return [self.folder / name for name in NOTEBOOK_OUTPUTS[notebook]]
 
-    def has_outputs(self, notebook):
+    def has_outputs(self, notebook: str) -> bool:
         """Whether all outputs of a notebook exist."""
         return all(path.exists() for path in self.list_outputs(notebook))
 
 
-def list_zoo_runs(models=(), seeds=(0,), model_seeds=None, notebook_parameters=None, checkpoint="", **options):
+def list_zoo_runs(
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    model_seeds: dict[str, list[int]] | None = None,
+    notebook_parameters: dict[str, dict] | None = None,
+    checkpoint: str = "",
+    **options: object,
+) -> list[ZooRun]:
     """List the runs of some models.
 
     Parameters

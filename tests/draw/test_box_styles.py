@@ -54,10 +54,10 @@ def test_people_are_told_apart_by_all_kinds_of_eyes(kind):
     assert distances.min() > 20
 
 
-def test_the_first_models_have_colors_of_their_own():
-    first = [draw.MODEL_COLORS[model] for model in zoo.FIRST_MODELS]
-    assert len(set(first)) == len(first)
-    assert list(draw.MODEL_COLORS) == zoo.list_models(), "later ones repeat them"
+def test_every_model_has_a_color_and_neighbors_in_the_table_have_different_ones():
+    assert list(draw.MODEL_COLORS) == zoo.list_models()
+    colors = list(draw.MODEL_COLORS.values())
+    assert all(len(set(colors[i : i + 8])) == 8 for i in range(len(colors) - 7))
 
 
 def test_colors_of_people_repeat():

@@ -7,7 +7,6 @@ from matplotlib.colors import to_hex
 from avalib import draw, zoo
 from avalib.draw.colors import FAMILY_COLORS
 
-
 PUBLISHED = ["published mAP", "evaluated on"]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from avalib.utils.locks import hold_lock
 from avalib.zoo_runner.notebook_kernel import NotebookKernel
-from avalib.zoo_runner.runner import ZooRunner, list_devices, raise_on_failure
+from avalib.zoo_runner.notebook_result import raise_on_failure
+from avalib.zoo_runner.runner import ZooRunner, list_devices
 from avalib.zoo_runner.zoo_run import list_zoo_runs
 
 

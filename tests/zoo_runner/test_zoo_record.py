@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from avalib.zoo_runner.runner import NotebookResult
+from avalib.zoo_runner.notebook_result import NotebookResult
 from avalib.zoo_runner.zoo_record import list_run_folders, write_zoo_record
 from avalib.zoo_runner.zoo_run import list_zoo_runs
 
