@@ -85,19 +85,19 @@ def plot_speed_accuracy(
         panels["GFLOP"] = "GFLOP a clip, backbone (log)"
     if not panels:
         raise ValueError("nothing was measured yet: make bench-zoo")
-    figure, axes = create_figure(len(panels), (4.6 * len(panels) + 2.4, 5), sharey=True, squeeze=False)
+    figure, axes = create_figure(len(panels), (5 * len(panels) + 2.4, 5), sharey=True, squeeze=False)
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
         measured = table[table[column].notna()]
         for model in measured.to_dict("records"):
             _plot_model(axis, model, column)
         for val_split in VAL_MARKERS:
             _name_best_models(axis, measured[measured["evaluated on"] == val_split], column)
-        # Plain numbers at 1, 2 and 5 times a power of ten; room for the names at the right.
-        axis.set(xscale="log", xlabel=label)
+        # Plain numbers at 1, 2 and 5 times a power of ten; room for the names at the left.
+        axis.set(xscale="log", xlabel=label, xlim=(0.35 * measured[column].min(), 1.3 * measured[column].max()))
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.margins(x=0.2, y=0.08)
+        axis.margins(y=0.08)
     axes[0][0].set_ylabel("published mAP@0.5 (percent)")
     figure.legend(handles=_build_handles(table), loc="outside right center")
     figure.suptitle(title)

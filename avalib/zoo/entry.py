@@ -219,12 +219,32 @@ class ZooEntry:
 
 
 def get_test_dataset(dataset: str) -> str:
-    """The data set whose val split a model of `dataset` is tested on: AVA-Kinetics models on that of AVA v2.2."""
+    """Get the data set whose val split belongs to a data set: AVA-Kinetics has that of AVA v2.2.
+
+    Parameters
+    ----------
+    dataset : str
+        Any name.
+
+    Returns
+    -------
+    str
+        "ava2.2" for "ava_kinetics", else the name itself.
+    """
     return "ava2.2" if dataset == "ava_kinetics" else dataset
 
 
 def is_same_network(a: ZooEntry, b: ZooEntry) -> bool:
-    """Tell whether two entries have the same network and input, whatever it was trained on."""
+    """Tell whether two entries have the same network and input, whatever they were trained on.
+
+    Parameters
+    ----------
+    a, b : ZooEntry
+
+    Returns
+    -------
+    bool
+    """
     return all(getattr(a, name) == getattr(b, name) for name in NETWORK_FIELDS)
 
 

@@ -13,16 +13,22 @@ LATER_CHOICES = (
     "slowfast_acrn_r50_8x8",
     "ptv_slowfast_r50_detection",
     "psf_slowfast_r101_32x2_v22",
-    "videomae_vit_b_ak",
-    "videomae_vit_l_ak",
-    "umt_vit_b",
-    "umt_vit_l",
 )
 FAMILIES = ("SlowOnly", "SlowOnly, AVA-Kinetics", "SlowFast", "PySlowFast", "ViT, VideoMAE", "ViT, UMT")
 
 
 def get_family(entry: ZooEntry) -> str:
-    """Get the family (one of FAMILIES) of a model: models of one network and one origin."""
+    """Get the family of a model: models of one kind of network and one origin.
+
+    Parameters
+    ----------
+    entry : ZooEntry
+
+    Returns
+    -------
+    str
+        One of FAMILIES.
+    """
     if entry.backbone == "ViT":
         return "ViT, UMT" if entry.code_base == "umt" else "ViT, VideoMAE"
     if entry.code_base in ("pyslowfast", "pytorchvideo"):

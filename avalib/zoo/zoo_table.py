@@ -70,9 +70,9 @@ def render_zoo_table() -> str:
     models = [*FIRST_MODELS, *LATER_CHOICES]
     table = build_zoo_table().set_index("model", drop=False).loc[models]
     table = table[["model", "backbone", "input", "trained on", "evaluated on", "mAP"]]
-    table["model"] = [f"[`{model}`][{model}]" for model in models]
-    links = [f"[{model}]: {get(model).checkpoint_url}" for model in models]
-    return "\n".join([render_table(table), "", *links])
+    table["model"] = [f"[`{model}`]" for model in models]
+    links = [f"[`{model}`]: {get(model).checkpoint_url}" for model in models]
+    return "\n".join([render_table(table), "", *_describe_other_licences(models), *links])
 
 
 def render_published_files() -> str:
@@ -97,6 +97,18 @@ def render_published_files() -> str:
 def _get_short_licence(entry):
     """A licence without the remarks in brackets behind it."""
     return entry.licence.partition(" (")[0]
+
+
+def _describe_other_licences(models):
+    """For each licence of weights that is not plainly MMAction2's a line with its models, and an empty one."""
+    models_by_licence = {}
+    for model in models:
+        models_by_licence.setdefault(get(model).licence, []).append(f"`{model}`")
+    lines = []
+    for licence, names in models_by_licence.items():
+        if licence != ZooEntry.licence:
+            lines += [f"Licence of {', '.join(names)}: {licence}.", ""]
+    return lines
 
 
 def _render_files(entry):
