@@ -61,7 +61,9 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     _draw_bars(right, table["ground_truth"], colors, names)
     right.set(xlabel="boxes to find (log scale)", xscale="log")
     right.tick_params(axis="y", labelleft=False, length=0)
-    right.set_xlim(1, 1.6 * table["ground_truth"].max())
+    right.set_xlim(0.5, max(10, 1.6 * table["ground_truth"].max()))  # a bar of one box is visible, too
+    right.xaxis.set_major_formatter("{x:,.0f}")
+    right.xaxis.set_minor_formatter("")
 
     place_legend_below(figure, handles)
     if title is None:

@@ -119,6 +119,8 @@ class ClipStream:
         Pixels, of the clips.
     on_frame : function, optional
         Called without arguments after each of the `n_frames` frames that are read.
+    offset : int
+        Frames by which the model's clips lie later, see `compute_clip_frames`.
 
     Attributes
     ----------
@@ -138,6 +140,7 @@ class ClipStream:
         interval: int,
         short_side: int,
         on_frame: Callable[[], None] | None = None,
+        offset: int = 0,
     ):
         self.reader = reader
         self.times_s = times_s
@@ -145,7 +148,7 @@ class ClipStream:
         self.on_frame = on_frame
         # (M,T) and (M,): the native frames of each clip, and the one that is shown at its time
         numbers = [
-            compute_clip_frames(AVA_START_S + time_s, clip_len, interval, reader.n_ava_frames, first=1)
+            compute_clip_frames(AVA_START_S + time_s, clip_len, interval, reader.n_ava_frames, first=1, offset=offset)
             for time_s in times_s
         ]
         self._clip_frames = reader.ava_index[np.array(numbers, np.int64).reshape(-1, clip_len) - 1]

@@ -13,6 +13,10 @@ LATER_CHOICES = (
     "slowfast_acrn_r50_8x8",
     "ptv_slowfast_r50_detection",
     "psf_slowfast_r101_32x2_v22",
+    "videomae_vit_b_ak",
+    "videomae_vit_l_ak",
+    "umt_vit_b",
+    "umt_vit_l",
 )
 FAMILIES = ("SlowOnly", "SlowOnly, AVA-Kinetics", "SlowFast", "PySlowFast", "ViT, VideoMAE", "ViT, UMT")
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from avalib.utils.markdown import render_table
 from avalib.zoo.entries import ENTRIES, get
-from avalib.zoo.entry import ZooEntry
+from avalib.zoo.entry import DEFAULT_LICENCE, ZooEntry
 from avalib.zoo.families import FIRST_MODELS, LATER_CHOICES
 
 if TYPE_CHECKING:
@@ -45,10 +45,6 @@ def build_zoo_table() -> "pd.DataFrame":
 
 def describe_backbone(entry: ZooEntry) -> str:
     """Describe a network with what it adds to the plain backbone: "SlowOnly R50 + context + max over time"."""
-    if entry.backbone == "ViT":
-        name = {12: "ViT-B/16", 24: "ViT-L/16"}[entry.depth]
-    else:
-        name = f"{entry.backbone} R{entry.depth}"
     additions = {
         "non-local": entry.non_local is not None,
         "context": entry.context,
@@ -56,7 +52,7 @@ def describe_backbone(entry: ZooEntry) -> str:
         "two-layer head": entry.head_width is not None,
         "ACRN": entry.relation,
     }
-    return " + ".join([name, *(addition for addition, is_present in additions.items() if is_present)])
+    return " + ".join([entry.network, *(addition for addition, is_present in additions.items() if is_present)])
 
 
 def render_zoo_table() -> str:
@@ -106,7 +102,7 @@ def _describe_other_licences(models):
         models_by_licence.setdefault(get(model).licence, []).append(f"`{model}`")
     lines = []
     for licence, names in models_by_licence.items():
-        if licence != ZooEntry.licence:
+        if licence != DEFAULT_LICENCE:
             lines += [f"Licence of {', '.join(names)}: {licence}.", ""]
     return lines
 
