@@ -19,16 +19,16 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from common import compare, parser, peak_gb, record
+from common import build_parser, compare, get_peak_gb, record
 
 VIDEOS, KEYFRAMES, ROWS, KEYS = 235, 184_000, 837_318, 203_626
 
 
 def main():
-    words = parser("data", __doc__)
-    words.add_argument("--keep", help="folder for the generated files (reused if they are there)")
-    words.add_argument("--child", nargs=2, help="(step, folder: used by itself)")
-    args = words.parse_args()
+    parser = build_parser("data", __doc__)
+    parser.add_argument("--keep", help="folder for the generated files (reused if they are there)")
+    parser.add_argument("--child", nargs=2, help="(step, folder: used by itself)")
+    args = parser.parse_args()
     if args.child:
         print(json.dumps(STEPS[args.child[0]](Path(args.child[1]))))
         return
@@ -38,10 +38,10 @@ def main():
         found = measure(root, args.repeats)
     for step, figures in found.items():
         print(f"{step:>8}: " + ", ".join(f"{name} {value:g}" for name, value in figures.items() if name != "all"))
-    index, plain, what = found["index"], found["plain"], f"annotations of AVA's train size, {ROWS:,} rows"
+    index, load_plainly, what = found["index"], found["plain"], f"annotations of AVA's train size, {ROWS:,} rows"
     rows = [  # processor time: others may use this machine too
-        compare(f"{what}, csv.reader into dicts", index["cpu_s"], plain["cpu_s"], "s of processor time"),
-        compare(f"{what}, peak memory", index["peak_gb"], plain["peak_gb"], "GB"),
+        compare(f"{what}, csv.reader into dicts", index["cpu_s"], load_plainly["cpu_s"], "s of processor time"),
+        compare(f"{what}, peak memory", index["peak_gb"], load_plainly["peak_gb"], "GB"),
         compare("the linter on them", found["lint"]["cpu_s"], None, "s of processor time"),
         compare("memory of a loader process's own", found["workers"]["own_gb_each"], None, "GB"),
     ]
@@ -63,7 +63,7 @@ def generate(root, seed=0):
     chosen = np.sort(rng.choice(len(seconds), KEYFRAMES, replace=False))
     people = 1 + rng.poisson(0.9, KEYFRAMES)
     frame = np.repeat(np.arange(KEYFRAMES), people)
-    boxes, person = some_boxes(rng, len(frame)), np.arange(len(frame))
+    boxes, person = draw_boxes(rng, len(frame)), np.arange(len(frame))
     extra = rng.integers(0, len(frame), ROWS - len(frame))  # every person has a label, some have more
     rows = np.sort(np.concatenate([person, extra]))
     label = (np.arange(ROWS) - np.searchsorted(rows, rows)) * 7 + rows % 7 + 1  # no label twice
@@ -77,12 +77,12 @@ def generate(root, seed=0):
     content = {}
     for i in keys.tolist():
         n = int(rng.integers(1, 7))
-        content[f"{seconds[i][0]},{seconds[i][1]:04d}"] = np.column_stack([some_boxes(rng, n), rng.beta(6, 1, n)])
+        content[f"{seconds[i][0]},{seconds[i][1]:04d}"] = np.column_stack([draw_boxes(rng, n), rng.beta(6, 1, n)])
     with atomic_write(layout.get_proposals_path("train")) as file:
         pickle.dump(content, file)
 
 
-def some_boxes(rng, n):
+def draw_boxes(rng, n):
     low, size = rng.uniform(0, 0.4, (n, 2)), rng.uniform(0.1, 0.5, (n, 2))
     return np.concatenate([low, low + size], axis=1)
 
@@ -103,13 +103,13 @@ def measure(root, repeats):
     }
 
 
-def timed(work):
+def time_call(work):
     """Seconds and peak memory of work(), imports before not counted; what it returns is kept until measured."""
-    before = peak_gb()
+    before = get_peak_gb()
     start, cpu = time.perf_counter(), time.process_time()
     kept = work()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = peak_gb()
+    peak = get_peak_gb()
     facts = {
         "seconds": round(seconds, 2),
         "cpu_s": round(cpu, 2),
@@ -125,7 +125,7 @@ def step_index(root):
     from avalib.data.layout import DatasetLayout
 
     layout = DatasetLayout(root, "v2.1")
-    facts, keyframes = timed(lambda: load_keyframes(layout, "train", training=True))
+    facts, keyframes = time_call(lambda: load_keyframes(layout, "train", training=True))
     arrays = [value for value in vars(keyframes).values() if isinstance(value, np.ndarray)]
     return facts | {"keyframes": len(keyframes), "arrays_gb": round(sum(a.nbytes for a in arrays) / 1e9, 3)}
 
@@ -135,7 +135,7 @@ def step_lint(root):
     from avalib.data.layout import DatasetLayout
     from avalib.data.lint import lint_csv
 
-    return timed(lambda: lint_csv(DatasetLayout(root, "v2.1").get_csv_path("train"), "ground_truth"))[0]
+    return time_call(lambda: lint_csv(DatasetLayout(root, "v2.1").get_csv_path("train"), "ground_truth"))[0]
 
 
 def step_boxes(root):
@@ -143,7 +143,7 @@ def step_boxes(root):
     from avalib.data.layout import DatasetLayout
     from avalib.data.proposals import read_proposals
 
-    return timed(lambda: read_proposals(DatasetLayout(root, "v2.1").get_proposals_path("train")))[0]
+    return time_call(lambda: read_proposals(DatasetLayout(root, "v2.1").get_proposals_path("train")))[0]
 
 
 def step_workers(root):
@@ -153,11 +153,11 @@ def step_workers(root):
 
     keyframes = load_keyframes(DatasetLayout(root, "v2.1"), "train", training=True)
     start = time.perf_counter()
-    own = {name: private_gb(data) for name, data in (("none", None), ("shared", keyframes))}
+    own = {name: measure_private_gb(data) for name, data in (("none", None), ("shared", keyframes))}
     return {"seconds": round(time.perf_counter() - start, 2), "own_gb_each": round(own["shared"] - own["none"], 3)}
 
 
-def private_gb(data):
+def measure_private_gb(data):
     """Private memory of a spawned process that was given `data` and has read all of it, in GB; the mean of two."""
     import torch.multiprocessing as mp
 
@@ -187,10 +187,10 @@ def step_plain(root):
     from avalib.data.layout import DatasetLayout
 
     layout = DatasetLayout(root, "v2.1")
-    return timed(lambda: plain(layout))[0]
+    return time_call(lambda: load_plainly(layout))[0]
 
 
-def plain(layout):
+def load_plainly(layout):
     excluded = {
         tuple(line.split(",")) for line in layout.get_exclusions_path("train").read_text(encoding="utf-8").split()
     }
@@ -219,8 +219,12 @@ def plain(layout):
 
 
 STEPS = {
-    "index": step_index, "lint": step_lint, "boxes": step_boxes, "workers": step_workers, "plain": step_plain,
-}  # fmt: skip
+    "index": step_index,
+    "lint": step_lint,
+    "boxes": step_boxes,
+    "workers": step_workers,
+    "plain": step_plain,
+}
 
 if __name__ == "__main__":
     main()

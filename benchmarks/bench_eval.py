@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import compare, peak_gb, record
-from common import parser as build_parser
+from common import build_parser, compare, get_peak_gb, record
 
 from avalib.utils.files import atomic_write
 
@@ -195,7 +194,7 @@ def run_child(evaluator, gt, det, protocol):
         started = time.perf_counter()
         result.update(report.recall)
         result["recall_seconds"] = time.perf_counter() - started
-    result["peak_gb"] = peak_gb()
+    result["peak_gb"] = get_peak_gb()
     print(json.dumps(result))
 
 

@@ -19,8 +19,8 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from bench_models import drawn
-from common import compare, parser, record
+from bench_models import build_random_model
+from common import build_parser, compare, record
 
 from avalib import zoo
 from avalib.data.catalog import prepare
@@ -38,84 +38,94 @@ from avalib.training.step import train_step
 from avalib.training.train_config import TrainConfig
 from avalib.video.dataset_frames import open_frames
 
-SPEED_AIM, MEMORY_AIM, LATENCY_AIM, WAITING_AIM = 4, 2, 3, 5
+SPEED_AIM = 4
+MEMORY_AIM = 2
+LATENCY_AIM = 3
+WAITING_AIM = 5
 CACHE_SIDE = 320
 SHARE_AIM = {"slowonly_r50": 40}  # percent of the bfloat16 matrix product
 
 
 def main():
-    words = parser("gpu", __doc__)
-    words.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
-    words.add_argument("--batch", type=int, default=16)
-    words.add_argument("--steps", type=int, default=10, help="in a measurement")
-    words.add_argument("--dataset", default="mini", help="whose frames are loaded to see how long the GPU waits")
-    words.add_argument("--compile", action="store_true", help="torch.compile the backbone in training")
-    given = words.parse_args()
+    parser = build_parser("gpu", __doc__)
+    parser.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=10, help="in a measurement")
+    parser.add_argument("--dataset", default="mini", help="whose frames are loaded to see how long the GPU waits")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the backbone in training")
+    options = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("bench_gpu: this machine, or this build of torch, has no CUDA GPU; nothing was measured")
     device = torch.device("cuda")
-    rate = matmul_rate(device, given.repeats)
+    rate = measure_matmul_rate(device, options.repeats)
     print(f"{torch.cuda.get_device_name()}: bfloat16 matrix product {rate:.0f} TFLOP/s")
-    rows, profiles = [], {}
-    for name in given.models:
-        rows += training(name, device, rate, given, profiles) + latency(name, device, given)
+    rows = []
+    profiles = {}
+    for name in options.models:
+        rows += measure_training(name, device, rate, options, profiles) + measure_latency(name, device, options)
         torch.cuda.empty_cache()
-    rows.append(waiting(given.models[0], device, given))
-    record("gpu", rows, given, matmul_tflop_s=rate, profiles=profiles)
+    rows.append(measure_waiting(options.models[0], device, options))
+    record("gpu", rows, options, matmul_tflop_s=rate, profiles=profiles)
 
 
-def matmul_rate(device, repeats, n=8192):
+def measure_matmul_rate(device, repeats, n=8192):
     """TFLOP/s of the bfloat16 matrix product of n x n."""
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * n**3 / alternate_gpu({"product": lambda: a @ b}, repeats, inner=10)["product"] / 1e12
+    return 2 * n**3 / time_alternately({"product": lambda: a @ b}, repeats, inner=10)["product"] / 1e12
 
 
-def alternate_gpu(work, repeats, inner):
+def time_alternately(work, repeats, inner):
     """Median seconds of each, in turns; `inner` calls a measurement, the GPU waited for at both ends."""
     seconds = {name: [] for name in work}
-    for do in work.values():
+    for run in work.values():
         for _ in range(3):
-            do()
+            run()
     for _ in range(repeats):
-        for name, do in work.items():
+        for name, run in work.items():
             torch.cuda.synchronize()
             started = time.perf_counter()
             for _ in range(inner):
-                do()
+                run()
             torch.cuda.synchronize()
             seconds[name].append((time.perf_counter() - started) / inner)
-    return {name: statistics.median(found) for name, found in seconds.items()}
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def training(name, device, rate, given, profiles):
+def measure_training(name, device, rate, options, profiles):
     """Rows: clips a second, memory a clip, share of the matrix product's rate."""
     entry = zoo.get(name)
-    recipe = replace(zoo.build_published_recipe(entry), videos_per_gpu=given.batch)
-    setup = TrainConfig(
-        entry, recipe, types.SimpleNamespace(n_columns=81), device, torch.bfloat16, workers=0, channels_last=True,
-        compile=given.compile,
-    )  # fmt: skip
+    recipe = replace(zoo.build_published_recipe(entry), videos_per_gpu=options.batch)
+    config = TrainConfig(
+        entry,
+        recipe,
+        types.SimpleNamespace(n_columns=81),
+        device,
+        torch.bfloat16,
+        workers=0,
+        channels_last=True,
+        compile=options.compile,
+    )
     batch = {
         key: value.to(device)
-        for key, value in build_noise_batch(setup, build_untrained_state(setup).model, given.batch).items()
+        for key, value in build_noise_batch(config, build_untrained_state(config).model, options.batch).items()
     }
-    makers = {"ours": lambda: ours_step(setup), "plain": lambda: plain_step(entry, recipe, device)}
-    memory = {kind: peak_per_clip(make(), batch, given.batch) for kind, make in makers.items()}
+    makers = {"ours": lambda: build_step(config), "plain": lambda: build_plain_step(entry, recipe, device)}
+    memory = {kind: measure_peak_per_clip(make(), batch, options.batch) for kind, make in makers.items()}
     work = {kind: partial(make(), batch) for kind, make in makers.items()}
-    seconds = alternate_gpu(work, given.repeats, given.steps)
-    profiles[name] = profile(work["ours"])
+    seconds = time_alternately(work, options.repeats, options.steps)
+    profiles[name] = profile_step(work["ours"])
     del work
     torch.cuda.empty_cache()
-    flop = 3 * count_backbone_flops(drawn(entry), recipe.crop, recipe.crop)
-    most, fastest = largest(setup, given)
-    clips = {kind: given.batch / s for kind, s in seconds.items()}
-    shares = {given.batch: clips["ours"] * flop / rate / 1e10, most: fastest * flop / rate / 1e10}
+    flop = 3 * count_backbone_flops(build_random_model(entry), recipe.crop, recipe.crop)
+    most, fastest = find_largest_batch(config, options)
+    clips = {kind: options.batch / s for kind, s in seconds.items()}
+    shares = {options.batch: clips["ours"] * flop / rate / 1e10, most: fastest * flop / rate / 1e10}
     what = f"GPU training, {name}"
     rows = [
-        compare(f"{what}, batch {given.batch}", clips["ours"], clips["plain"], "clips/s", SPEED_AIM, more=True),
+        compare(f"{what}, batch {options.batch}", clips["ours"], clips["plain"], "clips/s", SPEED_AIM, more=True),
         compare(f"{what}, memory a clip", memory["ours"], memory["plain"], "GB", MEMORY_AIM),
         compare(f"{what}, the largest batch that fits ({most})", fastest, None, "clips/s", more=True),
     ]
@@ -127,17 +137,17 @@ def training(name, device, rate, given, profiles):
     return rows
 
 
-def ours_step(setup):
-    state = build_untrained_state(setup)
-    return lambda batch: train_step(state, [batch], setup, lr=0.0)
+def build_step(config):
+    state = build_untrained_state(config)
+    return lambda batch: train_step(state, [batch], config, lr=0.0)
 
 
-def plain_step(entry, recipe, device):
+def build_plain_step(entry, recipe, device):
     """A step of the published definition in float32: forward, loss, backward, clip, SGD."""
     model = Detector(entry, dropout=recipe.dropout).to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
-    def do(batch):
+    def run(batch):
         optimizer.zero_grad()
         logits = model(normalize_clips(batch["clips"], entry.mean, entry.std).contiguous(), batch["rois"])
         loss = compute_action_loss(logits, batch["targets"])
@@ -146,41 +156,44 @@ def plain_step(entry, recipe, device):
         optimizer.step()
         return loss.item()
 
-    return do
+    return run
 
 
-def peak_per_clip(do, batch, clips):
+def measure_peak_per_clip(run, batch, clips):
     """GB of activations and working memory a clip: the allocator's peak in a step, less what lies there between."""
-    do(batch)
-    do(batch)
+    run(batch)
+    run(batch)
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    do(batch)
+    run(batch)
     return (torch.cuda.max_memory_allocated() - before) / clips / 1e9
 
 
-def largest(setup, given):
-    """(the largest batch that fits, in steps of 16; its clips a second)."""
-    do, model = ours_step(setup), build_untrained_state(setup).model
-    fits, rate = given.batch, 0.0
-    for size in range(given.batch, 4096, max(16, given.batch)):
+def find_largest_batch(config, options):
+    """The largest batch that fits, in steps of 16, and its clips a second."""
+    run = build_step(config)
+    model = build_untrained_state(config).model
+    fits = options.batch
+    rate = 0.0
+    for size in range(options.batch, 4096, max(16, options.batch)):
         try:
-            batch = {key: value.to(setup.device) for key, value in build_noise_batch(setup, model, size).items()}
-            rate, fits = size / alternate_gpu({"step": partial(do, batch)}, 3, 2)["step"], size
+            batch = {key: value.to(config.device) for key, value in build_noise_batch(config, model, size).items()}
+            rate = size / time_alternately({"step": partial(run, batch)}, 3, 2)["step"]
+            fits = size
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             return fits, rate
     return fits, rate
 
 
-def profile(do, count=12):
+def profile_step(run, count=12):
     """[{kernel, calls, milliseconds, percent}] of one training step, the largest first."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as found:
-        do()
+    with torch.profiler.profile(activities=activities) as profiler:
+        run()
         torch.cuda.synchronize()
-    kernels = sorted(found.key_averages(), key=lambda event: -event.self_device_time_total)
+    kernels = sorted(profiler.key_averages(), key=lambda event: -event.self_device_time_total)
     total = sum(event.self_device_time_total for event in kernels) or 1
     return [
         {
@@ -193,62 +206,69 @@ def profile(do, count=12):
     ]
 
 
-def waiting(name, device, given, epochs=4):
+def measure_waiting(name, device, options, epochs=4):
     """A row: percent of a training's time that it waits for the loader, once the first epoch has started that."""
-    entry, workers = zoo.get(name), os.cpu_count()
-    recipe = replace(zoo.build_published_recipe(entry), cache_short_side=CACHE_SIDE, videos_per_gpu=given.batch)
-    layout = prepare(given.dataset)
+    entry = zoo.get(name)
+    workers = os.cpu_count()
+    recipe = replace(zoo.build_published_recipe(entry), cache_short_side=CACHE_SIDE, videos_per_gpu=options.batch)
+    layout = prepare(options.dataset)
     keyframes = load_keyframes(layout, "train", recipe.person_score, training=True)
     frames = open_frames(layout, recipe, [keyframes])
-    order = TrainBatchSampler(len(keyframes), given.batch, seed=0)
+    order = TrainBatchSampler(len(keyframes), options.batch, seed=0)
     loader = build_loader(ClipDataset(keyframes, entry, recipe, frames, training=True), order, workers)
-    setup = TrainConfig(entry, recipe, layout, device, torch.bfloat16, workers=workers, channels_last=True)
-    state, waited, took = build_untrained_state(setup), 0.0, 0.0
+    config = TrainConfig(entry, recipe, layout, device, torch.bfloat16, workers=workers, channels_last=True)
+    state = build_untrained_state(config)
+    waiting_s = 0.0
+    total_s = 0.0
     for order.epoch in range(epochs):
         ended = time.perf_counter()
         for batch in loader:
             started = time.perf_counter()
-            train_step(state, [batch], setup, lr=0.0)
+            train_step(state, [batch], config, lr=0.0)
             if order.epoch:
-                waited, took = waited + started - ended, took + time.perf_counter() - ended
+                waiting_s += started - ended
+                total_s += time.perf_counter() - ended
             ended = time.perf_counter()
     note = f"{workers} processes, {loader.clips_per_s:.0f} clips/s"
-    return compare(f"GPU training, {name}, waiting for data", 100 * waited / took, None, "%", WAITING_AIM, note=note)
+    return compare(
+        f"GPU training, {name}, waiting for data", 100 * waiting_s / total_s, None, "%", WAITING_AIM, note=note
+    )
 
 
 # --- inference --------------------------------------------------------------------------------------------------------
 
 
 @torch.inference_mode()
-def latency(name, device, given):
+def measure_latency(name, device, options):
     """Rows: milliseconds for one clip, eager and as a CUDA graph."""
-    model = drawn(zoo.get(name)).to(device)
-    form = FusedDetector(model, torch.bfloat16).to(device)
+    model = build_random_model(zoo.get(name)).to(device)
+    network = FusedDetector(model, torch.bfloat16).to(device)
     clip = torch.randn(1, 3, model.entry.clip_len, 256, 340, device=device)
     rois = torch.tensor([[0, 0, 0, 340, 256], [0, 40, 30, 170, 230], [0, 200, 60, 300, 200.0]], device=device)
-    replay, logits = graph(form, clip, rois)
+    replay, logits = capture_graph(network, clip, rois)
     replay()
-    far = (logits - model(clip, rois)).abs().max().item()
-    work = {"plain": lambda: model(clip, rois), "eager": lambda: form(clip, rois), "graph": replay}
-    ms = {kind: 1000 * s for kind, s in alternate_gpu(work, given.repeats, 20).items()}
+    difference = (logits - model(clip, rois)).abs().max().item()
+    work = {"plain": lambda: model(clip, rois), "eager": lambda: network(clip, rois), "graph": replay}
+    ms = {kind: 1000 * s for kind, s in time_alternately(work, options.repeats, 20).items()}
     what = f"GPU latency of a clip, {name}, bfloat16"
+    note = f"logits within {difference:.0e}"
     return [
         compare(f"{what}, eager", ms["eager"], ms["plain"], "ms"),
-        compare(f"{what}, CUDA graph", ms["graph"], ms["plain"], "ms", LATENCY_AIM, note=f"logits within {far:.0e}"),
+        compare(f"{what}, CUDA graph", ms["graph"], ms["plain"], "ms", LATENCY_AIM, note=note),
     ]
 
 
-def graph(form, clip, rois):
-    """(what replays form(clip, rois), the logits it leaves)."""
+def capture_graph(network, clip, rois):
+    """A function that replays network(clip, rois), and the tensor of logits that it fills."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(3):
-            form(clip, rois)
+            network(clip, rois)
     torch.cuda.current_stream().wait_stream(stream)
     captured = torch.cuda.CUDAGraph()
     with torch.cuda.graph(captured):
-        logits = form(clip, rois)
+        logits = network(clip, rois)
     return captured.replay, logits
 
 

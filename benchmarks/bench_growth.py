@@ -22,8 +22,7 @@ from pathlib import Path
 import film
 import numpy as np
 import pandas as pd
-from common import ROOT, compare, peak_gb, record
-from common import parser as build_parser
+from common import ROOT, build_parser, compare, get_peak_gb, record
 
 MAX_EXPONENT = 1.1
 
@@ -39,7 +38,7 @@ def main():
         return
     with tempfile.TemporaryDirectory() as folder:
         for seconds in {CLIPS_FILM_S, *SERIES["seconds of video"].sizes}:
-            film.write(Path(folder, f"{seconds}.mp4"), seconds, 320, 180)
+            film.write_film(Path(folder, f"{seconds}.mp4"), seconds, 320, 180)
         points = {}
         for name, series in SERIES.items():
             points[name] = [measure_point(name, size, folder, args.repeats) for size in series.sizes]
@@ -76,7 +75,7 @@ def measure(work):
     """Seconds of processor time of work() and the process's peak memory."""
     started = time.process_time()
     work()
-    return {"seconds": time.process_time() - started, "peak_gb": peak_gb()}
+    return {"seconds": time.process_time() - started, "peak_gb": get_peak_gb()}
 
 
 # --- one function per series: (size, folder) -> the function to measure -----------------------------------------------

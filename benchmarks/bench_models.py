@@ -14,7 +14,7 @@ import types
 
 import numpy as np
 import torch
-from common import alternate, apart, compare, parser, record
+from common import build_parser, compare, record, run_apart, time_alternately
 
 from avalib import zoo
 from avalib.data.transforms import normalize_clips
@@ -35,30 +35,35 @@ INFERENCE_AIMS = {
     ("slowfast_r50", "float32"): 1.45,
     ("slowfast_r50", "bfloat16"): 2.9,
 }
-TRAINING_AIM, ALLOWED = 1.75, 1e-4
-CPU, SIDE = torch.device("cpu"), 2048  # of the matrices whose product gives the processor's rate
-WHY_NOT = "no bfloat16 on this processor"
+TRAINING_AIM = 1.75
+MAX_DIFFERENCE = 1e-4  # of the logits
+CPU = torch.device("cpu")
+SIDE = 2048  # of the matrices whose product gives the processor's rate
+NO_BFLOAT16 = "no bfloat16 on this processor"
 
 
 def main():
-    words = parser("models", __doc__)
-    words.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
-    words.add_argument("--height", type=int, default=256)
-    words.add_argument("--width", type=int, default=340)
-    given = words.parse_args()
+    parser = build_parser("models", __doc__)
+    parser.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
+    parser.add_argument("--height", type=int, default=256)
+    parser.add_argument("--width", type=int, default=340)
+    options = parser.parse_args()
     dtypes = [torch.float32] + [torch.bfloat16] * supports_bfloat16(CPU)
-    parts = [(inference, name, dtypes, given) for name in given.models]
-    parts += [(overlapping, given.models[0], dtypes[-1], given), (training, given.models[0], dtypes, given)]
+    parts = [(measure_inference, name, dtypes, options) for name in options.models]
+    parts += [
+        (measure_overlapping, options.models[0], dtypes[-1], options),
+        (measure_training, options.models[0], dtypes, options),
+    ]
     # memory is kept for both sides, as the evaluation, `detect` and training keep it
-    rows = [row for part in parts for row in apart(disable_malloc_trim, *part)]
-    record("models", rows, given, clip=[given.height, given.width])
+    rows = [row for part in parts for row in run_apart(disable_malloc_trim, *part)]
+    record("models", rows, options, clip=[options.height, options.width])
 
 
-def name_of(dtype):
+def get_dtype_name(dtype):
     return str(dtype).removeprefix("torch.")
 
 
-def drawn(entry):
+def build_random_model(entry):
     """A detector with weights as a trained one's: no residual branch is zero, batch norms have seen something."""
     torch.manual_seed(0)
     model = Detector(entry, zero_init_residual=False)
@@ -71,71 +76,74 @@ def drawn(entry):
 
 
 @torch.inference_mode()
-def inference(name, dtypes, given):
+def measure_inference(name, dtypes, options):
     """Rows: one clip through the network."""
-    model = drawn(zoo.get(name))
-    clip = torch.randn(1, 3, model.entry.clip_len, given.height, given.width)
-    h, w = given.height, given.width
+    model = build_random_model(zoo.get(name))
+    clip = torch.randn(1, 3, model.entry.clip_len, options.height, options.width)
+    h, w = options.height, options.width
     rois = torch.tensor([[0, 0, 0, w, h], [0, w / 8, h / 8, w / 2, h * 0.9], [0, w * 0.6, h / 4, w * 0.9, h * 0.8]])
-    forms = {name_of(dtype): FusedDetector(model, dtype) for dtype in dtypes}
+    networks = {get_dtype_name(dtype): FusedDetector(model, dtype) for dtype in dtypes}
     expected = model(clip, rois)
-    far = {kind: (form(clip, rois) - expected).abs().max().item() for kind, form in forms.items()}
-    if far["float32"] > ALLOWED:
-        raise SystemExit(f"{name}: float32 logits are {far['float32']:.1e} from the plain definition's")
+    difference = {kind: (network(clip, rois) - expected).abs().max().item() for kind, network in networks.items()}
+    if difference["float32"] > MAX_DIFFERENCE:
+        raise SystemExit(f"{name}: float32 logits are {difference['float32']:.1e} from the plain definition's")
     work = {"plain": lambda: model(clip, rois)}
-    work |= {kind: (lambda form=form: form(clip, rois)) for kind, form in forms.items()}
-    square = {name_of(dtype): torch.randn(2, SIDE, SIDE).to(dtype) for dtype in dtypes}
+    work |= {kind: (lambda network=network: network(clip, rois)) for kind, network in networks.items()}
+    square = {get_dtype_name(dtype): torch.randn(2, SIDE, SIDE).to(dtype) for dtype in dtypes}
     work |= {f"product {kind}": (lambda ab=ab: ab[0] @ ab[1]) for kind, ab in square.items()}
-    seconds = alternate(work, given.repeats)
-    gflop, rows = count_backbone_flops(model, given.height, given.width) / 1e9, []
+    seconds = time_alternately(work, options.repeats)
+    gflop = count_backbone_flops(model, options.height, options.width) / 1e9
+    rows = []
     for kind in ("float32", "bfloat16"):
-        what, aim = f"inference, {name}, {kind}", INFERENCE_AIMS.get((name, kind))
+        what = f"inference, {name}, {kind}"
+        aim = INFERENCE_AIMS.get((name, kind))
         if kind not in seconds:
-            rows.append(compare(what, None, seconds["plain"], "s", aim, note=WHY_NOT))
+            rows.append(compare(what, None, seconds["plain"], "s", aim, note=NO_BFLOAT16))
             continue
         rate = 2 * SIDE**3 / 1e9 / seconds[f"product {kind}"]
         note = (
             f"{gflop / seconds[kind] / rate:.0%} of the matrix product's {rate:.0f} GFLOP/s, logits within "
-            f"{far[kind]:.0e} of {expected.abs().max():.1f}"
+            f"{difference[kind]:.0e} of {expected.abs().max():.1f}"
         )
         rows.append(compare(what, seconds[kind], seconds["plain"], "s", aim, note=note))
     return rows
 
 
 @torch.inference_mode()
-def overlapping(name, dtype, given, count=12):
+def measure_overlapping(name, dtype, options, count=12):
     """A row: `count` clips, each a frame further on, one after the other as `detect` takes them."""
-    model = drawn(zoo.get(name))
-    form = FusedDetector(model, dtype)
-    length = form.entry.clip_len
-    frames = torch.randn(1, 3, length + count - 1, given.height, given.width)
-    rois = torch.tensor([[0, 0, 0, given.width, given.height]])
+    model = build_random_model(zoo.get(name))
+    network = FusedDetector(model, dtype)
+    length = network.entry.clip_len
+    frames = torch.randn(1, 3, length + count - 1, options.height, options.width)
+    rois = torch.tensor([[0, 0, 0, options.width, options.height]])
 
     def alone():
-        return torch.cat([form(frames[:, :, i : i + length], rois) for i in range(count)])
+        return torch.cat([network(frames[:, :, i : i + length], rois) for i in range(count)])
 
-    memory, first = StreamingDetector(model, dtype), itertools.count(step=length + count)
+    streaming = StreamingDetector(model, dtype)
+    first = itertools.count(step=length + count)
 
     def shared():
         numbers = next(first) + np.arange(length)[None]  # other frames in every turn: none is known yet
-        return torch.cat([memory(frames[:, :, i : i + length], rois, numbers + i) for i in range(count)])
+        return torch.cat([streaming(frames[:, :, i : i + length], rois, numbers + i) for i in range(count)])
 
-    far = (alone() - shared()).abs().max().item()
-    seconds = alternate({"alone": alone, "shared": shared}, given.repeats)
-    what = f"overlapping clips, {name}, {length - 1} of {length} frames shared, {name_of(dtype)}"
-    note = f"{count} clips, logits within {far:.0e}"
+    difference = (alone() - shared()).abs().max().item()
+    seconds = time_alternately({"alone": alone, "shared": shared}, options.repeats)
+    what = f"overlapping clips, {name}, {length - 1} of {length} frames shared, {get_dtype_name(dtype)}"
+    note = f"{count} clips, logits within {difference:.0e}"
     return [compare(what, seconds["shared"], seconds["alone"], "s", note=note)]
 
 
-def training(name, dtypes, given):
+def measure_training(name, dtypes, options):
     """Rows: whole steps at the mini's recipe; clips a second."""
     entry = zoo.get(name)
     recipe = zoo.get_recipe(entry, "mini")
     layout = types.SimpleNamespace(n_columns=81)  # all that a step asks of it
-    setups = {name_of(dtype): TrainConfig(entry, recipe, layout, CPU, dtype, workers=0) for dtype in dtypes}
-    states = {kind: build_untrained_state(setup) for kind, setup in setups.items()}
+    configs = {get_dtype_name(dtype): TrainConfig(entry, recipe, layout, CPU, dtype, workers=0) for dtype in dtypes}
+    states = {kind: build_untrained_state(config) for kind, config in configs.items()}
     clips = recipe.videos_per_gpu
-    batch = build_noise_batch(setups["float32"], states["float32"].model, clips)
+    batch = build_noise_batch(configs["float32"], states["float32"].model, clips)
     model = Detector(entry, dropout=recipe.dropout).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
 
@@ -147,13 +155,16 @@ def training(name, dtypes, given):
         optimizer.step()
 
     work = {"plain": plain_step}
-    for kind, setup in setups.items():
-        work[kind] = lambda s=states[kind], setup=setup: train_step(s, [batch], setup, lr=recipe.lr)
-    seconds, rows = alternate(work, given.repeats, warm=3), []  # the first page memory in: 187,000 faults, 44,000
+    for kind, config in configs.items():
+        work[kind] = lambda s=states[kind], config=config: train_step(s, [batch], config, lr=recipe.lr)
+    # the first steps page memory in: 187,000 faults, then 44,000
+    seconds = time_alternately(work, options.repeats, warm=3)
+    plain_rate = clips / seconds["plain"]
+    rows = []
     for kind in ("float32", "bfloat16"):
-        what, plain_rate = f"training, {name}, mini recipe, {kind}", clips / seconds["plain"]
+        what = f"training, {name}, mini recipe, {kind}"
         ours = clips / seconds[kind] if kind in seconds else None
-        note = "" if ours else WHY_NOT
+        note = "" if ours else NO_BFLOAT16
         rows.append(compare(what, ours, plain_rate, "clips/s", TRAINING_AIM, more=True, note=note))
     return rows
 

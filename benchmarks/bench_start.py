@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import nbformat
-from common import ROOT, alternate, compare, parser, record
+from common import ROOT, build_parser, compare, record, time_alternately
 
 CODE = {
     "nothing": "pass",
@@ -23,12 +23,12 @@ CODE = {
 
 
 def main():
-    given = parser("start", __doc__).parse_args()
-    seconds = alternate({name: partial(python, "-c", code) for name, code in CODE.items()}, given.repeats)
+    options = build_parser("start", __doc__).parse_args()
+    seconds = time_alternately({name: partial(run_python, "-c", code) for name, code in CODE.items()}, options.repeats)
     beyond = seconds["avalib"] - seconds["torch"]
     with tempfile.TemporaryDirectory() as folder:
-        work = notebook(Path(folder))
-        papermill = alternate({"papermill": work}, given.repeats)["papermill"]
+        work = build_notebook(Path(folder))
+        papermill = time_alternately({"papermill": work}, options.repeats)["papermill"]
     rows = [
         compare("import avalib, beyond import torch", max(beyond, 0), None, "s", 0.3),
         compare("avalib.build_model at hand, torch alone", seconds["a model"], seconds["torch"], "s"),
@@ -37,24 +37,27 @@ def main():
         ),
         compare("papermill, a notebook that only begins and ends its record", papermill, None, "s", 5),
     ]
-    record("start", rows, given, seconds=seconds)
+    record("start", rows, options, seconds=seconds)
 
 
-def python(*words):
+def run_python(*words):
     subprocess.run([sys.executable, *words], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
-def notebook(folder):
+def build_notebook(folder):
     """What runs a notebook of our shape that has nothing to do."""
-    cells = [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]} if tag else {}) for source, tag in (
-        ("name = 'x'  # a parameter", "parameters"),
-        ("from avalib import run\nrecord = run.begin('nothing', globals())", ""),
-        (f"record.finish({str(folder / 'run.json')!r})", ""),
-    )]  # fmt: skip
+    cells = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": [tag]} if tag else {})
+        for source, tag in (
+            ("name = 'x'  # a parameter", "parameters"),
+            ("from avalib.utils.notebook_run import start_run\nrecord = start_run('nothing', globals())", ""),
+            (f"record.finish({str(folder / 'run.json')!r})", ""),
+        )
+    ]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "in.ipynb")
     words = ["-m", "papermill", folder / "in.ipynb", folder / "out.ipynb", "-p", "name", "y", "--no-progress-bar"]
-    return partial(python, *map(str, words))
+    return partial(run_python, *map(str, words))
 
 
 if __name__ == "__main__":

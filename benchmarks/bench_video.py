@@ -19,7 +19,7 @@ import film
 import numpy as np
 import pandas as pd
 import torch
-from common import alternate, apart, compare, parser, record
+from common import build_parser, compare, record, run_apart, time_alternately
 from PIL import Image
 
 import avalib
@@ -40,58 +40,58 @@ TEST_SIDE, TRAIN_SIDE, CACHE_SIDE = 256, 288, 320
 
 
 def main():
-    words = parser("video", __doc__)
-    words.add_argument("--seconds", type=int, default=60, help="of film")
-    words.add_argument("--count", type=int, default=12, help="windows of each kind")
-    words.add_argument("--clips", type=int, default=24, help="that `detect` looks at")
-    words.add_argument("--keep", help="folder for the film (reused if it is there)")
-    given = words.parse_args()
+    parser = build_parser("video", __doc__)
+    parser.add_argument("--seconds", type=int, default=60, help="of film")
+    parser.add_argument("--count", type=int, default=12, help="windows of each kind")
+    parser.add_argument("--clips", type=int, default=24, help="that `detect` looks at")
+    parser.add_argument("--keep", help="folder for the film (reused if it is there)")
+    options = parser.parse_args()
     init_worker()  # for all readers, as the loader's workers do: one thread, memory kept
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(given.keep or scratch)
+        folder = Path(options.keep or scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        path = film.write(folder / f"film_{given.seconds}.mp4", given.seconds)
-        readers, missing = peers(path)
+        path = film.write_film(folder / f"film_{options.seconds}.mp4", options.seconds)
+        readers, missing = open_peers(path)
         with Video(path) as ours:
             readers = {"avalib": lambda n: ours.read_frames(n - 1)} | readers
-            rows = from_mp4(readers, given)
-            rows += apart(init_worker, in_order, path, given)
-            rows += from_jpgs(ours, folder, given)
-        rows += apart(init_worker, overlapping, path, given)
+            rows = measure_mp4(readers, options)
+            rows += run_apart(init_worker, measure_in_order, path, options)
+            rows += measure_jpgs(ours, folder, options)
+        rows += run_apart(init_worker, measure_overlapping, path, options)
     for name, why in missing.items():
         print(f"{name} is not measured: {why}")
-    record("video", rows, given, peers=[name for name in readers if name != "avalib"], missing=missing)
+    record("video", rows, options, peers=[name for name in readers if name != "avalib"], missing=missing)
 
 
-def windows(kind, count, seconds, seed=0):
+def choose_windows(kind, count, seconds, seed=0):
     """AVA numbers (count,T) around seconds drawn at random."""
     length, interval = map(int, kind.split("x"))
     at = np.random.default_rng(seed).permutation(np.arange(2, seconds - 2))[:count]
     return np.stack([compute_clip_frames(900 + s, length, interval, 30 * seconds, first=1) for s in at])
 
 
-def scaled(frames, side=TEST_SIDE):
+def resize_frames(frames, side=TEST_SIDE):
     return resize_frames_and_boxes(frames, np.zeros((0, 4)), side)[0]
 
 
 def read_all(read, chosen, side=TEST_SIDE):
     """Every window read and scaled, none kept."""
     for numbers in chosen:
-        scaled(read(numbers), side)
+        resize_frames(read(numbers), side)
 
 
-def per_core_second(work, count, repeats):
+def measure_per_core_second(work, count, repeats):
     """{name: clips per second of processor time}, median."""
-    return {name: count / s for name, s in alternate(work, repeats, clock=time.process_time).items()}
+    return {name: count / s for name, s in time_alternately(work, repeats, clock=time.process_time).items()}
 
 
 # --- other readers: numbers (T,) from 1 -> frames (T,H,W,3) uint8 RGB -------------------------------------------------
 
 
-def peers(path):
+def open_peers(path):
     """({name: read}, {name: why it isn't here})."""
     found, missing = {}, {}
-    for name, make in (("OpenCV", opencv), ("TorchCodec", torchcodec)):
+    for name, make in (("OpenCV", open_opencv), ("TorchCodec", open_torchcodec)):
         try:
             found[name] = make(path)
         except (ImportError, RuntimeError, OSError) as error:
@@ -99,7 +99,7 @@ def peers(path):
     return found, missing
 
 
-def opencv(path):
+def open_opencv(path):
     cv2 = importlib.import_module("cv2")
     cv2.setNumThreads(1)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
@@ -117,13 +117,13 @@ def opencv(path):
     return read
 
 
-def torchcodec(path):
+def open_torchcodec(path):
     decoders = importlib.import_module("torchcodec.decoders")
     decoder = decoders.VideoDecoder(str(path), num_ffmpeg_threads=1, dimension_order="NHWC")
     return lambda numbers: decoder.get_frames_at(indices=(numbers - 1).tolist()).data.numpy()
 
 
-def jpg_reader(folder):
+def build_jpg_reader(folder):
     """Read by OpenCV where it is installed, else by Pillow."""
     try:
         cv2 = importlib.import_module("cv2")
@@ -137,15 +137,15 @@ def jpg_reader(folder):
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
-def from_mp4(readers, given):
+def measure_mp4(readers, options):
     rows = []
     for kind, aim in WINDOWS.items():
-        chosen = windows(kind, given.count, given.seconds)
-        wrong = {name: mistakes(read, chosen) for name, read in readers.items()}
+        chosen = choose_windows(kind, options.count, options.seconds)
+        wrong = {name: count_mistakes(read, chosen) for name, read in readers.items()}
         if wrong["avalib"]:
             raise SystemExit(f"{kind}: {wrong['avalib']} of our frames are not those asked for")
         work = {name: partial(read_all, read, chosen) for name, read in readers.items()}
-        rates = per_core_second(work, len(chosen), given.repeats)
+        rates = measure_per_core_second(work, len(chosen), options.repeats)
         ours = rates.pop("avalib")
         best = max(rates, key=rates.get, default=None)
         told = ", ".join(f"{name} {rate:.1f}, {wrong[name]} frames wrong" for name, rate in rates.items())
@@ -154,39 +154,39 @@ def from_mp4(readers, given):
     return rows
 
 
-def mistakes(read, chosen):
+def count_mistakes(read, chosen):
     """Frames that carry another number than the one asked for, in the first windows."""
-    return sum(film.number(frame) != n - 1 for numbers in chosen[:4] for n, frame in zip(numbers, read(numbers)))  # noqa: B905
+    return sum(film.read_number(frame) != n - 1 for numbers in chosen[:4] for n, frame in zip(numbers, read(numbers)))  # noqa: B905
 
 
-def in_order(path, given):
+def measure_in_order(path, options):
     """Rows: every second of the film in order, as the evaluation reads it, beside the same windows one by one."""
     with Video(path) as ours:
-        return [kind_in_order(ours, kind, given) for kind in WINDOWS]
+        return [measure_kind_in_order(ours, kind, options) for kind in WINDOWS]
 
 
-def kind_in_order(ours, kind, given):
+def measure_kind_in_order(ours, kind, options):
     length, interval = map(int, kind.split("x"))
-    seconds = range(2, given.seconds - 2)
+    seconds = range(2, options.seconds - 2)
     last = ours.n_ava_frames
     chosen = np.stack([compute_clip_frames(900 + s, length, interval, last, first=1) for s in seconds])
-    some = chosen[np.random.default_rng(0).permutation(len(chosen))[: given.count]]
+    some = chosen[np.random.default_rng(0).permutation(len(chosen))[: options.count]]
 
     def ordered():
         frames = iter_scaled(ours.iter_numbered_frames(chosen), TEST_SIDE)
         return (np.stack(window) for window in iter_windows(frames, chosen))
 
-    if not np.array_equal(next(ordered()), scaled(ours.read_ava_frames(chosen[0]))):
+    if not np.array_equal(next(ordered()), resize_frames(ours.read_ava_frames(chosen[0]))):
         raise SystemExit(f"{kind}: a pass in order gives other frames than random access")
     work = {"ordered": lambda: all(map(len, ordered())), "random": partial(read_all, ours.read_ava_frames, some)}
-    took = alternate(work, given.repeats, clock=time.process_time)
+    took = time_alternately(work, options.repeats, clock=time.process_time)
     a, b = len(chosen) / took["ordered"], len(some) / took["random"]
     return compare(f"clips {kind} from mp4 in order, random access", a, b, "clips/s", IN_ORDER_AIM, more=True)
 
 
-def from_jpgs(ours, folder, given):
+def measure_jpgs(ours, folder, options):
     """Rows: the training cache beside a folder of jpgs of the film's own size."""
-    cache, jpgs = folder / f"film_{given.seconds}.frames", folder / f"jpgs_{given.seconds}"
+    cache, jpgs = folder / f"film_{options.seconds}.frames", folder / f"jpgs_{options.seconds}"
     if not jpgs.exists():
         write_frame_cache(ours, cache, CACHE_SIDE)
         jpgs.mkdir()
@@ -194,25 +194,25 @@ def from_jpgs(ours, folder, given):
             Image.fromarray(frame).save(jpgs / f"img_{n:05d}.jpg", quality=95)
     rows = []
     with FrameCache(cache) as kept:
-        read = jpg_reader(jpgs)
+        read = build_jpg_reader(jpgs)
         for kind in WINDOWS:
-            chosen = windows(kind, given.count, given.seconds)
+            chosen = choose_windows(kind, options.count, options.seconds)
             work = {
                 "cache": partial(read_all, kept.read_ava_frames, chosen, TRAIN_SIDE),
                 "jpgs": partial(read_all, read, chosen, TRAIN_SIDE),
             }
-            rates = per_core_second(work, len(chosen), given.repeats)
+            rates = measure_per_core_second(work, len(chosen), options.repeats)
             what = f"clips {kind} from the cache (short side {CACHE_SIDE}), jpg folder"
             rows.append(compare(what, rates["cache"], rates["jpgs"], "clips/s", CACHE_AIM, more=True))
     return rows
 
 
-def overlapping(path, given):
+def measure_overlapping(path, options):
     """A row: `detect` where neighbouring clips share three of four frames, beside each clip read and scored alone."""
     torch.manual_seed(0)
     model = build_model("slowonly_r50", None)
     recipe = zoo.build_published_recipe(model.entry)
-    times = (2 + np.arange(given.clips) * model.entry.frame_interval / 30).round(6)
+    times = (2 + np.arange(options.clips) * model.entry.frame_interval / 30).round(6)
     boxes = pd.DataFrame([[t, 0.2, 0.2, 0.5, 0.9] for t in times], columns=["time_s", "x1", "y1", "x2", "y2"])
     fixed = dict(device="cpu", precision="float32", progress=False)
 
@@ -234,9 +234,9 @@ def overlapping(path, given):
         return np.concatenate(found).ravel()
 
     far = np.abs(together() - alone()).max()
-    seconds = alternate({"together": together, "alone": alone}, given.repeats, warm=0)
+    seconds = time_alternately({"together": together, "alone": alone}, options.repeats, warm=0)
     what = "detect, slowonly_r50, clips that share 3 of 4 frames, each alone"
-    note = f"{given.clips} clips, scores within {far:.0e}"
+    note = f"{options.clips} clips, scores within {far:.0e}"
     return [compare(what, seconds["together"], seconds["alone"], "s", OVERLAP_AIM, note=note)]
 
 

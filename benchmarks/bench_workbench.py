@@ -11,7 +11,7 @@ import statistics
 import time
 
 import numpy as np
-from common import compare, parser, record
+from common import build_parser, compare, record
 from PIL import Image
 
 from avalib import draw, zoo
@@ -24,30 +24,30 @@ from avalib.video.resize import resize_to_width
 STEPS = 30
 
 
-def rows_of(truth):
+def build_random_detections(truth):
     """{model: detections}: every annotated box with every action of the split, scored at random."""
     boxes = truth.drop(columns=["person_id", "action_id"]).drop_duplicates()
     every = boxes.merge(truth[["action_id"]].drop_duplicates(), how="cross")
     return {m: every.assign(score=np.random.default_rng(i).random(len(every))) for i, m in enumerate(zoo.list_models())}
 
 
-def median_ms(do, steps):
+def measure_median_ms(run, steps):
     """Median milliseconds of do(i) over some steps."""
     times = []
     for i in steps:
         started = time.perf_counter()
-        do(i)
+        run(i)
         times.append(1000 * (time.perf_counter() - started))
     return statistics.median(times)
 
 
 def main():
-    words = parser("workbench", __doc__)
-    words.add_argument("--dataset", default="mini")
-    given = words.parse_args()
-    layout = prepare(given.dataset)
+    parser = build_parser("workbench", __doc__)
+    parser.add_argument("--dataset", default="mini")
+    options = parser.parse_args()
+    layout = prepare(options.dataset)
     truth = read_ava_csv(layout.get_csv_path("val"), "ground_truth")
-    bench = draw.open_workbench(layout, truth, rows_of(truth))
+    bench = draw.open_workbench(layout, truth, build_random_detections(truth))
     scene = bench.scene
     reader = Video(layout.find_video(scene.video_id))
     width = bench.render_frame(0).shape[1] // 4
@@ -62,14 +62,14 @@ def main():
         Image.fromarray(picture).save(io.BytesIO(), "JPEG", quality=88)
 
     steps = np.linspace(0, len(scene.frames) - 1, STEPS).astype(int).tolist()
-    median_ms(step, steps), median_ms(plain, steps[:3])  # fonts and frames are loaded
+    measure_median_ms(step, steps), measure_median_ms(plain, steps[:3])  # fonts and frames are loaded
     ours, theirs = [], []
-    for _ in range(given.repeats):
-        ours.append(median_ms(step, steps[::-1] if len(ours) % 2 else steps))
-        theirs.append(median_ms(plain, steps))
+    for _ in range(options.repeats):
+        ours.append(measure_median_ms(step, steps[::-1] if len(ours) % 2 else steps))
+        theirs.append(measure_median_ms(plain, steps))
     a, b = statistics.median(ours), statistics.median(theirs)
     what = f"a step of the workbench's slider with {len(scene.predictions)} models, decoded and drawn anew"
-    record("workbench", [compare(what, a, b, "ms")], given)
+    record("workbench", [compare(what, a, b, "ms")], options)
 
 
 if __name__ == "__main__":

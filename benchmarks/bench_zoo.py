@@ -35,9 +35,13 @@ def main():
     for name in names:
         command = [sys.executable, __file__, "--child", name, "--device", args.device, "--repeats", str(args.repeats)]
         rows.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout))
-        print("{model:<25} {ms:>9.1f} ms  {flops:>9.3g} FLOP  {parameters:>10,} parameters".format(
-            **rows[-1], ms=1000 * rows[-1]["seconds"]), flush=True)  # fmt: skip
-    write(rows, args.json)
+        print(
+            "{model:<25} {ms:>9.1f} ms  {flops:>9.3g} FLOP  {parameters:>10,} parameters".format(
+                **rows[-1], ms=1000 * rows[-1]["seconds"]
+            ),
+            flush=True,
+        )
+    write_results(rows, args.json)
 
 
 def measure(name, device, repeats):
@@ -68,13 +72,19 @@ def measure(name, device, repeats):
     else:
         memory = get_peak_memory_bytes()
     return {
-        "model": name, "seconds": statistics.median(seconds[1:]), "all": [round(s, 4) for s in seconds[1:]],
-        "flops": flops, "parameters": count_parameters(model), "peak_GB": round(memory / 1e9, 2),
-        "device": device.type, "threads": torch.get_num_threads(), "hardware": describe_machine(),
-    }  # fmt: skip
+        "model": name,
+        "seconds": statistics.median(seconds[1:]),
+        "all": [round(s, 4) for s in seconds[1:]],
+        "flops": flops,
+        "parameters": count_parameters(model),
+        "peak_GB": round(memory / 1e9, 2),
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "hardware": describe_machine(),
+    }
 
 
-def write(rows, path):
+def write_results(rows, path):
     from avalib.utils.experiment import get_git_state, get_versions
     from avalib.utils.files import write_json
     from avalib.zoo_runner.leaderboard import describe_hardware
@@ -83,13 +93,17 @@ def write(rows, path):
     for row in rows:
         del row["hardware"]
     device, threads = rows[0]["device"], rows[0]["threads"]
-    words = describe_hardware(hardware)
-    machine = words if device != "cpu" else f"{hardware['processor']}, {threads} thread{'s' * (threads != 1)}"
-    found = {
-        "machine": machine, "clip": f"{HEIGHT}x{WIDTH}, {BOXES} boxes, float32", "rows": rows, "hardware": hardware,
-        "versions": get_versions(), "git": get_git_state(),
-    }  # fmt: skip
-    path = write_json(path or f"outputs/benchmarks/zoo_{device}.json", found)
+    description = describe_hardware(hardware)
+    machine = description if device != "cpu" else f"{hardware['processor']}, {threads} thread{'s' * (threads != 1)}"
+    results = {
+        "machine": machine,
+        "clip": f"{HEIGHT}x{WIDTH}, {BOXES} boxes, float32",
+        "rows": rows,
+        "hardware": hardware,
+        "versions": get_versions(),
+        "git": get_git_state(),
+    }
+    path = write_json(path or f"outputs/benchmarks/zoo_{device}.json", results)
     print(f"written: {path}")
 
 

@@ -16,15 +16,15 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "outputs" / "benchmarks"
 
 
-def parser(name, doc, repeats=5):
+def build_parser(name, description, repeats=5):
     """The options that all have: --repeats, --json."""
-    words = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--repeats", type=int, default=repeats, help="of every measurement; the median counts")
-    words.add_argument("--json", default=RESULTS / f"bench_{name}.json", help="where the figures go")
-    return words
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--repeats", type=int, default=repeats, help="of every measurement; the median counts")
+    arguments.add_argument("--json", default=RESULTS / f"bench_{name}.json", help="where the figures go")
+    return arguments
 
 
-def alternate(work, repeats, warm=1, clock=time.perf_counter):
+def time_alternately(work, repeats, warm=1, clock=time.perf_counter):
     """Median seconds of each of `work` {name: function}, run in turns, so that all see the same hours of the machine.
 
     Every other turn goes backwards. warm: turns before, not counted. clock: time.process_time for processor time.
@@ -37,13 +37,13 @@ def alternate(work, repeats, warm=1, clock=time.perf_counter):
             started = clock()
             work[name]()
             seconds[name].append(clock() - started)
-    return {name: statistics.median(found) for name, found in seconds.items()}
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def apart(begin, work, *given):
+def run_apart(begin, work, *options):
     """work(*given) in a process of its own, after begin(): what was measured before has not cut up its memory."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin) as pool:
-        return pool.submit(work, *given).result()
+        return pool.submit(work, *options).result()
 
 
 def compare(what, ours, baseline, unit, aim=None, more=False, note=""):
@@ -55,37 +55,53 @@ def compare(what, ours, baseline, unit, aim=None, more=False, note=""):
     ratio = None
     if None not in (ours, baseline):
         ratio = ours / baseline if more else baseline / ours
-    return {"what": what, "unit": unit, "ours": ours, "baseline": baseline, "ratio": ratio, "aim": aim, "more": more,
-            "note": note}  # fmt: skip
+    return {
+        "what": what,
+        "unit": unit,
+        "ours": ours,
+        "baseline": baseline,
+        "ratio": ratio,
+        "aim": aim,
+        "more": more,
+        "note": note,
+    }
 
 
-def record(name, rows, given, **details):
+def record(name, rows, options, **details):
     """Print the rows and write them, with the machine and whatever else was found, as bench_NAME.json."""
     for row in rows:
-        print(" ".join(line(row)))
-    found = {"name": name, "date": datetime.now(UTC).isoformat(timespec="seconds"), "repeats": given.repeats}
-    found |= {"rows": rows, **details, "machine": machine(), "versions": get_versions(), "git": get_git_state()}
-    path = write_json(given.json, found, default=float)
+        print(" ".join(format_row(row)))
+    content = {
+        "name": name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "repeats": options.repeats,
+        "rows": rows,
+        **details,
+        "machine": describe_platform(),
+        "versions": get_versions(),
+        "git": get_git_state(),
+    }
+    path = write_json(options.json, content, default=float)
     print(f"written: {to_public_path(path)}")
 
 
-def machine():
+def describe_platform():
     """The processor, and how many threads torch takes where it was loaded."""
     torch = sys.modules.get("torch")
     return describe_machine() | ({"torch_threads": torch.get_num_threads()} if torch else {})
 
 
-def line(row):
+def format_row(row):
     """A row's cells as text: what, ours, baseline, ratio, aim."""
     if row["ours"] is None:
-        return [row["what"], f"not measured: {row['note']}", "", "", aimed(row)]
-    ours, baseline = (number(row[side], row["unit"]) for side in ("ours", "baseline"))
+        return [row["what"], f"not measured: {row['note']}", "", "", format_aim(row)]
+    ours, baseline = (format_number(row[side], row["unit"]) for side in ("ours", "baseline"))
     ratio = f"{row['ratio']:.2f}x" if row["ratio"] else ""
     note = f" ({row['note']})" if row["note"] else ""
-    return [row["what"], ours + note, baseline, ratio, aimed(row)]
+    return [row["what"], ours + note, baseline, ratio, format_aim(row)]
 
 
-def aimed(row):
+def format_aim(row):
     """What was aimed at, and "missed" where it was."""
     aim, ours, ratio = row["aim"], row["ours"], row["ratio"]
     if aim is None:
@@ -93,16 +109,16 @@ def aimed(row):
     if row["baseline"] is not None or ours is None:
         return f"{aim:g}x" + (", missed" if ratio is not None and ratio < aim else "")
     missed = ours < aim if row["more"] else ours > aim
-    return f"{'over' if row['more'] else 'under'} {number(aim, row['unit'])}" + (", missed" if missed else "")
+    return f"{'over' if row['more'] else 'under'} {format_number(aim, row['unit'])}" + (", missed" if missed else "")
 
 
-def number(value, unit):
+def format_number(value, unit):
     if value is None:
         return ""
     return f"{value:.0f} {unit}" if value >= 100 else f"{value + 0.0:.3g} {unit}"  # no "-0"
 
 
-def peak_gb():
+def get_peak_gb():
     """The most memory this process has held so far, in GB."""
     import resource  # not on Windows
 

@@ -32,15 +32,15 @@ JOBS = {  # name: (clips trained on, clips scored, hours of video to decode)
 
 
 def main():
-    table, path = markdown(), ROOT / "docs" / "benchmarks.md"
+    table, path = format_table(), ROOT / "docs" / "benchmarks.md"
     page = path.read_text(encoding="utf-8")
     write_text(path, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
     print(table)
 
 
-def inputs():
+def read_inputs():
     """{name: (value, where it is from)}."""
-    found = {
+    sources = {
         "train": (ASSUMED_CLIPS_S, "assumed"),
         "mp4": (ASSUMED_MP4, "assumed"),
         "order": (ASSUMED_IN_ORDER, "assumed"),
@@ -57,27 +57,27 @@ def inputs():
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else ()
         for row in rows:
             if row["what"].startswith(start) and row["ours"]:
-                found[name] = row["ours"], "measured"
-    return found
+                sources[name] = row["ours"], "measured"
+    return sources
 
 
-def markdown():
+def format_table():
     """The table, its inputs, and what breaks first."""
-    given = inputs()
-    train, mp4, order, cache = (given[name][0] for name in ("train", "mp4", "order", "cache"))
+    sources = read_inputs()
+    train, mp4, order, cache = (sources[name][0] for name in ("train", "mp4", "order", "cache"))
     score = train * TRAIN_GFLOP / TEST_GFLOP  # the same arithmetic a second
     head = ["on paper, SlowOnly R50", *(f"{n} GPU{'s' * (n > 1)}" for n in GPUS), "decoding, once"]
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for job, (trained, scored, hours) in JOBS.items():
         seconds = trained / train + scored / score
-        cells = [told(seconds / n) for n in GPUS]
+        cells = [format_duration(seconds / n) for n in GPUS]
         lines.append(f"| {job} | {' | '.join(cells)} | {hours / order:,.0f} core-hours |")
-    words = {name: f"{value:.3g} ({where})" for name, (value, where) in given.items()}
+    values = {name: f"{value:.3g} ({where})" for name, (value, where) in sources.items()}
     lines += [
         "",
-        f"Inputs: {words['train']} training clips a second of one GPU; clips per core-second: {words['mp4']} from mp4 "
-        f"at random, {words['order']} in order, {words['cache']} from the cache; {TRAIN_GFLOP:.0f} GFLOP a training "
-        f"clip, {TEST_GFLOP:.0f} a test clip; GPUs scale evenly.",
+        f"Inputs: {values['train']} training clips a second of one GPU; clips per core-second: {values['mp4']} from "
+        f"mp4 at random, {values['order']} in order, {values['cache']} from the cache; {TRAIN_GFLOP:.0f} GFLOP a "
+        f"training clip, {TEST_GFLOP:.0f} a test clip; GPUs scale evenly.",
         "",
         f"What breaks first: decoding. Feeding one GPU in training takes {train / mp4:,.0f} cores from mp4 and "
         f"{train / cache:,.1f} from the cache; in scoring, in order, {score / order:,.0f}. Then AVA itself: 128 GPUs "
@@ -89,7 +89,7 @@ def markdown():
     return "\n".join(lines)
 
 
-def told(seconds):
+def format_duration(seconds):
     """A duration in words."""
     if seconds < 5400:
         return f"{seconds / 60:,.0f} min"

@@ -8,12 +8,12 @@ from avalib.video.writer import write_mp4
 BITS, SIDE = 16, 16  # blocks of SIDE pixels in the upper left corner: the frame's number
 
 
-def frames(count, width=640, height=360, seed=0):
+def generate_frames(count, width=640, height=360, seed=0):
     """`count` frames (H,W,3) uint8, one at a time."""
     rng = np.random.default_rng(seed)
-    wide = smooth(rng, height + 80, 2 * width)
+    wide = draw_smooth(rng, height + 80, 2 * width)
     things = [
-        (smooth(rng, height // 3, width // 8), rng.uniform(0, 6.28, 2), rng.uniform(0.02, 0.06)) for _ in range(4)
+        (draw_smooth(rng, height // 3, width // 8), rng.uniform(0, 6.28, 2), rng.uniform(0.02, 0.06)) for _ in range(4)
     ]
     grain = rng.integers(-4, 5, (8, height, width, 1), np.int8)
     for n in range(count):
@@ -30,7 +30,7 @@ def frames(count, width=640, height=360, seed=0):
         yield picture
 
 
-def smooth(rng, height, width):
+def draw_smooth(rng, height, width):
     """Colour that varies coarsely and finely, as in pictures of the world."""
     total = np.zeros((height, width, 3))
     for cell, weight in ((4, 0.2), (16, 0.3), (64, 0.5)):
@@ -39,14 +39,14 @@ def smooth(rng, height, width):
     return total.astype(np.uint8)
 
 
-def number(frame):
+def read_number(frame):
     """The number painted in a frame of the film's own size."""
     middle = frame[SIDE // 2, SIDE // 2 : BITS * SIDE : SIDE].mean(axis=1) > 127
     return int((middle << np.arange(BITS)).sum())
 
 
-def write(path, seconds, width=640, height=360, gop=250):
+def write_film(path, seconds, width=640, height=360, gop=250):
     """The film as mp4 at 30 frames a second: H.264 with B-frames, x264's medium preset; reused if it is there."""
     if not path.exists():
-        write_mp4(path, frames(30 * seconds, width, height), 30, gop=gop, preset="medium")
+        write_mp4(path, generate_frames(30 * seconds, width, height), 30, gop=gop, preset="medium")
     return path

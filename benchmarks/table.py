@@ -6,7 +6,7 @@ python benchmarks/table.py
 import json
 import re
 
-from common import RESULTS, ROOT, line
+from common import RESULTS, ROOT, format_row
 
 from avalib.utils.files import write_text
 
@@ -15,13 +15,13 @@ ORDER = ("models", "video", "eval", "data", "workbench", "writing", "start", "gr
 
 
 def main():
-    table, path = markdown(), ROOT / "docs" / "benchmarks.md"
+    table, path = format_table(), ROOT / "docs" / "benchmarks.md"
     page = path.read_text(encoding="utf-8")
     write_text(path, MARKS.sub(lambda marks: marks[1] + table + marks[2], page))
     print(table)
 
 
-def markdown():
+def format_table():
     """The table of all records that are there, a line of where and when under it."""
     records = [
         json.loads(path.read_text(encoding="utf-8"))
@@ -29,12 +29,12 @@ def markdown():
         if (path := RESULTS / f"bench_{name}.json").exists()
     ]
     lines = ["| what, beside what | ours | baseline, same run | ratio | aim |", "|---|---|---|---|---|"]
-    lines += [f"| {' | '.join(line(row))} |" for record in records for row in record["rows"]]
-    where = [f"- `{record['name']}`: {described(record)}" for record in records]
+    lines += [f"| {' | '.join(format_row(row))} |" for record in records for row in record["rows"]]
+    where = [f"- `{record['name']}`: {describe_record(record)}" for record in records]
     return "\n".join([*lines, "", *where]) if records else "Not measured yet: `make bench`, then `make bench-table`."
 
 
-def described(record):
+def describe_record(record):
     """Machine, torch, commit, repeats of a record, in words."""
     machine, git = record["machine"], record["git"] or {"commit": "none", "dirty": False}
     gpus = "".join(f", {gpu}" for gpu in machine.get("gpus", ()))

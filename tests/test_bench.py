@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding
 
 
 def test_the_page_has_what_the_records_say():
-    for marks, text in ((table.MARKS, table.markdown()), (estimate.MARKS, estimate.markdown())):
+    for marks, text in ((table.MARKS, table.format_table()), (estimate.MARKS, estimate.format_table())):
         (found,) = marks.finditer(PAGE)
         assert found[0] == found[1] + text + found[2], "make bench-table"
 
@@ -25,7 +25,7 @@ def test_alternating_takes_the_median_of_each():
     calls = []
     clock = iter(range(1000)).__next__
     work = {name: lambda name=name: calls.append(name) for name in "ab"}
-    assert common.alternate(work, 3, clock=clock) == {"a": 1, "b": 1}
+    assert common.time_alternately(work, 3, clock=clock) == {"a": 1, "b": 1}
     assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
 
 
@@ -36,7 +36,7 @@ def test_a_row_says_what_was_missed():
         common.compare("x", 0.4, None, "s", aim=0.3, note="cold"),
         common.compare("x", None, 3.0, "s", aim=3, note="no bfloat16"),
     ]
-    assert [common.line(row)[1:] for row in rows] == [
+    assert [common.format_row(row)[1:] for row in rows] == [
         ["2 s", "3 s", "1.50x", "1.6x, missed"],
         ["30 clips/s", "15 clips/s", "2.00x", "1.5x"],
         ["0.4 s (cold)", "", "", "under 0.3 s, missed"],

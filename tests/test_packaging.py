@@ -19,6 +19,12 @@ def test_environment_yml_has_pyprojects_packages_and_bounds():
     assert [m[1] for m in found] == [*PROJECT["project"]["dependencies"], "-e ."]
 
 
+def test_environment_yml_takes_the_pythons_that_the_readme_names():
+    low, high = re.search(r"Python 3\.(\d+) to 3\.(\d+)", README).groups()
+    python = f"  - python>=3.{low},<3.{int(high) + 1}  # "
+    assert python in (ROOT / "environment.yml").read_text(encoding="utf-8")
+
+
 def test_every_dependency_has_a_lower_bound_and_a_reason():
     block = re.search(
         r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.S | re.M

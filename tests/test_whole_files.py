@@ -20,6 +20,7 @@ ALLOWED = {
         "atomic_path": "it is the atomic write",
         "flush_to_disk": "Windows flushes only what is open for writing",
         "link_or_copy": "a link is whole at once",
+        "link_folder": "a link is whole at once",
         "is_writable": "an empty file, removed at once",
     },
     "avalib/utils/download.py": {"_lock": "a lock file has no content"},

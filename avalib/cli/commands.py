@@ -127,10 +127,12 @@ def run_evaluate(options):
 
 def _detect_validation_split(options):
     """Run a model on the validation split. Returns the two csv files and the data set's evaluation options."""
+    options = replace(options, dataset=_choose_test_dataset(options))
     folder, checkpoint = _find_run(options)
     from avalib.data.ava_csv import write_ava_csv
     from avalib.data.catalog import prepare
     from avalib.evaluation.inference import detect_dataset, load_trained_model
+    from avalib.evaluation.protocols import CSV_DECIMALS, choose_protocol, describe_test
 
     # The detections go where notebook 04 writes them.
     layout = prepare(options.dataset, options.data_seed)
@@ -138,14 +140,21 @@ def _detect_validation_split(options):
     table, _ = detect_dataset(
         detector, layout, "val", recipe, options.device, options.precision, workers=options.workers
     )
+    protocol = options.protocol or choose_protocol(layout, detector.entry)
+    logger.info("%s", describe_test(detector.entry, options.dataset, protocol))
     detections = folder / "evaluate" / "detections.csv"
-    write_ava_csv(table, detections)
+    write_ava_csv(table, detections, CSV_DECIMALS.get(protocol, 3))
     rules = {
         "label_map": layout.evaluated_label_map_path,
         "exclusions": layout.get_exclusions_path("val"),
-        "protocol": layout.protocol,
+        "protocol": protocol,
     }
     return layout.get_csv_path("val"), detections, rules
+
+
+def _choose_test_dataset(options):
+    """The data set's name; for "ava", the version that the model's mAP was published on."""
+    return zoo.get(options.model).test_dataset if options.dataset == "ava" else options.dataset
 
 
 def _find_run(options):

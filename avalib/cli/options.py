@@ -25,7 +25,7 @@ NotebookName = Literal["01_prepare_data", "03_train"]
 class Prepare:
     """Render, download or find a data set and print where it is. A second call only checks that it is there."""
 
-    dataset: Positional[str] = "mini"  # mini, large, tiny, falls (rendered); ava2.1, ava2.2; or an imported data set
+    dataset: Positional[str] = "mini"  # mini, large, tiny, falls; ava2.1, ava2.2, ava_kinetics; an imported data set
     data_seed: int = 0  # seed of the rendered mini-AVA
     workers: int | None = None  # processes that render or download; None: one for each core, four downloads at a time
     again: bool = False  # try again to download what is missing
@@ -94,14 +94,15 @@ class TrainOptions(RunOptions):
 @dataclass(frozen=True)
 class Evaluate(RunOptions):
     """Score detections. Either two csv files: `avalib evaluate GROUND_TRUTH DETECTIONS`, without loading torch.
-    Or a model on the validation split of a data set: `avalib evaluate --model slowonly_r50 --checkpoint best`.
+    Or a model on the validation split of a data set: `avalib evaluate --model slowonly_r50 --checkpoint best`. The data
+    set `ava` stands for the version of AVA that the model's mAP was published on.
     """
 
     ground_truth: Positional[str | None] = None  # AVA csv of annotations, plain or gzip
     detections: Positional[str | None] = None  # csv of detections, plain or gzip
     label_map: str | None = None  # pbtxt of the actions that are evaluated; None: the 60 of AVA, or the data set's
     exclusions: str | None = None  # csv of excluded keyframes; None: nothing is excluded, or the data set's
-    protocol: Protocol | None = None  # evaluation protocol; None: mmaction, or the data set's
+    protocol: Protocol | None = None  # evaluation protocol; None: mmaction, the data set's, or on AVA the model's
     iou: tuple[float, ...] = (0.5,)  # IoU thresholds; the mAP is the mean over them
     ties: Literal["stable", "grouped"] = "stable"  # order of detections with equal scores
     bootstrap: int = 0  # resample the videos this many times for a confidence interval

@@ -19,7 +19,7 @@ from avalib.utils.files import atomic_write
 from avalib.utils.limits import MAX_LINE_BYTES
 from avalib.utils.text import open_binary
 
-DETECTION_LINE = "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{:.3f}\n"
+DETECTION_LINE = "{{}},{{}},{{:.{n}f}},{{:.{n}f}},{{:.{n}f}},{{:.{n}f}},{{}},{{:.{n}f}}\n"  # n decimals
 GROUND_TRUTH_LINE = "{},{},{:.3f},{:.3f},{:.3f},{:.3f},{},{}\n"
 
 
@@ -138,16 +138,18 @@ def _find_first_decimal(seconds):
     return row, str(seconds[row])
 
 
-def write_ava_csv(table: pd.DataFrame, path: str | Path) -> None:
+def write_ava_csv(table: pd.DataFrame, path: str | Path, decimals: int = 3) -> None:
     """Write a table as csv, rows in their order.
 
     Parameters
     ----------
     table : DataFrame
-        Detections (with `score`) are written exactly as MMAction2 v0.10.0 does: the second as a plain number, five
-        floats with 3 decimals. Ground truth (with `person_id`) is written as AVA does: the second with four digits.
+        Detections (with `score`) are written exactly as MMAction2 does: the second as a plain number, five floats
+        with `decimals`. Ground truth (with `person_id`) is written as AVA does: the second with four digits.
     path : str or Path
         The file; gzip if it ends in .gz.
+    decimals : int
+        Of the boxes and scores of detections: 3 in MMAction2 v0.10.0, 4 in 1.x.
 
     Raises
     ------
@@ -161,7 +163,7 @@ def write_ava_csv(table: pd.DataFrame, path: str | Path) -> None:
     columns["video_id"] = [to_csv_text(name) for name in columns["video_id"]]
     n_digits = 1 if kind == "detections" else 4
     columns["timestamp"] = [format_timestamp(seconds, n_digits) for seconds in columns["timestamp"]]
-    line = DETECTION_LINE if kind == "detections" else GROUND_TRUTH_LINE
+    line = DETECTION_LINE.format(n=decimals) if kind == "detections" else GROUND_TRUTH_LINE
     with atomic_write(path) as file:
         file.write("".join(map(line.format, *columns.values())).encode())
 

@@ -7,11 +7,10 @@ classes affected.
 
 import logging
 import os
-import threading
 import time
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,7 @@ from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.ava_source import AvaSource, build_source
-from avalib.data.download_plan import PROPOSAL_SPLITS, RequiredVideos, plan_downloads
+from avalib.data.download_plan import PROPOSAL_SPLITS, RequiredVideos, check_planned_space, plan_downloads
 from avalib.data.download_record import (
     build_download_record,
     get_download_record_path,
@@ -27,6 +26,7 @@ from avalib.data.download_record import (
     summarize_downloads,
 )
 from avalib.data.layout import VIDEO_SUFFIXES, DatasetLayout
+from avalib.data.parallel_downloads import run_downloads
 from avalib.data.proposals import read_proposals
 from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
@@ -84,6 +84,8 @@ def download_ava(
     ------
     DownloadError
         If annotations or person boxes cannot be downloaded.
+    DiskFullError
+        If the disk is too small for the plan; no video is downloaded then.
     """
     # annotations first: they say which videos are needed
     source = build_source(mirrors, progress=progress, **options)
@@ -97,6 +99,7 @@ def download_ava(
     plan = plan_downloads(layout, videos, source, cut)
     if progress:
         logger.info("%s", plan.to_string(index=False))
+    check_planned_space(layout, plan, source)
     download_proposals(layout, source)
     failed = download_videos(layout, videos, source, workers, progress)
     if cut:
@@ -221,27 +224,11 @@ def download_videos(
     dict
         {video_id: reason} of those that cannot be downloaded.
     """
-    stop = threading.Event()
-    pool = ThreadPoolExecutor(workers or 4)
-    failed = {}
-    with tqdm(total=len(videos.pending), desc="videos", unit="video", disable=not progress) as bar:
-        video_of_future = {
-            pool.submit(_download_video, layout, video_id, videos.file_names.get(video_id), source, stop): video_id
-            for video_id in videos.pending
-        }
-        try:
-            for future in as_completed(video_of_future):
-                # a dead link or a full mirror costs this video; any other error ends the call
-                if isinstance(future.exception(), OSError):
-                    failed[video_of_future[future]] = str(future.exception())
-                else:
-                    future.result()  # raises other errors
-                bar.update()
-        finally:
-            # running downloads end at their next block and leave a .part file
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-    return {video_id: failed[video_id] for video_id in videos.pending if video_id in failed}
+    jobs = {
+        video_id: partial(_download_video, layout, video_id, videos.file_names.get(video_id), source)
+        for video_id in videos.pending
+    }
+    return run_downloads(jobs, workers, progress)
 
 
 def _download_video(layout, video_id, name, source, stop):

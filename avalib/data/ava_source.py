@@ -1,5 +1,6 @@
 """Where AVA's files come from: the official servers, or mirrors."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,11 @@ SERVERS = {
     "videos": "https://s3.amazonaws.com/ava-dataset/trainval",
     "proposals": "https://download.openmmlab.com/mmaction/dataset/ava",
 }
+# of AVA-Kinetics; no server has single clips of Kinetics, or the boxes of the people in them
+KINETICS_SERVERS = {"kinetics_annotations": "https://storage.googleapis.com/deepmind-media/Datasets"}
+KINETICS_KINDS = ("kinetics_annotations", "kinetics", "kinetics_list", "kinetics_proposals")
 SIZE_REQUESTS = 16  # at a time
+MEASURED_FILES = 512  # of which a server is asked for the sizes; the others are taken to be as large on average
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class AvaSource:
 
     def is_remote(self, kind: str) -> bool:
         """Whether the files of a kind are on a server."""
-        return is_url(self.locations[kind])
+        return is_url(self.locations.get(kind, ""))
 
     def measure_bytes(self, kind: str, names: list[str]) -> float | None:
         """The total size of some files; None if the server reports the sizes of less than half of them."""
@@ -66,20 +71,23 @@ class AvaSource:
         if not is_url(location):
             paths = [Path(location) / name for name in names]
             return sum(path.stat().st_size for path in paths if path.is_file())
+        asked = names[:: -(-len(names) // MEASURED_FILES) or 1]
         with ThreadPoolExecutor(SIZE_REQUESTS) as pool:
-            sizes = list(pool.map(get_download_size, [f"{location}/{name}" for name in names]))
+            sizes = list(pool.map(get_download_size, [f"{location}/{name}" for name in asked]))
         # some servers don't tell the size of some files
         reported = [size for size in sizes if size is not None]
-        if len(reported) == len(sizes):
+        if len(reported) == len(names):
             return sum(sizes)
-        if len(reported) < len(sizes) / 2:
+        if len(reported) < len(asked) / 2:
             return None
-        return sum(reported) / len(reported) * len(sizes)  # assumes that the others are as large on average
+        return sum(reported) / len(reported) * len(names)  # assumes that the others are as large on average
 
 
-def build_source(mirrors: dict[str, str] | None, **options) -> AvaSource:
-    """The official servers, with mirrors in place of some. Raises ValueError for an unknown kind of file."""
+def build_source(
+    mirrors: dict[str, str] | None, servers: dict[str, str] = SERVERS, kinds: Iterable[str] = SERVERS, **options
+) -> AvaSource:
+    """The official servers, with mirrors in place of some. Raises ValueError for a kind of file not among `kinds`."""
     mirrors = {kind: str(location).rstrip("/") for kind, location in (mirrors or {}).items()}
-    if unknown := sorted(mirrors.keys() - SERVERS.keys()):
-        raise ValueError(f"mirrors: {', '.join(unknown)} unknown; expected some of {', '.join(SERVERS)}")
-    return AvaSource(SERVERS | mirrors, options)
+    if unknown := [kind for kind in sorted(mirrors) if kind not in kinds]:
+        raise ValueError(f"mirrors: {', '.join(unknown)} unknown; expected some of {', '.join(kinds)}")
+    return AvaSource(servers | mirrors, options)

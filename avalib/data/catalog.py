@@ -9,6 +9,8 @@ from avalib.data.ava_download import download_ava
 from avalib.data.download_record import get_download_record_path, read_download_record, summarize_downloads
 from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
 from avalib.data.importers.source_videos import MANIFEST
+from avalib.data.kinetics_download import download_ava_kinetics
+from avalib.data.kinetics_record import summarize_kinetics
 from avalib.data.layout import DatasetLayout
 from avalib.data.synthetic.generate import render_dataset
 from avalib.data.synthetic.video_specs import SIZES
@@ -16,7 +18,8 @@ from avalib.utils.suggest import suggest
 
 logger = logging.getLogger(__name__)
 
-AVA_VERSIONS = {"ava2.1": "v2.1", "ava2.2": "v2.2"}  # data set: version of its layout
+AVA_VERSIONS = {"ava2.1": "v2.1", "ava2.2": "v2.2", "ava_kinetics": "ava_kinetics"}  # data set: version of its layout
+AVA_FOLDERS = {"ava2.1": "ava", "ava2.2": "ava", "ava_kinetics": "ava_kinetics"}
 DATASETS = (*SIZES, *AVA_VERSIONS)
 MAX_NAME_LENGTH = 100  # of a user's data set
 
@@ -46,7 +49,8 @@ def prepare(
     ----------
     dataset : str
         A size of the rendered mini-AVA ("tiny", "mini", "large", "falls"), "ava2.1" or "ava2.2" (the real one; both
-        share folder and videos), or the name of a user's data set (`import_data`).
+        share folder and videos), "ava_kinetics" (ava2.2 and clips of Kinetics to train on), or the name of a user's
+        data set (`import_data`).
     seed : int
         Of the rendered mini-AVA.
     root : str or Path, optional
@@ -58,7 +62,7 @@ def prepare(
     again : bool
         Retry downloads that failed before.
     mirrors, cut, max_videos, **options
-        Of the real AVA only, see `download_ava`.
+        Of the real AVA only, see `download_ava` and `download_ava_kinetics`.
 
     Returns
     -------
@@ -76,13 +80,15 @@ def prepare(
     # a finished download is only summarized
     if dataset in AVA_VERSIONS:
         record_path = get_download_record_path(layout)
+        summarize = summarize_kinetics if layout.has_kinetics else summarize_downloads
+        download = download_ava_kinetics if layout.has_kinetics else download_ava
         if record_path.is_file() and not again:
-            logger.info("%s", summarize_downloads(layout, read_download_record(record_path)))
+            logger.info("%s", summarize(layout, read_download_record(record_path)))
         else:
-            download_ava(layout, workers=workers, progress=progress, **options)
+            download(layout, workers=workers, progress=progress, **options)
         return layout
     if options:
-        raise ValueError(f"{', '.join(options)}: of the real AVA only (ava2.1, ava2.2), not of {dataset!r}")
+        raise ValueError(f"{', '.join(options)}: of the real AVA only ({', '.join(AVA_VERSIONS)}), not of {dataset!r}")
     if layout.is_own:
         return layout
     return render_dataset(layout.root, size=dataset, seed=seed, workers=workers, progress=progress)
@@ -93,8 +99,8 @@ def find_dataset(dataset: str, root: str | Path | None = None, seed: int = 0) ->
     if not isinstance(dataset, str):
         raise ValueError(f"data set {dataset!r}: expected a name")
     if dataset in DATASETS:
-        # both versions of AVA share their videos, so they share a folder
-        folder = "ava" if dataset in AVA_VERSIONS else f"{dataset}-seed{seed}"
+        # the versions of AVA share their videos, so they share a folder
+        folder = AVA_FOLDERS.get(dataset, f"{dataset}-seed{seed}")
         return DatasetLayout(root or get_data_root() / folder, AVA_VERSIONS.get(dataset, "mini"))
     # an imported data set; a name that can't be a folder's has none
     if root or _is_folder_name(dataset):

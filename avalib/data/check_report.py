@@ -8,6 +8,7 @@ import pandas as pd
 from avalib.utils.files import write_json
 
 OK, NOTE, WRONG = "ok", "note", "wrong"  # NOTE: worth knowing. WRONG: needs to be fixed
+SHOWN_LINES = 8  # of a problem's line numbers, in text
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ class CheckReport:
     findings: list[Finding]
     verdict: str  # one sentence
     videos: pd.DataFrame | None = None  # of a data set: one row per video, see `survey_videos`
+
+    @classmethod
+    def of_rows(cls, source: str, findings: list[Finding]) -> "CheckReport":
+        """The report on the rows of one source."""
+        noun = "finding" if len(findings) == 1 else "findings"
+        return cls(findings, f"{source}: {len(findings) or 'no'} {noun}")
 
     @property
     def ok(self) -> bool:
@@ -80,12 +87,21 @@ class CheckReport:
         return problems[["status", "problem", "rows", place, "example", "looks_like"]]
 
     def __repr__(self):
-        table = self._get_main_table()
-        if table.empty:
-            return self.verdict
-        # values of checks may be long lists; problems are shown in full
-        width = None if self.videos is None else 70
-        return f"{table.to_string(index=False, max_colwidth=width)}\n\n{self.verdict}"
+        if self.videos is None:
+            return "\n\n".join([*map(_format_problem, self.problems.itertuples()), self.verdict])
+        return f"{self.table.to_string(index=False, max_colwidth=70)}\n\n{self.verdict}"
 
     def _repr_html_(self):
         return f"{self._get_main_table().to_html(index=False)}<p><b>{self.verdict}</b></p>"
+
+
+def _format_problem(problem):
+    """A row of CheckReport.problems as lines of text."""
+    shown = ", ".join(map(str, problem.lines[:SHOWN_LINES]))
+    lines = shown + (", …" if problem.rows > SHOWN_LINES else "")
+    return (
+        f"{problem.status}: {problem.problem}\n"
+        f"  rows: {problem.rows}, {problem.location or f'line {lines}'}\n"
+        f"  example: {problem.example}\n"
+        f"  looks like: {problem.looks_like}"
+    )

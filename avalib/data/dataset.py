@@ -11,21 +11,17 @@ import torch
 from torch.utils.data import Dataset
 
 from avalib.data.assigner import select_training_boxes
+from avalib.data.frame_protocols import choose_clip_frames, get_frame_protocol
 from avalib.data.keyframe_table import KeyframeTable
 from avalib.data.sequential_reader import SequentialReader
 from avalib.data.transforms import augment_clip
 from avalib.utils.boxes import to_pixels
-from avalib.video.frame_numbers import compute_clip_frames
 from avalib.video.frame_source import FrameSource
 from avalib.video.resize import resize_boxes
 from avalib.video.video_error import VideoError
 from avalib.zoo.entry import ZooEntry
 from avalib.zoo.recipe import Recipe
 
-FRAME_OFFSETS = {  # by recipe.numbering: how many frames later a clip lies than its AVA numbers say
-    "v0.10.0": 0,
-    "v1.x": 1,  # MMAction2 1.x adds the index of the first frame a second time
-}
 DECODE_WINDOW = 256  # keyframes that one pass through a video is planned for
 MAX_REPLACEMENTS = 100  # keyframes that are tried in place of one whose frames can't be read
 
@@ -61,8 +57,7 @@ class ClipDataset(Dataset):
     """
 
     def __init__(self, keyframes: KeyframeTable, entry: ZooEntry, recipe: Recipe, frames: FrameSource, training: bool):
-        if recipe.numbering not in FRAME_OFFSETS:
-            raise ValueError(f"recipe.numbering {recipe.numbering!r}: expected {' or '.join(map(repr, FRAME_OFFSETS))}")
+        get_frame_protocol(recipe.numbering)  # an unknown one is an error before the first clip
         self.keyframes = keyframes
         self.entry = entry
         self.recipe = recipe
@@ -107,18 +102,16 @@ class ClipDataset(Dataset):
             (T,) AVA numbers, from 1.
         """
         rng = rng or self._build_rng(epoch, k)
-        offset = FRAME_OFFSETS[self.recipe.numbering]
-        numbers = compute_clip_frames(
+        numbers = choose_clip_frames(
+            self.recipe.numbering,
             self.keyframes.timestamps[k],
             self.entry.clip_len,
             self.entry.frame_interval,
-            last=min(n_ava_frames - offset, self.keyframes.last_frame),
+            n_ava_frames,
+            start_s=self.keyframes.start_s[k],
+            last_frame=self.keyframes.last_frame[k],
             rng=rng if self.training or self.recipe.jitter_at_test else None,
-            first=1 - offset,
-            start_s=self.keyframes.start_s,
         )
-        # (T,), from 1 again
-        numbers = numbers + offset
         return rng.permutation(numbers) if self.recipe.shuffle_frames else numbers
 
     def _build_rng(self, epoch, k):

@@ -2,6 +2,8 @@
 
 from avalib.data.check_report import NOTE, OK, WRONG, Finding
 from avalib.data.exclusions import read_exclusions
+from avalib.data.frame_lists import read_frame_list
+from avalib.data.kinetics_annotations import name_clips_of_proposals
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, get_evaluated_actions
 from avalib.data.layout import SPLITS
@@ -21,6 +23,12 @@ MIN_RECALL = 0.5  # of the person boxes
 
 def check_counts(layout, split, table):
     """Yield the numbers of videos, keyframes, people and labels, for the real AVA against the official ones."""
+    if layout.has_kinetics:
+        is_clip = table.video_id.map(layout.get_clip).notna()
+        if is_clip.any():
+            counts = f"{table.video_id[is_clip].nunique():,} with {is_clip.sum():,} labels"
+            yield Finding("clips of Kinetics", split, counts)
+        table = table[~is_clip]  # the official numbers are AVA's
     official_videos = OFFICIAL_VIDEOS[split] if layout.is_real_ava else None
     n_videos = table.video_id.nunique()
     yield Finding(
@@ -59,7 +67,43 @@ def check_annotations(layout, split, table, row_problems):
     yield Finding("odd rows, total", split, n_odd, 0, NOTE if row_problems else OK)
     if not table.x1.notna().any():
         yield Finding("keyframes with boxes", split, 0, "at least 1", WRONG)
+    if layout.has_kinetics:
+        yield _check_seconds(layout, split, table)
     yield _check_exclusions(layout, split, table)
+
+
+def check_frame_list(layout, split, videos):
+    """Yield the check of PySlowFast's frame list, if there is one. videos: table of `survey_videos`."""
+    path = layout.get_frame_list_path(split)
+    if not path.is_file():
+        return
+    try:
+        frames = read_frame_list(path)
+    except ValueError as error:
+        yield Finding("frame list", split, str(error).replace(str(path), path.name), "every frame in order", WRONG)
+        return
+    # positions mean the frames that are read only if the video has as many
+    counts = frames.merge(videos[videos.frames > 0], on="video_id", suffixes=("_listed", ""))
+    other = counts[counts.frames_listed != counts.frames]
+    value = f"{len(frames)} videos, {frames.frames.sum():,} frames"
+    if len(other):
+        first = other.iloc[0]
+        value += f"; {first.video_id} has {first.frames:,} frames, {first.frames_listed:,} listed"
+    yield Finding("frame list", split, value, "every frame in order", NOTE if len(other) else OK)
+
+
+def _check_seconds(layout, split, table):
+    """The check that annotated seconds lie in AVA's range, and those of a clip of Kinetics in the clip."""
+    ranges = {}
+    for name in table.video_id.unique():
+        clip = layout.get_clip(name)
+        ranges[name] = (clip.start_s, clip.end_s) if clip else (FIRST_SECOND, LAST_SECOND)
+    first = table.video_id.map(lambda name: ranges[name][0])
+    last = table.video_id.map(lambda name: ranges[name][1])
+    outside = table[(table.timestamp < first) | (table.timestamp > last)]
+    value = 0 if outside.empty else f"{len(outside)}, such as {outside.video_id.iloc[0]},{outside.timestamp.iloc[0]:g}"
+    check = f"rows outside {FIRST_SECOND}..{LAST_SECOND} s or their clip"
+    return Finding(check, split, value, 0, WRONG if len(outside) else OK)
 
 
 def _check_exclusions(layout, split, table):
@@ -126,6 +170,9 @@ def check_proposals(layout, split, table):
         message = str(error).replace(str(path), path.name)
         yield Finding("person boxes", split, message, "a table of boxes", WRONG)
         return
+    if layout.has_kinetics:
+        named = name_clips_of_proposals(proposals.astype({"video_id": "category"}), table.video_id.unique())
+        proposals = named.astype({"video_id": str})
     # (P,5) coordinates and score
     values = proposals[[*BOX_COLUMNS, "score"]].to_numpy()
     n_outside = int(((values < 0) | (values > 1)).any(axis=1).sum())
@@ -157,7 +204,7 @@ def _check_coverage(layout, split, table, proposals):
     recall = compute_proposal_recall(people, proposals)
     recall_sure = compute_proposal_recall(people, proposals[proposals.score >= 0.9])
     yield Finding(
-        check="people found, IoU 0.5",
+        check="people with a person box, IoU 0.5",
         split=split,
         value=f"{recall:.3f} (score 0.9: {recall_sure:.3f})",
         expected=PUBLISHED_RECALL if layout.is_real_ava else "",

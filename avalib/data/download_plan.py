@@ -7,6 +7,7 @@ import pandas as pd
 
 from avalib.data.ava_source import AvaSource
 from avalib.data.layout import DatasetLayout
+from avalib.utils.disk_space import check_free_space
 
 PROPOSAL_SPLITS = ("train", "val", "test")  # that person boxes are published for
 MEGABYTES_PER_S = 10  # of the network, assumed
@@ -38,12 +39,17 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
     pending_names = [videos.file_names[video_id] for video_id in videos.pending if video_id in videos.file_names]
     rows = [
         ("annotations, label maps", len(annotation_files), len(annotation_files), 0.0, 0.0),
-        ("person boxes", len(boxes), len(boxes) - len(pending_boxes), *_estimate(source, "proposals", pending_boxes)),
+        (
+            "person boxes",
+            len(boxes),
+            len(boxes) - len(pending_boxes),
+            *estimate_download(source, "proposals", pending_boxes),
+        ),
         (
             "videos",
             len(videos.ids),
             len(videos.ids) - len(videos.pending),
-            *_estimate(source, "videos", pending_names),
+            *estimate_download(source, "videos", pending_names),
         ),
     ]
     if cut:
@@ -56,7 +62,15 @@ def plan_downloads(layout: DatasetLayout, videos: RequiredVideos, source: AvaSou
     return pd.DataFrame(rows, columns=["step", "files", "present", "GB", "minutes"]).round(3)
 
 
-def _estimate(source, kind, names):
+def check_planned_space(layout: DatasetLayout, plan: pd.DataFrame, source: AvaSource) -> None:
+    """Raise DiskFullError if the files that servers send don't fit on the disk; those of a folder are linked."""
+    kind_of_step = {"person boxes": "proposals", "videos": "videos", "clips of Kinetics": "kinetics"}
+    is_sent = [step in kind_of_step and source.is_remote(kind_of_step[step]) for step in plan.step]
+    needed_bytes = int(plan.GB[is_sent].fillna(0).sum() * 1e9)
+    check_free_space(layout.root, needed_bytes, "for the downloads")
+
+
+def estimate_download(source: AvaSource, kind: str, names: list[str]) -> tuple[float | None, float | None]:
     """(GB, minutes) of some files; (None, None) if the server doesn't tell their sizes."""
     n_bytes = source.measure_bytes(kind, names)
     if n_bytes is None:

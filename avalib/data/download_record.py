@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.data.ava_csv import read_ava_csv
+from avalib.data.ava_source import AvaSource
 from avalib.data.label_map import read_label_map
 from avalib.data.layout import DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
@@ -87,6 +88,16 @@ def list_missing_videos(layout: DatasetLayout, failed: dict[str, str]) -> pd.Dat
     return pd.DataFrame(rows, columns=MISSING_COLUMNS)
 
 
+def format_date(seconds: float) -> str:
+    """A time in seconds since the epoch as a date in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def describe_locations(source: AvaSource) -> dict[str, str]:
+    """{kind: URL} of where files came from; "a folder" for those of this machine, whose paths no record has."""
+    return {kind: place if is_url(place) else "a folder" for kind, place in source.locations.items()}
+
+
 def build_download_record(layout, source, n_required, missing, annotation_files, started):
     """The record of a download.
 
@@ -105,13 +116,11 @@ def build_download_record(layout, source, n_required, missing, annotation_files,
     started : float
         When it began, in seconds since the epoch.
     """
-    # no paths of this machine in a record
-    locations = {kind: place if is_url(place) else "a folder" for kind, place in source.locations.items()}
     return {
         "dataset": f"AVA {layout.version}",
-        "date": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "date": format_date(started),
         "wall_s": round(time.time() - started, 1),
-        "from": locations,
+        "from": describe_locations(source),
         "videos_required": n_required,
         "videos": n_required - missing.video_id.nunique(),
         "missing_videos": missing.to_dict("records"),

@@ -11,10 +11,10 @@ import torch
 
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.exclusions import read_exclusions
+from avalib.data.kinetics_annotations import name_clips_of_proposals
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import load_proposals
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.video.frame_numbers import AVA_START_S, LAST_FRAME
 
 MAX_PROPOSALS = 1000  # of a keyframe
 WHOLE_FRAME = [0.0, 0.0, 1.0, 1.0]
@@ -37,8 +37,8 @@ class KeyframeTable:
     proposals_norm: np.ndarray  # (P,4) float64
     proposal_scores: np.ndarray  # (P,) float32
     n_without_proposals: int  # keyframes that got one whole-frame box instead
-    start_s: float = AVA_START_S  # the second of the videos' first frames
-    last_frame: float = LAST_FRAME  # the last frame number that a clip may contain
+    start_s: np.ndarray  # (K,) float64: the second of the first frame of the keyframe's video
+    last_frame: np.ndarray  # (K,) float64: the last frame number that its clip may contain
 
     def __len__(self):
         return len(self.timestamps)
@@ -115,6 +115,8 @@ def load_keyframes(
     annotations = load_ava_table(layout.get_csv_path(split), "ground_truth").dropna(subset=["x1"])
     proposals = load_proposals(layout.get_proposals_path(split))
     video_names = annotations.video_id.cat.categories
+    if layout.has_kinetics:
+        proposals = name_clips_of_proposals(proposals, video_names)
     row_keys = _compute_keyframe_keys(annotations, video_names)
     if training:
         exclusions = read_exclusions(layout.get_exclusions_path(split)).astype({"video_id": "category"})
@@ -136,8 +138,9 @@ def load_keyframes(
     # the keyframe of each proposal (P,); -1 for those of seconds without annotation
     keyframe_of_proposal = pd.Index(keyframe_keys).get_indexer(_compute_keyframe_keys(proposals, video_names))
     selected = _select_proposals(proposals, keyframe_of_proposal, n_keyframes, person_score)
+    video_of_keyframe = annotations.video_id.cat.codes.to_numpy()[first_row]  # (K,) numbers of names
     return KeyframeTable(
-        video_ids=video_names.to_numpy().astype(str)[annotations.video_id.cat.codes.to_numpy()[first_row]],
+        video_ids=video_names.to_numpy().astype(str)[video_of_keyframe],
         timestamps=annotations.timestamp.to_numpy()[first_row],
         box_start=_compute_offsets(keyframe_of_row[person_row], n_keyframes),
         boxes_norm=annotations[BOX_COLUMNS].to_numpy()[person_row[by_keyframe]],
@@ -146,8 +149,8 @@ def load_keyframes(
         proposals_norm=selected.boxes_norm,
         proposal_scores=selected.scores,
         n_without_proposals=selected.n_without,
-        start_s=layout.start_s,
-        last_frame=layout.last_frame,
+        start_s=np.array([layout.get_start_s(name) for name in video_names], np.float64)[video_of_keyframe],
+        last_frame=np.array([layout.get_last_frame(name) for name in video_names], np.float64)[video_of_keyframe],
     )
 
 

@@ -16,6 +16,7 @@ from avalib.data.dataset_checks import (
     LAST_SECOND,
     check_annotations,
     check_counts,
+    check_frame_list,
     check_label_maps,
     check_proposals,
     check_splits,
@@ -77,6 +78,7 @@ def check(
         findings += check_counts(layout, split, table)
         findings += check_annotations(layout, split, table, row_problems[split])
         findings += check_proposals(layout, split, table)
+        findings += check_frame_list(layout, split, videos)
     findings += check_label_maps(layout)
     findings += check_splits(layout, tables)
     if layout.is_real_ava:
@@ -93,7 +95,9 @@ def _read_annotations(layout, split):
         raise FileNotFoundError(f"{path}: no annotations; prepare or import the data set first")
     # which timestamps the data set may have
     seconds = DEFAULT_SECONDS
-    if layout.is_real_ava:
+    if layout.has_kinetics:
+        seconds = (0, float("inf"))  # clips have any second of a YouTube video: see `check_annotations`
+    elif layout.is_real_ava:
         seconds = (FIRST_SECOND, LAST_SECOND)
     elif layout.is_own:
         seconds = (layout.start_s, float("inf"))  # videos end at different times: see "keyframes without frames"

@@ -116,7 +116,7 @@ def inspect_video(layout, survey, rows, decode=None):
             n_frames = video.n_ava_frames
             undecodable = _find_undecodable(video, decode) if decode else []
             # the AVA number of each keyframe (K,)
-            numbers = to_frame_number(rows.timestamp.unique(), layout.start_s)
+            numbers = to_frame_number(rows.timestamp.unique(), layout.get_start_s(survey.video_id))
             is_unreadable = (numbers > n_frames) | np.isin(numbers, undecodable)
             return replace(
                 survey,
@@ -136,9 +136,18 @@ def inspect_video(layout, survey, rows, decode=None):
         return replace(survey, problem=str(error).replace(f"{layout.root}{os.sep}", ""))
 
 
+def _count_expected_frames(layout, video):
+    """The frames that a video of the real AVA, or a clip of Kinetics, should have; None for others."""
+    clip = layout.get_clip(video.path.name if video.path.is_dir() else video.path.stem)
+    if clip:
+        return clip.length_s * AVA_FPS
+    return CUT_FRAMES if layout.is_real_ava else None
+
+
 def _has_wrong_length(layout, video):
-    """Whether a video of the real AVA has another number of frames than a cut."""
-    return layout.is_real_ava and abs(video.n_ava_frames - CUT_FRAMES) > FRAMES_TOLERANCE
+    """Whether a video of the real AVA has another number of frames than a cut, or a clip than its name says."""
+    expected = _count_expected_frames(layout, video)
+    return expected is not None and abs(video.n_ava_frames - expected) > FRAMES_TOLERANCE
 
 
 def _list_problems(layout, video, undecodable):
@@ -160,7 +169,7 @@ def _list_problems(layout, video, undecodable):
         hint = ""
         if video.path.is_dir():
             hint = " (not numbered as ffmpeg numbers them? OpenCV leaves out repeated frames)"
-        yield f"expected {CUT_FRAMES:,} frames, found {video.n_ava_frames:,}{hint}"
+        yield f"expected {_count_expected_frames(layout, video):,} frames, found {video.n_ava_frames:,}{hint}"
 
 
 def _find_undecodable(video, decode):

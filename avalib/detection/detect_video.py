@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from avalib import zoo
+from avalib.data.frame_protocols import get_frame_protocol
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
 from avalib.detection.person_detector import PersonDetector
@@ -216,6 +217,7 @@ def load_model(
     return LoadedModel(
         action_model=model.to(device).eval(),
         short_side=meta.preprocessing.get("short_side", recipe.test_short_side),
+        frame_offset=get_frame_protocol(recipe.numbering).offset,
         label_map=meta.label_map,
         device=device,
         dtype=choose_precision(precision, device),

@@ -31,6 +31,7 @@ class LoadedModel:
 
     action_model: Detector
     short_side: int  # of the pictures, in pixels
+    frame_offset: int  # frames by which its clips lie later, see `data.frame_protocols`
     label_map: dict  # {action_id: name}
     device: torch.device
     dtype: torch.dtype
@@ -91,7 +92,15 @@ class VideoDetector:
         n_done = 0
         # The clips around the times, decoded in one pass over the video; the bar counts its frames.
         bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
-        clips = ClipStream(reader, times_s, entry.clip_len, entry.frame_interval, self.loaded.short_side, bar.update)
+        clips = ClipStream(
+            reader,
+            times_s,
+            entry.clip_len,
+            entry.frame_interval,
+            self.loaded.short_side,
+            on_frame=bar.update,
+            offset=self.loaded.frame_offset,
+        )
         bar.total = clips.n_frames
         # A batch of clips at a time. Ctrl-C keeps the finished batches.
         samples = iter(clips)

@@ -15,6 +15,7 @@ from avalib.draw.figure_style import apply_style, build_group_handles, create_fi
 from avalib.evaluation.report import Report
 
 MAX_BARS = 200  # of a plot; matplotlib's pictures are at most 65,536 pixels high
+TEXT_WIDTH = 0.06  # of a bar's value, in AP
 
 
 @apply_style
@@ -45,22 +46,24 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
 
     # Left: average precisions, with their numbers.
     places = _draw_bars(left, table["AP"], colors, names)
-    left.axvline(report.mAP, color="black", linewidth=1, linestyle=":")
+    left.axvline(report.mAP, color="black", linewidth=1, linestyle=":", zorder=1)
     left.set_title(f"mAP {report.mAP:.3f} (dotted)", fontsize=10)
-    for place, value in zip(places, table["AP"], strict=True):
-        left.annotate(f"{value:.2f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    marks = None
     # The baseline's AP of the same actions, in the same order, as a vertical mark on each bar.
     if baseline is not None:
-        baseline_aps = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"])
+        marks = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"]).to_numpy()
         label = f"guessing by class frequencies, mAP {baseline.mAP:.3f}"
-        handles += left.plot(baseline_aps, places, "|", color="black", markersize=11, markeredgewidth=2.2, label=label)
+        handles += left.plot(marks, places, "|", color="black", markersize=11, markeredgewidth=2.2, label=label)
+    _write_bar_values(left, places, table["AP"].to_numpy(), marks)
     left.set(xlabel="average precision at IoU 0.5", xlim=(0, 1.06))
 
     # Right: how many boxes there are to find.
     _draw_bars(right, table["ground_truth"], colors, names)
     right.set(xlabel="boxes to find (log scale)", xscale="log")
     right.tick_params(axis="y", labelleft=False, length=0)
-    right.set_xlim(1, 1.6 * table["ground_truth"].max())
+    right.set_xlim(0.5, max(10, 1.6 * table["ground_truth"].max()))  # a bar of one box is visible, too
+    right.xaxis.set_major_formatter("{x:,.0f}")
+    right.xaxis.set_minor_formatter("")
 
     place_legend_below(figure, handles)
     if title is None:
@@ -69,6 +72,25 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
         title += f" ({n_absent} actions without boxes left out)" if n_absent else ""
     figure.suptitle(title + (f" ({n_hidden} more actions not shown)" if n_hidden else ""))
     return figure
+
+
+def _write_bar_values(axis, places, values, marks=None):
+    """Write the values (N,) behind their bars; behind the mark (N,), where it would cover the text."""
+    ends = values
+    if marks is not None:
+        is_covered = np.abs(marks - values) < TEXT_WIDTH
+        ends = np.where(is_covered, np.fmax(values, marks), values)
+    background = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # over the line of the mAP
+    for place, value, end in zip(places, values, ends, strict=True):
+        axis.annotate(
+            f"{value:.2f}",
+            (end, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            bbox=background,
+        )
 
 
 @apply_style

@@ -28,7 +28,7 @@ def load_predictions(
     dataset : str
         The data set's name.
     models : list of str, optional
-        Aliases or published names; default: the whole zoo. Models without detections are left out; the others are logged.
+        Aliases or published names; default: the whole zoo. Models without detections are left out; others are logged.
     tag : str
         The runs' tag.
 

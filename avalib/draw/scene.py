@@ -157,21 +157,22 @@ def load_scene(
     if not len(video_truth):
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
     start = find_busiest_start(video_truth, seconds) if start is None else float(start)
+    start_s = layout.get_start_s(video_id)
     with open_video(layout, video_id) as reader:
         # The AVA numbers (30 a second, from 1) of the stretch's frames, those that the video has: (N,)
-        first = (start - layout.start_s) * AVA_FPS + 1
+        first = (start - start_s) * AVA_FPS + 1
         numbers = np.round(first + np.arange(round(seconds * fps)) * AVA_FPS / fps).astype(int)
         numbers = numbers[(numbers >= 1) & (numbers <= reader.n_ava_frames)]
         if not len(numbers):
-            last = layout.start_s + reader.n_ava_frames / AVA_FPS
-            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {layout.start_s} to {last:.0f}")
+            last = start_s + reader.n_ava_frames / AVA_FPS
+            raise ValueError(f"start {start:.0f}: video {video_id} has the seconds {start_s} to {last:.0f}")
         frames = _select_frames(reader.iter_ava_frames(numbers[0], numbers[-1] + 1), numbers - numbers[0], max_width)
     # What each table says about the stretch and a little around it.
     tables = {}
     for name, table in {ANNOTATED: truth, **predictions}.items():
         table = table[table.video_id == video_id]
         tables[name] = table[table.timestamp.between(start - MARGIN_S, start + seconds + MARGIN_S)]
-    times_s = to_time_s(numbers, layout.start_s)
+    times_s = to_time_s(numbers, start_s)
     return _build_scene(video_id, frames, times_s, fps, tables, label_map or layout.load_short_names())
 
 

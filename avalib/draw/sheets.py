@@ -204,7 +204,7 @@ def format_seconds(seconds):
 def _load_keyframe(layout, video_id, timestamp, width):
     """The picture of an annotated second, (H,width,3)."""
     # The timestamp's AVA frame, or the nearest one that the video has.
-    number = to_frame_number(timestamp, layout.start_s)
+    number = to_frame_number(timestamp, layout.get_start_s(video_id))
     with open_video(layout, video_id) as reader:
         number = min(max(1, number), reader.n_ava_frames)
         return resize_to_width(reader.read_ava_frames([number])[0], width)

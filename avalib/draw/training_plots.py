@@ -75,7 +75,7 @@ def _plot_validation(axis, validations):
     best = validations.loc[scores.idxmax()]
     point = (best["epoch"], best[MAP])
     axis.annotate(f"best {best[MAP]:.3f}", point, (0, 7), textcoords="offset points", ha="center")
-    axis.set_ylim(0, max(0.05, 1.25 * scores.max()))
+    axis.set(xlim=(0, 1.1 * epochs.max()), ylim=(0, max(0.05, 1.25 * scores.max())))
     # A band over the last validations: from the lowest to the highest.
     spread = compute_spread(scores)
     count = spread["validations"]

@@ -88,8 +88,10 @@ def evaluate(
     return evaluate_tables(data, protocol, iou, ties, missing)
 
 
-def evaluate_split(layout: DatasetLayout, detections: Source, split: str = "val") -> Report:
-    """Evaluate detections of a data set's split, with its own label map, excluded seconds and protocol.
+def evaluate_split(
+    layout: DatasetLayout, detections: Source, split: str = "val", protocol: str | None = None
+) -> Report:
+    """Evaluate detections of a data set's split, with its own label map and excluded seconds.
 
     Parameters
     ----------
@@ -98,13 +100,15 @@ def evaluate_split(layout: DatasetLayout, detections: Source, split: str = "val"
         See `evaluate`.
     split : str
         "train" or "val".
+    protocol : str, optional
+        The rules; by default the data set's.
     """
     return evaluate(
         layout.get_csv_path(split),
         detections,
         label_map=layout.evaluated_label_map_path,
         exclusions=layout.get_exclusions_path(split),
-        protocol=layout.protocol,
+        protocol=protocol or layout.protocol,
     )
 
 

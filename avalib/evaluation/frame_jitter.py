@@ -12,6 +12,7 @@ import pandas as pd
 from avalib.data.layout import DatasetLayout
 from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import detect_dataset, load_trained_model
+from avalib.evaluation.protocols import choose_protocol
 from avalib.utils.files import compute_sha256
 
 
@@ -56,7 +57,8 @@ def measure_frame_jitter(
         mAPs = []
         for test_recipe in recipes:
             detections, _ = detect_dataset(detector, layout, "val", test_recipe, device, precision, workers, progress)
-            mAPs.append(evaluate_split(layout, detections).mAP)
+            protocol = choose_protocol(layout, detector.entry)
+            mAPs.append(evaluate_split(layout, detections, protocol=protocol).mAP)
         nominal, *jittered = mAPs
         row = {
             "model": model,

@@ -108,7 +108,7 @@ def detect_dataset(
         workers=workers,
         progress=progress,
     )
-    return build_detections_table(keyframes, scores, boxes_norm), keyframes
+    return build_detections_table(keyframes, scores, boxes_norm, detector.entry), keyframes
 
 
 @dataclass(frozen=True)
@@ -260,11 +260,13 @@ def build_proposals_table(keyframes: KeyframeTable) -> pd.DataFrame:
     return table.assign(score=keyframes.proposal_scores.astype(np.float64))
 
 
-def build_detections_table(keyframes: KeyframeTable, scores: np.ndarray, boxes_norm: np.ndarray) -> pd.DataFrame:
+def build_detections_table(
+    keyframes: KeyframeTable, scores: np.ndarray, boxes_norm: np.ndarray, entry: zoo.ZooEntry | None = None
+) -> pd.DataFrame:
     """Make a table of detections: video_id, timestamp, x1, y1, x2, y2, action_id, score.
 
-    Each proposal gets all actions (AVA's 80), without suppression or cap, as in MMAction2 v0.10.0. Rows are in the
-    order of the keyframes, then by action, then by proposal.
+    Each proposal gets all actions (AVA's 80) that score enough, without suppression or cap, as in MMAction2. Rows are
+    in the order of the keyframes, then by action, then by proposal.
 
     Parameters
     ----------
@@ -272,12 +274,21 @@ def build_detections_table(keyframes: KeyframeTable, scores: np.ndarray, boxes_n
     scores : (P,81) float32
         As `score_keyframes` gives them; proposals with NaN are left out.
     boxes_norm : (P,4) float32
+    entry : ZooEntry, optional
+        Of the model: whether scores are multiplied by the person boxes', and which are too low to be written. None:
+        all are written as they are.
     """
+    if entry and entry.score_by_person:
+        scores = scores * keyframes.proposal_scores[:, None]
     n_actions = scores.shape[1] - 1
     # S proposals have scores; each stands once for each of the K actions: (S*K,)
     scored = np.flatnonzero(~np.isnan(scores[:, 0]))
     proposal = np.repeat(scored, n_actions)
     action = np.tile(np.arange(1, n_actions + 1), len(scored))
+    if entry and entry.score_threshold > 0:
+        is_written = scores[proposal, action] > entry.score_threshold
+        proposal = proposal[is_written]
+        action = action[is_written]
     # by keyframe, then action, then proposal
     frame_of_proposal = np.repeat(np.arange(len(keyframes)), np.diff(keyframes.proposal_start))
     order = np.lexsort((proposal, action, frame_of_proposal[proposal]))

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from avalib.data.layout import DatasetLayout
+from avalib.zoo.entry import ZooEntry
+
 FALSE_POSITIVE = "false positive"
 IGNORED = "ignored"
 
@@ -117,6 +120,8 @@ PROTOCOLS = {
     ),
 }
 
+CSV_DECIMALS = {"mmaction1x": 4}  # of the boxes and scores that an evaluator's code base writes; 3 for the others
+
 # for videos with keyframes at any time: the default protocol's rules at decimal seconds
 EXTRA_PROTOCOLS = {
     "frame": replace(PROTOCOLS["mmaction"], evaluator="MMAction2 v0.10.0's rules at decimal seconds", seconds="decimal")
@@ -131,3 +136,32 @@ def get_protocol(protocol: str | Protocol) -> tuple[str, Protocol]:
     if not isinstance(protocol, str) or protocol not in protocols:
         raise ValueError(f"protocol {protocol!r}: expected one of {', '.join(protocols)}")
     return protocol, protocols[protocol]
+
+
+def choose_protocol(layout: DatasetLayout, entry: ZooEntry) -> str:
+    """The protocol by which a model is scored on a data set: on AVA the one that it was published with."""
+    return entry.protocol if layout.is_real_ava else layout.protocol
+
+
+def describe_test(entry: ZooEntry, dataset: str, protocol: str) -> str:
+    """Say where a model's published mAP comes from, and whether another test can be compared with it.
+
+    Parameters
+    ----------
+    entry : ZooEntry
+        The model.
+    dataset, protocol : str
+        The test: a data set's name, and the rules of its mAP.
+
+    Returns
+    -------
+    str
+        One or two sentences.
+    """
+    published = f"{entry.published_mAP:g} % on the val split of {entry.test_dataset} by {entry.protocol}"
+    text = f"{entry.alias} was published with {published}."
+    # the val split of AVA-Kinetics is that of AVA v2.2
+    tested_on = "ava2.2" if dataset == "ava_kinetics" else dataset
+    if (tested_on, protocol) != (entry.test_dataset, entry.protocol):
+        text += f" This test is on {dataset} by {protocol}: its mAP can't be compared with that one."
+    return text

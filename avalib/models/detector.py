@@ -10,6 +10,7 @@ from avalib.data.labels import N_ACTIONS
 from avalib.models.key_names import use_published_keys
 from avalib.models.resnet3d import SlowFast, SlowOnly, init_backbone
 from avalib.models.roi_head import RoIHead
+from avalib.models.vit import VisionTransformer
 from avalib.utils.boxes import extend_boxes
 
 
@@ -19,7 +20,9 @@ def build_backbone(entry):
         return SlowOnly(entry)
     if entry.backbone == "SlowFast":
         return SlowFast(entry)
-    raise ValueError(f"backbone {entry.backbone!r}: the zoo has SlowOnly and SlowFast")
+    if entry.backbone == "ViT":
+        return VisionTransformer(entry)
+    raise ValueError(f"backbone {entry.backbone!r}: the zoo has SlowOnly, SlowFast and ViT")
 
 
 class Detector(nn.Module):
@@ -44,7 +47,8 @@ class Detector(nn.Module):
         self.entry = entry
         self.backbone = build_backbone(entry)
         self.roi_head = RoIHead(self.backbone.out_channels, entry, dropout, n_classes)
-        init_backbone(self.backbone, zero_init_residual)
+        if entry.backbone != "ViT":
+            init_backbone(self.backbone, zero_init_residual)
         self.init_classifier(fc_bias)
         use_published_keys(self)
 

@@ -18,6 +18,7 @@ from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import Pathway
+from avalib.models.vit import VisionTransformer, keep_products_in
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,14 @@ def fuse_model(model, fast=False, winograd=False):
     return use_fast_forms(fused) if fast else fused
 
 
+def set_precision(backbone, dtype):
+    """Let a backbone compute in a type; of a ViT in bfloat16 or float16 only the matrix products and the attention."""
+    if isinstance(backbone, VisionTransformer) and dtype in (torch.bfloat16, torch.float16):
+        keep_products_in(backbone, dtype)
+    else:
+        backbone.to(dtype)
+
+
 @dataclass(frozen=True)
 class Deviation:
     """The largest differences between a fused detector's outputs and the original's on one sample; not a bound."""
@@ -144,7 +153,7 @@ class FusedDetector(nn.Module):
     def __init__(self, model, dtype):
         super().__init__()
         self.detector = fuse_model(model, fast=True, winograd=dtype in (torch.float32, torch.float64))
-        self.detector.backbone.to(dtype)
+        set_precision(self.detector.backbone, dtype)
         self.dtype = dtype
         self.entry = model.entry
         # the backbone ends with stage 3; stage 4 is run here, in a window
@@ -159,7 +168,9 @@ class FusedDetector(nn.Module):
         return self._finish(self.detector.backbone(x), clips, self.detector.prepare_rois(rois, clips))
 
     def _finish(self, maps, clips, rois):
-        """Stage 4 and the head. maps: what enters stage 4 of each pathway, (B,C,T,H/16,W/16)."""
+        """Stage 4 and the head. maps: what enters stage 4 of each pathway, (B,C,T,H/16,W/16); a ViT's own maps."""
+        if not self.last_stages:
+            return self.detector.roi_head(maps, rois)
         window = None
         if clips.device.type == "cpu" and not self.detector.roi_head.sees_whole_picture:
             window = find_window(rois, *clips.shape[3:])

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from avalib.data.label_map import check_label_map
 from avalib.models.resnet3d import N_BLOCKS
+from avalib.models.vit import WIDTHS
 from avalib.utils.limits import MAX_ACTION_ID, MAX_CLIP_LEN, MAX_FRAME_INTERVAL, MAX_SHORT_SIDE
 from avalib.zoo.entry import ZooEntry
 
@@ -20,6 +21,8 @@ _RANGES = {
     "speed_ratio": _RATE,
     "channel_ratio": _RATE,
     "fusion_kernel": (1, 15, ""),
+    "tubelet": (1, 16, ""),
+    "roi_size": (1, 64, ""),
     "videos_per_gpu": (1, 65_536, ""),
     "lr_for_gpus": (1, 65_536, ""),
     "clips_per_step": (1, 1 << 24, ""),
@@ -36,7 +39,8 @@ _RANGES = {
     "crop": _SIDE,
     "cache_short_side": _SIDE,
 }
-_CHOICES = {"backbone": ("SlowOnly", "SlowFast"), "depth": N_BLOCKS}
+_DEPTHS = {"SlowOnly": N_BLOCKS, "SlowFast": N_BLOCKS, "ViT": WIDTHS}  # by backbone
+_CHOICES = {"backbone": _DEPTHS}
 _PREPROCESSING = {
     "fps": float,
     "clip_len": int,
@@ -62,10 +66,23 @@ def check_values(values, kind):
     for name, value in values.items():
         if name in types_by_field:
             _check_value(f"{get_kind_name(kind)}'s {name}", name, value, types_by_field[name])
-    if kind is ZooEntry and values.get("backbone") == "SlowFast":
-        slowfast_fields = ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel")
-        if missing := [name for name in slowfast_fields if name in values and values[name] is None]:
-            raise ValueError(f"its entry is of a SlowFast without {', '.join(missing)}")
+    if kind is ZooEntry:
+        _check_network(values)
+
+
+def _check_network(values):
+    """Raise ValueError for a ZooEntry's values of which no network can be built."""
+    backbone = values.get("backbone")
+    depths = _DEPTHS.get(backbone, (*N_BLOCKS, *WIDTHS))
+    if "depth" in values and values["depth"] not in depths:
+        expected = ", ".join(map(str, depths))
+        raise ValueError(f"its entry's depth is {_shorten(values['depth'])}; expected one of {expected}")
+    needed = {
+        "SlowFast": ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel"),
+        "ViT": ("tubelet",),
+    }
+    if missing := [name for name in needed.get(backbone, ()) if name in values and values[name] is None]:
+        raise ValueError(f"its entry is of a {backbone} without {', '.join(missing)}")
 
 
 def check_preprocessing(values):

@@ -8,6 +8,7 @@ import torch
 from avalib.data.keyframe_table import KeyframeTable
 from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import build_detections_table, score_keyframes
+from avalib.evaluation.protocols import choose_protocol
 from avalib.training.initial_state import save_weights
 from avalib.training.logger import MAP
 from avalib.training.sanity_checks import diagnose_zero_map
@@ -67,8 +68,9 @@ def validate(
 
     # 2. Metric, log and best weights: the main process
     if context.is_main:
-        detections = build_detections_table(keyframes, *scores)
-        mAP = evaluate_split(config.layout, detections).mAP
+        detections = build_detections_table(keyframes, *scores, config.entry)
+        protocol = choose_protocol(config.layout, config.entry)
+        mAP = evaluate_split(config.layout, detections, protocol=protocol).mAP
         _log_validation(state, mAP, config.layout, detections)
         if mAP > state.best_mAP:
             state.best_mAP = mAP

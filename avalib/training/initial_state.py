@@ -7,6 +7,7 @@ import torch
 
 from avalib.data.keyframe_table import KeyframeTable
 from avalib.data.label_map import read_label_map
+from avalib.evaluation.protocols import choose_protocol
 from avalib.models.build import build_model
 from avalib.models.checkpoint import save_checkpoint
 from avalib.models.detector import Detector
@@ -80,7 +81,7 @@ def save_weights(state: TrainState, config: TrainConfig, path: str | Path) -> No
         entry=state.model.entry,
         recipe=config.recipe,
         label_map=read_label_map(config.layout.evaluated_label_map_path),
-        protocol=config.layout.protocol,
+        protocol=choose_protocol(config.layout, config.entry),
         epoch=state.epoch,
         mAP=validations[-1] if validations else None,
     )

@@ -91,19 +91,24 @@ def build_torchrun_command(arguments: list[str]) -> list[str]:
 
 
 def to_command_line(
-    config,
-    *,
-    dataset,
-    data_seed=0,
-    output_dir="outputs/runs",
-    tag="",
-    save_minutes=5,
-    tensorboard=False,
-    existing="stop",
-):
-    """The options of `avalib train` that give this config again, as a list of str.
+    config: TrainConfig, *, dataset: str, tensorboard: bool = False, **run_options: object
+) -> list[str]:
+    """The options of `avalib train` that give this config again.
 
-    Raises ValueError for an entry that was changed: other processes load it from the zoo.
+    Parameters
+    ----------
+    config : TrainConfig
+    dataset : str
+        The name of its data set.
+    tensorboard : bool
+        See `train_model`.
+    **run_options
+        More options of the command, such as tag="trial".
+
+    Raises
+    ------
+    ValueError
+        The config's entry was changed: other processes load it from the zoo.
     """
     entry = config.entry
     if entry != zoo.get(entry.alias):
@@ -113,16 +118,12 @@ def to_command_line(
     options = {
         "model": entry.alias,
         "dataset": dataset,
-        "data_seed": data_seed,
         "device": config.device.type,
         "precision": str(config.dtype).removeprefix("torch."),
         "checkpoint": config.checkpoint or "random",
         "workers": config.workers,
         "accumulate": config.accumulate,
-        "save_minutes": save_minutes,
-        "output_dir": output_dir,
-        "tag": tag,
-        "existing": existing,
+        **run_options,
     }
     if config.minutes is not None:
         options["fitted_minutes"] = config.minutes

@@ -1,4 +1,4 @@
-"""Options that change how a model computes during training, but not what: memory layout, recomputation, compilation."""
+"""How a model computes during training: memory layout, recomputation, compilation; and a ViT's drop path."""
 
 import functools
 from contextlib import contextmanager, nullcontext
@@ -9,18 +9,22 @@ from torch.utils.checkpoint import checkpoint
 
 from avalib.models.cpu.accelerate import use_fast_forms, use_fast_training_forms
 from avalib.models.resnet3d import Bottleneck
+from avalib.models.vit import Block, VisionTransformer
 from avalib.training.train_config import TrainConfig
 from avalib.utils.workers import disable_malloc_trim
 
 
 def apply_model_options(model: nn.Module, config: TrainConfig) -> nn.Module:
-    """Apply channels_last, recompute and compile to a model in place; its state_dict keys stay. Returns the model.
+    """Apply channels_last, recompute, compile and drop_path to a model in place; its state_dict keys stay. Returns it.
 
     Every device trains on 2-D kernels (models/cpu). On a CPU weights always lie channels-last (3 % of a step saved). In
     float32 wide convolutions run by Winograd's algorithm (3x1x1 and 1x3x3: a fifth of SlowOnly R50's step saved) or as
     matrix products (1x1x1: a twentieth).
     """
     on_cpu = config.device.type == "cpu"
+    blocks = find_modules(model, (Bottleneck, Block))
+    if isinstance(model.backbone, VisionTransformer):
+        model.backbone.set_drop_path(config.recipe.drop_path)
     disable_malloc_trim()
     # faster forms of the layers, with the same weights
     use_fast_forms(model)
@@ -30,19 +34,19 @@ def apply_model_options(model: nn.Module, config: TrainConfig) -> nn.Module:
         model.to(memory_format=torch.channels_last_3d)
     # Ctrl-C in the middle of backward
     if on_cpu and not config.compile:
-        for block in find_modules(model, Bottleneck):
+        for block in blocks:
             block.register_forward_hook(_check_signals_in_backward)
     # activations: computed again, or by a compiled backbone
     if config.recompute:
-        for block in find_modules(model, Bottleneck):
+        for block in blocks:
             block.forward = functools.partial(_forward_recomputed, block, block.forward)
     if config.compile:
         model.backbone.compile()
     return model
 
 
-def find_modules(model: nn.Module, kind: type) -> list[nn.Module]:
-    """Find the modules of one class in a model."""
+def find_modules(model: nn.Module, kind: type | tuple[type, ...]) -> list[nn.Module]:
+    """Find the modules of one class, or of some classes, in a model."""
     return [module for module in model.modules() if isinstance(module, kind)]
 
 

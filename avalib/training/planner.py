@@ -86,7 +86,6 @@ class CostEstimate:
 
     def describe(self) -> dict:
         """{label: value}, for printing."""
-        is_timed_whole = self.time.timed_clips == self.micro_batch_clips
         rows = {
             "model": self.model,
             "clip": self.clip,
@@ -100,7 +99,7 @@ class CostEstimate:
             "device": self.device,
             "precision": self.precision,
             "seconds for a step": self.time.step_s,
-            "timed on": f"{'all' if is_timed_whole else self.time.timed_clips} clips of a micro-batch",
+            "timed on": f"{self.time.timed_clips} of the {self.micro_batch_clips} clips of a micro-batch",
             "seconds to read a clip": self.time.read_clip_s,
             "clips per second": self.time.clips_per_s,
             "minutes of training, about": self.time.training_minutes,

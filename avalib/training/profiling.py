@@ -58,20 +58,26 @@ def time_micro_batch(config: TrainConfig, state: TrainState, n_clips: int, repea
     Returns
     -------
     timed_clips : int
-        Clips of the micro-batch: `n_clips`, or 1 if that would take longer than TIME_LIMIT_S.
+        Clips of the micro-batch: `n_clips`, or fewer if that would take longer than TIME_LIMIT_S.
     seconds : float
-        The median of `repeats` steps.
+        The median of `repeats` steps, or of fewer.
     """
     # the first step of a size also chooses kernels, so it is not counted
     _time_step(config, state, 1)
-    one_clip_s = _time_step(config, state, 1)
-    # fewer clips, then fewer steps, where it would take too long
-    if one_clip_s * n_clips * (repeats + 1) > TIME_LIMIT_S:
-        n_clips = 1
-    if one_clip_s * n_clips * repeats > TIME_LIMIT_S:
-        repeats = 1
+    n_clips, repeats = choose_timed_steps(_time_step(config, state, 1), n_clips, repeats)
     _time_step(config, state, n_clips)
     return n_clips, float(np.median([_time_step(config, state, n_clips) for _ in range(repeats)]))
+
+
+def choose_timed_steps(one_clip_s: float, n_clips: int, repeats: int) -> tuple[int, int]:
+    """What is timed within TIME_LIMIT_S: fewer repeats first, then fewer clips. Returns (n_clips, repeats).
+
+    A clip costs less in a larger micro-batch (the optimizer's step is shared), so few clips overestimate the time.
+    """
+    max_clips = int(TIME_LIMIT_S / (2 * one_clip_s))  # the first step of a size is not counted
+    n_clips = min(n_clips, max(1, max_clips))
+    max_repeats = int(TIME_LIMIT_S / (one_clip_s * n_clips)) - 1
+    return n_clips, min(repeats, max(1, max_repeats))
 
 
 def _time_step(config, state, n_clips):

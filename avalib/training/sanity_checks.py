@@ -167,7 +167,13 @@ def overfit_one_batch(
         The goal is not reached.
     """
     recipe = replace(
-        config.recipe, dropout=0.0, color_jitter=0.0, optimizer="adamw", weight_decay=0.0, cache_short_side=None
+        config.recipe,
+        dropout=0.0,
+        drop_path=0.0,
+        color_jitter=0.0,
+        optimizer="adamw",
+        weight_decay=0.0,
+        cache_short_side=None,
     )
     config = replace(config, recipe=recipe, accumulate=1)
     # one batch and a fresh network

@@ -15,6 +15,7 @@ import pandas as pd
 
 from avalib import zoo
 from avalib.data.catalog import prepare
+from avalib.evaluation.protocols import choose_protocol
 from avalib.training.engine import train_model
 from avalib.training.existing_run import resolve_existing_run
 from avalib.training.logger import build_epoch_table, build_log_table, summarize_log
@@ -127,7 +128,7 @@ def record_training(
         processes=context.size,
         clips_per_step=config.count_clips_per_step(context),
         lr=config.compute_base_lr(context),
-        protocol=layout.protocol,
+        protocol=choose_protocol(layout, config.entry),
     )
     return epochs
 

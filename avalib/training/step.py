@@ -12,6 +12,7 @@ from avalib.data.keyframe_table import KeyframeTable
 from avalib.data.transforms import flip_clips, normalize_clips
 from avalib.models.losses import compute_action_loss, compute_batch_metrics
 from avalib.training.checkpointing import CheckpointSaver
+from avalib.training.optimizer import set_lr
 from avalib.training.reproducibility import seed_everything
 from avalib.training.train_config import TrainConfig
 from avalib.training.train_state import TrainState
@@ -83,8 +84,7 @@ def train_step(
         In all processes, before the weights change.
     """
     # 1. Gradients: the mean over the micro-batches, and by the last backward over the processes
-    for group in state.optimizer.param_groups:
-        group["lr"] = lr
+    set_lr(state.optimizer, lr)
     state.optimizer.zero_grad()
     with _allow_stopping(state, config, saver):
         metrics = [

@@ -41,12 +41,13 @@ def compute_iou_matrix(a: np.ndarray, b: np.ndarray, union_floor: float = 1e-6) 
 
 
 @np.errstate(invalid="ignore", divide="ignore", over="ignore")
-def compute_iou_pairs(a, b, union_floor=None):
+def compute_iou_pairs(a: np.ndarray, b: np.ndarray, union_floor: float | None = None) -> np.ndarray:
     """IoU (N,) float64 of boxes a[i] and b[i], both (N,4).
 
     Differences and areas have the arrays' own precision, the quotient is float64, as in the AVA evaluators. The union
     is floored at `union_floor` if that is not None. 0 where both areas are 0, or too large for a number.
     """
+    # the overlap's sides (N,), 0 where boxes are apart
     width = np.maximum(np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0]), 0)
     height = np.maximum(np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1]), 0)
     inter = width.astype(np.float64) * height

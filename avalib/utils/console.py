@@ -5,7 +5,7 @@ import logging
 import sys
 
 
-def allow_any_text():
+def allow_any_text() -> None:
     """Have stdout and stderr escape the letters that their encoding lacks (Windows, a pipe, LC_ALL=C)."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # a replaced stream has no encoding to change
@@ -19,7 +19,7 @@ class _ConsoleHandler(logging.Handler):
         print(self.format(record), flush=True)
 
 
-def show_log_messages(level=logging.INFO):
+def show_log_messages(level: int = logging.INFO) -> None:
     """Show the messages of the `avalib` logger on stdout, each as a line. Called by the command and by notebooks.
 
     A second call only changes the level. Code that uses the package as a library configures `logging` itself.

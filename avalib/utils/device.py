@@ -24,6 +24,7 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     """
     if device == "auto":
         return torch.device(next(name for name, is_available in DEVICES.items() if is_available()))
+    # a type that this package knows; only CUDA has several devices
     try:
         chosen = torch.device(device)
         is_valid = chosen.type in DEVICES and (chosen.type == "cuda" or not chosen.index)
@@ -69,6 +70,7 @@ def choose_precision(precision: str | torch.dtype, device: torch.device) -> torc
     UserWarning
         The processor has to emulate bfloat16.
     """
+    # a name or a dtype, as a dtype
     if precision == "auto":
         precision = "bfloat16" if supports_bfloat16(device) else "float32"
     if not isinstance(precision, str | torch.dtype) or precision not in {*PRECISIONS, *PRECISIONS.values()}:

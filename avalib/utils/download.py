@@ -91,12 +91,14 @@ def download_file(
         The address is unknown or refused, a web page came instead of a file, the hash is wrong, the disk is full, or
         all attempts failed.
     """
+    # an address, or a mirror's folder
     parts = _parse_url(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or not Path(parts.path).name:
         raise DownloadError(f"{url}: not the http(s) address of a file")
     mirror = mirror or os.environ.get("AVALIB_MIRROR")
     if mirror and not is_url(mirror):
         return _find_in_folder(Path(mirror), url, sha256)
+    # a file that is there already
     if path is None:
         path = get_cache_dir() / _shorten(parts.netloc.replace(":", "_")) / _get_relative_path(url)
     path = Path(path)
@@ -108,6 +110,7 @@ def download_file(
             if damage is None:
                 return path
             logger.warning(f"{damage} It is downloaded again.")
+        # the address, or two places of a mirror
         urls = [url]
         if mirror:
             base = str(mirror).rstrip("/")

@@ -166,6 +166,16 @@ def link_or_copy(source: str | Path, path: str | Path) -> Path:
     return copy_file(source, path)
 
 
+def link_folder(source: str | Path, path: str | Path) -> Path:
+    """Give a folder a second path by a symbolic link. Returns the path. Raises OSError where there are no links."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = make_part_path(path)
+    os.symlink(Path(source).resolve(), part, target_is_directory=True)
+    os.replace(part, path)
+    return path
+
+
 def flush_to_disk(path: str | Path) -> None:
     """Wait until a file's (or folder's) content is on the disk, so that a power cut after a rename loses nothing."""
     if os.name == "nt" and os.path.isdir(path):

@@ -106,7 +106,7 @@ def make_connection_error(part: PartialDownload, error: Exception) -> RetryableE
         return DownloadError(f"{part.url}: the server's certificate is not trusted here ({error}). {_PORTAL}")
     if isinstance(error, http.client.InvalidURL):
         return DownloadError(f"{part.url}: not an address that can be opened ({error})")
-    # without a network, many attempts only delay the message
+    # without a network many attempts would only delay the message
     if isinstance(error, socket.gaierror):
         return RetryableError(f"the name {host} can't be resolved ({error.strerror})", wait_s=0.2, retries=1)
     if getattr(error, "errno", None) == errno.ENETUNREACH:

@@ -3,12 +3,12 @@
 Source: RFC 9110 (ranges, conditional requests, lengths), RFC 9112 (where a body ends).
 """
 
-import contextlib
 import http.client
+import io
+import math
 import re
-import socket
 import string
-import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -41,85 +41,81 @@ class RetryableError(Exception):
         self.retries = retries
 
 
-class _Deadline:
-    """A context that ends its connections after some seconds.
+class _TimedReader(io.RawIOBase):
+    """Reads a socket. While there is a deadline, every byte has to come before it.
 
     The socket's own timeout does not stop a server that sends one byte a second.
     """
 
-    def __init__(self, seconds):
-        self.seconds = seconds
-        self.is_over = False
-        self._sockets = []
-        self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
+    def __init__(self, raw, sock):
+        self._raw = raw
+        self._sock = sock
+        self._timeout_s = sock.gettimeout()
+        self._deadline_s = time.monotonic() + 2 * self._timeout_s
 
-    def watch(self, sock):
-        """End this connection, too, when the time is over. Returns it."""
-        with self._lock:
-            self._sockets.append(sock.dup())  # a TLS connection takes the socket itself away
-        if self.is_over:
-            self._end()
-        return sock
+    def readable(self):
+        return True
 
-    def _end(self):
-        """End all connections."""
-        self.is_over = True
-        with self._lock:
-            for sock in self._sockets:
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)  # this wakes a thread that waits for a byte
+    def readinto(self, buffer):
+        self._sock.settimeout(min(self._timeout_s, self._measure_remaining_s()))
+        try:
+            return self._raw.readinto(buffer)
+        except TimeoutError:
+            self._measure_remaining_s()  # raises at the deadline; before it, the silence was too long
+            raise
 
-    def __enter__(self):
-        self._timer.start()
-        return self
+    def _measure_remaining_s(self):
+        """Seconds until the deadline. Raises TimeoutError after it."""
+        remaining_s = self._deadline_s - time.monotonic()
+        if remaining_s <= 0:
+            raise TimeoutError(f"no complete answer after {2 * self._timeout_s:g} s")
+        return remaining_s
 
-    def __exit__(self, *_):
-        self._timer.cancel()
-        with self._lock:
-            for sock in self._sockets:
-                sock.close()
-            self._sockets = []
+    def close(self):
+        self._raw.close()
+        super().close()
+
+    def lift_deadline(self):
+        """From now on only the socket's timeout counts."""
+        self._deadline_s = math.inf
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that skips the interim ones (103 early hints) before it, which have headers of their own."""
+    """An answer whose head has a deadline, and that skips interim answers (103 early hints) before it."""
+
+    def __init__(self, sock, *args, **options):
+        super().__init__(sock, *args, **options)
+        self._reader = _TimedReader(self.fp.detach(), sock)
+        self.fp = io.BufferedReader(self._reader)
+
+    def begin(self):
+        super().begin()
+        self._reader.lift_deadline()
 
     def _read_status(self):
         while True:
             version, status, reason = super()._read_status()
             if not 101 < status < 200:
                 return version, status, reason
-            http.client.parse_headers(self.fp)
+            http.client.parse_headers(self.fp)  # an interim answer has headers of its own
 
 
-def _make_connection_factory(kind, deadline):
-    """What urllib calls for a connection. The deadline covers it from its first byte, with a proxy's and TLS's own."""
-
-    def make_connection(*args, **options):
-        connection = kind(*args, **options)
-        connection.response_class = _Answer
-        connection._create_connection = lambda *args, **options: deadline.watch(
-            socket.create_connection(*args, **options)
-        )
-        return connection
-
-    return make_connection
+class _Connection(http.client.HTTPConnection):
+    response_class = _Answer
 
 
-class _DeadlineHandler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-    """urllib's handler of http and https, with connections under a deadline."""
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Answer
 
-    def __init__(self, deadline):
-        super().__init__()
-        self._deadline = deadline
+
+class _Handler(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """urllib's handler of http and https, with answers that have a deadline."""
 
     def http_open(self, request):
-        return self.do_open(_make_connection_factory(http.client.HTTPConnection, self._deadline), request)
+        return self.do_open(_Connection, request)
 
     def https_open(self, request):
-        return self.do_open(_make_connection_factory(http.client.HTTPSConnection, self._deadline), request)
+        return self.do_open(_SecureConnection, request)
 
 
 class _RedirectHandler(urllib.request.HTTPRedirectHandler):
@@ -139,7 +135,7 @@ def open_url(url: str, timeout_s: float, method: str = "GET", **headers: str) ->
     ----------
     url : str
     timeout_s : float
-        The longest silence. The head of the answer has to be complete within twice this time.
+        The longest silence. The head of each answer (a redirect is one, too) has to be complete within twice this time.
     method : str
     **headers
         Of the request.
@@ -162,26 +158,17 @@ def open_url(url: str, timeout_s: float, method: str = "GET", **headers: str) ->
     query = urllib.parse.quote(parts.query, safe=string.punctuation)
     url = urllib.parse.urlunsplit(parts._replace(path=path, query=query))
     request = urllib.request.Request(url, method=method, headers=HEADERS | headers)
-    with _Deadline(2 * timeout_s) as deadline:
-        # only these handlers: urllib's default ones also open files and ftp
-        opener = urllib.request.OpenerDirector()
-        opener.add_handler(urllib.request.ProxyHandler())
-        opener.add_handler(_DeadlineHandler(deadline))
-        opener.add_handler(_RedirectHandler())
-        opener.add_handler(urllib.request.HTTPDefaultErrorHandler())
-        opener.add_handler(urllib.request.HTTPErrorProcessor())
-        late = TimeoutError(f"no complete answer after {deadline.seconds:g} s")
-        try:
-            answer = opener.open(request, timeout=timeout_s)
-        except Exception as error:
-            if deadline.is_over:
-                raise late from error
-            raise
-        # http.client takes a head that was cut off as complete
-        if deadline.is_over:
-            answer.close()
-            raise late
-        return answer
+    # only these handlers: urllib's default ones also open files and ftp
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        _Handler(),
+        _RedirectHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener.open(request, timeout=timeout_s)
 
 
 def parse_length(headers: http.client.HTTPMessage) -> int | None:

@@ -176,6 +176,7 @@ def _send_request(part, sha256, bar, options):
 
 def _open(part, sha256, timeout_s):
     """Request the file, or the rest of it if a version or a hash guards against joining two versions."""
+    # the rest alone, if the part is known to be of the version that the server has now
     version = part.note.get("version") if part.note.get("url") == part.url else None
     headers = {}
     if part.size and (version or sha256):
@@ -214,6 +215,7 @@ def _iter_blocks(answer, timeout_s):
     window_bytes = 0
     while block := answer.read1(CHUNK):
         yield block
+        # at the end of each window: was it fast enough?
         window_bytes += len(block)
         if (elapsed := time.monotonic() - window_start) > timeout_s:
             if window_bytes < 1000 * elapsed:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
@@ -133,14 +133,10 @@ class WorkerPool(ProcessPoolExecutor):
         # spawn: fork is unsafe once torch has started threads
         super().__init__(workers, get_context("spawn"), initializer=_init_process, initargs=(initializer,))
 
-    def submit(self, function, *args, **kwargs):
+    def submit(self, function: Callable, *args: object, **kwargs: object) -> Future:
+        """As ProcessPoolExecutor's; processes start here, with SIGINT blocked."""
         with defer_interrupts():
             return super().submit(function, *args, **kwargs)
-
-    @property
-    def pids(self) -> list[int]:
-        """The process numbers."""
-        return [process.pid for process in list((self._processes or {}).values())]
 
     def terminate(self) -> None:
         """End the processes at once, whatever they do."""

@@ -1,4 +1,4 @@
-"""Other people's json and xml, read within bounds. A file that can't be read raises a ValueError that names it."""
+"""json and xml from other people's files, read within bounds. Errors are ValueErrors that name the file."""
 
 import io
 import json

@@ -39,6 +39,7 @@ def start_run(name: str, namespace: dict) -> ExperimentRecord:
         It injected a value of another type than the cell's.
     """
     show_log_messages()
+    # compare what papermill injected with the parameters cell
     cells = [source for source in namespace.get("In", []) if source.strip()]
     injected_at = next((i for i, source in enumerate(cells) if source.lstrip().startswith(INJECTED_CELL)), None)
     declared = {}
@@ -46,6 +47,7 @@ def start_run(name: str, namespace: dict) -> ExperimentRecord:
         declared |= parse_literals(source)
     if injected_at is not None:
         check_parameters(declared, parse_literals(cells[injected_at]))
+    # the repository's root, Ctrl-C in one line, the record
     root = find_repository_root()
     if root != Path.cwd():
         os.chdir(root)

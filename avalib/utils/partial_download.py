@@ -1,8 +1,8 @@
-"""What has come of a file so far: a part on the disk, and a note beside it that says of which version it is.
+"""A file that is being downloaded: the part on the disk, and a note beside it with the version of the part.
 
-A part is called `<name>.part`. A process that works on it first takes both files under names of its own, so that two
-processes never write into one, with or without a lock; it gives them back when it ends early. What a killed process had
-taken is found and resumed.
+A part is called `<name>.part`. A process that works on it first renames both files to names of its own, so that two
+processes never write into one, with or without a lock. When it ends early it renames them back. The part of a killed
+process is found and resumed.
 """
 
 import contextlib
@@ -43,32 +43,30 @@ class PartialDownload:
 
     @property
     def size(self) -> int:
-        """Bytes that have come."""
+        """Bytes downloaded so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def claim(self) -> None:
-        """Take what an earlier call left: the shared part, else the largest of those of killed processes."""
+        """Take over the part that an earlier call left: the shared one, else the largest of the killed processes'."""
         abandoned = sorted(self._find_abandoned(), key=lambda path: path.stat().st_size, reverse=True)
         for part in (self._shared_path, *abandoned):
-            with contextlib.suppress(OSError):  # the note first: whoever has a part without its note starts anew
+            # the note first: whoever has a part without its note starts anew
+            with contextlib.suppress(OSError):
                 os.replace(_get_note_path(part), _get_note_path(self.path))
             try:
                 os.replace(part, self.path)
             except OSError:
                 _get_note_path(self.path).unlink(missing_ok=True)
                 continue
+            # a note of another part doesn't count
             note = _read_note(self.path)
             self.note = note if note.get("file") == self.path.stat().st_ino else {}
             return
 
     def _find_abandoned(self):
         """The parts of this file that killed processes left."""
-        # the name up to the host and process: ".<stem>."
-        prefix = make_part_path(self.final_path, "download").name.rsplit(".", 2)[0]
-        prefix = prefix.rpartition(".")[0] if self.final_path.suffix else prefix
-        parts = find_abandoned_parts(self.final_path.parent, "download")
-        same_file = [part for part in parts if part.name.startswith(f"{prefix}.")]
-        return [part for part in same_file if _read_note(part).get("url") == self.url]
+        parts = find_abandoned_parts(self.final_path.parent, "download", self.final_path.name)
+        return [part for part in parts if _read_note(part).get("url") == self.url]
 
     def begin(self, file: BinaryIO, start: int, note: dict) -> None:
         """Cut the open file at byte `start`, and note what comes from there on."""
@@ -88,12 +86,13 @@ class PartialDownload:
         flush_to_disk(self.path)
         os.replace(self.path, self.final_path)
         flush_to_disk(self.final_path.parent)
+        # other parts of this file are of no use now
         for part in (self.path, self._shared_path, *self._find_abandoned()):
             _get_note_path(part).unlink(missing_ok=True)
             part.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Leave what has come to the next call, of whichever process."""
+        """Leave the part to the next call, by whichever process; of two parts the larger one stays."""
         with contextlib.suppress(OSError):
             is_shared_larger = self._shared_path.exists() and self._shared_path.stat().st_size >= self.size
             if self.size and not is_shared_larger:

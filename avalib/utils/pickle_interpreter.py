@@ -201,6 +201,7 @@ class PickleInterpreter(PickleBytes):
 
     def set_items(self, pairs):
         """Set [key, value, key, value, …] in the dict on top of the stack."""
+        # plain keys only: others can take long, or much of Python's stack, to hash
         target = self.stack[-1]
         if type(target) is not dict:
             raise PickleError(f"a {type(target).__name__} where a dict is due, before byte {self.position:,}")

@@ -2,18 +2,19 @@
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from avalib.utils.errors import AvalibError
 
-REPORTED_FILES = ("notebooks/*.ipynb", "train/*.png", "evaluate/*", "visualise/*")
+REPORTED_SUFFIXES = (".ipynb", ".png", ".gif", ".mp4", ".csv", ".json")  # of the files that a report lists
 
 
 class DamagedRecordError(AvalibError, ValueError):
     """A run's json file cannot be read; the message names it and the run that writes it again."""
 
 
-def get_run_folder(output_dir, dataset: str, model: str, tag: str = "") -> Path:
+def get_run_folder(output_dir: str | Path, dataset: str, model: str, tag: str = "") -> Path:
     """The folder of a model's runs on a data set: output_dir/dataset/model[-tag], with train/, evaluate/ and more."""
     return Path(output_dir) / dataset / (f"{model}-{tag}" if tag else model)
 
@@ -31,7 +32,7 @@ def find_free_name(folder: Path) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
-def resolve_checkpoint(run_folder, checkpoint: str):
+def resolve_checkpoint(run_folder: str | Path, checkpoint: str) -> str | Path:
     """The checkpoint that a notebook's parameter of that name means.
 
     Parameters
@@ -52,14 +53,14 @@ def resolve_checkpoint(run_folder, checkpoint: str):
     return require_file(path, "notebook 03 with the same model, dataset, tag and output_dir")
 
 
-def require_file(path, maker: str) -> Path:
+def require_file(path: str | Path, maker: str) -> Path:
     """`path`, if it exists. Raises FileNotFoundError with `maker`, the run that writes it, otherwise."""
     if not Path(path).exists():
         raise FileNotFoundError(f"{path} does not exist: run {maker} first")
     return Path(path)
 
 
-def read_record(path, maker: str, keys=()) -> dict:
+def read_record(path: str | Path, maker: str, keys: Iterable[str] = ()) -> dict:
     """Read a json file that a run has written.
 
     Parameters
@@ -75,7 +76,8 @@ def read_record(path, maker: str, keys=()) -> dict:
     DamagedRecordError
         The file is not json, not an object, or lacks a key.
     """
-    content, problem = {}, ""
+    content = {}
+    problem = ""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -89,7 +91,7 @@ def read_record(path, maker: str, keys=()) -> dict:
     return content
 
 
-def print_run_report(run_folder):
+def print_run_report(run_folder: str | Path) -> None:
     """Print the headline results of the runs in a folder (see `get_run_folder`) and where their files are.
 
     Raises SystemExit where no notebook has run.
@@ -99,12 +101,14 @@ def print_run_report(run_folder):
     if not records:
         raise SystemExit(f"{run_folder}: no run.json in any folder of it; run the notebooks first (make demo)")
     print(f"\n{run_folder}")
+    # the headline of each run
     for path in records:
         headline = read_record(path, f"the notebook of {path.parent.name}/").get("headline")
         if isinstance(headline, dict):
             for name, value in headline.items():
-                print(f"  {name:<44} {value!s}")
+                text = f"{value:.4g}" if isinstance(value, float) else str(value)
+                print(f"  {name:<44} {text}")
     print("files:")
-    for pattern in REPORTED_FILES:
-        for path in sorted(run_folder.glob(pattern)):
+    for path in sorted(run_folder.glob("*/*")):
+        if path.suffix in REPORTED_SUFFIXES and not path.name.endswith(".inputs.json"):
             print(f"  {path}")

@@ -16,8 +16,11 @@ from avalib.utils.process import get_host_name, is_running
 logger = logging.getLogger(__name__)
 
 _COUNTER = itertools.count()
-_PART_NAME = re.compile(r"^\..*\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.(?P<kind>part|download)(\.[^.]*)?$", re.S)
-_OLD_PART_NAME = re.compile(r"^\..*\.(?P<pid>\d+)\.part(\.[^.]*)?$", re.S)  # of version 0.1, which wrote no host
+_PART_NAME = re.compile(
+    r"^\.(?P<stem>.*)\.(?P<host>[\w-]+)-(?P<pid>\d+)-\d+\.(?P<kind>part|download)(?P<suffix>(\.[^.]*)?)$", re.S
+)
+# of version 0.1, which wrote no host
+_OLD_PART_NAME = re.compile(r"^\.(?P<stem>.*)\.(?P<pid>\d+)\.part(?P<suffix>(\.[^.]*)?)$", re.S)
 _DAY_S = 24 * 3600
 _MAX_STEM_BYTES = 80  # of the final name that a temporary name repeats; most file systems allow 255
 
@@ -34,9 +37,14 @@ def make_part_path(path: str | Path, kind: str = "part") -> Path:
     kind : str
         "part", or "download" for what another process may resume.
     """
+    stem, suffix = _shorten(path)
+    return Path(path).with_name(f".{stem}.{get_host_name()}-{os.getpid()}-{next(_COUNTER)}.{kind}{suffix}")
+
+
+def _shorten(path):
+    """(stem, suffix) of a final name, as far as a temporary name repeats them."""
     path = Path(path)
-    stem = path.stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
-    return path.with_name(f".{stem}.{get_host_name()}-{os.getpid()}-{next(_COUNTER)}.{kind}{path.suffix[:20]}")
+    return path.stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore"), path.suffix[:20]
 
 
 def wait_for_writers(folder: str | Path, timeout_s: float = 300, interval_s: float = 0.1) -> None:
@@ -53,17 +61,28 @@ def _is_being_written(path):
     return is_running(int(match["pid"]))
 
 
-def find_abandoned_parts(folder: str | Path, kind: str = "part") -> list[Path]:
-    """The temporary files of one kind (see make_part_path) that processes which no longer run left in a folder.
+def find_abandoned_parts(folder: str | Path, kind: str = "part", name: str | None = None) -> list[Path]:
+    """Find the temporary files that processes which no longer run left in a folder.
 
     A file of another machine, whose processes can't be checked, counts once it is a day old.
+
+    Parameters
+    ----------
+    folder : str or Path
+    kind : str
+        See `make_part_path`.
+    name : str, optional
+        Only those of the file with this final name.
     """
     abandoned = []
     for path in sorted(Path(folder).glob(f".*.{kind}*")):
         owner = _parse_owner(path.name)
         if owner is None or owner["kind"] != kind:
             continue
-        with contextlib.suppress(OSError):  # another process has removed it
+        if name is not None and (owner["stem"], owner["suffix"]) != _shorten(name):
+            continue
+        # a process of this machine can be checked; meanwhile another one may remove the file
+        with contextlib.suppress(OSError):
             if owner["host"] == get_host_name():
                 is_abandoned = not is_running(int(owner["pid"]))
             else:
@@ -74,11 +93,11 @@ def find_abandoned_parts(folder: str | Path, kind: str = "part") -> list[Path]:
 
 
 def _parse_owner(name):
-    """{"host", "pid", "kind"} of a temporary file's name, or None."""
+    """{"stem", "suffix", "host", "pid", "kind"} of a temporary file's name, or None."""
     if match := _PART_NAME.match(name):
         return match.groupdict()
     if match := _OLD_PART_NAME.match(name):
-        return {"host": get_host_name(), "pid": match["pid"], "kind": "part"}
+        return match.groupdict() | {"host": get_host_name(), "kind": "part"}
     return None
 
 

@@ -95,7 +95,7 @@ def _describe(content, error, encoding):
 def _guess_encodings(line):
     """[(encoding, the line read in it)] of up to two encodings that a line of bytes may have, the likeliest first."""
     line = line.strip()
-    # In East Asian encodings a letter is two bytes, mostly both above 127; in Western ones such bytes stand alone.
+    # in East Asian encodings a letter is two bytes, mostly both above 127; in Western ones such bytes stand alone
     is_high = [byte > 127 for byte in line]
     previous = [False, *is_high[:-1]]
     following = [*is_high[1:], False]

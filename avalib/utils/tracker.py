@@ -3,6 +3,8 @@
 It needs numpy and scipy alone, so that video mAP, drawing and the video detector share it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
@@ -31,20 +33,25 @@ class Tracker:
         moved so much that their boxes do not touch.
     """
 
-    def __init__(self, max_gap_s=MAX_GAP_S, min_overlap=MIN_OVERLAP, overlap=compute_giou_matrix):
+    def __init__(
+        self,
+        max_gap_s: float = MAX_GAP_S,
+        min_overlap: tuple[float, float] = MIN_OVERLAP,
+        overlap: Callable = compute_giou_matrix,
+    ):
         self.max_gap_s = max_gap_s
         self.min_overlap = min_overlap
         self.overlap = overlap
         self.next_id = 0
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Forget all people, as after a cut; ids go on counting."""
         self._ids = np.zeros(0, np.int64)
         self._boxes = np.zeros((0, 4))
         self._times_s = np.zeros(0)  # of each person's last box
 
-    def update(self, time_s, boxes):
+    def update(self, time_s: float, boxes: np.ndarray) -> np.ndarray:
         """Track people to the next time.
 
         Parameters
@@ -62,8 +69,10 @@ class Tracker:
         boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
         if len(boxes) > MAX_PEOPLE:
             raise ValueError(f"{len(boxes):,} people at {time_s:g} s; at most {MAX_PEOPLE:,} (MAX_PEOPLE) are tracked")
+        # forget the people who are away for too long
         self._select(time_s - self._times_s <= self.max_gap_s + _ROUNDING_S)
 
+        # ids of matched boxes, then new ones for the rest
         ids = np.full(len(boxes), -1, np.int64)
         for person, box in self._match(time_s, boxes):
             ids[box] = self._ids[person]
@@ -72,7 +81,7 @@ class Tracker:
         ids[is_new] = self.next_id + np.arange(n_new)
         self.next_id += n_new
 
-        # Matched people get their new boxes, the others stay as they were.
+        # matched people get their new boxes, the others stay as they were
         self._select(~np.isin(self._ids, ids))
         self._ids = np.concatenate([self._ids, ids])
         self._boxes = np.concatenate([self._boxes, boxes])
@@ -81,10 +90,11 @@ class Tracker:
 
     def _match(self, time_s, boxes):
         """Pairs (index of a person, index of a new box) that are one person."""
+        # (people,) the least overlap, lower the longer a person's last box is ago, up to a second
         at_once, second_apart = self.min_overlap
-        min_overlap = at_once + (second_apart - at_once) * np.minimum(time_s - self._times_s, 1)  # (people,)
-        # A pair below its minimum is worth as much as no pair, so that it cannot displace a good one.
-        gain = np.maximum(self.overlap(self._boxes, boxes) - min_overlap[:, None], 0)  # (people, boxes)
+        min_overlap = at_once + (second_apart - at_once) * np.minimum(time_s - self._times_s, 1)
+        # (people, boxes): a pair below its minimum is worth as much as no pair, so that it cannot displace a good one
+        gain = np.maximum(self.overlap(self._boxes, boxes) - min_overlap[:, None], 0)
         pairs = zip(*linear_sum_assignment(-gain), strict=True)
         return [(person, box) for person, box in pairs if gain[person, box] > 0]
 
@@ -95,7 +105,13 @@ class Tracker:
         self._times_s = self._times_s[mask]
 
 
-def link_boxes(times_s, boxes, max_gap_s=MAX_GAP_S, min_overlap=MIN_OVERLAP, overlap=compute_giou_matrix):
+def link_boxes(
+    times_s: np.ndarray,
+    boxes: np.ndarray,
+    max_gap_s: float = MAX_GAP_S,
+    min_overlap: tuple[float, float] = MIN_OVERLAP,
+    overlap: Callable = compute_giou_matrix,
+) -> np.ndarray:
     """Link the boxes of one video over time.
 
     Parameters
@@ -121,7 +137,7 @@ def link_boxes(times_s, boxes, max_gap_s=MAX_GAP_S, min_overlap=MIN_OVERLAP, ove
     order = np.argsort(times_s, kind="stable")
     starts = np.flatnonzero(np.diff(times_s[order])) + 1  # of each time but the first
     for rows in np.split(order, starts):
-        # Distinct boxes in the order in which the table has them, and which of them each row has.
+        # distinct boxes in the order in which the table has them, and which of them each row has
         _, first, inverse = np.unique(boxes[rows], axis=0, return_index=True, return_inverse=True)
         people = boxes[rows[np.sort(first)]]
         rank = np.argsort(np.argsort(first))

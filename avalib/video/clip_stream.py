@@ -13,7 +13,9 @@ from avalib.video.frame_numbers import AVA_START_S, compute_clip_frames
 from avalib.video.resize import resize_frame
 
 ROUNDING_S = 6e-4  # by which a time in a table may lie before its frame's: tables have milliseconds
-CUT_THRESHOLD = 32  # grey levels: two frames that differ by more, on average and coarsely, are of two shots
+# Two frames whose thumbnails differ by more levels, on average, are of two shots. In the mini-AVA, frame by frame,
+# cuts differ by 26 to 59, frames of one shot by at most 11.
+CUT_THRESHOLD = 22
 
 
 def iter_windows(frames: Iterator[tuple[int, np.ndarray]], numbers: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -57,12 +59,12 @@ def iter_scaled(frames: Iterable[tuple[int, np.ndarray]], short_side: int) -> It
 
 
 def make_thumbnail(frame: np.ndarray) -> np.ndarray:
-    """A frame (H,W,3) uint8 as (16,24) grey levels, float."""
+    """A frame (H,W,3) uint8 as (16,24,3), float: colors, as two places may be equally bright."""
     # few rows and columns tell a cut, and cost no time
     every_nth_row = frame[:: max(1, frame.shape[0] // 128)]
     picture = Image.fromarray(np.ascontiguousarray(every_nth_row))
-    grey = picture.resize((192, picture.height), Image.Resampling.NEAREST).convert("L")
-    return np.asarray(grey.resize((24, 16), Image.Resampling.BOX), float)
+    narrow = picture.resize((192, picture.height), Image.Resampling.NEAREST)
+    return np.asarray(narrow.resize((24, 16), Image.Resampling.BOX), float)
 
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
@@ -117,6 +119,8 @@ class ClipStream:
         Pixels, of the clips.
     on_frame : function, optional
         Called without arguments after each of the `n_frames` frames that are read.
+    offset : int
+        Frames by which the model's clips lie later, see `compute_clip_frames`.
 
     Attributes
     ----------
@@ -136,6 +140,7 @@ class ClipStream:
         interval: int,
         short_side: int,
         on_frame: Callable[[], None] | None = None,
+        offset: int = 0,
     ):
         self.reader = reader
         self.times_s = times_s
@@ -143,7 +148,7 @@ class ClipStream:
         self.on_frame = on_frame
         # (M,T) and (M,): the native frames of each clip, and the one that is shown at its time
         numbers = [
-            compute_clip_frames(AVA_START_S + time_s, clip_len, interval, reader.n_ava_frames, first=1)
+            compute_clip_frames(AVA_START_S + time_s, clip_len, interval, reader.n_ava_frames, first=1, offset=offset)
             for time_s in times_s
         ]
         self._clip_frames = reader.ava_index[np.array(numbers, np.int64).reshape(-1, clip_len) - 1]

@@ -106,7 +106,7 @@ def find_missing_keyframes(
         if not reason:
             try:
                 last = frames.get_reader(video_id).n_ava_frames
-                is_missing = to_frame_number(rows.timestamp.to_numpy(), frames.layout.start_s) > last
+                is_missing = to_frame_number(rows.timestamp.to_numpy(), frames.layout.get_start_s(video_id)) > last
                 reason = f"{video_id}: ends at frame {last} ({last / AVA_FPS:.1f} s)"
             except OSError as error:
                 reason = str(error)

@@ -94,6 +94,7 @@ def compute_clip_frames(
     rng: np.random.Generator | None = None,
     first: int = 0,
     start_s: float = AVA_START_S,
+    offset: int = 0,
 ) -> np.ndarray:
     """The AVA numbers of the frames of the clip around a keyframe.
 
@@ -113,13 +114,15 @@ def compute_clip_frames(
         The lowest number: 0 as the original has it; readers of real files pass 1.
     start_s : float
         The second at which frame number 1 stands.
+    offset : int
+        Frames by which the clip lies later, before numbers are clipped.
 
     Returns
     -------
     numbers : (clip_len,) int64
     """
     # the keyframe is in the middle: clip_len/2 frames before it, itself, and the rest after it
-    center = to_frame_number(timestamp, start_s)
+    center = to_frame_number(timestamp, start_s) + offset
     numbers = center - clip_len // 2 * interval + np.arange(clip_len) * interval
     if rng is not None:
         numbers = numbers + rng.integers(-interval // 2, (interval + 1) // 2, size=clip_len)

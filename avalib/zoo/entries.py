@@ -8,8 +8,10 @@ from avalib.zoo.mmaction_1x import MMACTION_1X
 from avalib.zoo.mmaction_ava_kinetics import SLOWONLY_AVA_KINETICS
 from avalib.zoo.mmaction_v0 import MMACTION_V0
 from avalib.zoo.pyslowfast import PYSLOWFAST
+from avalib.zoo.umt import UMT
+from avalib.zoo.videomae import VIDEOMAE
 
-ENTRIES = (*MMACTION_V0, *MMACTION_1X, *SLOWONLY_AVA_KINETICS, *PYSLOWFAST)
+ENTRIES = (*MMACTION_V0, *MMACTION_1X, *SLOWONLY_AVA_KINETICS, *PYSLOWFAST, *VIDEOMAE, *UMT)
 
 
 def list_models(pattern: str = "*") -> list[str]:

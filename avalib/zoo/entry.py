@@ -36,6 +36,10 @@ NETWORK_FIELDS = (
 )
 
 
+DEFAULT_LICENCE = "Apache-2.0"
+VIT_SIZES = {12: "B", 24: "L"}  # by the number of blocks
+
+
 @dataclass(frozen=True)
 class ZooEntry:
     """One model of the zoo: the network, what was published about it, and where its files are.
@@ -170,7 +174,7 @@ class ZooEntry:
     json_url: str | None
     pretrained_url: str | None
     pretrained_sha256: str | None
-    licence: str = "Apache-2.0"
+    licence: str = DEFAULT_LICENCE
     source: str = "https://github.com/open-mmlab/mmaction2/tree/v0.10.0/configs/detection/ava"
 
     # where a model differs from those of MMAction2 v0.10.0: network
@@ -208,6 +212,13 @@ class ZooEntry:
     person_score: float = 0.9
     score_by_person: bool = False
     numbering: str = "v0.10.0"
+
+    @property
+    def network(self) -> str:
+        """The backbone with its size: "SlowFast R50", "ViT-B"."""
+        if self.backbone == "ViT":
+            return f"ViT-{VIT_SIZES.get(self.depth, self.depth)}"
+        return f"{self.backbone} R{self.depth}"
 
     @property
     def test_dataset(self) -> str:

@@ -27,6 +27,7 @@ MINIMA = {  # of the numbers that have a lowest value
     "validate_every": 1,
     "seed": 0,
     "flip_shift": 0,
+    "final_ratio": 0,
     "focal_alpha": 0,
     "focal_gamma": 0,
 }
@@ -119,6 +120,8 @@ class Recipe:
         ViT: probability of leaving out the last block in training; earlier blocks less often
     warmup_by : str
         "iteration" or "epoch": how often the learning rate rises during the warm-up
+    final_ratio : float
+        warmup_cosine: the share of lr at its end
     flip_shift : int
         a mirrored box's edge lies at width - x - flip_shift: 1, or 0 as in MMAction2 1.x
     """
@@ -181,6 +184,7 @@ class Recipe:
     layer_decay: float = 1.0
     drop_path: float = 0.0
     warmup_by: str = "iteration"
+    final_ratio: float = 0.0
     flip_shift: int = 1
 
     def __post_init__(self):

@@ -1,5 +1,7 @@
 """The recipe that an entry is trained and tested with on a data set: the published one, or that of the mini-AVA."""
 
+from dataclasses import replace
+
 from avalib.zoo.entry import NETWORK_FIELDS, ZooEntry
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe
@@ -13,7 +15,10 @@ MINI_EPOCHS = {
     "slowfast_r50": 5,
     "slowfast_context_r50": 5,
     "slowfast_r50_8x8": 3,
+    "videomae_vit_l_ak": 1,
+    "umt_vit_l": 1,
 }
+MINI_VIT = {"lr": 3e-4, "decay_1d": False}  # from random weights; 64 pixels are 4x4 patches
 
 
 def build_mini_recipe(entry: ZooEntry) -> Recipe:
@@ -28,7 +33,7 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
     Recipe
         Named "mini".
     """
-    return Recipe(
+    recipe = Recipe(
         name="mini",
         dataset="mini",
         initial="random",
@@ -63,6 +68,7 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         focal_alpha=entry.focal_alpha,
         focal_gamma=entry.focal_gamma,
     )
+    return replace(recipe, **MINI_VIT) if entry.backbone == "ViT" else recipe
 
 
 RECIPES = {"published": build_published_recipe, "mini": build_mini_recipe}

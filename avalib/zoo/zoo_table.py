@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from avalib.zoo.entries import ENTRIES
+from avalib.zoo.entry import DEFAULT_LICENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ def build_zoo_table() -> "pd.DataFrame":
             "model": entry.alias,
             "modality": entry.modality,
             "pretrained": entry.pretrained,
-            "backbone": f"{entry.backbone} R{entry.depth}" + (" + context" if entry.context else ""),
+            "backbone": entry.network + (" + context" if entry.context else ""),
             "input": f"{entry.clip_len}x{entry.frame_interval}",  # frames x interval
             "GPUs": entry.published_gpus,
             "resolution": entry.resolution,
@@ -47,7 +48,7 @@ def render_zoo_table() -> str:
     table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
     table["checkpoint"] = [f"[{_name_file(entry)}][{entry.alias}]" for entry in ENTRIES]
     links = [f"[{entry.alias}]: {entry.checkpoint_url}" for entry in ENTRIES]
-    return "\n".join([_render_markdown(table), "", *links])
+    return "\n".join([_render_markdown(table), "", *_render_licences(), *links])
 
 
 def render_published_files() -> str:
@@ -73,6 +74,16 @@ def _render_files(entry):
     """Links to those of an entry's files that were published."""
     urls = {"checkpoint": entry.checkpoint_url, "log": entry.log_url, "json": entry.json_url}
     return " ".join(f"[{name}]({url})" for name, url in urls.items() if url)
+
+
+def _render_licences():
+    """A line for each licence of weights that is not the repository's own, and an empty one."""
+    aliases_by_licence = {}
+    for entry in ENTRIES:
+        aliases_by_licence.setdefault(entry.licence, []).append(f"`{entry.alias}`")
+    aliases_by_licence.pop(DEFAULT_LICENCE, None)
+    lines = [f"Licence of {', '.join(aliases)}: {licence}." for licence, aliases in aliases_by_licence.items()]
+    return [line for text in lines for line in (text, "")]
 
 
 def _render_markdown(table):

@@ -78,7 +78,7 @@ def explain_rerun(zoo_run: ZooRun, notebook: str, inputs: dict) -> str:
     """Explain why a notebook has to run, given its current inputs; "" if its result is up to date."""
     path = get_inputs_path(zoo_run, notebook)
     if not path.exists():
-        return "not run yet"
+        return "first run"
     try:
         before = read_record(path, notebook, keys=("parameters", "files", "code"))
     except DamagedRecordError:

@@ -117,6 +117,14 @@ def test_lint_exits_with_1_if_there_are_findings(two_files, capsys):
     assert main(["lint", str(two_files / "bad.csv")]) == 1
 
 
+def test_lint_names_the_first_lines_of_many(two_files, capsys):
+    (two_files / "bad.csv").write_text("video,0902,0.5,0.5,0.1,0.1,12,0.9\n" * 99, encoding="utf-8")
+    assert main(["lint", str(two_files / "bad.csv")]) == 1
+    output = capsys.readouterr().out
+    assert "rows: 99, line 1, 2, 3, 4, 5, 6, 7, 8, …\n" in output
+    assert max(map(len, output.splitlines())) < 200
+
+
 @pytest.mark.slow
 def test_prepare_check_train_evaluate_report_and_export(tmp_path):
     settings = {"AVALIB_DATA": str(tmp_path / "data")}

@@ -64,5 +64,5 @@ def test_later_versions_read_the_frame_after_each(tiny):
         clips_of(tiny, "val", False, replace(RECIPE, numbering=n, jitter_at_test=False)) for n in ("v0.10.0", "v1.x")
     )
     assert (later.choose_frame_numbers(1, 0, 26000) - first.choose_frame_numbers(1, 0, 26000) == 1).all()
-    with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x'"):
+    with pytest.raises(ValueError, match="'v2'.*'v0.10.0' or 'v1.x' or 'ava_kinetics'"):
         clips_of(tiny, "val", False, replace(RECIPE, numbering="v2"))

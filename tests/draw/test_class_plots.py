@@ -23,6 +23,23 @@ def test_bars_are_the_average_precisions_and_the_boxes(report):
     assert left.patches[0].get_facecolor() == matplotlib.colors.to_rgba(GROUP_COLORS[table["group"].iloc[0]])
 
 
+def test_a_class_of_one_box_has_a_visible_bar(report):
+    rare = report.per_class.assign(ground_truth=1)
+    figure = draw.plot_per_class(types.SimpleNamespace(per_class=rare, mAP=report.mAP))
+    left, right = figure.axes[1].get_xlim()
+    assert left < 1 < right
+
+
+def test_no_mark_covers_a_bars_value(report):
+    higher = report.per_class.assign(AP=report.per_class["AP"] + 0.02)
+    figure = draw.plot_per_class(report, types.SimpleNamespace(per_class=higher, mAP=report.mAP + 0.02))
+    axis = figure.axes[0]
+    marks = axis.lines[-1].get_xydata()
+    texts = [text.get_window_extent() for text in axis.texts]
+    assert len(texts) == len(marks)
+    assert not any(text.contains(*axis.transData.transform(mark)) for text, mark in zip(texts, marks, strict=True))
+
+
 def test_the_bars_figure_says_the_map_and_what_is_left_out(report):
     text = read_text(draw.plot_per_class(report))
     assert f"mAP {report.mAP:.3f}" in text

@@ -37,6 +37,11 @@ def test_training_curves_show_the_log(form, tmp_path):
     assert "best 0.375" in read_text(figure)
 
 
+def test_one_validation_stands_at_its_epoch_on_an_axis_from_the_start():
+    score = draw.plot_training_curves(STEPS + VALIDATIONS[:1]).axes[2]
+    assert score.get_xlim() == pytest.approx((0, 1.1))
+
+
 def test_every_axis_is_labeled():
     for axis in draw.plot_training_curves(STEPS + VALIDATIONS).axes:
         assert axis.get_xlabel()

@@ -31,9 +31,10 @@ def two_people(*times_s, **columns):
 
 
 def write_calm_video(path, fps=25, n=100):
-    """Write a video of n frames 128x64 without cuts: a gradient that moves. Returns the path."""
+    """Write a video of n frames 128x64 without cuts: a gradient that moves to and fro. Returns the path."""
     ramp = np.tile(np.linspace(40, 200, 160, dtype=np.uint8)[None, :, None], (64, 1, 3))
-    return write_mp4(path, (ramp[:, i % 32 : i % 32 + 128] for i in range(n)), fps)
+    offsets = [abs(32 - i % 64) for i in range(n)]
+    return write_mp4(path, (ramp[:, offset : offset + 128] for offset in offsets), fps)
 
 
 def detect(path, network, boxes, **options):

@@ -69,7 +69,20 @@ def read_keys(name):
     return dict(zip(rows["key"], zip(shapes, rows["dtype"], strict=True), strict=True))
 
 
+def _build_position_table(shape):
+    """The ViTs' sines and cosines, written as MMAction2 1.x vit_mae.py has them."""
+    _, n_positions, channels = shape
+    exponents = torch.arange(channels, dtype=torch.float64)
+    exponents = (exponents - exponents % 2) / channels
+    angles = torch.arange(n_positions)[:, None] * torch.pow(10000, -exponents)
+    angles[:, 0::2].sin_()
+    angles[:, 1::2].cos_()
+    return angles[None].float().numpy()
+
+
 def _draw(key, shape):
+    if key.endswith("pos_embed"):
+        return _build_position_table(shape)
     rng = np.random.default_rng(zlib.crc32(key.encode()) + SEED)
     if key.endswith("num_batches_tracked"):
         return np.int64(0)
@@ -86,7 +99,8 @@ def _draw(key, shape):
         std *= 0.2
     if ("nonlocal" in key and "conv_" in key) or "non_local_block" in key:
         std *= 0.1
-    return rng.normal(0.0, std, size=shape).astype(np.float32)
+    weights = rng.normal(0.0, std, size=shape).astype(np.float32)
+    return weights * np.float32(0.2) if key == "head.weight" else weights
 
 
 @functools.lru_cache(maxsize=3)
@@ -115,6 +129,11 @@ def draw_clips(name, height=GOLDEN["H"], width=GOLDEN["W"]):
 def load_rois():
     """The goldens' seven boxes: (7,5) float32."""
     return torch.as_tensor(ARRAYS["rois"])
+
+
+def load_vit_rois():
+    """The seven boxes of the ViTs' goldens: (7,5) float32."""
+    return torch.as_tensor(LATER_ARRAYS["rois_vit"])
 
 
 def load_labels():

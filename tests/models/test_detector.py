@@ -213,5 +213,5 @@ def test_other_shapes_are_refused(clips, rois):
 
 
 def test_an_unknown_backbone_is_refused():
-    with pytest.raises(ValueError, match="SlowOnly and SlowFast"):
+    with pytest.raises(ValueError, match="SlowOnly, SlowFast and ViT"):
         Detector(dataclasses.replace(zoo.get("slowonly_r50"), backbone="X3D"))

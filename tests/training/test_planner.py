@@ -15,7 +15,12 @@ from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
 from avalib.training.engine import train_model
 from avalib.training.existing_run import RunExistsError
 from avalib.training.planner import advise_batch_size, estimate_cost, estimate_disk, estimate_memory
-from avalib.training.profiling import build_untrained_state, find_missing_caches, measure_activation_bytes
+from avalib.training.profiling import (
+    build_untrained_state,
+    choose_timed_steps,
+    find_missing_caches,
+    measure_activation_bytes,
+)
 from avalib.training.time_limit import limit_epochs
 from avalib.utils.distributed import DistributedContext
 from avalib.video.frame_cache_builder import build_frame_caches
@@ -36,6 +41,14 @@ def test_the_steps_follow_from_the_global_batch_size(estimate):
 def test_the_times_follow_from_the_time_of_a_step(estimate):
     assert estimate.time.clips_per_s == pytest.approx(8 / estimate.time.step_s, rel=0.02)
     assert estimate.time.training_minutes == pytest.approx(estimate.time.step_s * estimate.steps / 60, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("one_clip_s", "expected"),
+    [(0.1, (12, 3)), (0.7, (12, 2)), (1.2, (12, 1)), (2.0, (7, 1)), (40.0, (1, 1))],
+)
+def test_a_slow_machine_is_timed_on_fewer_steps_before_fewer_clips(one_clip_s, expected):
+    assert choose_timed_steps(one_clip_s, n_clips=12, repeats=3) == expected
 
 
 def test_memory_and_checkpoints_are_multiples_of_the_weights(estimate, tiny):
@@ -82,23 +95,23 @@ def test_not_even_one_clip_fits(tiny):
 
 
 @pytest.fixture
-def cached(tiny, tmp_path):
+def cached_config(tiny, tmp_path):
     """A config whose recipe reads from the frame cache, which does not exist yet."""
     layout = DatasetLayout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
     return make_config(layout, cache_short_side=256)
 
 
-def test_frame_caches_that_are_still_to_be_built_are_estimated(cached):
-    keyframes = load_splits(cached.layout, cached.recipe)
-    assert estimate_disk(cached, build_untrained_state(cached), keyframes).new_caches_gb > 0
+def test_frame_caches_that_are_still_to_be_built_are_estimated(cached_config):
+    keyframes = load_splits(cached_config.layout, cached_config.recipe)
+    assert estimate_disk(cached_config, build_untrained_state(cached_config), keyframes).new_caches_gb > 0
 
 
-def test_frame_caches_that_exist_are_not_missing(cached):
-    keyframes = load_splits(cached.layout, cached.recipe).values()
-    videos = find_missing_caches(cached, keyframes)
-    assert sorted(videos) == sorted(path.stem for path in cached.layout.videos.iterdir())
-    build_frame_caches(cached.layout, videos[:1], 256, workers=1, progress=False)
-    assert find_missing_caches(cached, keyframes) == videos[1:]
+def test_frame_caches_that_exist_are_not_missing(cached_config):
+    keyframes = load_splits(cached_config.layout, cached_config.recipe).values()
+    videos = find_missing_caches(cached_config, keyframes)
+    assert sorted(videos) == sorted(path.stem for path in cached_config.layout.videos.iterdir())
+    build_frame_caches(cached_config.layout, videos[:1], 256, workers=1, progress=False)
+    assert find_missing_caches(cached_config, keyframes) == videos[1:]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

@@ -40,14 +40,24 @@ def test_a_report_needs_runs(tmp_path):
         print_run_report(tmp_path)
 
 
+def test_a_report_lists_what_can_be_opened(tmp_path, capsys):
+    for name in ("data/run.json", "data/sheet.png", "train/best.pth", "notebooks/a.ipynb", "notebooks/a.inputs.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    print_run_report(tmp_path)
+    files = capsys.readouterr().out.split("files:\n")[1].split()
+    assert files == [str(tmp_path / name) for name in ("data/run.json", "data/sheet.png", "notebooks/a.ipynb")]
+
+
 def test_a_report_has_headlines_and_files(tmp_path, capsys):
     (tmp_path / "evaluate").mkdir()
-    record = {"headline": {"mAP@0.5": 0.25}}
+    record = {"headline": {"mAP@0.5": 0.25, "best validation mAP@0.5": 0.18515617066093143}}
     (tmp_path / "evaluate" / "run.json").write_text(json.dumps(record), encoding="utf-8")
     print_run_report(tmp_path)
     output = capsys.readouterr().out
     assert "mAP@0.5" in output
     assert "0.25" in output
+    assert "0.1852\n" in output
     assert str(tmp_path / "evaluate" / "run.json") in output
 
 

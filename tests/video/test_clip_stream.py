@@ -67,6 +67,14 @@ def test_cuts(tmp_path):
         assert [m.shot for m in clips] == [0, 0, 1, 1, 2] and clips.cuts_s == pytest.approx([1.5, 3.0])
 
 
+def test_a_cut_between_equally_bright_places():
+    red, blue = np.zeros((2, 48, 64, 3), np.uint8)
+    red[..., 0] = 120
+    blue[..., 2] = 250
+    blue[..., 1] = 13
+    assert find_cuts([red, red, blue, blue], np.arange(4)).tolist() == [2]
+
+
 def test_moving_things_are_no_cut():
     frames = [np.roll(draw_number(0), 6 * n, axis=1) for n in range(20)]
     assert not len(find_cuts(frames, np.arange(20)))

@@ -36,7 +36,7 @@ def evaluated(toy_notebooks, tiny):
 
 
 def test_a_notebook_that_was_never_run_has_to(explain, toy_notebooks):
-    assert explain(ZooRun("slowonly_r50", output_dir=str(toy_notebooks.parent / "runs"))) == "not run yet"
+    assert explain(ZooRun("slowonly_r50", output_dir=str(toy_notebooks.parent / "runs"))) == "first run"
 
 
 def test_a_new_date_of_a_file_is_no_change(explain, evaluated):

@@ -78,7 +78,7 @@ def export_annotations(
         table = read_ava_csv(layout.get_csv_path(split), "ground_truth").assign(split=split)
         table["action"] = table.action_id.map(label_map)
         # Tools count from the first frame.
-        table["time_s"] = table.timestamp - layout.start_s
+        table["time_s"] = table.timestamp - table.video_id.map(layout.get_start_s)
         tables.append(table)
     writers[format](_Export(layout, tables, label_map, folder))
     return folder
