@@ -111,7 +111,7 @@ def describe_checkpoint(state_dict: dict) -> str:
     if facts.lateral_kernel:
         parts.append(f"laterals {facts.lateral_kernel}x1x1")
     if facts.tubelet:
-        parts.append(f"tubelets of {facts.tubelet} frames")
+        parts.append("tubelets of " + ("1 frame" if facts.tubelet == 1 else f"{facts.tubelet} frames"))
     if facts.code_base in _CODE_BASE_TITLES:
         parts.append(f"in {_CODE_BASE_TITLES[facts.code_base]}'s names")
     if facts.is_detector and get_n_classes(state_dict) != N_ACTIONS:
