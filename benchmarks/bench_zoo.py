@@ -5,7 +5,8 @@
 docs/models.md and notebook 06 show the results. One clip of 256x340 pixels with three boxes, float32, the form of
 `for_inference`, random weights (they do not change the time), no frames read. Each network in a fresh process, once for
 all models that have it; medians of the repeats, after one that isn't counted. Processor seconds well below seconds
-times threads mean that other processes had the cores: measure again. Arithmetic: the backbone's, 2 FLOPs a multiply-add.
+times threads mean that other processes had the cores: measure again. Arithmetic: the backbone's, 2 FLOPs a
+multiply-add.
 Where each box costs a network of its own (ACRN), the time of a further box is measured too.
 """
 
