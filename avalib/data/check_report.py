@@ -41,6 +41,12 @@ class CheckReport:
     verdict: str  # one sentence
     videos: pd.DataFrame | None = None  # of a data set: one row per video, see `survey_videos`
 
+    @classmethod
+    def of_rows(cls, source: str, findings: list[Finding]) -> "CheckReport":
+        """The report on the rows of one source."""
+        noun = "finding" if len(findings) == 1 else "findings"
+        return cls(findings, f"{source}: {len(findings) or 'no'} {noun}")
+
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""

@@ -59,7 +59,7 @@ def lint_csv(
     lenient = read_leniently(source, kind)
     label_map = get_action_names() if label_map is None else load_label_map(label_map)
     findings = find_row_problems(lenient, kind, label_map, seconds, whole_seconds, ground_truth)
-    return CheckReport(findings, f"{lenient.name}: {len(findings) or 'no'} findings")
+    return CheckReport.of_rows(lenient.name, findings)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # boxes of 1e308

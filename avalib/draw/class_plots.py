@@ -61,7 +61,9 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     _draw_bars(right, table["ground_truth"], colors, names)
     right.set(xlabel="boxes to find (log scale)", xscale="log")
     right.tick_params(axis="y", labelleft=False, length=0)
-    right.set_xlim(1, 1.6 * table["ground_truth"].max())
+    right.set_xlim(0.5, max(10, 1.6 * table["ground_truth"].max()))  # a bar of one box is visible, too
+    right.xaxis.set_major_formatter("{x:,.0f}")
+    right.xaxis.set_minor_formatter("")
 
     place_legend_below(figure, handles)
     if title is None:
@@ -120,9 +122,9 @@ def plot_pr_curves(
         color = SERIES_COLORS[i % len(SERIES_COLORS)]
         line_style = "-" if i < len(SERIES_COLORS) else "--"
         label = f"{strip_brackets(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"
-        # The envelope begins at recall 0 with its highest precision.
+        # The envelope begins at recall 0 with its highest precision; without detections it is that point, at 0.
         recall = np.r_[0, curve["recall"]]
-        envelope = np.r_[curve["envelope"].iloc[:1], curve["envelope"]]
+        envelope = np.r_[curve["envelope"].max() if len(curve) else 0, curve["envelope"]]
         axis.step(recall, envelope, where="pre", linewidth=2, label=label, color=color, linestyle=line_style)
         axis.plot(curve["recall"], curve["precision"], linewidth=0.6, alpha=0.5, color=color, linestyle=line_style)
     axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02), title=title)

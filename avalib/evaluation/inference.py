@@ -99,14 +99,7 @@ def detect_dataset(
     keyframes = load_keyframes(layout, split, recipe.person_score)
     frames = open_frames(layout, recipe, [keyframes], progress)
     scores, boxes_norm = score_keyframes(
-        detector,
-        keyframes,
-        recipe,
-        frames,
-        device=device,
-        precision=precision,
-        workers=workers,
-        progress=progress,
+        detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress
     )
     return build_detections_table(keyframes, scores, boxes_norm, detector.entry), keyframes
 

@@ -3,6 +3,10 @@
 Random access to a training clip costs a tenth of what it costs from H.264, for six times the bytes (measured when this
 format was chosen).
 
+Not a zip (`zipfile`, stored), although that takes the same bytes and survives the same damage: of a 15-minute video its
+directory takes 78 ms and 15 MB to open, this index 0.4 ms and 0.3 MB, and training in random order opens a file for
+most clips: 7 against 243 clips a second (8 frames of 426x320 each; 235 against 259 where all files stay open).
+
 The file: MAGIC, the JPEGs, then the index: one start (uint64) and one length (uint32) for every AVA number, a header in
 json, and TAIL.
 """

@@ -1,5 +1,6 @@
 """The options of the command: every number of a recipe, and the command line of a training that processes repeat."""
 
+import re
 from dataclasses import fields, replace
 from typing import get_args
 
@@ -38,9 +39,9 @@ def test_every_number_of_a_recipe_is_an_option(capsys):
 def test_every_option_has_a_help_text_and_a_default(command, capsys):
     # the boxes of the help: an option begins a line with "--", its text follows until the next one
     lines = [line.strip("│ ") for line in show_help(command, capsys).splitlines() if line.startswith("│")]
-    options = " ".join(lines).split(" --")[1:]
+    options = re.split(r"(?<!,) --", " ".join(lines))[1:]
     for option in options:
-        text = option.split(" ", 1)[1] if " " in option else ""
+        text = re.sub(r"^\S+, --\S+|^\S+", "", option)  # without its name, or both names of "--again, --no-again"
         assert "(default:" in text or "show this help" in text or "(required)" in text, option
         assert len(text.split("(default:")[0].split()) >= 3 or "show this help" in text, option
 

@@ -33,12 +33,12 @@ def publish(tiny, folder, version="v2.1"):
     shutil.copy(tiny.get_proposals_path("val"), folder / like.get_proposals_path("test").name)
     names = {path.stem: path.name for path in sorted(tiny.videos.iterdir())}
     for name in names.values():
-        uncut(tiny.videos / name, folder / name)
+        write_uncut_video(tiny.videos / name, folder / name)
     (folder / "ava_file_names_trainval_v2.1.txt").write_text("\n".join(names.values()) + "\n", encoding="utf-8")
     return names
 
 
-def uncut(cut, path):
+def write_uncut_video(cut, path):
     """The video `cut` once more, from second 900 on, after 15 minutes of something else."""
     with Video(cut) as opened:
         frames, times = list(opened.iter_frames()), opened.times_s
@@ -49,11 +49,12 @@ def uncut(cut, path):
 
 
 @contextmanager
-def served(folder, broken=None):
+def serve_folder(folder, broken=None):
     """The address of a server of `folder`. broken: {file name: "404", "cut N" or "503"} is what it answers, once for
-    the last two, always for the first; asked: the list of requests' paths and Range headers that it yields beside.
+    the last two, always for the first; requests: the list of requests' paths and Range headers that it yields beside.
     """
-    broken, asked = dict(broken or {}), []
+    broken = dict(broken or {})
+    requests = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self):
@@ -63,7 +64,7 @@ def served(folder, broken=None):
             name, start = self.path.rpartition("/")[2], 0
             act = broken.get(name) if not head else None
             if not head:
-                asked.append((name, self.headers.get("Range")))
+                requests.append((name, self.headers.get("Range")))
             if act and act != "404":
                 broken.pop(name)
             if act in ("404", "503") or not (folder / name).is_file():
@@ -89,7 +90,7 @@ def served(folder, broken=None):
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
+            yield f"http://127.0.0.1:{server.server_port}", requests
         finally:
             server.shutdown()
             thread.join()

@@ -76,12 +76,12 @@ def refuse_open_files(*paths):
             raise PermissionError(13, "used by another process (it is open here)", str(path))
 
 
-def careful(function, what=2):
-    """A call of os or a method of Path that takes paths (the first `what` arguments), for closed files alone."""
+def require_closed(function, n_paths):
+    """A call of os or a method of Path that takes paths (the first n_paths arguments), for closed files alone."""
 
     def call(*args, **options):
         if _by_avalib(1):
-            refuse_open_files(*args[:what])
+            refuse_open_files(*args[:n_paths])
         return function(*args, **options)
 
     return call
@@ -108,15 +108,16 @@ def leave_posix():
 
     real_context = multiprocessing.get_context
     builtins.__import__ = imported
-    one, two = (("remove", "unlink"), ("rename", "replace"))
-    changed = {name: careful(getattr(os, name), 1) for name in one} | {n: careful(getattr(os, n)) for n in two}
+    # how many of the first arguments are paths
+    n_paths = {"remove": 1, "unlink": 1, "rename": 2, "replace": 2}
+    changed = {name: require_closed(getattr(os, name), count) for name, count in n_paths.items()}
     show(os, GONE.pop(os), symlink=no_link, O_BINARY=0, **changed)
     for module, names in GONE.items():
         show(module, names)
     show(sys, (), platform="win32")
     show(multiprocessing, (), get_context=get_context)
     for name, count in (("unlink", 1), ("rename", 2), ("replace", 2)):
-        setattr(pathlib.Path, name, careful(getattr(pathlib.Path, name), count))
+        setattr(pathlib.Path, name, require_closed(getattr(pathlib.Path, name), count))
     pathlib.Path.symlink_to = no_link
 
 

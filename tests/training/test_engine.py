@@ -32,9 +32,9 @@ from avalib.utils.interrupts import Stopped
 
 
 @pytest.fixture(scope="module")
-def unbroken(tiny, tmp_path_factory):
+def uninterrupted(tiny, tmp_path_factory):
     """(log, folder) of a whole run that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("unbroken") / "run"
+    folder = tmp_path_factory.mktemp("uninterrupted") / "run"
     return train_model(make_config(tiny), folder, progress=False), folder
 
 
@@ -42,8 +42,8 @@ LOGGED = {"mode", "epoch", "iter", "lr", "memory", "data_time", "time", "loss_ac
 LOGGED |= {f"{kind}@{name}" for kind in ("recall", "prec") for name in ("thr=0.5", "top3", "top5")}
 
 
-def test_every_step_and_validation_is_logged(unbroken):
-    log, _ = unbroken
+def test_every_step_and_validation_is_logged(uninterrupted):
+    log, _ = uninterrupted
     steps, validations = log[log["mode"] == "train"], log[log["mode"] == "val"]
     assert list(steps.iter) == [1, 2, 3, 4, 5] * 2
     assert list(steps.iteration) == list(range(1, 11))
@@ -51,18 +51,18 @@ def test_every_step_and_validation_is_logged(unbroken):
     assert list(validations.iter) == [5, 5]
 
 
-def test_the_log_has_the_keys_that_plot_scripts_read(unbroken):
-    rows = read_log(unbroken[1] / "log.jsonl")
+def test_the_log_has_the_keys_that_plot_scripts_read(uninterrupted):
+    rows = read_log(uninterrupted[1] / "log.jsonl")
     assert set(rows[0]) >= LOGGED
     assert set(rows[-1]) >= {"mode", "epoch", "iter", "lr", "mAP@0.5IOU"}
 
 
-def test_a_run_leaves_its_log_and_three_checkpoints(unbroken):
-    assert {path.name for path in unbroken[1].iterdir()} == {"log.jsonl", "last.pth", "best.pth", "final.pth"}
+def test_a_run_leaves_its_log_and_three_checkpoints(uninterrupted):
+    assert {path.name for path in uninterrupted[1].iterdir()} == {"log.jsonl", "last.pth", "best.pth", "final.pth"}
 
 
-def test_the_saved_weights_are_the_ones_that_were_scored(unbroken, tiny):
-    model, recipe = load_trained_model(None, unbroken[1] / "final.pth", "tiny")
+def test_the_saved_weights_are_the_ones_that_were_scored(uninterrupted, tiny):
+    model, recipe = load_trained_model(None, uninterrupted[1] / "final.pth", "tiny")
     assert recipe == RECIPE, "a checkpoint carries its recipe"
     table, _ = detect_dataset(model, tiny, "val", recipe, "cpu", "float32", progress=False)
     report = evaluate(
@@ -71,11 +71,11 @@ def test_the_saved_weights_are_the_ones_that_were_scored(unbroken, tiny):
         label_map=tiny.evaluated_label_map_path,
         exclusions=tiny.get_exclusions_path("val"),
     )
-    assert report.mAP == pytest.approx(read_log(unbroken[1] / "log.jsonl")[-1]["mAP@0.5IOU"], abs=1e-6)
+    assert report.mAP == pytest.approx(read_log(uninterrupted[1] / "log.jsonl")[-1]["mAP@0.5IOU"], abs=1e-6)
 
 
-def test_a_second_call_only_writes_missing_files(unbroken, tiny, capsys):
-    log, folder = unbroken
+def test_a_second_call_only_writes_missing_files(uninterrupted, tiny, capsys):
+    log, folder = uninterrupted
     before = (folder / "last.pth").stat().st_mtime_ns
     (folder / "final.pth").unlink()
     again = train_model(make_config(tiny), folder, progress=False)
@@ -115,7 +115,7 @@ def kill_in(monkeypatch, place, count):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_any_instant_the_run_is_bit_for_bit_the_unbroken_one(unbroken, tiny, tmp_path, monkeypatch, capsys):
+def test_killed_at_any_instant_a_run_ends_bit_for_bit_the_same(uninterrupted, tiny, tmp_path, monkeypatch, capsys):
     """Killed in a step, while last.pth is written, in a validation, while best.pth is written; then left alone."""
 
     def work():
@@ -135,7 +135,7 @@ def test_killed_at_any_instant_the_run_is_bit_for_bit_the_unbroken_one(unbroken,
     capsys.readouterr()
     rest = train_model(make_config(tiny), tmp_path / "run", progress=False)
     assert "resuming after epoch 1, step 0" in capsys.readouterr().out
-    whole, folder = unbroken
+    whole, folder = uninterrupted
     for name in ("mode", "epoch", "iter", "lr", "loss_action_cls", "grad_norm", "mAP@0.5IOU", "recall@top3"):
         np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
     assert len(read_log(tmp_path / "run" / "log.jsonl")) == len(whole)
@@ -249,7 +249,7 @@ def test_a_split_without_keyframes_is_named(tiny, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["forward", "backward", "update"])
 def test_a_signal_in_mid_step_stops_there_and_the_rest_is_bit_for_bit_the_unbroken_run(
-    phase, unbroken, tiny, tmp_path, monkeypatch
+    phase, uninterrupted, tiny, tmp_path, monkeypatch
 ):
     forward, clip, calls = run_forward, torch.nn.utils.clip_grad_norm_, []
 
@@ -279,7 +279,7 @@ def test_a_signal_in_mid_step_stops_there_and_the_rest_is_bit_for_bit_the_unbrok
     saved = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
     assert saved["step"] == (4 if phase == "update" else 3)  # a step whose update has begun is finished
     train_model(make_config(tiny), tmp_path / "run", progress=False)
-    a, b = (torch.load(f / "last.pth", weights_only=True) for f in (unbroken[1], tmp_path / "run"))
+    a, b = (torch.load(f / "last.pth", weights_only=True) for f in (uninterrupted[1], tmp_path / "run"))
     assert all(torch.equal(a["model"][key], b["model"][key]) for key in a["model"])
 
 
@@ -356,9 +356,9 @@ def test_a_sigterm_after_ctrl_c_does_not_interrupt_saving(interrupt_saving, tmp_
     assert torch.load(tmp_path / "last.pth", weights_only=True)["step"] == 1
 
 
-def test_a_model_from_a_checkpoint_has_its_weights_and_the_recipes_dropout(unbroken, tiny):
-    config = make_config(tiny, dropout=0.25, prior_bias=True, checkpoint=str(unbroken[1] / "final.pth"))
+def test_a_model_from_a_checkpoint_has_its_weights_and_the_recipes_dropout(uninterrupted, tiny):
+    config = make_config(tiny, dropout=0.25, prior_bias=True, checkpoint=str(uninterrupted[1] / "final.pth"))
     model = build_initial_model(config, torch.zeros(81))
-    saved = torch.load(unbroken[1] / "final.pth", weights_only=True)["state_dict"]
+    saved = torch.load(uninterrupted[1] / "final.pth", weights_only=True)["state_dict"]
     assert model.roi_head.bbox_head.dropout.p == 0.25
     assert torch.equal(model.roi_head.bbox_head.fc_cls.bias, saved["roi_head.bbox_head.fc_cls.bias"])

@@ -95,23 +95,23 @@ def test_not_even_one_clip_fits(tiny):
 
 
 @pytest.fixture
-def cached(tiny, tmp_path):
+def cached_config(tiny, tmp_path):
     """A config whose recipe reads from the frame cache, which does not exist yet."""
     layout = DatasetLayout(shutil.copytree(tiny.root, tmp_path / "data", symlinks=True), "mini")
     return make_config(layout, cache_short_side=256)
 
 
-def test_frame_caches_that_are_still_to_be_built_are_estimated(cached):
-    keyframes = load_splits(cached.layout, cached.recipe)
-    assert estimate_disk(cached, build_untrained_state(cached), keyframes).new_caches_gb > 0
+def test_frame_caches_that_are_still_to_be_built_are_estimated(cached_config):
+    keyframes = load_splits(cached_config.layout, cached_config.recipe)
+    assert estimate_disk(cached_config, build_untrained_state(cached_config), keyframes).new_caches_gb > 0
 
 
-def test_frame_caches_that_exist_are_not_missing(cached):
-    keyframes = load_splits(cached.layout, cached.recipe).values()
-    videos = find_missing_caches(cached, keyframes)
-    assert sorted(videos) == sorted(path.stem for path in cached.layout.videos.iterdir())
-    build_frame_caches(cached.layout, videos[:1], 256, workers=1, progress=False)
-    assert find_missing_caches(cached, keyframes) == videos[1:]
+def test_frame_caches_that_exist_are_not_missing(cached_config):
+    keyframes = load_splits(cached_config.layout, cached_config.recipe).values()
+    videos = find_missing_caches(cached_config, keyframes)
+    assert sorted(videos) == sorted(path.stem for path in cached_config.layout.videos.iterdir())
+    build_frame_caches(cached_config.layout, videos[:1], 256, workers=1, progress=False)
+    assert find_missing_caches(cached_config, keyframes) == videos[1:]
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

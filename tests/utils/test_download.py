@@ -279,11 +279,11 @@ def test_a_mirror_server_by_path_then_by_name(server):
 
 
 def test_two_at_once_download_once(server):
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(download(server, sha256=DIGEST))) for _ in range(3)]
+    paths = []
+    threads = [threading.Thread(target=lambda: paths.append(download(server, sha256=DIGEST))) for _ in range(3)]
     [t.start() for t in threads]
     [t.join() for t in threads]
-    assert len(set(found)) == 1 and len(server.requests) == 1
+    assert len(set(paths)) == 1 and len(server.requests) == 1
 
 
 def test_a_full_disk_is_said_before(server, monkeypatch):

@@ -39,8 +39,8 @@ def test_a_kill_keeps_the_old_content(tmp_path):
     process.wait()
     process.stdout.close()
     assert path.read_text(encoding="utf-8") == "old"
-    [left] = parts_in(tmp_path)
-    assert remove_abandoned_parts(tmp_path) == [left]
+    [part] = parts_in(tmp_path)
+    assert remove_abandoned_parts(tmp_path) == [part]
     assert parts_in(tmp_path) == []
 
 

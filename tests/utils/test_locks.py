@@ -41,9 +41,9 @@ def holder(path):
 def test_a_held_lock_names_host_process_and_since_and_what_to_do(path, holder):
     with pytest.raises(LockedError) as error, hold_lock(path, "a training"):
         pass
-    said = str(error.value)
-    assert f"a training, process {holder.pid} on {get_host_name()}, since 20" in said
-    assert f"kill {holder.pid}" in said and str(path.parent) in said
+    message = str(error.value)
+    assert f"a training, process {holder.pid} on {get_host_name()}, since 20" in message
+    assert f"kill {holder.pid}" in message and str(path.parent) in message
 
 
 def test_a_released_lock_leaves_nothing(path):
@@ -169,7 +169,7 @@ def test_of_many_that_take_over_a_stale_lock_at_once_one_gets_it(path):
         )
         for _ in range(6)
     ]
-    said = [racer.stdout.readline() for racer in racers]
+    lines = [racer.stdout.readline() for racer in racers]
     for racer in racers:
         racer.communicate()
-    assert sorted(said) == ["got it\n"] + ["refused\n"] * 5
+    assert sorted(lines) == ["got it\n"] + ["refused\n"] * 5

@@ -34,7 +34,7 @@ def test_what_the_specification_allows(text, fields):
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         ('item {\n name: "a\n}', 2, "a string that is not closed on its line"),
         ("item {\n id: 1\n", 3, "the end of the file: expected a field's name or }"),
@@ -51,10 +51,10 @@ def test_what_the_specification_allows(text, fields):
         ("a {" * 101, 1, "MAX_DEPTH"),
     ],
 )
-def test_what_it_does_not_is_named_by_line(text, line, said):
+def test_what_it_does_not_is_named_by_line(text, line, message):
     with pytest.raises(ValueError) as error:
         parse_prototext(text, "a.pbtxt")
-    assert f"a.pbtxt, line {line}: " in str(error.value) and said in str(error.value)
+    assert f"a.pbtxt, line {line}: " in str(error.value) and message in str(error.value)
 
 
 def test_quoted_text_comes_back():

@@ -41,7 +41,7 @@ def check_annotations(annotations: ImportedAnnotations) -> CheckReport:
         )
         for finding in [*report.findings, *_find_late_rows(annotations)]
     ]
-    return CheckReport(findings, f"{annotations.source}: {len(findings) or 'no'} findings")
+    return CheckReport.of_rows(annotations.source, findings)
 
 
 def _find_late_rows(annotations):
