@@ -27,13 +27,15 @@ from avalib.video.reader import Video
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_MODEL = "slowonly_r50"  # a CNN that runs on a laptop
+GPU_MODEL = "slowonly_r50_16x4_ak_tricks"  # the most accurate one whose weights are without non-commercial origins
 MIN_STEP_S = 0.001
 GPU_BATCH_SIZE = 8
 
 
 def detect(
     video: str | Path,
-    model: str | Detector | None = "slowonly_r50",
+    model: str | Detector | None = DEFAULT_MODEL,
     checkpoint: str | Path = "published",
     boxes: pd.DataFrame | str | Path | None = None,
     *,
@@ -122,6 +124,9 @@ def detect(
         person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
         times_s = choose_times(reader, person_boxes, step, start, stop)
         loaded = load_model(model, checkpoint, device, precision, mirror, progress)
+        advice = describe_better_model(model, checkpoint)
+        if progress and advice:
+            logger.info("%s", advice)
         person_detector = None
         if boxes is None:
             person_detector = PersonDetector(
@@ -143,7 +148,7 @@ def detect(
             "cuts_s": result.cuts_s,
             "skipped_s": result.skipped_s,
             "label_map": dict(loaded.label_map),
-            "notes": result.notes,
+            "notes": [advice, *result.notes] if advice else result.notes,
         }
         return table
 
@@ -153,6 +158,20 @@ def _check_number(name, value, expected, is_valid=lambda value: True):
     is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if value is not None and not (is_number and math.isfinite(value) and is_valid(value)):
         raise ValueError(f"{name}={value!r}: expected {expected}")
+
+
+def describe_better_model(model, checkpoint):
+    """What to take instead of the default model on a GPU, as text; "" for any other choice of the user's."""
+    if model != DEFAULT_MODEL or checkpoint != "published":
+        return ""
+    names = {}
+    for name in (DEFAULT_MODEL, GPU_MODEL):
+        entry = zoo.get(name)
+        names[name] = f"{name} (published mAP {entry.published_mAP} on {zoo.DATASET_TITLES[entry.test_dataset]} val)"
+    return (
+        f"{names[DEFAULT_MODEL]} is the default because it runs on a laptop; on a GPU take "
+        f"{names[GPU_MODEL]}, or see docs/models.md"
+    )
 
 
 def choose_times(

@@ -43,6 +43,7 @@ class SamplePeople:
 
     person_ids: np.ndarray | None  # (n,) int64; None: the tracker assigns them
     boxes: np.ndarray  # (n, 4) float64, 0..1
+    scores: np.ndarray | None  # (n,) of the boxes, 0..1; None: unknown
 
 
 @dataclass(frozen=True)
@@ -136,12 +137,13 @@ class VideoDetector:
         """The SamplePeople of each sample: from the person boxes, or detected."""
         if self.person_boxes is None:
             detected = self.person_detector([sample.picture for sample in samples])
-            return [SamplePeople(None, people.boxes_norm) for people in detected]
+            return [SamplePeople(None, people.boxes_norm, people.scores) for people in detected]
         people = []
         for sample in samples:
             rows = self.person_boxes[self.person_boxes["time_s"] == sample.time_s]
             person_ids = rows["person_id"].to_numpy() if "person_id" in rows else None
-            people.append(SamplePeople(person_ids, rows[BOX_COLUMNS].to_numpy()))
+            scores = rows["person_score"].to_numpy() if "person_score" in rows else None
+            people.append(SamplePeople(person_ids, rows[BOX_COLUMNS].to_numpy(), scores))
         return people
 
     def _score_people(self, pairs):
@@ -161,7 +163,10 @@ class VideoDetector:
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)
             raise build_non_finite_error(self.loaded.action_model, f"the clips at {times} s")
         # Back to a (n,C) array for each clip.
-        return [scores[rois[:, 0] == i] for i in range(len(samples))]
+        scores = [scores[rois[:, 0] == i] for i in range(len(samples))]
+        if entry.score_by_person:
+            scores = [multiply_by_person(of_clip, people) for of_clip, (_, people) in zip(scores, pairs, strict=True)]
+        return scores
 
     def _assign_person_ids(self, sample, people):
         """The ids that came with the boxes, else the tracker's; people after a cut are others."""
@@ -171,6 +176,13 @@ class VideoDetector:
             self._tracker.reset()
             self._shot = sample.shot
         return self._tracker.update(sample.time_s, people.boxes)
+
+
+def multiply_by_person(scores, people):
+    """Scores (n,C) of actions times those of the SamplePeople's boxes; as they are where these are unknown."""
+    if people.scores is None:
+        return scores
+    return scores * people.scores[:, None].astype(scores.dtype)
 
 
 def describe_missing(reader, skipped_s):

@@ -2,6 +2,8 @@
 
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, zoo_gif
+- figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
+  figure_style, colors
 - live: live_overlay, mjpeg_server, live_view
 - figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
@@ -13,6 +15,7 @@ from avalib.draw.class_plots import plot_ap_by_training, plot_class_counts, plot
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
 from avalib.draw.figure_style import save_figure
 from avalib.draw.heatmap import draw_explanation_sheet
+from avalib.draw.ladder_plot import plot_ladder
 from avalib.draw.live_overlay import LiveAnnotator, play_live, render_live
 from avalib.draw.live_view import LiveView, show_live
 from avalib.draw.mjpeg_server import MjpegServer
@@ -64,6 +67,7 @@ __all__ = [
     "plot_ap_by_training",
     "plot_class_counts",
     "plot_feature_maps",
+    "plot_ladder",
     "plot_per_class",
     "plot_pr_curves",
     "plot_proposal_recall",
