@@ -2,7 +2,8 @@
 #   MODEL=slowfast_r50   another model of the zoo          DATASET=mini   another data set
 #   MINUTES=8            of training in `demo`; MINUTES=None: all epochs of the recipe
 #   EXISTING=continue    continue a training with other settings in the folder; EXISTING=new: keep it and start a new one
-#   MODELS="slowonly_r50 slowfast_r50"   for `zoo`, instead of all     CHECKPOINT=published   evaluate only, in `zoo`
+#   MODELS="slowfast_r50 *_ak*"   for `zoo`, names and patterns, instead of the first seven; MODELS="*": all
+#   CHECKPOINT=published   evaluate only, in `zoo`
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
 MODEL   ?= slowonly_r50
@@ -41,9 +42,9 @@ demo: $(BIN)/.installed  ## mini-AVA, train MODEL, score it, draw the GIF: noteb
 	@$(BIN)/avalib zoo --first-notebook 01_prepare_data --models $(MODEL) --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING)
 
 zoo: MINUTES := 7
-zoo: $(BIN)/.installed  ## every model: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
+zoo: $(BIN)/.installed  ## the first seven models, or MODELS: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
 	$(BIN)/avalib zoo --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING) \
-	  $(if $(MODELS),--models $(MODELS)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
+	  $(if $(MODELS),--models $(foreach model,$(MODELS),'$(model)')) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 grid: $(BIN)/.installed  ## the same ten seconds by every model that has been evaluated on DATASET, as one GIF
 	$(BIN)/python tools/draw_zoo_gif.py --dataset $(DATASET)

@@ -227,7 +227,7 @@ def run_zoo(options):
     logging.getLogger("papermill").addHandler(logging.StreamHandler(sys.stdout))
     logging.getLogger("papermill").setLevel(logging.INFO)
     shared = {
-        "models": [zoo.get(name).alias for name in options.models],
+        "models": zoo.select_models(options.models),
         "dataset": options.dataset,
         "data_seed": options.data_seed,
         "minutes": options.minutes,

@@ -2,7 +2,8 @@
 
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, zoo_gif
-- figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
+- figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
+  figure_style, colors
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 
@@ -12,6 +13,7 @@ from avalib.draw.class_plots import plot_ap_by_training, plot_class_counts, plot
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
 from avalib.draw.figure_style import save_figure
 from avalib.draw.heatmap import draw_explanation_sheet
+from avalib.draw.ladder_plot import plot_ladder
 from avalib.draw.model_plots import plot_published_order, plot_speed_accuracy
 from avalib.draw.network import plot_feature_maps, plot_roi_on_frame, plot_stage_shapes
 from avalib.draw.people import Person, select_people
@@ -56,6 +58,7 @@ __all__ = [
     "plot_ap_by_training",
     "plot_class_counts",
     "plot_feature_maps",
+    "plot_ladder",
     "plot_per_class",
     "plot_pr_curves",
     "plot_proposal_recall",

@@ -4,8 +4,10 @@ For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses
 (run.json) has the differences.
 """
 
-from avalib.zoo.entries import ENTRIES, get, list_models
-from avalib.zoo.entry import ZooEntry, compare_fields
+from avalib.zoo.entries import ENTRIES, get, list_models, select_models
+from avalib.zoo.entry import ZooEntry, compare_fields, get_test_dataset, is_same_network
+from avalib.zoo.families import FAMILIES, FIRST_MODELS, LATER_CHOICES, get_family
+from avalib.zoo.ladder import LADDER, build_ladder_table, list_changes
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe, update_recipe
 from avalib.zoo.recipes import (
@@ -18,18 +20,28 @@ from avalib.zoo.zoo_table import build_zoo_table, render_published_files, render
 
 __all__ = [
     "ENTRIES",
+    "FAMILIES",
+    "FIRST_MODELS",
+    "LADDER",
+    "LATER_CHOICES",
     "Recipe",
     "ZooEntry",
+    "build_ladder_table",
     "build_mini_recipe",
     "build_published_recipe",
     "build_zoo_table",
     "compare_fields",
     "get",
+    "get_family",
     "get_recipe",
+    "get_test_dataset",
+    "is_same_network",
     "is_same_training",
+    "list_changes",
     "list_models",
     "render_published_files",
     "render_zoo_table",
     "scale_lr",
+    "select_models",
     "update_recipe",
 ]

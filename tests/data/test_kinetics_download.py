@@ -26,6 +26,7 @@ from avalib.data.validation import check
 from avalib.utils import disk_space
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download_errors import DownloadError
+from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource
 from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.reader import Video
@@ -138,13 +139,24 @@ def test_clips_of_both_parts_are_read(prepared):
     assert [read_number(frame) for frame in frames] == [27, 43, 59, 75]
 
 
+def test_a_clip_that_is_gone_is_named_before_training(prepared, tmp_path):
+    layout = DatasetLayout(tmp_path / "ava_kinetics", "ava_kinetics")
+    shutil.copytree(prepared[0].root, layout.root, symlinks=True)
+    shutil.copytree(prepared[0].ava_root, layout.ava_root, symlinks=True)
+    keyframes = [load_keyframes(layout, "train", training=True)]
+    assert open_frames(layout, RECIPE, keyframes, progress=False).missing_keyframes.empty
+    layout.find_video(WHOLE).unlink()
+    missing = open_frames(layout, RECIPE, keyframes, progress=False, max_missing=1).missing_keyframes
+    assert missing.video_id.tolist() == [WHOLE] and "no such video" in missing.reason[0]
+
+
 def test_the_check_knows_clips(prepared):
     layout, _ = prepared
     table = check(layout, progress=False).table.set_index(["check", "split"])
     assert table.value["clips of Kinetics", "train"] == "2 with 4 labels"
     assert table.value["rows outside 902..1798 s or their clip", "train"] == 0
     assert table.value["videos", "train"] == 2, "the official numbers are AVA's"
-    assert table.status["people found, IoU 0.5", "train"] == "ok"
+    assert table.status["people with a person box, IoU 0.5", "train"] == "ok"
     assert WHOLE not in table.value["videos with a problem", "train"]
 
 

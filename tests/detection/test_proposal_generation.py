@@ -35,6 +35,15 @@ def detector(monkeypatch):
     return BrightnessDetector
 
 
+@pytest.mark.slow
+def test_a_clip_of_kinetics_starts_at_the_second_in_its_name(detector, tmp_path):
+    path = write_numbered_video(tmp_path, "o3lCwWyyc_s_000012_000016.mp4", 30, n=120)
+    table = make_proposals(path, tmp_path / "p.pkl", {path.stem: [14]}, progress=False)
+    with Video(path) as reader:
+        brightness = reader.read_ava_frames([61]).mean() / 255
+    assert table.timestamp.tolist() == [14] and table.score.tolist() == pytest.approx([brightness])
+
+
 @pytest.fixture
 def videos(tmp_path):
     """Two videos of 2.4 s, the second one torn."""
