@@ -71,7 +71,7 @@ def run_train(options):
     base = zoo.get_recipe(entry, training.dataset)
     changes = {f.name: getattr(options.recipe, f.name) for f in fields(options.recipe)}
     folder, log = train_from_options(training, entry, base, replace(base, **changes))
-    if log is not None:
+    if log is not None and not log.empty:  # plan_only trains nothing
         _draw_curves(folder, log, entry)
     return 0
 

@@ -126,6 +126,16 @@ def test_lint_names_the_first_lines_of_many(two_files, capsys):
 
 
 @pytest.mark.slow
+def test_a_plan_has_no_curves(tiny, tmp_path):
+    settings = {"AVALIB_DATA": str(tiny.root.parent)}
+    words = ["train", "--dataset", "tiny", "--device", "cpu", "--short-side", 32, "--batch-size", 2, "--plan-only"]
+    ended = run_avalib(*words, cwd=tmp_path, **settings)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "outputs/runs/tiny/slowonly_r50/plan/run.json").is_file()
+    assert not list(tmp_path.rglob("curves.png"))
+
+
+@pytest.mark.slow
 def test_prepare_check_train_evaluate_report_and_export(tmp_path):
     settings = {"AVALIB_DATA": str(tmp_path / "data")}
     small = ["--dataset", "tiny", "--device", "cpu", "--precision", "float32"]
