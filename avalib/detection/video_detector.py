@@ -126,8 +126,9 @@ class VideoDetector:
 
     def run_stretch(self, clips: ClipStream) -> StretchResult:
         """Detect people and actions in one stretch. Ctrl-C keeps the finished batches: a result with fewer times."""
-        # Nothing of the stretch before: its results would depend on where that was computed.
+        # Nothing of the stretch before: the results would depend on where that was computed.
         self._network.forget_frames()
+        clips.reader.reset()
         frame_results = []
         skipped_s = []
         n_done = 0
