@@ -224,6 +224,11 @@ class ZooEntry:
         return f"{self.backbone} R{self.depth}"
 
     @property
+    def clips_boxes(self) -> bool:
+        """Whether a test clips boxes to 0..width-1, 0..height-1 of the clip, as PySlowFast's data set does."""
+        return self.code_base in ("pyslowfast", "pytorchvideo")
+
+    @property
     def test_dataset(self) -> str:
         """The data set whose val split `published_mAP` is of: "ava2.1" or "ava2.2"."""
         return get_test_dataset(self.dataset)

@@ -269,6 +269,19 @@ def test_clips_are_opened_once(servers, tmp_path, monkeypatch):
     assert json.loads(get_download_record_path(layout).read_text(encoding="utf-8"))["clips"] == 2
 
 
+def test_without_clips_it_is_ava_and_says_what_is_missing(servers, tmp_path, capsys):
+    layout, record = prepare(tmp_path, servers)
+    assert (record["clips"], record["labels"], record["labels_required"]) == (0, 0, 8)
+    ava = DatasetLayout(layout.ava_root, "v2.2")
+    rows = [read_ava_csv(part.get_csv_path("train"), "ground_truth") for part in (layout, ava)]
+    assert rows[0].equals(rows[1])
+    printed = capsys.readouterr().out
+    assert "no folder of Kinetics' clips is given" in printed and "8 labels (100.0% missing)" in printed
+    # clips that come later are taken in
+    _, record = prepare(tmp_path, servers, servers / "kinetics")
+    assert record["clips"] == 2
+
+
 def test_a_csv_with_six_columns_is_named(servers, tmp_path):
     kinetics_clips.write_annotations(tmp_path, [("o3lCwWyyc_s", "14.0", 0.1, 0.1, 0.5, 0.9)])
     with pytest.raises(ValueError, match=r"kinetics_train_v1.0.csv, line 1, 6 columns"):
