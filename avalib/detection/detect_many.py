@@ -149,7 +149,7 @@ def _run_jobs(engine, plan, jobs, recorded, manifest_path, progress):
             manifest.set(row)
             n_failed += row.state == FAILED
             if row.state == FAILED:
-                logger.warning("%s: %s", row.video, row.error)
+                logger.warning("%s", row.error)
             bar.set_postfix_str(f"{number} of {len(waiting)} videos, {n_failed} failed")
             bar.update(row.bytes or 1)
     manifest.compact()

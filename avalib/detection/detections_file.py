@@ -75,7 +75,8 @@ def read_detections(path: str | Path) -> pd.DataFrame:
     """
     if Path(path).suffix != ".parquet":
         return pd.read_csv(path)
-    table = read_parquet(path, COLUMNS).astype({"score": "float64", "action": object})
+    text_type = pd.Series([""]).dtype  # which one pandas takes for texts depends on its version
+    table = read_parquet(path, COLUMNS).astype({"score": "float64", "action": text_type})
     table.attrs = read_parquet_metadata(path)
     # json has texts as keys
     table.attrs["label_map"] = {int(number): name for number, name in table.attrs["label_map"].items()}

@@ -107,7 +107,7 @@ def make_death_row(job: VideoJob) -> ManifestRow:
         FAILED,
         job.output,
         get_file_size(job.source),
-        error="its process died, alone as well: out of memory, or a fault in a library; try it with --workers 1",
+        error=f"{job.video}: its process died, alone as well: out of memory, or a fault in a library",
     )
 
 

@@ -28,7 +28,7 @@ class ManifestRow:
     video_s: float | None = None  # seconds of video
     work_s: float | None = None  # seconds that the work took
     rows: int | None = None  # of the table
-    error: str = ""  # why it failed
+    error: str = ""  # why it failed; names the video
 
 
 class Manifest:

@@ -167,7 +167,9 @@ class RayEngine:
             waiting.appendleft(replace(task, attempts=task.attempts + 1))
             return None
         return self._fail(
-            task.job, waiting, f"its process died {MAX_ATTEMPTS} times: out of memory, or a library's fault"
+            task.job,
+            waiting,
+            f"{task.job.video}: its process died {MAX_ATTEMPTS} times: out of memory, or a library's fault",
         )
 
     def _fail(self, job, waiting, error):

@@ -78,7 +78,7 @@ class StretchActor:
                 result = detector.run_stretch(detector.open_clips(reader, split_times(times_s), number))
                 first = VideoStart(describe_video(reader), times_s, reader.packet_index) if start is None else None
         except Exception as error:
-            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error))
+            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))
         return StretchOutput(time.perf_counter() - started_s, result, first)
 
     def draw(self, job: VideoJob) -> StretchOutput:
@@ -87,7 +87,7 @@ class StretchActor:
         try:
             draw_overlay(self.plan, job, self._open_file(job.source), read_finished(self.plan, job))
         except Exception as error:
-            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error))
+            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))
         return StretchOutput(time.perf_counter() - started_s)
 
     def _load(self):

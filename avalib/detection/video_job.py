@@ -133,7 +133,7 @@ class VideoWorker:
             raise
         except Exception as error:
             return replace(
-                row, state=FAILED, error=describe_error(error), work_s=round(time.perf_counter() - started_s, 3)
+                row, state=FAILED, error=describe_error(error, job), work_s=round(time.perf_counter() - started_s, 3)
             )
         return replace(
             row,
@@ -172,11 +172,12 @@ def get_overlay_path(plan: RunPlan, job: VideoJob) -> Path:
     return plan.folder / f"{Path(job.output).stem}.overlay{plan.overlay_suffix}"
 
 
-def describe_error(error: Exception) -> str:
-    """An error as one line without credentials; an unexpected one with its class."""
+def describe_error(error: Exception, job: VideoJob) -> str:
+    """An error as one line that names the video, without credentials; an unexpected one with its class."""
     text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
     is_expected = isinstance(error, (AvalibError, OSError, ValueError))
-    return hide_credentials(text if is_expected and text else f"{type(error).__name__}: {text}")
+    text = hide_credentials(text if is_expected and text else f"{type(error).__name__}: {text}")
+    return text if job.video in text else f"{job.video}: {text}"
 
 
 @contextlib.contextmanager
