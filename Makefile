@@ -88,7 +88,7 @@ bench-video: $(BIN)/.installed  ## clips from mp4, cache, jpgs beside OpenCV and
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
 bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
 bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
-bench-zoo: $(BIN)/.installed  ## a clip in each model of the zoo: milliseconds, FLOPs, parameters; for notebook 06's figure
+bench-zoo: $(BIN)/.installed  ## a clip in each model of the zoo: milliseconds, FLOPs, parameters; for docs/models.md and notebook 06
 bench-writing: $(BIN)/.installed  ## GIF and mp4: seconds and megabytes beside Pillow's and OpenCV's
 bench-start: $(BIN)/.installed  ## imports, and what papermill adds to a notebook
 bench-growth: $(BIN)/.installed  ## time and memory over clips, people, length of video, classes; a plot
@@ -97,6 +97,7 @@ bench-gpu: $(BIN)/.installed  ## training and inference on an NVIDIA GPU beside 
 $(BENCHES:%=bench-%) bench-gpu: bench-%:
 	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
 
-bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md, from outputs/benchmarks/bench_*.json
+bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md and docs/models.md, from outputs/benchmarks/
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/estimate.py
+	$(BIN)/python tools/update_pages.py

@@ -4,8 +4,10 @@
 
 docs/models.md and notebook 06 show the results. One clip of 256x340 pixels with three boxes, float32, the form of
 `for_inference`, random weights (they do not change the time), no frames read. Each network in a fresh process, once for
-all models that have it; medians of the repeats, after one that isn't counted. Arithmetic: the backbone's, 2 FLOPs a
-multiply-add. Where each box costs a network of its own (ACRN), the time of a further box is measured too.
+all models that have it; medians of the repeats, after one that isn't counted. Processor seconds well below seconds
+times threads mean that other processes had the cores: measure again. Arithmetic: the backbone's, 2 FLOPs a
+multiply-add.
+Where each box costs a network of its own (ACRN), the time of a further box is measured too.
 """
 
 import argparse
@@ -72,8 +74,11 @@ def measure_model(name, device, repeats):
     entry = model.entry
     model = for_inference(model.to(device), torch.float32, verbose=False)
     clip = torch.randn(1, 3, entry.clip_len, HEIGHT, WIDTH, device=device)
+    processor_start = time.process_time()
     all_seconds = time_forward(model, clip, BOXES, repeats)
+    processor_seconds = (time.process_time() - processor_start) / (repeats + 1)
     measurement = {"model": name, "seconds": statistics.median(all_seconds), "all": all_seconds, **sizes}
+    measurement["processor_seconds"] = round(processor_seconds, 4)
     if device.type == "cuda":
         peak_bytes = torch.cuda.max_memory_allocated(device)
     else:
@@ -109,7 +114,8 @@ def describe_measurement(measurement):
     """A line about a network."""
     per_box = measurement.get("seconds_per_box")
     return (
-        f"{measurement['model']:<33} {1000 * measurement['seconds']:>9.1f} ms  {measurement['flops']:>9.3g} FLOP  "
+        f"{measurement['model']:<33} {1000 * measurement['seconds']:>9.1f} ms  "
+        f"{1000 * measurement['processor_seconds']:>9.1f} processor ms  {measurement['flops']:>9.3g} FLOP  "
         f"{measurement['parameters']:>11,} parameters  {measurement['peak_GB']:.2f} GB"
         + (f"  {1000 * per_box:.0f} ms a further box" if per_box else "")
     )

@@ -44,7 +44,9 @@ def find_faulty_clips(
     arguments = {name: (layout, name) for name in names if name not in faults}
     workers = workers or (1 if len(arguments) < MIN_CLIPS_FOR_PROCESSES else os.cpu_count())
     try:
-        with tqdm(total=len(arguments), desc="checking clips", unit="clip", disable=not progress) as bar:
+        with tqdm(
+            total=len(arguments), desc="checking clips", unit="clip", disable=not (progress and arguments)
+        ) as bar:
             for name, get_fault in run_parallel(describe_clip_fault, workers, arguments):
                 faults[name] = get_fault()
                 bar.update()

@@ -10,6 +10,7 @@ import torch
 from avalib.detection.person_boxes import PERSON_SCORE
 from avalib.models.detector import Detector
 
+DEFAULT_MODEL = "slowonly_r50"  # a CNN that runs on a laptop
 MIN_STEP_S = 0.001
 
 
@@ -17,7 +18,7 @@ MIN_STEP_S = 0.001
 class DetectSettings:
     """The parameters of `detect` of the same names. Raises ValueError for a number out of range."""
 
-    model: str | Detector | None = "slowonly_r50"
+    model: str | Detector | None = DEFAULT_MODEL
     checkpoint: str | Path = "published"
     step: float | None = None
     start: float = 0.0

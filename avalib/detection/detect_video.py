@@ -15,7 +15,7 @@ import torch
 
 from avalib import zoo
 from avalib.data.frame_protocols import get_frame_protocol
-from avalib.detection.detect_settings import DetectSettings
+from avalib.detection.detect_settings import DEFAULT_MODEL, DetectSettings
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
 from avalib.detection.person_detector import PersonDetector
@@ -31,12 +31,13 @@ from avalib.video.reader import Video
 
 logger = logging.getLogger(__name__)
 
+GPU_MODEL = "slowonly_r50_16x4_ak_tricks"  # the most accurate one whose weights are without non-commercial origins
 GPU_BATCH_SIZE = 8
 
 
 def detect(
     video: str | Path,
-    model: str | Detector | None = "slowonly_r50",
+    model: str | Detector | None = DEFAULT_MODEL,
     checkpoint: str | Path = "published",
     boxes: pd.DataFrame | str | Path | None = None,
     *,
@@ -133,12 +134,18 @@ def detect(
         person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
         times_s = choose_times(reader, person_boxes, step, start, stop)
         video_detector = load_video_detector(settings, person_boxes, progress)
+        advice = describe_better_model(model, checkpoint)
+        if progress and advice:
+            logger.info("%s", advice)
         result = video_detector.run(reader, times_s, progress)
         for note in result.notes:
             warnings.warn(f"{reader.path.name}: {note}", stacklevel=2)  # where `detect` is called
         if progress:
             logger.info("%s", result.speed)
-        return build_detections(result, describe_video(reader), video_detector.loaded.label_map, settings)
+        table = build_detections(result, describe_video(reader), video_detector.loaded.label_map, settings)
+        if advice:
+            table.attrs["notes"].insert(0, advice)
+        return table
 
 
 @dataclass(frozen=True)
@@ -196,6 +203,20 @@ def load_video_detector(
     if batch_size is None:
         batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
     return VideoDetector(loaded, batch_size, person_boxes, person_detector)
+
+
+def describe_better_model(model, checkpoint):
+    """What to take instead of the default model on a GPU, as text; "" for any other choice of the user's."""
+    if model != DEFAULT_MODEL or checkpoint != "published":
+        return ""
+    names = {}
+    for name in (DEFAULT_MODEL, GPU_MODEL):
+        entry = zoo.get(name)
+        names[name] = f"{name} (published mAP {entry.published_mAP} on {zoo.DATASET_TITLES[entry.test_dataset]} val)"
+    return (
+        f"{names[DEFAULT_MODEL]} is the default because it runs on a laptop; on a GPU take "
+        f"{names[GPU_MODEL]}, or see docs/models.md"
+    )
 
 
 def choose_times(

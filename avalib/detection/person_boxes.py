@@ -55,7 +55,8 @@ def read_person_boxes(
     Returns
     -------
     DataFrame
-        time_s, x1, y1, x2, y2, and person_id if every row has one; each box once, by time.
+        time_s, x1, y1, x2, y2, person_id if every row has one, and person_score if the source has the people's; each
+        box once, by time.
 
     Raises
     ------
@@ -86,7 +87,11 @@ def read_person_boxes(
     if person_ids is not None:
         table = table.assign(person_id=person_ids)
         columns.append("person_id")
-    return table[columns].drop_duplicates().sort_values("time_s", kind="stable").reset_index(drop=True)
+    table = table.drop_duplicates(columns)
+    if has_person_scores:
+        table = table.assign(person_score=table["score"])
+        columns.append("person_score")
+    return table[columns].sort_values("time_s", kind="stable").reset_index(drop=True)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

@@ -22,8 +22,9 @@ class StretchResult:
     frame_results: list  # of FrameResult, in order of time, of the times with people
     skipped_s: list  # of float: times whose clip cannot be decoded
     cut_frames: list  # of int: the native frames that cuts lie before
-    n_times: int  # that are finished; fewer than the stretch has if it was interrupted
+    n_times: int  # that are finished
     n_frames: int  # that were read
+    is_interrupted: bool = False  # by Ctrl-C
 
 
 def split_times(times_s: np.ndarray) -> list[np.ndarray]:

@@ -41,6 +41,7 @@ class SamplePeople:
 
     person_ids: np.ndarray | None  # (n,) int64; None: the tracker assigns them
     boxes: np.ndarray  # (n, 4) float64, 0..1
+    scores: np.ndarray | None  # (n,) of the boxes, 0..1; None: unknown
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,11 @@ class VideoDetector:
             stretch_clips.on_frame = bar.update
             result = self.run_stretch(stretch_clips)
             results.append(result)
-            if result.n_times < len(stretches[number]):
+            if result.is_interrupted:
                 if not return_partial:
                     raise KeyboardInterrupt
-                next_start = round(float(stretches[number][result.n_times]), 6)
-                notes.append(f"interrupted; start={next_start:.12g} continues from here")
+                if left_s := times_s[sum(done.n_times for done in results) :].tolist():
+                    notes.append(f"interrupted; start={round(left_s[0], 6):.12g} continues from here")
                 break
         bar.close()
         return join_stretches(results, times_s, reader.missing_frames, notes, time.perf_counter() - started_s)
@@ -132,6 +133,7 @@ class VideoDetector:
         frame_results = []
         skipped_s = []
         n_done = 0
+        is_interrupted = False
         samples = iter(clips)
         try:
             while batch := list(itertools.islice(samples, self.batch_size)):
@@ -139,9 +141,8 @@ class VideoDetector:
                 skipped_s += [sample.time_s for sample in batch if sample.clip is None]
                 n_done += len(batch)
         except KeyboardInterrupt:
-            if n_done == len(clips.times_s):
-                raise
-        return StretchResult(frame_results, skipped_s, clips.cut_frames, n_done, clips.n_read)
+            is_interrupted = True
+        return StretchResult(frame_results, skipped_s, clips.cut_frames, n_done, clips.n_read, is_interrupted)
 
     def _detect_batch(self, samples):
         """The FrameResults of some ClipSamples, of those with people."""
@@ -160,12 +161,13 @@ class VideoDetector:
         """The SamplePeople of each sample: from the person boxes, or detected."""
         if self.person_boxes is None:
             detected = self.person_detector([sample.picture for sample in samples])
-            return [SamplePeople(None, people.boxes_norm) for people in detected]
+            return [SamplePeople(None, people.boxes_norm, people.scores) for people in detected]
         people = []
         for sample in samples:
             rows = self.person_boxes[self.person_boxes["time_s"] == sample.time_s]
             person_ids = rows["person_id"].to_numpy() if "person_id" in rows else None
-            people.append(SamplePeople(person_ids, rows[BOX_COLUMNS].to_numpy()))
+            scores = rows["person_score"].to_numpy() if "person_score" in rows else None
+            people.append(SamplePeople(person_ids, rows[BOX_COLUMNS].to_numpy(), scores))
         return people
 
     def _score_people(self, pairs):
@@ -185,7 +187,10 @@ class VideoDetector:
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)
             raise build_non_finite_error(self.loaded.action_model, f"the clips at {times} s")
         # Back to a (n,C) array for each clip.
-        return [scores[rois[:, 0] == i] for i in range(len(samples))]
+        scores = [scores[rois[:, 0] == i] for i in range(len(samples))]
+        if entry.score_by_person:
+            scores = [multiply_by_person(of_clip, people) for of_clip, (_, people) in zip(scores, pairs, strict=True)]
+        return scores
 
 
 def join_stretches(
@@ -219,6 +224,13 @@ def join_stretches(
     return VideoResult(
         frame_results, skipped_s, cut_frames, [*notes, *describe_missing(missing_frames, skipped_s)], speed
     )
+
+
+def multiply_by_person(scores, people):
+    """Scores (n,C) of actions times those of the SamplePeople's boxes; as they are where these are unknown."""
+    if people.scores is None:
+        return scores
+    return scores * people.scores[:, None].astype(scores.dtype)
 
 
 def describe_missing(missing_frames, skipped_s):

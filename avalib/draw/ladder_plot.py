@@ -20,7 +20,8 @@ def plot_ladder(ladder: pd.DataFrame, measured: pd.Series | None = None, title: 
     ladder : DataFrame
         From `zoo.build_ladder_table`.
     measured : Series, optional
-        Measured mAPs on the same val split, percent, by model: a point beside the published step.
+        Measured mAPs on the same val split, percent, by model; several of one model are several points. Other models
+        are left out.
     title : str, optional
 
     Returns

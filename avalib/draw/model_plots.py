@@ -10,6 +10,7 @@ from avalib.draw.colors import FAMILY_COLORS, MODEL_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
 
 MACHINE_PREFIX = "ms on "  # columns of the speed table: milliseconds for a clip on a machine
+NEARBY = 1.2  # a model of up to this many times the cost is an alternative
 VAL_MARKERS = {"AVA v2.1 val": "o", "AVA v2.2 val": "s"}
 
 
@@ -59,7 +60,7 @@ def plot_speed_accuracy(
 ) -> Figure:
     """Plot published mAP over milliseconds per clip, a panel for each machine, and over arithmetic.
 
-    The models that no other one of the same val split beats in both have their names.
+    The models that no other one of the same val split beats at a similar cost have their names.
 
     Parameters
     ----------
@@ -85,15 +86,16 @@ def plot_speed_accuracy(
         panels["GFLOP"] = "GFLOP a clip, backbone (log)"
     if not panels:
         raise ValueError("nothing was measured yet: make bench-zoo")
-    figure, axes = create_figure(len(panels), (5 * len(panels) + 2.4, 5), sharey=True, squeeze=False)
+    figure, axes = create_figure(len(panels), (6 * len(panels) + 2.4, 5.6), sharey=True, squeeze=False)
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
         measured = table[table[column].notna()]
         for model in measured.to_dict("records"):
             _plot_model(axis, model, column)
         for val_split in VAL_MARKERS:
-            _name_best_models(axis, measured[measured["evaluated on"] == val_split], column)
+            of_split = measured[measured["evaluated on"] == val_split]
+            _name_best_models(axis, of_split, column, val_split)
         # Plain numbers at 1, 2 and 5 times a power of ten; room for the names at the left.
-        axis.set(xscale="log", xlabel=label, xlim=(0.35 * measured[column].min(), 1.3 * measured[column].max()))
+        axis.set(xscale="log", xlabel=label, xlim=(0.4 * measured[column].min(), 1.5 * measured[column].max()))
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.xaxis.set_minor_formatter(NullFormatter())
@@ -111,7 +113,7 @@ def _plot_model(axis, model, column):
     axis.scatter(
         model[column],
         model["published mAP"],
-        s=1.2 * model["parameters M"],
+        s=_compute_area(model),
         marker=VAL_MARKERS[model["evaluated on"]],
         facecolor=color if is_filled else "none",
         edgecolor=color,
@@ -120,15 +122,22 @@ def _plot_model(axis, model, column):
     )
 
 
-def _name_best_models(axis, models, column):
-    """Names beside the models that no other of the same val split beats in time and mAP."""
-    best = float("-inf")
-    # From fast to slow, the most accurate first where the time is the same: each that is better than all before.
-    for model in models.sort_values([column, "published mAP"], ascending=[True, False]).to_dict("records"):
-        if model["published mAP"] > best:
-            best = model["published mAP"]
-            position = (model[column], best)
-            axis.annotate(model["model"], position, (-7, 5), textcoords="offset points", ha="right", fontsize=7)
+def _compute_area(model):
+    """Area of a model's mark in square points."""
+    return 1.2 * model["parameters M"]
+
+
+def _name_best_models(axis, models, column, val_split):
+    """Names beside the models that no other one of the same val split beats within NEARBY times their cost."""
+    # Names of v2.2 stand at the upper left, where no better points are; those of v2.1, which lie lower, at the right.
+    is_left = val_split == "AVA v2.2 val"
+    for model in models.to_dict("records"):
+        is_affordable = models[column] <= NEARBY * model[column]
+        if model["published mAP"] == models["published mAP"][is_affordable].max():
+            position = (model[column], model["published mAP"])
+            distance = 4 + _compute_area(model) ** 0.5 / 2  # in points, from the middle of the mark
+            offset, alignment = ((-distance, 4), "right") if is_left else ((distance, -9), "left")
+            axis.annotate(model["model"], position, offset, textcoords="offset points", ha=alignment, fontsize=7)
 
 
 def _build_handles(table):

@@ -137,11 +137,11 @@ class VisionTransformer(nn.Module):
         self.n_slices = entry.clip_len // entry.tubelet  # tokens along time
         self.out_channels = channels
         self.has_float32_table = entry.code_base == "umt"
-        table = build_position_table(self.n_slices * TABLE_SIDE**2, channels)
-        self.register_buffer("pos_embed", table, persistent=not self.has_float32_table)
         self.patch_embed = PatchEmbed(channels, entry.tubelet)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(entry.depth))
         self.norm = nn.LayerNorm(channels, eps=EPSILON)
+        table = build_position_table(self.n_slices * TABLE_SIDE**2, channels).to(self.norm.weight.device)
+        self.register_buffer("pos_embed", table, persistent=not self.has_float32_table)
         self.set_drop_path(entry.drop_path)
         self.init_weights()
 

@@ -16,9 +16,10 @@ from avalib.zoo.recipes import (
     is_same_training,
     scale_lr,
 )
-from avalib.zoo.zoo_table import build_zoo_table, render_published_files, render_zoo_table
+from avalib.zoo.zoo_table import DATASET_TITLES, build_zoo_table, render_published_files, render_zoo_table
 
 __all__ = [
+    "DATASET_TITLES",
     "ENTRIES",
     "FAMILIES",
     "FIRST_MODELS",
