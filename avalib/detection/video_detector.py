@@ -97,7 +97,7 @@ class VideoDetector:
         )
         results = []
         notes = []
-        for number, stretch_clips in enumerate(clips):
+        for stretch_clips in clips:
             stretch_clips.on_frame = bar.update
             result = self.run_stretch(stretch_clips)
             results.append(result)
