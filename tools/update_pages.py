@@ -5,6 +5,9 @@
 Reads the entries of the zoo and what benchmarks/bench_zoo.py has measured (outputs/benchmarks/zoo_cpu.json).
 """
 
+import json
+from pathlib import Path
+
 import pandas as pd
 import torch
 
@@ -31,7 +34,19 @@ def main():
 
 def render_models_page():
     """{mark: text between the marks} of docs/models.md."""
-    return {"all models": render_table(build_models_table()), "files": zoo.render_published_files()}
+    tables = f"{render_table(build_models_table())}\n\n{describe_measurement()}"
+    return {"all models": tables, "files": zoo.render_published_files()}
+
+
+def describe_measurement(path=f"{SPEED_FOLDER}/zoo_cpu.json"):
+    """A line on what was measured where, from the record of benchmarks/bench_zoo.py."""
+    record = json.loads(Path(path).read_text(encoding="utf-8"))
+    commit = (record["git"] or {}).get("commit", "none")[:8]
+    repeats = len(record["rows"][0]["all"])
+    return (
+        f"`ms a clip`: {record['machine']}, {record['clip']}; medians of {repeats}; "
+        f"torch {record['versions']['torch']}, commit `{commit}`."
+    )
 
 
 def load_cpu_speeds(folder=SPEED_FOLDER):

@@ -101,7 +101,7 @@ def plot_speed_accuracy(
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.margins(y=0.08)
     axes[0][0].set_ylabel("published mAP@0.5 (percent)")
-    figure.legend(handles=_build_handles(table), loc="outside right center")
+    figure.legend(handles=_build_handles(table.dropna(subset=list(panels), how="all")), loc="outside right center")
     figure.suptitle(title)
     return figure
 

@@ -154,3 +154,9 @@ def test_prepare_check_train_evaluate_report_and_export(tmp_path):
     made = ["train/best.pth", "train/run.json", "train/curves.png", "evaluate/detections.csv"]
     assert [name for name in made if not (run / name).is_file()] == []
     assert (tmp_path / "check.json").is_file() and (tmp_path / "model.pt2").is_file()
+
+
+def test_a_pattern_without_models_stops_the_zoo_before_its_first_run(tmp_path, capsys):
+    assert main(["zoo", "--models", "slowest*", "--output-dir", str(tmp_path / "runs")]) == 1
+    assert "no model matches 'slowest*'. There are: slowonly_r50, " in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -1,5 +1,6 @@
 """The pages have the tables that the entries and the measurements give."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,14 @@ def test_the_models_page_has_the_tables(mark, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, table, _ = split_at_marks("docs/models.md", mark)
     assert table.strip() == update_pages.render_models_page()[mark], HOW
+
+
+def test_the_page_says_where_the_times_were_measured(tmp_path):
+    record = {"machine": "AMD EPYC, 2 threads", "clip": "256x340", "rows": [{"all": [1, 2, 3]}], "git": None}
+    path = tmp_path / "zoo_cpu.json"
+    path.write_text(json.dumps(record | {"versions": {"torch": "2.14.1"}}), encoding="utf-8")
+    expected = "`ms a clip`: AMD EPYC, 2 threads, 256x340; medians of 3; torch 2.14.1, commit `none`."
+    assert update_pages.describe_measurement(path) == expected
 
 
 def test_weights_are_counted_in_float32():
