@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from avalib import zoo
+from avalib.utils.credentials import hide_credentials
 from avalib.utils.download import is_url
 from avalib.utils.files import atomic_path
 from avalib.utils.run_folder import get_run_folder, print_run_report, resolve_checkpoint
@@ -174,13 +175,20 @@ def run_detect(options):
     if options.live is not None:
         from avalib.cli.live_command import run_live
 
-        return run_live(options, find_run(options)[1])
-    if options.video is None:
-        raise ValueError("expected a VIDEO, or --live with a camera's number, a stream or a file")
+        return run_live(options)
     if options.serve is not None:
-        raise ValueError("--serve shows a live detection: give --live SOURCE instead of VIDEO")
-    if not is_url(options.video) and not Path(options.video).is_file():
-        raise FileNotFoundError(f"{options.video}: no such video")
+        raise ValueError("--serve shows a live detection: give --live SOURCE instead of a video")
+    if options.out_dir is not None:
+        from avalib.cli.detect_folder import run_detect_folder
+
+        return run_detect_folder(options)
+    if len(options.videos) != 1:
+        raise ValueError(
+            f"expected one video, not {len(options.videos)}; for many give --out-dir FOLDER, for a camera --live 0"
+        )
+    (video,) = options.videos
+    if not is_url(video) and not Path(video).is_file():
+        raise FileNotFoundError(f"{hide_credentials(video)}: no such video; folders, globs and lists need --out-dir")
     _, checkpoint = find_run(options)
     from avalib.detection.detect_video import detect
     from avalib.detection.detections_table import write_detections
@@ -189,7 +197,7 @@ def run_detect(options):
     # A wrong suffix is an error before the work begins.
     overlay = options.out and get_overlay_path(options.out)
     table = detect(
-        options.video,
+        video,
         options.model,
         checkpoint,
         options.boxes,
@@ -215,7 +223,7 @@ def run_detect(options):
     if overlay:
         write_overlay_video(
             overlay,
-            options.video,
+            video,
             table,
             start=options.start,
             stop=options.stop,

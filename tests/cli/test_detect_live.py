@@ -102,7 +102,7 @@ def count_frames(port):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--live", "0", "film.mp4"], "error: expected one of --live 0 and film.mp4, not both"),
+        (["--live", "0", "film.mp4"], "error: expected --live 0 or videos, not both"),
         (["--live", "0", "--smooth", "2"], "error: --smooth is not possible with --live"),
         (["--live", "0", "--start", "2"], "error: --start is not possible with --live"),
         (["--live", "97"], "error: camera 97: this machine has no such camera"),
@@ -111,7 +111,7 @@ def count_frames(port):
         (["--live", "rtsp://me:s3cr3t@127.0.0.1:1/a"], "error: rtsp://127.0.0.1:1/a: cannot be opened: Connection"),
         (["--live", "0", "--step", "0"], "error: --step 0.0: expected seconds above 0"),
         (["--serve", "8080", "film.mp4"], "error: --serve shows a live detection: give --live SOURCE"),
-        ([], "error: expected a VIDEO, or --live"),
+        ([], "error: expected one video, not 0; for many give --out-dir FOLDER, for a camera --live 0"),
     ],
 )
 def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):
