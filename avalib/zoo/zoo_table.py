@@ -56,7 +56,7 @@ def describe_backbone(entry: ZooEntry) -> str:
 
 
 def render_zoo_table() -> str:
-    """Render the models that answer a need, with links to their checkpoints.
+    """Render the README's table of models, each with a link to its files in docs/models.md.
 
     Returns
     -------
@@ -66,9 +66,8 @@ def render_zoo_table() -> str:
     models = [*FIRST_MODELS, *LATER_CHOICES]
     table = build_zoo_table().set_index("model", drop=False).loc[models]
     table = table[["model", "backbone", "input", "trained on", "evaluated on", "mAP"]]
-    table["model"] = [f"[`{model}`]" for model in models]
-    links = [f"[`{model}`]: {get(model).checkpoint_url}" for model in models]
-    return "\n".join([render_table(table), "", *_describe_other_licences(models), *links])
+    table["model"] = [f"[`{model}`](docs/models.md#{model})" for model in models]
+    return "\n".join([render_table(table), *_describe_other_licences(models)])
 
 
 def render_published_files() -> str:
@@ -80,8 +79,9 @@ def render_published_files() -> str:
         Markdown: a table, then the licences in full. docs/models.md holds it between `<!-- files -->` marks.
     """
     table = build_zoo_table()[["model", "pretrained", "GPUs"]]
-    table["model"] = [f"`{entry.alias}`" for entry in ENTRIES]
-    # Each licence once below the table, by its number.
+    # an anchor for the links of the README's table
+    table["model"] = [f'<a id="{entry.alias}"></a>`{entry.alias}`' for entry in ENTRIES]
+    # each licence once below the table, by its number
     licences = list(dict.fromkeys(entry.licence for entry in ENTRIES))
     table["licence"] = [f"{_get_short_licence(entry)} ({licences.index(entry.licence) + 1})" for entry in ENTRIES]
     table["person boxes"] = [f"{entry.person_boxes}, score from {entry.person_score:g}" for entry in ENTRIES]
@@ -96,14 +96,14 @@ def _get_short_licence(entry):
 
 
 def _describe_other_licences(models):
-    """For each licence of weights that is not plainly MMAction2's a line with its models, and an empty one."""
+    """For each licence of weights that is not plainly MMAction2's an empty line, and a line with its models."""
     models_by_licence = {}
     for model in models:
         models_by_licence.setdefault(get(model).licence, []).append(f"`{model}`")
     lines = []
     for licence, names in models_by_licence.items():
         if licence != DEFAULT_LICENCE:
-            lines += [f"Licence of {', '.join(names)}: {licence}.", ""]
+            lines += ["", f"Licence of {', '.join(names)}: {licence}."]
     return lines
 
 
