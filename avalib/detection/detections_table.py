@@ -19,7 +19,7 @@ class FrameResult:
 
     time_s: float  # from the video's first frame
     frame: int  # the native frame (0, 1, …) that is shown then
-    person_ids: np.ndarray  # (n,) int64
+    person_ids: np.ndarray | None  # (n,) int64; None before people are tracked
     boxes: np.ndarray  # (n, 4) float64 xyxy, 0..1
     scores: np.ndarray  # (n, C) float32, 0..1; column i is action_id i
 
