@@ -156,7 +156,7 @@ class Detect(RunOptions):
 class Zoo:
     """Train, evaluate and visualise models of the zoo by running the notebooks headless. A second call resumes."""
 
-    models: tuple[str, ...] = ()  # aliases, names or patterns ("slowonly_*_ak*", "*"); none: the first seven
+    models: tuple[str, ...] = ()  # aliases, names or patterns ("slowonly_*_ak*", "*"); none: MMAction2 v0.10.0's
     dataset: str = "mini"  # name of the data set
     data_seed: int = 0  # seed of the rendered mini-AVA
     first_notebook: NotebookName = "03_train"  # 01_prepare_data runs 01 to 05 for each model, without the summary (06)
