@@ -2,7 +2,8 @@
 #   MODEL=slowfast_r50   another model of the zoo          DATASET=mini   another data set
 #   MINUTES=8            of training in `demo`; MINUTES=None: all epochs of the recipe
 #   EXISTING=continue    continue a training with other settings in the folder; EXISTING=new: keep it and start a new one
-#   MODELS="slowonly_r50 slowfast_r50"   for `zoo`, instead of all     CHECKPOINT=published   evaluate only, in `zoo`
+#   MODELS="slowfast_r50 *_ak*"   for `zoo`, names and patterns, instead of the seven of MMAction2 v0.10.0; MODELS="*": all
+#   CHECKPOINT=published   evaluate only, in `zoo`
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
 MODEL   ?= slowonly_r50
@@ -17,10 +18,10 @@ VENV    ?= .venv
 LOWEST  := .venv-lowest
 
 BIN    := $(VENV)/bin
-BENCHES := models zoo video eval data workbench writing start growth
+BENCHES := models zoo video detect eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-all test-lowest test-browser lab lint bench bench-models bench-video bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
+.PHONY: help install demo zoo grid test test-all test-lowest test-browser lab lint bench bench-models bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -41,9 +42,9 @@ demo: $(BIN)/.installed  ## mini-AVA, train MODEL, score it, draw the GIF: noteb
 	@$(BIN)/avalib zoo --first-notebook 01_prepare_data --models $(MODEL) --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING)
 
 zoo: MINUTES := 7
-zoo: $(BIN)/.installed  ## every model: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
+zoo: $(BIN)/.installed  ## seven models, or MODELS: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
 	$(BIN)/avalib zoo --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING) \
-	  $(if $(MODELS),--models $(MODELS)) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
+	  $(if $(MODELS),--models $(foreach model,$(MODELS),'$(model)')) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 
 grid: $(BIN)/.installed  ## the same ten seconds by every model that has been evaluated on DATASET, as one GIF
 	$(BIN)/python tools/draw_zoo_gif.py --dataset $(DATASET)
@@ -87,7 +88,7 @@ bench-video: $(BIN)/.installed  ## clips from mp4, cache, jpgs beside OpenCV and
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
 bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
 bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
-bench-zoo: $(BIN)/.installed  ## a clip in each model of the zoo: milliseconds, FLOPs, parameters; for notebook 06's figure
+bench-zoo: $(BIN)/.installed  ## a clip in each model of the zoo: milliseconds, FLOPs, parameters; for docs/models.md and notebook 06
 bench-writing: $(BIN)/.installed  ## GIF and mp4: seconds and megabytes beside Pillow's and OpenCV's
 bench-start: $(BIN)/.installed  ## imports, and what papermill adds to a notebook
 bench-growth: $(BIN)/.installed  ## time and memory over clips, people, length of video, classes; a plot
@@ -96,6 +97,7 @@ bench-gpu: $(BIN)/.installed  ## training and inference on an NVIDIA GPU beside 
 $(BENCHES:%=bench-%) bench-gpu: bench-%:
 	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
 
-bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md, from outputs/benchmarks/bench_*.json
+bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md and docs/models.md, from outputs/benchmarks/
 	$(BIN)/python benchmarks/table.py
 	$(BIN)/python benchmarks/estimate.py
+	$(BIN)/python tools/update_pages.py

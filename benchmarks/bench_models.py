@@ -5,8 +5,8 @@
 Inference: one clip, three boxes; the logits of both must agree within 1e-4 in float32. Overlapping: clips that share
 three of their four frames, beside the same inference form without sharing (the network alone: bench_video.py times
 `detect` whole). Training: whole steps of the mini's recipe on noise. bfloat16 is timed where precision="auto" would
-take it. Rates are set beside the matrix product's, measured in the same turns: over 100 % is possible, as
-Winograd's algorithm saves multiplications.
+take it. ViT: beside attention that stores the matrix of all pairs of tokens, in time and memory. Rates are set beside
+the matrix product's, measured in the same turns: over 100 % is possible, as Winograd's algorithm saves multiplications.
 """
 
 import itertools
@@ -15,6 +15,7 @@ import types
 import numpy as np
 import torch
 from common import build_parser, compare, record, run_apart, time_alternately
+from materialized_attention import compare_vit_memory, measure_peak_gb, measure_vit_time
 
 from avalib import zoo
 from avalib.data.transforms import normalize_clips
@@ -45,6 +46,7 @@ NO_BFLOAT16 = "no bfloat16 on this processor"
 def main():
     parser = build_parser("models", __doc__)
     parser.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
+    parser.add_argument("--vit", default="videomae_vit_b_ak")
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=340)
     options = parser.parse_args()
@@ -55,7 +57,10 @@ def main():
         (measure_training, options.models[0], dtypes, options),
     ]
     # memory is kept for both sides, as the evaluation, `detect` and training keep it
+    parts.append((measure_vit_time, options.vit, dtypes, options))
     rows = [row for part in parts for row in run_apart(disable_malloc_trim, *part)]
+    peaks_gb = [run_apart(disable_malloc_trim, measure_peak_gb, options.vit, plain, options) for plain in (False, True)]
+    rows.append(compare_vit_memory(options.vit, *peaks_gb))
     record("models", rows, options, clip=[options.height, options.width])
 
 

@@ -7,7 +7,6 @@ The GIF, an mp4 and a record go to the runs that it shows; files under outputs/f
 
 import argparse
 
-from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.catalog import DATASETS, prepare
 from avalib.draw.predictions import load_predictions
@@ -72,7 +71,6 @@ def main(arguments=None):
         video=scene.video_id,
         seconds=[scene.start, scene.stop],
         models=list(predictions),
-        missing_models=[name for name in zoo.list_models() if name not in predictions],
     )
 
 

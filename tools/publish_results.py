@@ -20,9 +20,10 @@ from avalib.utils.console import allow_any_text, show_log_messages
 from avalib.utils.errors import AvalibError
 from avalib.utils.experiment import list_changed_files
 from avalib.utils.files import copy_file, write_bytes, write_json, write_text
+from avalib.utils.markdown import split_at_marks
 from avalib.utils.run_folder import require_file
 from avalib.utils.temporary_files import clear_abandoned_parts
-from avalib.zoo_runner.leaderboard import split_at_marks, update_leaderboard
+from avalib.zoo_runner.leaderboard import MARK, update_leaderboard
 from avalib.zoo_runner.published_comparison import JITTER_FILE
 from avalib.zoo_runner.result_records import check_result, gather_results
 from avalib.zoo_runner.verification import RUN_RECORDS, verify_run
@@ -68,7 +69,7 @@ def publish_runs(folders, outputs="outputs", name=None, label="", note="", page=
     PublishError
         Uncommitted changes, a missing record or one of uncommitted code, files that are not the recorded ones, or
         partial coverage without a label. Nothing is written then.
-    LeaderboardError
+    PageError
         The page has no place for the leaderboard. Nothing is written then.
     """
     outputs = Path(outputs)
@@ -91,7 +92,7 @@ def publish_runs(folders, outputs="outputs", name=None, label="", note="", page=
     results = [_gather_checked(name or default, group, label, note) for default, group in groups.items()]
     for zoo_folder in zoo_folders:
         _check_record(zoo_folder / "run.json", "notebook 06")
-    split_at_marks(page)
+    split_at_marks(page, MARK)
 
     written = []
     for result, group in zip(results, groups.values(), strict=True):

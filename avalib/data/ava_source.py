@@ -19,7 +19,7 @@ SERVERS = {
 KINETICS_SERVERS = {"kinetics_annotations": "https://storage.googleapis.com/deepmind-media/Datasets"}
 KINETICS_KINDS = ("kinetics_annotations", "kinetics", "kinetics_list", "kinetics_proposals")
 SIZE_REQUESTS = 16  # at a time
-MEASURED_FILES = 512  # of which a server is asked for the sizes; the others are taken to be as large on average
+MEASURED_FILES = 512  # whose sizes a server has to tell; the others are taken to be as large on average
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class AvaSource:
         if not is_url(location):
             paths = [Path(location) / name for name in names]
             return sum(path.stat().st_size for path in paths if path.is_file())
-        asked = names[:: -(-len(names) // MEASURED_FILES) or 1]
+        sample = names[:: -(-len(names) // MEASURED_FILES) or 1]
         with ThreadPoolExecutor(SIZE_REQUESTS) as pool:
-            sizes = list(pool.map(get_download_size, [f"{location}/{name}" for name in asked]))
+            sizes = list(pool.map(get_download_size, [f"{location}/{name}" for name in sample]))
         # some servers don't tell the size of some files
         reported = [size for size in sizes if size is not None]
         if len(reported) == len(names):
             return sum(sizes)
-        if len(reported) < len(asked) / 2:
+        if len(reported) < len(sample) / 2:
             return None
         return sum(reported) / len(reported) * len(names)  # assumes that the others are as large on average
 

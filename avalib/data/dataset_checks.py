@@ -2,6 +2,7 @@
 
 from avalib.data.check_report import NOTE, OK, WRONG, Finding
 from avalib.data.exclusions import read_exclusions
+from avalib.data.frame_lists import read_frame_list
 from avalib.data.kinetics_annotations import name_clips_of_proposals
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, get_evaluated_actions
@@ -69,6 +70,26 @@ def check_annotations(layout, split, table, row_problems):
     if layout.has_kinetics:
         yield _check_seconds(layout, split, table)
     yield _check_exclusions(layout, split, table)
+
+
+def check_frame_list(layout, split, videos):
+    """Yield the check of PySlowFast's frame list, if there is one. videos: table of `survey_videos`."""
+    path = layout.get_frame_list_path(split)
+    if not path.is_file():
+        return
+    try:
+        frames = read_frame_list(path)
+    except ValueError as error:
+        yield Finding("frame list", split, str(error).replace(str(path), path.name), "every frame in order", WRONG)
+        return
+    # positions mean the frames that are read only if the video has as many
+    counts = frames.merge(videos[videos.frames > 0], on="video_id", suffixes=("_listed", ""))
+    other = counts[counts.frames_listed != counts.frames]
+    value = f"{len(frames)} videos, {frames.frames.sum():,} frames"
+    if len(other):
+        first = other.iloc[0]
+        value += f"; {first.video_id} has {first.frames:,} frames, {first.frames_listed:,} listed"
+    yield Finding("frame list", split, value, "every frame in order", NOTE if len(other) else OK)
 
 
 def _check_seconds(layout, split, table):

@@ -90,7 +90,11 @@ class SelectedProposals:
 
 
 def load_keyframes(
-    layout: DatasetLayout, split: str, person_score: float = 0.9, training: bool = False
+    layout: DatasetLayout,
+    split: str,
+    person_score: float = 0.9,
+    training: bool = False,
+    only_with_boxes: bool = False,
 ) -> KeyframeTable:
     """Load the keyframes of a split, in the order of its csv.
 
@@ -107,6 +111,8 @@ def load_keyframes(
         keyframe. A keyframe without any gets one whole-frame box.
     training : bool
         Whether to leave out excluded timestamps. In a test they are scored, and the evaluation drops them.
+    only_with_boxes : bool
+        Whether to leave out keyframes that have no proposal with `person_score`, as PySlowFast and UMT do.
 
     Returns
     -------
@@ -121,6 +127,10 @@ def load_keyframes(
     if training:
         exclusions = read_exclusions(layout.get_exclusions_path(split)).astype({"video_id": "category"})
         is_included = ~np.isin(row_keys, _compute_keyframe_keys(exclusions, video_names))
+        annotations, row_keys = annotations[is_included], row_keys[is_included]
+    if only_with_boxes:
+        proposals = proposals[proposals.score >= person_score]
+        is_included = np.isin(row_keys, _compute_keyframe_keys(proposals, video_names))
         annotations, row_keys = annotations[is_included], row_keys[is_included]
 
     # the keyframe of each annotation (N,), numbered in the csv's order; the key of each keyframe (K,)

@@ -3,6 +3,7 @@
 Source of the rules: MMAction2 1.2.0, tools/data/ava_kinetics.
 """
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 from avalib.data.ava_csv import load_ava_table
 from avalib.data.kinetics_clips import KineticsClip, parse_clip_name
 from avalib.data.row_checks import BOX_COLUMNS
+from avalib.utils.text import open_binary
 
 SECOND_COLUMNS = ["video_id", "timestamp"]
 MISSING_COLUMNS = ["video_id", "keyframes", "boxes", "labels", "reason"]
@@ -37,8 +39,20 @@ def read_kinetics_annotations(path: str | Path) -> pd.DataFrame:
     ValueError
         Naming file, line and value.
     """
-    table = load_ava_table(path, "ground_truth").dropna(subset=["x1"]).reset_index(drop=True)
+    table = _load_rows_with_boxes(path).reset_index(drop=True)
     return table.assign(video_id=table.video_id.astype(str), timestamp=np.trunc(table.timestamp))
+
+
+def _load_rows_with_boxes(path):
+    """The rows with a box. Without the others, a million rows are read in a second instead of a minute."""
+    _, file = open_binary(path)
+    with file:
+        with_box = b"".join(line for line in file if b",,,," not in line and line.count(b",") > 1)
+    try:
+        return load_ava_table(io.BytesIO(with_box), "ground_truth")
+    except ValueError:
+        # once more with all rows, so that the message has the file's own lines
+        return load_ava_table(path, "ground_truth").dropna(subset=["x1"])
 
 
 def choose_clips(annotations: pd.DataFrame, clips: Iterable[KineticsClip]) -> pd.Series:
@@ -95,24 +109,27 @@ def list_missing_annotations(
     clips_of_id = {}
     for clip in clips:
         clips_of_id.setdefault(clip.youtube_id, []).append(clip.name)
+    # counts of each id (I,), in the order of the csv
+    missing = annotations[chosen.isna()]
+    boxes = missing.drop_duplicates(["video_id", "timestamp", *BOX_COLUMNS])
+    by_id = missing.groupby("video_id", sort=False).timestamp
+    counts = pd.DataFrame(
+        {
+            "keyframes": by_id.nunique(),
+            "boxes": boxes.groupby("video_id", sort=False).size(),
+            "labels": by_id.size(),
+            "first": by_id.min(),
+        }
+    )
     rows = []
-    for video_id, missing in annotations[chosen.isna()].groupby("video_id", sort=False):
+    for video_id, n_keyframes, n_boxes, n_labels, first in counts.itertuples():
         names = sorted(set(clips_of_id.get(video_id, [])))
         reasons = [faults[name] for name in names if name in faults]
         if not names:
             reasons = ["no clip of it"]
         elif not reasons:
-            seconds = ", ".join(f"{second:g}" for second in sorted(missing.timestamp.unique())[:3])
-            reasons = [f"second {seconds} is outside of {', '.join(names[:3])}"]
-        rows.append(
-            {
-                "video_id": video_id,
-                "keyframes": missing.timestamp.nunique(),
-                "boxes": len(missing.drop_duplicates(["timestamp", *BOX_COLUMNS])),
-                "labels": len(missing),
-                "reason": "; ".join(reasons),
-            }
-        )
+            reasons = [f"second {first:g} is outside of {', '.join(names[:3])}"]
+        rows.append((video_id, n_keyframes, n_boxes, n_labels, "; ".join(reasons)))
     return pd.DataFrame(rows, columns=MISSING_COLUMNS)
 
 

@@ -39,20 +39,22 @@ def find_faulty_clips(
         {name: why it can't be used}: it can't be read, or is more than 0.75 s shorter than its name says.
     """
     changed = {name: _get_time_changed(layout.find_video(name)) for name in names}
-    known = _read_checked(layout.root / CHECKED_FILE)
-    faults = {name: known[name][1] for name in names if known.get(name, (None, ""))[0] == changed[name]}
+    earlier = _read_checked(layout.root / CHECKED_FILE)
+    faults = {name: earlier[name][1] for name in names if earlier.get(name, (None, ""))[0] == changed[name]}
     arguments = {name: (layout, name) for name in names if name not in faults}
     workers = workers or (1 if len(arguments) < MIN_CLIPS_FOR_PROCESSES else os.cpu_count())
     try:
-        with tqdm(total=len(arguments), desc="checking clips", unit="clip", disable=not progress) as bar:
+        with tqdm(
+            total=len(arguments), desc="checking clips", unit="clip", disable=not (progress and arguments)
+        ) as bar:
             for name, get_fault in run_parallel(describe_clip_fault, workers, arguments):
                 faults[name] = get_fault()
                 bar.update()
     finally:
         # after an interruption too, so that the next call goes on from here
         if arguments and is_writable(layout.root):
-            known |= {name: (changed[name], fault) for name, fault in faults.items()}
-            _write_checked(layout.root / CHECKED_FILE, known)
+            earlier |= {name: (changed[name], fault) for name, fault in faults.items()}
+            _write_checked(layout.root / CHECKED_FILE, earlier)
     return {name: faults[name] for name in names if faults[name]}
 
 

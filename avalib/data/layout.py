@@ -7,6 +7,7 @@ from avalib.data.kinetics_clips import VIDEO_SUFFIXES, KineticsClip, parse_clip_
 from avalib.data.label_map import read_label_map
 from avalib.data.labels import get_action_names, strip_brackets
 from avalib.data.proposals import PROPOSAL_SUFFIXES
+from avalib.data.pyslowfast_boxes import PYSLOWFAST_BOX_FILES
 from avalib.data.row_checks import check_video_ids
 from avalib.video.frame_numbers import AVA_FPS, AVA_START_S, LAST_FRAME
 
@@ -177,12 +178,18 @@ class DatasetLayout:
         return self.annotations / self._version.evaluated_label_map
 
     def get_proposals_path(self, split: str) -> Path:
-        """The person boxes of a split: the published pickle, or the same table as .parquet or .csv."""
+        """The person boxes of a split: the published pickle, the same as .parquet or .csv, or PySlowFast's csv."""
         # the first that exists; where the download puts them, if none does
         stem = self._version.proposals.format(split=split)
         folders = (self.root / "proposals", self.annotations)
         paths = [folder / f"{stem}{suffix}" for folder in folders for suffix in PROPOSAL_SUFFIXES]
+        if self.is_real_ava:
+            paths += [folder / name for folder in folders for name in PYSLOWFAST_BOX_FILES[split]]
         return next((path for path in paths if path.is_file()), paths[0])
+
+    def get_frame_list_path(self, split: str) -> Path:
+        """PySlowFast's list of a split's frames, where somebody has put it."""
+        return self.root / "frame_lists" / f"{split}.csv"
 
     def list_annotation_files(self) -> list[Path]:
         """The csv files and exclusions of train and val, and both label maps."""

@@ -1,4 +1,4 @@
-"""Read and write person boxes (proposals) of a data set: AVA's pickles, csv or parquet files."""
+"""Read and write person boxes (proposals) of a data set: AVA's pickles, PySlowFast's csv, csv or parquet files."""
 
 import pickle
 from pathlib import Path
@@ -10,10 +10,13 @@ from avalib.data.ava_csv import format_timestamp
 from avalib.data.csv_rows import build_encoding_error, check_quotes
 from avalib.data.parquet_table import read_parquet
 from avalib.data.proposal_pickles import PROPOSAL_COLUMNS, check_fractions, read_proposal_pickle
+from avalib.data.pyslowfast_boxes import is_pyslowfast_row, read_pyslowfast_boxes
 from avalib.data.row_checks import BOX_COLUMNS, check_rows
 from avalib.utils.files import atomic_write, write_table
+from avalib.utils.limits import MAX_LINE_BYTES
 from avalib.utils.text import open_binary
 
+SNIFFED_BYTES = 4096
 PROPOSAL_SUFFIXES = (".pkl", ".parquet", ".csv")
 
 
@@ -23,7 +26,8 @@ def read_proposals(path: str | Path) -> pd.DataFrame:
     Parameters
     ----------
     path : str or Path
-        A pickle {"video_id,0902": array (n,5)}, or a .csv (with a header) or .parquet with the columns below.
+        A pickle {"video_id,0902": array (n,5)}, a csv (with a header) or parquet file with the columns below, or
+        PySlowFast's csv (without a header: video, second, box, action or nothing, score). The content decides.
 
     Returns
     -------
@@ -33,7 +37,7 @@ def read_proposals(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        Naming file, key (or column) and value.
+        Naming file, key (or line and column) and value.
     """
     table = load_proposals(path)
     return table.assign(video_id=table["video_id"].astype(str))
@@ -41,14 +45,22 @@ def read_proposals(path: str | Path) -> pd.DataFrame:
 
 def load_proposals(path):
     """`read_proposals` with video_id as a categorical."""
-    suffix = Path(path).suffix
-    if suffix == ".parquet":
-        table = _read_proposal_parquet(path)
-    elif suffix == ".csv":
-        table = _read_proposal_csv(path)
-    else:
-        table = read_proposal_pickle(path)
+    readers = {"parquet": _read_proposal_parquet, "csv": _read_proposal_csv, "pickle": read_proposal_pickle}
+    table = readers[_detect_format(path)](path)
     return table.astype({"video_id": "category"})
+
+
+def _detect_format(path):
+    """ "parquet", "pickle" or "csv": by a file's first bytes, and by its name where they leave it open."""
+    with open(path, "rb") as file:
+        head = file.read(SNIFFED_BYTES)
+    suffix = Path(path).suffix
+    if head.startswith(b"PAR1") or (suffix == ".parquet" and not head.startswith(b"\x80")):
+        return "parquet"
+    if head.startswith(b"\x80") or b"\0" in head:  # binary pickles
+        return "pickle"
+    has_columns = head.partition(b"\n")[0].count(b",") >= len(BOX_COLUMNS)
+    return "csv" if suffix == ".csv" or has_columns else "pickle"
 
 
 def write_proposals(table: pd.DataFrame, path: str | Path) -> None:
@@ -89,6 +101,10 @@ def _read_proposal_csv(path):
     name, file = open_binary(path)
     with file:
         check_quotes(file, name)
+        first_row = file.readline(MAX_LINE_BYTES).decode("utf-8", "replace").split(",")
+        file.seek(0)
+        if is_pyslowfast_row(first_row):
+            return read_pyslowfast_boxes(file, name)
         try:
             # as text: `check_rows` converts, so that an error can quote what the file says
             table = pd.read_csv(file, dtype=str, na_filter=False)

@@ -16,6 +16,7 @@ from avalib.data.dataset_checks import (
     LAST_SECOND,
     check_annotations,
     check_counts,
+    check_frame_list,
     check_label_maps,
     check_proposals,
     check_splits,
@@ -77,6 +78,7 @@ def check(
         findings += check_counts(layout, split, table)
         findings += check_annotations(layout, split, table, row_problems[split])
         findings += check_proposals(layout, split, table)
+        findings += check_frame_list(layout, split, videos)
     findings += check_label_maps(layout)
     findings += check_splits(layout, tables)
     if layout.is_real_ava:

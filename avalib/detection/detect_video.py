@@ -5,7 +5,9 @@ detections = avalib.detect("video.mp4", checkpoint="published")
 
 import logging
 import math
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +16,12 @@ import torch
 
 from avalib import zoo
 from avalib.data.frame_protocols import get_frame_protocol
+from avalib.detection.detect_settings import DEFAULT_MODEL, DetectSettings
 from avalib.detection.detections_table import build_table
-from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
+from avalib.detection.person_boxes import read_person_boxes
 from avalib.detection.person_detector import load_person_detector
-from avalib.detection.video_detector import DEFAULT_STEP_S, LoadedModel, VideoDetector
+from avalib.detection.stretches import DEFAULT_STEP_S
+from avalib.detection.video_detector import LoadedModel, VideoDetector, VideoResult
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
 from avalib.models.checkpoint_meta import CheckpointMeta
@@ -28,13 +32,13 @@ from avalib.video.reader import Video
 
 logger = logging.getLogger(__name__)
 
-MIN_STEP_S = 0.001
+GPU_MODEL = "slowonly_r50_16x4_ak_tricks"  # the most accurate one whose weights are without non-commercial origins
 GPU_BATCH_SIZE = 8
 
 
 def detect(
     video: str | Path,
-    model: str | Detector | None = "slowonly_r50",
+    model: str | Detector | None = DEFAULT_MODEL,
     checkpoint: str | Path = "published",
     boxes: pd.DataFrame | str | Path | None = None,
     *,
@@ -81,7 +85,7 @@ def detect(
         Seconds from one detection of people to the next, in between they are followed; None: at every time.
     person_score : float, optional
         People with a lower score of their own are left out; of detected people, those who are not tracked already.
-        None: the detector's default, 0.7 with `boxes`.
+        None: what suits the detector, 0.7 with `boxes`.
     smooth : float
         Average scores along a person's track over this many seconds.
     score_threshold : float
@@ -117,56 +121,116 @@ def detect(
     ValueError
         Another argument is wrong; the message names it.
     """
-    # Arguments first: an error appears before anything is downloaded or loaded.
-    _check_number("step", step, "seconds above 0, at least 0.001", lambda value: value >= MIN_STEP_S)
-    _check_number("start", start, "seconds")
-    _check_number("stop", stop, "seconds")
-    _check_number("smooth", smooth, "seconds, 0 or more", lambda value: value >= 0)
-    _check_number("detector_step", detector_step, "seconds above 0", lambda value: value > 0)
-    _check_number("person_score", person_score, "a number")
-    _check_number("score_threshold", score_threshold, "a number")
-    _check_number("batch_size", batch_size, "a whole number from 1", lambda value: value >= 1 and value == int(value))
+    settings = DetectSettings(
+        model=model,
+        checkpoint=checkpoint,
+        step=step,
+        start=start,
+        stop=stop,
+        detector=detector,
+        detector_weights=detector_weights,
+        detector_step=detector_step,
+        person_score=person_score,
+        smooth=smooth,
+        score_threshold=score_threshold,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        mirror=mirror,
+    )
     with Video(locate_video(video, mirror=mirror, progress=progress)) as reader:
         # The boxes and times, which can be wrong too, before the model, which takes seconds to load.
-        person_boxes = None
-        if boxes is not None:
-            min_score = PERSON_SCORE if person_score is None else person_score
-            person_boxes = read_person_boxes(boxes, reader, min_score, boxes_start)
+        person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
         times_s = choose_times(reader, person_boxes, step, start, stop)
-        loaded = load_model(model, checkpoint, device, precision, mirror, progress)
-        person_detector = None
-        if boxes is None:
-            person_detector = load_person_detector(
-                detector, detector_weights, person_score, loaded.device, precision, mirror=mirror, progress=progress
-            )
-            if progress:
-                logger.info("people are detected by %s", person_detector.description)
-        # Several clips at once keep a GPU busy; on a CPU they only take memory.
-        if batch_size is None:
-            batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
-        video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector, detector_step)
+        video_detector = load_video_detector(settings, person_boxes, progress)
+        advice = describe_better_model(model, checkpoint)
+        if progress and advice:
+            logger.info("%s", advice)
         result = video_detector.run(reader, times_s, progress)
+        for note in result.notes:
+            warnings.warn(f"{reader.path.name}: {note}", stacklevel=2)  # where `detect` is called
         if progress:
-            logger.info("%s", result.notes[-1])
-        table = build_table(result.frame_results, loaded.label_map, smooth, score_threshold)
-        # What does not fit into rows goes along with the table.
-        table.attrs = {
-            "video": reader.path.name,
-            "fps": reader.fps,
-            "duration_s": reader.duration_s,
-            "cuts_s": result.cuts_s,
-            "skipped_s": result.skipped_s,
-            "label_map": dict(loaded.label_map),
-            "notes": result.notes,
-        }
+            logger.info("%s", result.speed)
+        table = build_detections(result, describe_video(reader), video_detector.loaded.label_map, settings)
+        if video_detector.person_detector is not None:
+            table.attrs["notes"].insert(0, f"people: {video_detector.person_detector.description}")
+        if advice:
+            table.attrs["notes"].insert(0, advice)
         return table
 
 
-def _check_number(name, value, expected, is_valid=lambda value: True):
-    """Raise ValueError unless an option is None or a finite number that is valid."""
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if value is not None and not (is_number and math.isfinite(value) and is_valid(value)):
-        raise ValueError(f"{name}={value!r}: expected {expected}")
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a table of detections says about its video."""
+
+    name: str  # of the file
+    fps: float
+    duration_s: float
+    frame_times_s: np.ndarray  # (n,) of all native frames
+    missing_frames: int
+
+
+def describe_video(reader: Video) -> VideoFacts:
+    """The VideoFacts of an open video."""
+    return VideoFacts(reader.path.name, reader.fps, reader.duration_s, reader.times_s, reader.missing_frames)
+
+
+def build_detections(
+    result: VideoResult, facts: VideoFacts, label_map: dict[int, str], settings: DetectSettings
+) -> pd.DataFrame:
+    """Build the table that `detect` returns, with what does not fit into rows as its attrs."""
+    table = build_table(result.frame_results, label_map, settings.smooth, settings.score_threshold)
+    table.attrs = {
+        "video": facts.name,
+        "fps": facts.fps,
+        "duration_s": facts.duration_s,
+        "cuts_s": facts.frame_times_s[result.cut_frames].tolist() if result.cut_frames else [],
+        "skipped_s": result.skipped_s,
+        "label_map": dict(label_map),
+        "notes": [*result.notes, result.speed],
+    }
+    return table
+
+
+def load_video_detector(
+    settings: DetectSettings, person_boxes: pd.DataFrame | None = None, progress: bool = True
+) -> VideoDetector:
+    """Load the model, and the person detector if there are no boxes."""
+    loaded = load_model(
+        settings.model, settings.checkpoint, settings.device, settings.precision, settings.mirror, progress
+    )
+    person_detector = None
+    if person_boxes is None:
+        person_detector = load_person_detector(
+            settings.detector,
+            settings.detector_weights,
+            settings.person_score,
+            loaded.device,
+            settings.precision,
+            mirror=settings.mirror,
+            progress=progress,
+        )
+        if progress:
+            logger.info("people are detected by %s", person_detector.description)
+    # Several clips at once keep a GPU busy; on a CPU they only take memory.
+    batch_size = settings.batch_size
+    if batch_size is None:
+        batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
+    return VideoDetector(loaded, batch_size, person_boxes, person_detector, settings.detector_step)
+
+
+def describe_better_model(model, checkpoint):
+    """What to take instead of the default model on a GPU, as text; "" for any other choice of the user's."""
+    if model != DEFAULT_MODEL or checkpoint != "published":
+        return ""
+    names = {}
+    for name in (DEFAULT_MODEL, GPU_MODEL):
+        entry = zoo.get(name)
+        names[name] = f"{name} (published mAP {entry.published_mAP} on {zoo.DATASET_TITLES[entry.test_dataset]} val)"
+    return (
+        f"{names[DEFAULT_MODEL]} is the default because it runs on a laptop; on a GPU take "
+        f"{names[GPU_MODEL]}, or see docs/models.md"
+    )
 
 
 def choose_times(

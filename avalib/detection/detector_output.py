@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from avalib.detection.detected_people import DetectedPeople
 from avalib.utils.boxes import to_norm
 from avalib.utils.errors import AvalibError
 
@@ -54,6 +55,8 @@ def read_detector_output(
 
 def _read_frame(of_frame, index, width, height):
     """(boxes_norm, scores) of one frame."""
+    if isinstance(of_frame, DetectedPeople):
+        of_frame = (of_frame.boxes_norm, of_frame.scores)
     if isinstance(of_frame, dict):
         of_frame = (of_frame.get("boxes"), of_frame.get("scores"))
     if not isinstance(of_frame, (tuple, list)) or len(of_frame) != 2:

@@ -84,6 +84,7 @@ class OnnxDetector:
         self.person_class = self.layout.person_class if person_class is None else person_class
         self.person_score = self.layout.person_score if person_score is None else person_score
         self.max_iou = self.layout.max_iou
+        self.name = f"{self.path.name} as {self.layout.name}"
         self.description = f"{self.path.name} (ONNX, outputs as {self.layout.name})"
         # One gray frame: a wrong layout or class is an error now, not after the first clip.
         self(np.full((1, 64, 96, 3), GRAY, np.uint8))

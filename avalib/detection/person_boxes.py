@@ -34,7 +34,7 @@ class BoxSource:
 
 
 def read_person_boxes(
-    boxes: pd.DataFrame | str | Path, reader: Video, person_score: float = PERSON_SCORE, start: float | None = None
+    boxes: pd.DataFrame | str | Path, reader: Video, person_score: float | None = None, start: float | None = None
 ) -> pd.DataFrame:
     """Read the person boxes of one video.
 
@@ -47,7 +47,7 @@ def read_person_boxes(
         is the person's if there is no action_id.
     reader : Video
         The open video.
-    person_score : float
+    person_score : float, optional
         Boxes with a lower score are left out.
     start : float, optional
         The timestamp of the video's first frame; None: from the file's name, else from the timestamps.
@@ -55,7 +55,8 @@ def read_person_boxes(
     Returns
     -------
     DataFrame
-        time_s, x1, y1, x2, y2, and person_id if every row has one; each box once, by time.
+        time_s, x1, y1, x2, y2, person_id if every row has one, and person_score if the source has the people's; each
+        box once, by time.
 
     Raises
     ------
@@ -79,14 +80,18 @@ def read_person_boxes(
     table = table.assign(time_s=_compute_times(source, table, time_column, reader, start))
     _check_boxes(source, table, reader)
     if has_person_scores:
-        table = table[table["score"] >= person_score]
+        table = table[table["score"] >= (PERSON_SCORE if person_score is None else person_score)]
     # One row per box: a table with actions repeats each box for every action.
     columns = ["time_s", *BOX_COLUMNS]
     person_ids = _parse_person_ids(source, table)
     if person_ids is not None:
         table = table.assign(person_id=person_ids)
         columns.append("person_id")
-    return table[columns].drop_duplicates().sort_values("time_s", kind="stable").reset_index(drop=True)
+    table = table.drop_duplicates(columns)
+    if has_person_scores:
+        table = table.assign(person_score=table["score"])
+        columns.append("person_score")
+    return table[columns].sort_values("time_s", kind="stable").reset_index(drop=True)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

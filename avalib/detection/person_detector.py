@@ -38,6 +38,7 @@ class PersonDetector:
     Attributes
     ----------
     person_score : float
+    name : str
     description : str
         For notes: which detector, and its published accuracy.
     """
@@ -48,8 +49,8 @@ class PersonDetector:
             person_score = getattr(detect_boxes, "person_score", PERSON_SCORE)
         self.person_score = person_score
         self.max_iou = getattr(detect_boxes, "max_iou", DUPLICATE_IOU)
-        name = getattr(detect_boxes, "__qualname__", type(detect_boxes).__name__)
-        self.description = getattr(detect_boxes, "description", f"{name}, given as detector=")
+        self.name = getattr(detect_boxes, "name", getattr(detect_boxes, "__qualname__", type(detect_boxes).__name__))
+        self.description = getattr(detect_boxes, "description", f"{self.name}, given as detector=")
 
     def __call__(self, pictures: list[np.ndarray], min_score: float | None = None) -> list[DetectedPeople]:
         """Detect the people in each of some pictures.

@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from avalib.data.kinetics_clips import parse_clip_name
 from avalib.data.proposals import write_proposals
 from avalib.data.row_checks import BOX_COLUMNS, check_video_ids
-from avalib.detection.person_detector import load_person_detector
+from avalib.detection.person_detector import PersonDetector, load_person_detector
 from avalib.detection.video_start import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.utils.files import join_inside, write_json, write_table
 from avalib.utils.temporary_files import clear_abandoned_parts
@@ -55,7 +56,7 @@ def make_proposals(
         Pictures at once.
     start : float, optional
         The second at which videos start: AVA's 900, or 0 in data of one's own. None: from `path` (proposals of a data
-        set), else from `seconds`, else 900.
+        set), else from the name of a clip of Kinetics, <id>_<start>_<end>, else from `seconds`, else 900.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def make_proposals(
         )
         for video_id in tqdm(remaining, desc="detecting people", unit="video", disable=not progress):
             with Video(videos[video_id]) as reader:
-                keyframes = _list_keyframes(reader, (seconds or {}).get(video_id), start)
+                keyframes = _list_keyframes(reader, (seconds or {}).get(video_id), _choose_start(video_id, start))
                 table = _detect_at_keyframes(reader, keyframes, person_detector, batch_size)
             write_table(table, files[video_id])
 
@@ -124,7 +125,7 @@ def _index_videos(videos):
 def _name_detector(detector):
     """A text that differs for another detector: its name, its file's name, or what it says of itself."""
     if callable(detector):
-        return str(getattr(detector, "description", getattr(detector, "__qualname__", type(detector).__qualname__)))
+        return PersonDetector(detector).name
     return Path(detector).name
 
 
@@ -148,6 +149,12 @@ def _open_parts_folder(path, settings):
     write_json(file, settings)
     clear_abandoned_parts(parts, path.parent)
     return parts
+
+
+def _choose_start(video_id, start):
+    """The second at which a video starts, as far as it is known before its keyframes are: a clip's name has it."""
+    clip = parse_clip_name(video_id)
+    return clip.start_s if start is None and clip else start
 
 
 def _list_keyframes(reader, seconds, start):

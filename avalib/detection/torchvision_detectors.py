@@ -163,6 +163,7 @@ class TorchvisionDetector:
         self.network = optimize_detector(
             build_torchvision_detector(entry.name, weights, device, mirror, progress), dtype
         )
+        self.name = entry.name
         self.person_score = entry.person_score
         precision = str(dtype).removeprefix("torch.")
         self.description = (

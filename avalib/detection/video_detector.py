@@ -2,16 +2,18 @@
 
 import itertools
 import time
-import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
-from avalib.detection.people_sources import DetectedTracks, GivenPeople
+from avalib.detection.people_finder import PeopleFinder, SamplePeople
+from avalib.detection.stretches import StretchResult, split_times, track_people
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
@@ -19,9 +21,7 @@ from avalib.utils.boxes import build_rois, to_pixels
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
 
-DEFAULT_STEP_S = 1.0
 MAX_SHOWN_TIMES = 8  # in notes
-TRACK_GAP_STEPS = 2.5  # a track ends after so many steps without its person, who may be hidden at one time or two
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class VideoResult:
 
     frame_results: list  # of FrameResult, in order of time, of the times with people
     skipped_s: list  # of float: times whose clip cannot be decoded
-    cuts_s: list  # of float: times of cuts
-    notes: list  # of str: what is missing; the last one says how fast it was
+    cut_frames: list  # of int: the native frames that cuts lie before
+    notes: list  # of str: what is missing
+    speed: str  # how fast it was
 
 
 class VideoDetector:
-    """Detects people and their actions at some times of one video.
+    """Detects people and their actions at some times of videos, one after the other.
 
     Parameters
     ----------
@@ -71,52 +72,86 @@ class VideoDetector:
         self.detector_step = detector_step
         self._network = StreamingDetector(loaded.action_model, loaded.dtype)
 
-    def run(self, reader: Video, times_s: np.ndarray, progress: bool = True) -> VideoResult:
-        """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
+    def run(
+        self, reader: Video, times_s: np.ndarray, progress: bool = True, return_partial: bool = True
+    ) -> VideoResult:
+        """Detect people and actions at times_s (M,), ascending, of an open video.
+
+        return_partial: whether Ctrl-C returns the finished times, instead of raising KeyboardInterrupt.
+        """
         started_s = time.perf_counter()
-        entry = self.loaded.action_model.entry
-        frame_results = []
-        skipped_s = []
+        stretches = split_times(times_s)
+        clips = [self.open_clips(reader, stretches, number) for number in range(len(stretches))]
+        # The bar counts the frames of all stretches.
+        bar = tqdm(
+            total=sum(stretch_clips.n_frames for stretch_clips in clips),
+            unit="frame",
+            desc=f"watching {reader.path.name}",
+            disable=not progress,
+            leave=return_partial,
+        )
+        results = []
         notes = []
-        n_done = 0
-        # The clips around the times, decoded in one pass over the video; the bar counts its frames.
-        bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
-        clips = ClipStream(
+        for stretch_clips in clips:
+            stretch_clips.on_frame = bar.update
+            result = self.run_stretch(stretch_clips)
+            results.append(result)
+            if result.is_interrupted:
+                if not return_partial:
+                    raise KeyboardInterrupt
+                if left_s := times_s[sum(done.n_times for done in results) :].tolist():
+                    notes.append(f"interrupted; start={round(left_s[0], 6):.12g} continues from here")
+                break
+        bar.close()
+        return join_stretches(results, times_s, reader.missing_frames, notes, time.perf_counter() - started_s)
+
+    def open_clips(self, reader: Video, stretches: list[np.ndarray], number: int) -> ClipStream:
+        """The clips of one stretch of a video, decoded in one pass, and all cuts up to the next stretch."""
+        entry = self.loaded.action_model.entry
+        is_last = number + 1 == len(stretches)
+        return ClipStream(
             reader,
-            times_s,
+            stretches[number],
             entry.clip_len,
             entry.frame_interval,
             self.loaded.short_side,
-            on_frame=bar.update,
             offset=self.loaded.frame_offset,
+            next_time_s=None if is_last else float(stretches[number + 1][0]),
+            is_first=number == 0,
         )
-        bar.total = clips.n_frames
-        source = self._build_people_source(times_s)
-        people = source.iter_people(_select_decoded(clips, skipped_s))
-        # A batch of clips at a time. Ctrl-C keeps the finished batches.
+
+    def run_stretch(self, clips: ClipStream) -> StretchResult:
+        """Detect people and actions in one stretch. Ctrl-C keeps the finished batches: a result with fewer times."""
+        # Nothing of the stretch before: the results would depend on where that was computed.
+        self._network.forget_frames()
+        clips.reader.reset()
+        frame_results = []
+        skipped_s = []
+        n_done = 0
+        is_interrupted = False
+        people = self._iter_people(_select_decoded(clips, skipped_s))
         try:
             while batch := list(itertools.islice(people, self.batch_size)):
                 frame_results += self._score_batch(batch)
-                n_done = int(np.searchsorted(times_s, batch[-1].sample.time_s, side="right"))
-            n_done = len(times_s)
+                n_done = int(np.searchsorted(clips.times_s, batch[-1].sample.time_s, side="right"))
+            n_done = len(clips.times_s)
         except KeyboardInterrupt:
-            next_start = round(float(times_s[n_done]), 6)
-            notes.append(f"interrupted; start={next_start:.12g} continues from here")
-        bar.close()
-        notes += describe_missing(reader, skipped_s)
-        for note in notes:
-            warnings.warn(f"{reader.path.name}: {note}", stacklevel=3)  # where `detect` is called
-        notes += source.describe()
-        speed = describe_speed(frame_results, n_done, clips, time.perf_counter() - started_s)
-        return VideoResult(frame_results, skipped_s, clips.cuts_s, [*notes, speed])
+            is_interrupted = True
+        return StretchResult(frame_results, skipped_s, clips.cut_frames, n_done, clips.n_read, is_interrupted)
 
-    def _build_people_source(self, times_s):
-        """Where the people at times_s (M,) come from. A track bridges a person who is hidden at one time or two."""
-        step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
-        if self.person_boxes is not None:
-            return GivenPeople(self.person_boxes, TRACK_GAP_STEPS * max(step_s, 1))
-        max_gap_s = TRACK_GAP_STEPS * max(step_s, 1, self.detector_step or 0)
-        return DetectedTracks(self.person_detector, max_gap_s, self.detector_step, self.batch_size)
+    def _iter_people(self, samples):
+        """The SamplePeople of samples, in order: from the person boxes, or detected."""
+        if self.person_boxes is None:
+            # Of this stretch alone; ids that last for the whole video come later.
+            finder = PeopleFinder(self.person_detector, self.detector_step, self.batch_size)
+            for people in finder.iter_people(samples):
+                yield replace(people, person_ids=None)
+            return
+        for sample in samples:
+            rows = self.person_boxes[self.person_boxes["time_s"] == sample.time_s]
+            person_ids = rows["person_id"].to_numpy() if "person_id" in rows else None
+            scores = rows["person_score"].to_numpy() if "person_score" in rows else None
+            yield SamplePeople(sample, person_ids, rows[BOX_COLUMNS].to_numpy(), scores)
 
     def _score_batch(self, batch):
         """The FrameResults of some SamplePeople, of those with people."""
@@ -146,7 +181,10 @@ class VideoDetector:
             times = ", ".join(f"{sample.time_s:g}" for sample in samples)
             raise build_non_finite_error(self.loaded.action_model, f"the clips at {times} s")
         # Back to a (n,C) array for each clip.
-        return [scores[rois[:, 0] == i] for i in range(len(samples))]
+        scores = [scores[rois[:, 0] == i] for i in range(len(samples))]
+        if entry.score_by_person:
+            scores = [multiply_by_person(of_clip, people) for of_clip, people in zip(scores, batch, strict=True)]
+        return scores
 
 
 def _select_decoded(clips, skipped_s):
@@ -158,23 +196,53 @@ def _select_decoded(clips, skipped_s):
             yield sample
 
 
-def describe_missing(reader, skipped_s):
+def join_stretches(
+    stretches: list[StretchResult], times_s: np.ndarray, missing_frames: int, notes: Sequence[str], seconds: float
+) -> VideoResult:
+    """Join the results of a video's stretches, in order of time.
+
+    Parameters
+    ----------
+    stretches : list of StretchResult
+    times_s : (M,) array of float
+        All times of the video.
+    missing_frames : int
+        See `Video`.
+    notes : sequence of str
+        The first notes of the result.
+    seconds : float
+        That the work took.
+    """
+    skipped_s = [time_s for stretch in stretches for time_s in stretch.skipped_s]
+    cut_frames = [cut for stretch in stretches for cut in stretch.cut_frames]
+    frame_results = track_people(stretches, times_s)
+    n_times = sum(stretch.n_times for stretch in stretches)
+    n_read = sum(stretch.n_frames for stretch in stretches)
+    n_boxes = sum(len(result.person_ids) for result in frame_results)
+    person_ids = set().union(*(result.person_ids.tolist() for result in frame_results))
+    speed = (
+        f"{n_read} frames in {seconds:.1f} s, {n_read / max(seconds, 1e-9):.0f} frames/s; {n_times} times, "
+        f"{len(person_ids)} people, {n_boxes} boxes, {len(cut_frames)} cuts"
+    )
+    return VideoResult(
+        frame_results, skipped_s, cut_frames, [*notes, *describe_missing(missing_frames, skipped_s)], speed
+    )
+
+
+def multiply_by_person(scores, people):
+    """Scores (n,C) of actions times those of the SamplePeople's boxes; as they are where these are unknown."""
+    if people.scores is None:
+        return scores
+    return scores * people.scores[:, None].astype(scores.dtype)
+
+
+def describe_missing(missing_frames, skipped_s):
     """Notes (a list of str) on the frames and the times that a video lacks."""
     notes = []
-    if reader.missing_frames:
-        notes.append(f"truncated: {reader.missing_frames} frames that the file's header promises are missing")
+    if missing_frames:
+        notes.append(f"truncated: {missing_frames} frames that the file's header promises are missing")
     if skipped_s:
         times = ", ".join(f"{time_s:g}" for time_s in skipped_s[:MAX_SHOWN_TIMES])
         times += " …" if len(skipped_s) > MAX_SHOWN_TIMES else ""
         notes.append(f"{len(skipped_s)} times left out, frames around them can't be decoded: {times} s")
     return notes
-
-
-def describe_speed(frame_results, n_times, clips, seconds):
-    """A note on how much was detected in the times of a ClipStream, and how fast."""
-    n_boxes = sum(len(result.person_ids) for result in frame_results)
-    person_ids = set().union(*(result.person_ids.tolist() for result in frame_results))
-    return (
-        f"{clips.n_read} frames in {seconds:.1f} s, {clips.n_read / max(seconds, 1e-9):.0f} frames/s; {n_times} times, "
-        f"{len(person_ids)} people, {n_boxes} boxes, {len(clips.cuts_s)} cuts"
-    )

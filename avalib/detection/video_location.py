@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from avalib.utils.credentials import hide_credentials
 from avalib.utils.download import get_local_path
 from avalib.video.video_error import VideoError
 
@@ -40,7 +41,8 @@ def locate_video(video: str | Path, mirror: str | Path | None = None, progress: 
         raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras are not supported")
     # Messages show long names in part.
     text = str(video)
-    shown = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}…"
+    shown = hide_credentials(text)
+    shown = shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN // 2]}…"
     if _URL_AS_PATH.match(text):
         raise VideoError(f"{shown}: a URL that was made into a Path, which loses a slash; give it as a string")
     scheme = _SCHEME.match(text)

@@ -122,9 +122,9 @@ def plot_pr_curves(
         color = SERIES_COLORS[i % len(SERIES_COLORS)]
         line_style = "-" if i < len(SERIES_COLORS) else "--"
         label = f"{strip_brackets(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"
-        # The envelope begins at recall 0 with its highest precision.
+        # The envelope begins at recall 0 with its highest precision; without detections it is that point, at 0.
         recall = np.r_[0, curve["recall"]]
-        envelope = np.r_[curve["envelope"].iloc[:1], curve["envelope"]]
+        envelope = np.r_[curve["envelope"].max() if len(curve) else 0, curve["envelope"]]
         axis.step(recall, envelope, where="pre", linewidth=2, label=label, color=color, linestyle=line_style)
         axis.plot(curve["recall"], curve["precision"], linewidth=0.6, alpha=0.5, color=color, linestyle=line_style)
     axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02), title=title)

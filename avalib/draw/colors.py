@@ -10,6 +10,8 @@ from avalib import zoo
 SERIES_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#908000"]
 GROUP_COLORS = {"pose": "#0072B2", "object": "#D98200", "person": "#009E73", "other": "#7A7A7A"}
 GROUP_TITLES = {"pose": "pose", "object": "person and object", "person": "person and person", "other": "other"}
+# By family: points of several models beside one another.
+FAMILY_COLORS = dict(zip(zoo.FAMILIES, SERIES_COLORS, strict=False))
 # In the order of the zoo's table; from the ninth model on colors repeat.
 MODEL_COLORS = dict(zip(zoo.list_models(), itertools.cycle(SERIES_COLORS), strict=False))
 # Bright, for photos. Far apart for normal vision and for the three kinds of color blindness (a test checks this).

@@ -74,15 +74,10 @@ class MistakeNavigator:
 
     def _describe_mistake(self, model, number, mistake):
         """The NavigationTarget of a line of the table of mistakes."""
-        where = f"{mistake.video_id} {mistake.timestamp:.0f} s"
         kind = mistake.kind.replace("_", " ")
         truth = f"this person: {mistake.does}" if mistake.does else "nobody is annotated there"
-        return NavigationTarget(
-            video_id=mistake.video_id,
-            time_s=float(mistake.timestamp),
-            box=mistake[BOX_COLUMNS].to_numpy(float),
-            description=f"{number + 1}. {model}, {where}: {mistake.action} {mistake.score:.2f}, {kind}; {truth}",
-        )
+        what = f"{mistake.action} {mistake.score:.2f}, {kind}; {truth}"
+        return _build_target(mistake, f"{number + 1}. {model}, {_format_place(mistake)}: {what}")
 
     def find_next_example(self, action, video_id, time_s):
         """The next annotated second with an action, after time_s of a video, in the order of videos and times.
@@ -100,10 +95,14 @@ class MistakeNavigator:
         index = int(is_later.argmax())  # 0 where none is later: begin again
         example = examples.iloc[index]
         name = self.label_map.get(action, action)
-        where = f"{example.video_id} {example.timestamp:.0f} s"
-        return NavigationTarget(
-            video_id=example.video_id,
-            time_s=float(example.timestamp),
-            box=example[BOX_COLUMNS].to_numpy(float),
-            description=f"{name}: {index + 1} of {len(examples)} annotated, {where}",
-        )
+        return _build_target(example, f"{name}: {index + 1} of {len(examples)} annotated, {_format_place(example)}")
+
+
+def _format_place(row):
+    """Where a row of a table is: "yrIj_o9B4vH 918 s"."""
+    return f"{row.video_id} {row.timestamp:.0f} s"
+
+
+def _build_target(row, description):
+    """The NavigationTarget of a row of a table."""
+    return NavigationTarget(row.video_id, float(row.timestamp), row[BOX_COLUMNS].to_numpy(float), description)

@@ -2,13 +2,16 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from avalib import zoo
-from avalib.draw.colors import MODEL_COLORS
+from avalib.draw.colors import FAMILY_COLORS, MODEL_COLORS
 from avalib.draw.figure_style import apply_style, create_figure
 
 MACHINE_PREFIX = "ms on "  # columns of the speed table: milliseconds for a clip on a machine
+NEARBY = 1.2  # a model of up to this many times the cost is an alternative
+VAL_MARKERS = {"AVA v2.1 val": "o", "AVA v2.2 val": "s"}
 
 
 @apply_style
@@ -16,6 +19,8 @@ def plot_published_order(
     scores: dict[str, list[float]], metric: str = "actions that need time", title: str | None = None
 ) -> Figure:
     """Plot each model's measured scores, the models in the order of their published mAP; a point for each seed.
+
+    Published mAPs of AVA v2.1 and v2.2 cannot be compared: the models of v2.1 come first, a line before those of v2.2.
 
     Parameters
     ----------
@@ -32,14 +37,17 @@ def plot_published_order(
     figure, axis = create_figure(1, (8.5, 4.6))
     # A column of points per model, a point per seed.
     measured = [model for model, values in scores.items() if values]
-    measured.sort(key=lambda model: zoo.get(model).published_mAP)
+    measured.sort(key=lambda model: (zoo.get(model).test_dataset, zoo.get(model).published_mAP))
     for place, model in enumerate(measured):
         values = scores[model]
         axis.plot(
             [place] * len(values), values, "o-", color=MODEL_COLORS[model], markersize=7, linewidth=1.2, alpha=0.9
         )
-    n_missing = len(zoo.list_models()) - len(measured)
-    note = f" ({n_missing} models not measured)" if n_missing else ""
+    n_of_ava21 = sum(zoo.get(model).test_dataset == "ava2.1" for model in measured)
+    if 0 < n_of_ava21 < len(measured):
+        axis.axvline(n_of_ava21 - 0.5, color="#7A7A7A", linewidth=0.8)
+    n_missing = len(scores) - len(measured)
+    note = f" (models not measured: {n_missing})" if n_missing else ""
     axis.set_title(title or f"Does the published order appear? Points should rise to the right{note}")
     axis.set_xticks(range(len(measured)), measured, rotation=20, ha="right")
     axis.set(xlabel="models, by their published mAP", ylabel=f"mean AP here, {metric} (percent)")
@@ -52,11 +60,13 @@ def plot_speed_accuracy(
 ) -> Figure:
     """Plot published mAP over milliseconds per clip, a panel for each machine, and over arithmetic.
 
+    The models that no other one of the same val split beats at a similar cost have their names.
+
     Parameters
     ----------
     table : DataFrame
-        From zoo_runner.speed_table.load_speed_table. A point's area is the number of parameters. A machine on which a
-        model was not measured does not show it.
+        From zoo_runner.speed_table.load_speed_table; columns may be left out. A point's area is the number of
+        parameters. A machine on which a model was not measured does not show it.
     title : str
 
     Returns
@@ -76,23 +86,71 @@ def plot_speed_accuracy(
         panels["GFLOP"] = "GFLOP a clip, backbone (log)"
     if not panels:
         raise ValueError("nothing was measured yet: make bench-zoo")
-    figure, axes = create_figure(len(panels), (4.2 * len(panels) + 2.4, 4.2), sharey=True, squeeze=False)
-    handles = {}  # of the legend, each model once
+    figure, axes = create_figure(len(panels), (6 * len(panels) + 2.4, 5.6), sharey=True, squeeze=False)
     for axis, (column, label) in zip(axes[0], panels.items(), strict=True):
-        # A circle per model that was measured; its area grows with the number of parameters.
-        for model in table[pd.notna(table[column])].to_dict("records"):
-            alias = model["model"]
-            area = 3 * model["parameters M"]
-            color = MODEL_COLORS[alias]
-            points = axis.scatter(model[column], model["published mAP"], s=area, color=color, alpha=0.75, label=alias)
-            handles[alias] = points
-        # Plain numbers at 1, 2 and 5 times a power of ten.
-        axis.set(xscale="log", xlabel=label)
+        measured = table[table[column].notna()]
+        for model in measured.to_dict("records"):
+            _plot_model(axis, model, column)
+        for val_split in VAL_MARKERS:
+            of_split = measured[measured["evaluated on"] == val_split]
+            _name_best_models(axis, of_split, column, val_split)
+        # Plain numbers at 1, 2 and 5 times a power of ten; room for the names at the left.
+        axis.set(xscale="log", xlabel=label, xlim=(0.4 * measured[column].min(), 1.5 * measured[column].max()))
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.margins(x=0.15, y=0.12)
-    axes[0][0].set_ylabel("published mAP on AVA's val split (percent)")
-    figure.legend(handles.values(), handles.keys(), loc="outside right center")
+        axis.margins(y=0.08)
+    axes[0][0].set_ylabel("published mAP@0.5 (percent)")
+    figure.legend(handles=_build_handles(table.dropna(subset=list(panels), how="all")), loc="outside right center")
     figure.suptitle(title)
     return figure
+
+
+def _plot_model(axis, model, column):
+    """A point for a model: color by family, shape and filling by the val split of its mAP, area by its parameters."""
+    color = FAMILY_COLORS[zoo.get_family(zoo.get(model["model"]))]
+    is_filled = model["evaluated on"] == "AVA v2.2 val"
+    axis.scatter(
+        model[column],
+        model["published mAP"],
+        s=_compute_area(model),
+        marker=VAL_MARKERS[model["evaluated on"]],
+        facecolor=color if is_filled else "none",
+        edgecolor=color,
+        linewidth=1.5,
+        alpha=0.8,
+    )
+
+
+def _compute_area(model):
+    """Area of a model's mark in square points."""
+    return 1.2 * model["parameters M"]
+
+
+def _name_best_models(axis, models, column, val_split):
+    """Names beside the models that no other one of the same val split beats within NEARBY times their cost."""
+    # Names of v2.2 stand at the upper left, where no better points are; those of v2.1, which lie lower, at the right.
+    is_left = val_split == "AVA v2.2 val"
+    for model in models.to_dict("records"):
+        is_affordable = models[column] <= NEARBY * model[column]
+        if model["published mAP"] == models["published mAP"][is_affordable].max():
+            position = (model[column], model["published mAP"])
+            distance = 4 + _compute_area(model) ** 0.5 / 2  # in points, from the middle of the mark
+            offset, alignment = ((-distance, 4), "right") if is_left else ((distance, -9), "left")
+            axis.annotate(model["model"], position, offset, textcoords="offset points", ha=alignment, fontsize=7)
+
+
+def _build_handles(table):
+    """The legend: the families that occur, and the two val splits."""
+    families = {zoo.get_family(zoo.get(model)) for model in table["model"]}
+    handles = [
+        Line2D([], [], marker="o", linestyle="", color=color, label=family)
+        for family, color in FAMILY_COLORS.items()
+        if family in families
+    ]
+    for val_split, marker in VAL_MARKERS.items():
+        fill = "full" if val_split == "AVA v2.2 val" else "none"
+        handles.append(
+            Line2D([], [], marker=marker, linestyle="", color="#555555", fillstyle=fill, label=f"mAP of {val_split}")
+        )
+    return handles

@@ -23,7 +23,8 @@ PATHWAY_COLORS = {"slow": SERIES_COLORS[0], "fast": SERIES_COLORS[1]}
 PATHWAY_LEVELS = {"slow": 0.0, "fast": -3.6}  # the y of each pathway's blocks
 PATHWAY_TITLES = {"slow": "slow pathway: few frames", "fast": "fast pathway: few channels"}
 SHARED_LEVEL = -1.8  # of the blocks that belong to neither of two pathways
-OTHER_COLOR = "#777777"  # of blocks without convolutions
+NOT_BACKBONE = ("clips", "RoIAlign", "logits")
+OTHER_COLOR = "#777777"  # of these
 MAX_MAPS_PER_LINE = 6
 
 
@@ -133,8 +134,7 @@ def _draw_sheets(axis, x, y, block):
     sheet_width = 0.05 + 0.032 * np.log2(max(shape[0], 2))
     step = 0.28 / max(n_frames, 2)
     # The first frame in the pathway's color, those behind it pale.
-    is_convolution = "layer" in block.name or "conv" in block.name
-    color = PATHWAY_COLORS[block.pathway or "slow"] if is_convolution else OTHER_COLOR
+    color = OTHER_COLOR if block.name in NOT_BACKBONE else PATHWAY_COLORS[block.pathway or "slow"]
     pale_color = 0.45 * np.array(to_rgb(color)) + 0.55
     line_width = min(0.6, 6 / n_frames)
     for i in reversed(range(n_frames)):

@@ -28,7 +28,8 @@ def load_predictions(
     dataset : str
         The data set's name.
     models : list of str, optional
-        Aliases or published names; default: the whole zoo. Models without detections are left out; others are logged.
+        Aliases, published names or patterns; default: the whole zoo. Models without detections are left out; others
+        are logged.
     tag : str
         The runs' tag.
 
@@ -42,7 +43,7 @@ def load_predictions(
     FileNotFoundError
         No model has detections.
     """
-    models = zoo.list_models() if models is None else [zoo.get(name).alias for name in models]
+    models = zoo.select_models(["*"] if models is None else models)
     paths = {name: get_run_folder(output_dir, dataset, name, tag) / "evaluate" / "detections.csv" for name in models}
     evaluated = [name for name, path in paths.items() if path.is_file()]
     if not evaluated:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from avalib import zoo
 from avalib.data.layout import DatasetLayout
 from avalib.draw.render import RenderOptions, render_side_by_side, save_gif, save_mp4
 from avalib.draw.scene import Scene, load_scene
@@ -59,8 +58,8 @@ def write_zoo_gif(
     scene = load_scene(layout, truth, predictions, video=video, start=start, seconds=seconds, fps=fps)
     # Every frame says which video, seconds and models it shows.
     caption = (
-        f"{scene.video_id}, {scene.start:.0f} to {scene.stop:.0f} s, {len(predictions)} of {len(zoo.list_models())} "
-        "models: annotated, then the models of the zoo; green: their detections with scores"
+        f"{scene.video_id}, {scene.start:.0f} to {scene.stop:.0f} s: annotated, then {len(predictions)} models of the "
+        "zoo; green: their detections with scores"
     )
     frames = [add_caption(frame, caption) for frame in render_side_by_side(scene, options, width=width)]
     path = Path(path)

@@ -82,7 +82,7 @@ def explain_score(
     with torch.enable_grad():
         inputs = clips.requires_grad_().contiguous(memory_format=torch.channels_last_3d)
         feature_maps = list(model.backbone(inputs))
-        logits = model.roi_head(feature_maps, rois)[person]
+        logits = model.roi_head(feature_maps, model.prepare_rois(rois, clips))[person]
         action_id = int(logits[1:].argmax()) + 1 if action_id is None else int(action_id)
         gradients = torch.autograd.grad(logits[action_id], feature_maps)
     score = float(logits[action_id].detach().sigmoid())

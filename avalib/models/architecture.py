@@ -111,7 +111,7 @@ def describe_checkpoint(state_dict: dict) -> str:
     if facts.lateral_kernel:
         parts.append(f"laterals {facts.lateral_kernel}x1x1")
     if facts.tubelet:
-        parts.append(f"tubelets of {facts.tubelet} frames")
+        parts.append("tubelets of " + ("1 frame" if facts.tubelet == 1 else f"{facts.tubelet} frames"))
     if facts.code_base in _CODE_BASE_TITLES:
         parts.append(f"in {_CODE_BASE_TITLES[facts.code_base]}'s names")
     if facts.is_detector and get_n_classes(state_dict) != N_ACTIONS:
@@ -162,13 +162,37 @@ def has_shapes_of(state_dict: dict, entry: zoo.ZooEntry) -> bool:
 def list_fitting_models(state_dict: dict) -> list[str]:
     """The aliases of the zoo's models that a state_dict fits."""
     facts = read_network_facts(state_dict)
-    # only networks of this kind are built
-    candidates = [
-        entry
-        for entry in zoo.ENTRIES
-        if (entry.code_base, entry.backbone, entry.depth) == (facts.code_base, facts.backbone, facts.depth)
-    ]
+    # only networks for which nothing speaks against are built
+    candidates = [entry for entry in zoo.ENTRIES if _get_facts_of(entry) == _get_comparable_facts(facts)]
     return [entry.alias for entry in candidates if has_shapes_of(state_dict, entry)]
+
+
+def _get_facts_of(entry):
+    """What an entry says of its network's keys, in the order of `_get_comparable_facts`."""
+    return (
+        entry.code_base,
+        entry.backbone,
+        entry.depth,
+        entry.fusion_kernel,
+        len(entry.non_local_blocks),
+        entry.tubelet,
+        entry.relation,
+        entry.head_width is not None,
+    )
+
+
+def _get_comparable_facts(facts):
+    """What keys say of a network, in the order of `_get_facts_of`."""
+    return (
+        facts.code_base,
+        facts.backbone,
+        facts.depth,
+        facts.lateral_kernel,
+        facts.n_non_local,
+        facts.tubelet,
+        facts.has_relation,
+        facts.has_hidden_layer,
+    )
 
 
 class _NetworkKey:

@@ -176,6 +176,20 @@ def fill_model(model, file, strict=True, backbone_only=False, notes=()):
         Where tensors don't fit (strict), where none fits, and where values are not finite.
     """
     model_tensors, file_tensors = model.state_dict(), file.state_dict
+    report = _compare_tensors(model, file, backbone_only, notes)
+    if (strict and not report.ok) or not report.matched:
+        raise CheckpointError(_explain_mismatch(report, file_tensors, backbone_only))
+    tensors = {key: file_tensors[key] for key in report.matched}
+    _check_finite(file.source, tensors)
+    if POSITION_TABLE in tensors:
+        _check_position_table(file.source, tensors[POSITION_TABLE], model_tensors[POSITION_TABLE])
+    model.load_state_dict(tensors, strict=False)
+    return report
+
+
+def _compare_tensors(model, file, backbone_only, notes):
+    """The LoadReport of a file's tensors against a model's; parameters as fill_model's."""
+    model_tensors, file_tensors = model.state_dict(), file.state_dict
     expected, present = set(model_tensors), set(file_tensors)
     notes = [*notes, *file.notes]
     initialized, left_out = _split_off_head(expected, present) if backbone_only else (set(), set())
@@ -186,14 +200,13 @@ def fill_model(model, file, strict=True, backbone_only=False, notes=()):
     present = present - left_out
     common = expected & present
     wrong_shape = {key for key in common if file_tensors[key].shape != model_tensors[key].shape}
-    matched = common - wrong_shape
 
     # in the report keys are in the model's order, and those that the model lacks in the file's
     in_model_order, in_file_order = list(model_tensors), list(file_tensors)
-    report = LoadReport(
+    return LoadReport(
         source=file.source,
         model=model.entry.alias,
-        matched=_order(matched, in_model_order),
+        matched=_order(common - wrong_shape, in_model_order),
         missing=_order(expected - present, in_model_order),
         unexpected=_order(present - expected, in_file_order),
         wrong_shape=tuple(
@@ -204,14 +217,6 @@ def fill_model(model, file, strict=True, backbone_only=False, notes=()):
         left_out=_order(left_out, in_file_order),
         notes=tuple(notes),
     )
-    if (strict and not report.ok) or not matched:
-        raise CheckpointError(_explain_mismatch(report, file_tensors, backbone_only))
-    tensors = {key: file_tensors[key] for key in report.matched}
-    _check_finite(file.source, tensors)
-    if POSITION_TABLE in tensors:
-        _check_position_table(file.source, tensors[POSITION_TABLE], model_tensors[POSITION_TABLE])
-    model.load_state_dict(tensors, strict=False)
-    return report
 
 
 def _split_off_head(expected, present):

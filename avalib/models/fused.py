@@ -18,7 +18,7 @@ from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import Pathway
-from avalib.models.vit import VisionTransformer, keep_products_in
+from avalib.models.vit import VisionTransformer, compute_products_in
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def fuse_model(model, fast=False, winograd=False):
 def set_precision(backbone, dtype):
     """Let a backbone compute in a type; of a ViT in bfloat16 or float16 only the matrix products and the attention."""
     if isinstance(backbone, VisionTransformer) and dtype in (torch.bfloat16, torch.float16):
-        keep_products_in(backbone, dtype)
+        compute_products_in(backbone, dtype)
     else:
         backbone.to(dtype)
 

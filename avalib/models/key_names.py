@@ -135,15 +135,6 @@ def use_published_keys(model: nn.Module) -> None:
     model.register_load_state_dict_post_hook(_report_published_keys)
 
 
-def use_module_keys(model: nn.Module) -> None:
-    """Undo `use_published_keys`: for a copy that is not saved but exported, by the names of its modules."""
-    for hooks in (model._state_dict_hooks, model._load_state_dict_pre_hooks, model._load_state_dict_post_hooks):
-        own = (_show_published_keys, _take_published_keys, _report_published_keys)
-        for handle, hook in list(hooks.items()):
-            if getattr(hook, "hook", hook) in own:  # torch wraps those that are called before loading
-                del hooks[handle]
-
-
 def get_names_of(entry) -> KeyNames:
     """Get the names that a zoo entry's file has."""
     return get_key_names(entry.code_base, entry.backbone == "SlowFast")

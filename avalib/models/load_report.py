@@ -27,7 +27,7 @@ class LoadReport:
     missing: tuple = ()  # in the model, not in the file
     unexpected: tuple = ()  # in the file, not in the model
     wrong_shape: tuple = ()  # (key, the file's shape, the model's shape)
-    initialized: tuple = ()  # the model's new head, where only the backbone is loaded
+    initialized: tuple = ()  # the model's new head, where only the backbone is loaded; a ViT's table from its formula
     left_out: tuple = ()  # the file's head then
     notes: tuple = ()
 

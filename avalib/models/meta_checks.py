@@ -23,6 +23,9 @@ _RANGES = {
     "fusion_kernel": (1, 15, ""),
     "tubelet": (1, 16, ""),
     "roi_size": (1, 64, ""),
+    "inflated_blocks": (0, 64, ""),
+    "last_stage_dilation": (1, 16, ""),
+    "head_width": (1, 65_536, ""),
     "videos_per_gpu": (1, 65_536, ""),
     "lr_for_gpus": (1, 65_536, ""),
     "clips_per_step": (1, 1 << 24, ""),
@@ -40,7 +43,13 @@ _RANGES = {
     "cache_short_side": _SIDE,
 }
 _DEPTHS = {"SlowOnly": N_BLOCKS, "SlowFast": N_BLOCKS, "ViT": WIDTHS}  # by backbone
-_CHOICES = {"backbone": _DEPTHS}
+_CHOICES = {
+    "backbone": _DEPTHS,
+    "code_base": ("mmaction", "pyslowfast", "pytorchvideo", "umt"),
+    "slow_frames": ("strided", "linspace"),
+    "non_local": (None, "softmax", "dot_product"),
+    "temporal_pool": ("avg", "max"),
+}
 _PREPROCESSING = {
     "fps": float,
     "clip_len": int,
@@ -77,12 +86,21 @@ def _check_network(values):
     if "depth" in values and values["depth"] not in depths:
         expected = ", ".join(map(str, depths))
         raise ValueError(f"its entry's depth is {_shorten(values['depth'])}; expected one of {expected}")
+    for name in values.get("non_local_blocks", ()):
+        _check_block_name(name, N_BLOCKS.get(values.get("depth"), ()))
     needed = {
         "SlowFast": ("resample_rate", "speed_ratio", "channel_ratio", "fusion_kernel"),
         "ViT": ("tubelet",),
     }
     if missing := [name for name in needed.get(backbone, ()) if name in values and values[name] is None]:
         raise ValueError(f"its entry is of a {backbone} without {', '.join(missing)}")
+
+
+def _check_block_name(name, n_blocks):
+    """Raise ValueError where "3.6" names no bottleneck of a ResNet with so many in its four stages."""
+    names = [f"{stage}.{i}" for stage, count in enumerate(n_blocks, start=1) for i in range(count)]
+    if name not in names:
+        raise ValueError(f"its entry's non_local_blocks has {_shorten(name)}; expected stage and number, such as '3.5'")
 
 
 def check_preprocessing(values):

@@ -1,5 +1,6 @@
 """A model in tables: its stages with shapes, parameters and arithmetic, measured on the model itself."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
@@ -7,8 +8,35 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from avalib.models.detector import Detector
+from avalib.models.vit import Block, PatchEmbed, VisionTransformer
 
 STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
+VIT_GROUPS = 4  # stages that a ViT's blocks are shown as
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a backbone that stands in the tables."""
+
+    name: str  # "backbone.slow_path.layer1", "backbone.blocks 0-2"
+    layers: tuple[torch.nn.Module, ...]  # the output of the last one is the stage's
+
+    def count_parameters(self) -> int:
+        """How many numbers its layers learn."""
+        return sum(map(count_parameters, self.layers))
+
+
+def list_stages(model: Detector) -> list[Stage]:
+    """List the stages of a detector's backbone, in the order of its modules."""
+    backbone = model.backbone
+    if not isinstance(backbone, VisionTransformer):
+        return [Stage(name, (module,)) for name, module in model.named_modules() if _is_stage(name)]
+    size = max(len(backbone.blocks) // VIT_GROUPS, 1)
+    groups = [
+        Stage(f"backbone.blocks {i}-{i + size - 1}", tuple(backbone.blocks[i : i + size]))
+        for i in range(0, len(backbone.blocks), size)
+    ]
+    return [Stage("backbone.patch_embed", (backbone.patch_embed,)), *groups, Stage("backbone.norm", (backbone.norm,))]
 
 
 def count_parameters(module):
@@ -19,7 +47,8 @@ def count_parameters(module):
 def count_backbone_flops(model, height=256, width=340):
     """FLOPs of the backbone for one clip of height x width pixels.
 
-    Two for each multiply-add of the convolutions; batch norms, activations and pools are not counted.
+    Two for each multiply-add of convolutions, matrix products and attention; norms, activations and pools are not
+    counted.
     """
     counter = FlopCounterMode(display=False)
     clip = torch.zeros(1, 3, model.entry.clip_len, height, width, device=next(model.parameters()).device)
@@ -42,20 +71,22 @@ def trace_stages(model, clips, rois):
     Returns
     -------
     dict of str to Tensor
-        "clips", the stages as named in the state_dict, "RoIAlign" (N,C,8,8), "logits"; in the order of the computation.
+        "clips", the stages of `list_stages` (B,C,T,H,W), "RoIAlign" (N,C,8,8), "logits"; in the order of the
+        computation.
     """
     outputs = {"clips": clips}
 
     def store_output(module, inputs, output, name):
+        if output.dim() == 3:  # a ViT's tokens (B,N,C) -> (B,C,T,H,W)
+            grid = outputs["backbone.patch_embed"].shape[2:]
+            output = output.transpose(1, 2).unflatten(2, grid)
         outputs[name] = output
 
     def store_input(module, inputs, output, name):
         outputs[name] = inputs[0]
 
     hooks = [
-        module.register_forward_hook(partial(store_output, name=name))
-        for name, module in model.named_modules()
-        if _is_stage(name)
+        stage.layers[-1].register_forward_hook(partial(store_output, name=stage.name)) for stage in list_stages(model)
     ]
     hooks.append(model.roi_head.bbox_head.register_forward_hook(partial(store_input, name="RoIAlign")))
     try:
@@ -91,17 +122,17 @@ def build_stage_table(model, height=256, width=340):
     device = next(model.parameters()).device
     clip = torch.zeros(1, 3, model.entry.clip_len, height, width, device=device)
     box = torch.tensor([[0, 0, 0, width - 1, height - 1]], dtype=torch.float32, device=device)
-    modules = dict(model.named_modules()) | {"logits": model.roi_head.bbox_head.fc_cls}
+    stages = [*list_stages(model), Stage("logits", (model.roi_head.bbox_head.fc_cls,))]
+    stages_by_name = {stage.name: stage for stage in stages}
     rows = []
     for name, tensor in trace_stages(model, clip, box).items():
-        module = modules.get(name)
-        has_layers = module is not None
+        stage = stages_by_name.get(name)
         rows.append(
             {
                 "stage": name.removeprefix("backbone."),
-                "what": _describe_layers(module) if has_layers else _describe_tensor(name, model.entry),
+                "what": _describe_layers(stage.layers) if stage else _describe_tensor(name, model.entry),
                 "output": "x".join(map(str, tensor.shape[1:])),
-                "parameters": count_parameters(module) if has_layers else 0,
+                "parameters": stage.count_parameters() if stage else 0,
             }
         )
     return pd.DataFrame(rows)
@@ -134,13 +165,24 @@ def _describe_tensor(name, entry):
     """A few words for what has no layers of its own."""
     if name == "clips":
         return "frames, normalized"
-    return "one box: 8x8 of the mean over time" + (", 8x8 of the whole picture behind it" if entry.context else "")
+    pool = "mean" if entry.temporal_pool == "avg" else "maximum"
+    size = f"{entry.roi_size}x{entry.roi_size}"
+    return f"one box: {size} of the {pool} over time" + (f", {size} of the whole picture behind it" * entry.context)
 
 
-def _describe_layers(module):
+def _describe_layers(layers):
     """A few words for a stage, read off its layers."""
-    if isinstance(module, torch.nn.Linear):
-        return f"dropout, spatial max, linear {module.in_features} -> {module.out_features}"
+    module = layers[0]
+    linears = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+    if isinstance(module, Block):
+        return f"{len(layers)} blocks, attention of {module.attn.n_heads} heads, MLP {module.mlp.layers[1].in_features}"
+    if linears:
+        widths = [linears[0].in_features, *(linear.out_features for linear in linears)]
+        return f"dropout, spatial max, linear {' -> '.join(map(str, widths))}"
+    if isinstance(module, PatchEmbed):
+        return f"patches of {'x'.join(map(str, module.projection.kernel_size))}, position table"
+    if isinstance(module, torch.nn.LayerNorm):
+        return "layer norm"
     if isinstance(module, torch.nn.Sequential):
         first = module[0]
         kernel = "x".join(map(str, first.conv1.conv.kernel_size))

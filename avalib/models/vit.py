@@ -19,8 +19,8 @@ TABLE_SIDE = 14  # patches down and across that the position table is made for: 
 EPSILON = 1e-6  # of the layer norms
 
 
-def build_position_table(n_positions, channels):
-    """Sines and cosines of the positions 0, 1, 2, … of the tokens.
+def build_position_table(n_positions: int, channels: int) -> torch.Tensor:
+    """Build the sines and cosines of the positions 0, 1, 2, … of the tokens.
 
     Channel 2i of position p is sin(p / 10000^(2i/C)), channel 2i+1 the cosine of the same angle.
 
@@ -36,13 +36,13 @@ def build_position_table(n_positions, channels):
     return table.flatten(1)[None].float()
 
 
-def drop_path(x, rate):
+def drop_path(x: torch.Tensor, rate: float) -> torch.Tensor:
     """Set a branch's output to 0 for some clips of a batch, chosen at random; x (B,N,C), rate 0..1.
 
     The others are divided by the probability of staying, so that the mean does not change.
     """
     stays = torch.rand(len(x), 1, 1, device=x.device) >= rate  # (B,1,1)
-    return x * (stays / (1 - rate)).to(x.dtype)
+    return x * (stays / max(1 - rate, EPSILON)).to(x.dtype)
 
 
 class PatchEmbed(nn.Module):
@@ -74,6 +74,7 @@ class Attention(nn.Module):
 
     def forward(self, x):
         x = x.to(self.qkv.weight.dtype)
+        # queries, keys and values of all heads by one product
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])  # (3C,)
         qkv = F.linear(x, self.qkv.weight, bias)  # (B,N,3C)
         # three times (B,heads,N,64)
@@ -137,21 +138,21 @@ class VisionTransformer(nn.Module):
         self.n_slices = entry.clip_len // entry.tubelet  # tokens along time
         self.out_channels = channels
         self.has_float32_table = entry.code_base == "umt"
-        table = build_position_table(self.n_slices * TABLE_SIDE**2, channels)
-        self.register_buffer("pos_embed", table, persistent=not self.has_float32_table)
         self.patch_embed = PatchEmbed(channels, entry.tubelet)
         self.blocks = nn.ModuleList(Block(channels) for _ in range(entry.depth))
         self.norm = nn.LayerNorm(channels, eps=EPSILON)
+        table = build_position_table(self.n_slices * TABLE_SIDE**2, channels).to(self.norm.weight.device)
+        self.register_buffer("pos_embed", table, persistent=not self.has_float32_table)
         self.set_drop_path(entry.drop_path)
         self.init_weights()
 
-    def set_drop_path(self, rate):
+    def set_drop_path(self, rate: float) -> None:
         """Let the drop path rates of the blocks rise linearly from 0 in the first one to `rate` in the last one."""
         last = max(len(self.blocks) - 1, 1)
         for number, block in enumerate(self.blocks):
             block.drop_path_rate = rate * number / last
 
-    def init_weights(self):
+    def init_weights(self) -> None:
         """Linear weights from a truncated normal with std 0.02, biases 0. Draws from torch's global generator."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -159,8 +160,8 @@ class VisionTransformer(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def resize_position_table(self, height, width):
-        """The position table for a grid of height x width patches.
+    def resize_position_table(self, height: int, width: int) -> torch.Tensor:
+        """Resize the position table to a grid of height x width patches.
 
         Each of the table's slices in time is resized by bicubic interpolation. At 14x14 that changes nothing.
 
@@ -175,18 +176,20 @@ class VisionTransformer(nn.Module):
         slices = F.interpolate(slices, size=(height, width), mode="bicubic", align_corners=False)
         return slices.permute(0, 2, 3, 1).flatten(0, 2)[None]  # (1,N,C)
 
-    def forward(self, clips):
+    def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
         self.check_clips(clips)
         x = self.patch_embed(clips)  # (B,C,T',h,w)
         grid = x.shape[2:]
+        # tokens with their places
         x = x.flatten(2).transpose(1, 2)  # (B,N,C)
         x = x + self.resize_position_table(*grid[1:])
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
+        # one map again, channels last in memory
         return [x.unflatten(1, grid).permute(0, 4, 1, 2, 3)]  # (B,C,T',h,w)
 
-    def check_clips(self, clips):
+    def check_clips(self, clips: torch.Tensor) -> None:
         """Raise ValueError for clips (B,3,T,H,W) of another length, or without a whole patch."""
         n_frames, height, width = clips.shape[2:]
         if n_frames != self.clip_len:
@@ -198,7 +201,7 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"a ViT's patches are {PATCH_SIDE}x{PATCH_SIDE} pixels, the clip has {height}x{width}")
 
 
-def keep_products_in(backbone, dtype):
+def compute_products_in(backbone: VisionTransformer, dtype: torch.dtype) -> None:
     """Compute the matrix products and the attention of a VisionTransformer in bfloat16 or float16, the rest as before.
 
     What is summed over the blocks, the layer norms and the position table keep their precision.
@@ -206,4 +209,3 @@ def keep_products_in(backbone, dtype):
     for module in backbone.modules():
         if isinstance(module, PatchEmbed | Attention | MLP):
             module.to(dtype)
-    return backbone

@@ -13,6 +13,8 @@ from avalib.models.vit import Block, VisionTransformer
 from avalib.training.train_config import TrainConfig
 from avalib.utils.workers import disable_malloc_trim
 
+RECOMPUTED_BLOCKS = (Bottleneck, Block)  # with recompute, whose activations are computed again in backward
+
 
 def apply_model_options(model: nn.Module, config: TrainConfig) -> nn.Module:
     """Apply channels_last, recompute, compile and drop_path to a model in place; its state_dict keys stay. Returns it.
@@ -22,7 +24,7 @@ def apply_model_options(model: nn.Module, config: TrainConfig) -> nn.Module:
     matrix products (1x1x1: a twentieth).
     """
     on_cpu = config.device.type == "cpu"
-    blocks = find_modules(model, (Bottleneck, Block))
+    blocks = find_modules(model, RECOMPUTED_BLOCKS)
     if isinstance(model.backbone, VisionTransformer):
         model.backbone.set_drop_path(config.recipe.drop_path)
     disable_malloc_trim()

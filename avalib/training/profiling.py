@@ -11,7 +11,7 @@ from torch import nn
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import KeyframeTable
 from avalib.models.detector import Detector
-from avalib.training.model_options import apply_model_options
+from avalib.training.model_options import RECOMPUTED_BLOCKS, apply_model_options, find_modules
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import run_forward, train_step
 from avalib.training.train_config import TrainConfig
@@ -114,24 +114,57 @@ def find_missing_caches(config: TrainConfig, keyframes: Iterable[KeyframeTable])
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
+class StorageCounter:
+    """Counts the bytes that autograd stores. Several tensors may share a storage; a model's weights do not count."""
+
+    def __init__(self, model: nn.Module):
+        self.weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+        self.stored_bytes = {}  # {address: bytes}
+
+    @property
+    def total(self) -> int:
+        """The bytes so far; what is counted has to be alive still."""
+        return sum(self.stored_bytes.values())
+
+    def note(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Count a tensor's storage; returns the tensor."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self.weights:
+            self.stored_bytes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def count_stored(self) -> torch.autograd.graph.saved_tensors_hooks:
+        """A context in which what autograd stores is counted."""
+        return torch.autograd.graph.saved_tensors_hooks(self.note, lambda tensor: tensor)
+
+
 def measure_activation_bytes(config: TrainConfig, state: TrainState) -> int:
-    """Measure the bytes that the forward pass of one clip stores for backward."""
+    """Measure the bytes that the forward pass of one clip stores for backward.
+
+    Where blocks are recomputed, that is their inputs, and what the largest of them stores in backward.
+    """
     batch = build_noise_batch(config, state.model, 1)
     if config.device.type == "cuda":
         return _measure_cuda_step(config, state, batch)
-    # autograd shows each tensor that it stores; several may share one storage, and weights take no more memory
-    weights = {parameter.untyped_storage().data_ptr() for parameter in state.model.parameters()}
-    stored_bytes = {}  # {address: bytes} of what autograd stores
+    counter = StorageCounter(state.model)
+    block_bytes = []
 
-    def note_storage(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            stored_bytes[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def count_block(block, inputs):
+        counter.note(inputs[0])
+        own_counter = StorageCounter(state.model)
+        with own_counter.count_stored():
+            # the class's own forward, which stores what it needs; `output` keeps it until it is counted
+            output = type(block).forward(block, inputs[0].detach().requires_grad_())
+            block_bytes.append(own_counter.total)
+        del output
 
-    with torch.autograd.graph.saved_tensors_hooks(note_storage, lambda tensor: tensor):
+    blocks = find_modules(state.model, RECOMPUTED_BLOCKS) if config.recompute else []
+    hooks = [block.register_forward_pre_hook(count_block) for block in blocks]
+    with counter.count_stored():
         loss, _ = run_forward(state.model, batch, config)  # `loss` keeps the graph until the sum is taken
-    return sum(stored_bytes.values())
+    for hook in hooks:
+        hook.remove()
+    return counter.total + max(block_bytes, default=0)
 
 
 def _measure_cuda_step(config, state, batch):

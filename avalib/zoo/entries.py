@@ -1,5 +1,6 @@
 """All entries of the zoo, and how one is looked up."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from avalib.utils.suggest import suggest
@@ -28,6 +29,35 @@ def list_models(pattern: str = "*") -> list[str]:
         In the published table's order.
     """
     return [entry.alias for entry in ENTRIES if fnmatchcase(entry.alias, pattern)]
+
+
+def select_models(names: Iterable[str]) -> list[str]:
+    """Select models by names and patterns.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Aliases, full published names, and shell patterns of aliases ("slowfast*"; "*" selects all).
+
+    Returns
+    -------
+    list of str
+        Aliases, each once, in the order of the names; those of a pattern in the table's order.
+
+    Raises
+    ------
+    KeyError
+        There is no such model, or a pattern matches none.
+    """
+    aliases = []
+    for name in names:
+        if not any(character in name for character in "*?["):
+            aliases.append(get(name).alias)
+        elif matches := list_models(name):
+            aliases += matches
+        else:
+            raise KeyError(f"no model matches {name!r}. There are: {', '.join(list_models())}")
+    return list(dict.fromkeys(aliases))
 
 
 def get(name: str) -> ZooEntry:

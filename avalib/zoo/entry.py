@@ -133,8 +133,10 @@ class ZooEntry:
         The evaluator of `published_mAP` (avalib.evaluation.protocols).
     score_threshold : float
         Detections at or below it are not written.
+    person_boxes : str
+        The person boxes of the published test: the name of their file, or whose they are.
     person_score : float
-        The lowest score of the person boxes of the published test.
+        Their lowest score.
     score_by_person : bool
         Whether an action's score is multiplied by the person box's.
     numbering : str
@@ -209,6 +211,7 @@ class ZooEntry:
     dataset: str = "ava2.1"
     protocol: str = "mmaction"
     score_threshold: float = 0.0
+    person_boxes: str = "FAIR.recall_93.9"
     person_score: float = 0.9
     score_by_person: bool = False
     numbering: str = "v0.10.0"
@@ -221,9 +224,44 @@ class ZooEntry:
         return f"{self.backbone} R{self.depth}"
 
     @property
+    def clips_boxes(self) -> bool:
+        """Whether a test clips boxes to 0..width-1, 0..height-1 of the clip, as PySlowFast's data set does."""
+        return self.code_base in ("pyslowfast", "pytorchvideo")
+
+    @property
     def test_dataset(self) -> str:
         """The data set whose val split `published_mAP` is of: "ava2.1" or "ava2.2"."""
-        return "ava2.2" if self.dataset == "ava_kinetics" else self.dataset
+        return get_test_dataset(self.dataset)
+
+
+def get_test_dataset(dataset: str) -> str:
+    """Get the data set whose val split belongs to a data set: AVA-Kinetics has that of AVA v2.2.
+
+    Parameters
+    ----------
+    dataset : str
+        Any name.
+
+    Returns
+    -------
+    str
+        "ava2.2" for "ava_kinetics", else the name itself.
+    """
+    return "ava2.2" if dataset == "ava_kinetics" else dataset
+
+
+def is_same_network(a: ZooEntry, b: ZooEntry) -> bool:
+    """Tell whether two entries have the same network and input, whatever they were trained on.
+
+    Parameters
+    ----------
+    a, b : ZooEntry
+
+    Returns
+    -------
+    bool
+    """
+    return all(getattr(a, name) == getattr(b, name) for name in NETWORK_FIELDS)
 
 
 def compare_fields(base: Any, other: Any) -> dict[str, tuple[Any, Any]]:

@@ -54,6 +54,7 @@ _SLOW_R50 = ZooEntry(
     std=(0.225 * 255, 0.225 * 255, 0.225 * 255),
     dataset="ava2.2",
     protocol="pyslowfast",
+    person_boxes="person_box_67091280_iou75",
     person_score=0.9,
     numbering="pyslowfast",
 )
@@ -85,6 +86,7 @@ _SLOWFAST_R101_V21 = replace(
     non_local="dot_product",
     non_local_blocks=("3.6", "3.13", "3.20"),
     dataset="ava2.1",
+    person_boxes="person_box_67091280_iou90",
     person_score=0.8,
 )
 
@@ -137,6 +139,7 @@ _PTV_SLOWFAST_R50 = replace(
     checkpoint_url=_PYTORCHVIDEO + "SLOWFAST_8x8_R50_DETECTION.pyth",
     lateral_norm=True,
     slow_frames="linspace",
+    person_boxes="person_box_67091280_iou90",
     person_score=0.8,
 )
 

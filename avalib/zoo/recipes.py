@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from avalib.zoo.entry import NETWORK_FIELDS, ZooEntry
+from avalib.zoo.entry import ZooEntry, is_same_network
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe
 
@@ -106,8 +106,7 @@ def is_same_training(a: ZooEntry, b: ZooEntry, dataset: str) -> bool:
         True if network and recipe are the same and both start from random weights.
     """
     recipe = get_recipe(a, dataset)
-    is_same_network = all(getattr(a, name) == getattr(b, name) for name in NETWORK_FIELDS)
-    return is_same_network and recipe == get_recipe(b, dataset) and recipe.initial == "random"
+    return is_same_network(a, b) and recipe == get_recipe(b, dataset) and recipe.initial == "random"
 
 
 def scale_lr(model: ZooEntry | Recipe, gpus: int, videos_per_gpu: int) -> float:

@@ -10,12 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from avalib import zoo
-from avalib.utils.errors import AvalibError
-from avalib.utils.files import write_table, write_text
+from avalib.utils.files import write_table
+from avalib.utils.markdown import render_table, replace_between_marks
 from avalib.zoo_runner.result_records import get_mAPs, load_results
 
-BEGIN_MARK = "<!-- leaderboard -->"
-END_MARK = "<!-- /leaderboard -->"
+MARK = "leaderboard"
 AVA_CSV = "leaderboard_ava.csv"
 OTHER_CSV = "leaderboard_other_datasets.csv"
 MODEL_COLUMNS = ["model", "backbone", "input", "data set", "published mAP"]
@@ -34,11 +33,7 @@ RUN_COLUMNS = [
 AVA_COLUMNS = [*MODEL_COLUMNS, "measured mAP", "difference", "run", "trivial mAP", *RUN_COLUMNS]
 OTHER_COLUMNS = ["model", "run", "data set", "mAP", "trivial mAP", *RUN_COLUMNS]
 AVA_TITLE = "Published on AVA's val split, and measured on it:"
-OTHER_TITLE = "Measured on other data sets, whose numbers cannot be compared with those of AVA:"
-
-
-class LeaderboardError(AvalibError, ValueError):
-    """The page of the documentation has no place for the leaderboard."""
+OTHER_TITLE = "Measured on other data sets than that of the published mAP, so not to be compared with it:"
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -68,13 +63,13 @@ def build_ava_leaderboard(results: list[dict]) -> pd.DataFrame:
             "data set": entry.test_dataset,
             "published mAP": entry.published_mAP,
         }
-        # A row for each result on AVA; one without measured columns for a model that has none.
-        measured = [r for r in results if r["model"] == entry.alias and r["dataset"] == entry.test_dataset]
+        # A row for each result on the published val split; one without measured columns for a model that has none.
+        measured = [result for result in results if result["model"] == entry.alias and _is_on_published(result)]
         for result in measured:
             mAP = statistics.mean(get_mAPs(result))
             measured_columns = {
-                "measured mAP": round(mAP, 1),
-                "difference": round(mAP - entry.published_mAP, 1),
+                "measured mAP": round(mAP, 2),
+                "difference": round(mAP - entry.published_mAP, 2),
                 **_describe_runs(result),
             }
             rows.append(model_columns | measured_columns)
@@ -99,10 +94,15 @@ def build_other_leaderboard(results: list[dict]) -> pd.DataFrame:
     """
     rows = []
     for result in results:
-        if result["dataset"] != zoo.get(result["model"]).test_dataset:
+        if not _is_on_published(result):
             mAP = round(statistics.mean(get_mAPs(result)), 1)
             rows.append({"model": result["model"], "data set": result["dataset"], "mAP": mAP} | _describe_runs(result))
     return _to_frame(rows, OTHER_COLUMNS)
+
+
+def _is_on_published(result):
+    """Whether a result is of the val split that its model's published mAP is of."""
+    return zoo.get_test_dataset(result["dataset"]) == zoo.get(result["model"]).test_dataset
 
 
 def _describe_input(entry):
@@ -186,13 +186,6 @@ def describe_hardware(hardware: dict) -> str:
 # --- pages ------------------------------------------------------------------------------------------------------------
 
 
-def to_markdown(frame: pd.DataFrame) -> str:
-    """Convert a table of numbers and short texts to markdown; missing values are empty cells."""
-    lines = [list(frame.columns), ["---"] * len(frame.columns)]
-    lines += [["" if pd.isna(value) else str(value) for value in row] for row in frame.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def render_leaderboard(results: list[dict]) -> str:
     """Render both tables as markdown, as they stand between the marks of the documentation's page."""
     # Columns in which nothing was measured are left out, but for the two that the page is about.
@@ -206,7 +199,7 @@ def render_leaderboard(results: list[dict]) -> str:
         frame = frame.assign(model=[f"`{model}`" for model in frame["model"]])
         if "commit" in frame:
             frame = frame.assign(commit=[f"`{commit}`" if commit else commit for commit in frame["commit"]])
-        parts += [title, to_markdown(frame)]
+        parts += [title, render_table(frame)]
     return "\n\n".join(parts)
 
 
@@ -218,7 +211,8 @@ def update_leaderboard(outputs: str | Path = "outputs", page: str | Path = "docs
     outputs : str or Path
         The folder with results/; the csv files are written into it.
     page : str or Path
-        A markdown page with the lines BEGIN_MARK and END_MARK; what is between them is replaced.
+        A markdown page with the lines `<!-- leaderboard -->` and `<!-- /leaderboard -->`; what is between them is
+        replaced.
 
     Returns
     -------
@@ -227,31 +221,16 @@ def update_leaderboard(outputs: str | Path = "outputs", page: str | Path = "docs
 
     Raises
     ------
-    LeaderboardError
+    PageError
         The page has no marks. Nothing is written then.
     """
     outputs = Path(outputs)
     page = Path(page)
     # Read and check everything before the first file is written.
     results = load_results(outputs / "results")
-    before, after = split_at_marks(page)
-    write_text(page, f"{before}{BEGIN_MARK}\n\n{render_leaderboard(results)}\n\n{END_MARK}{after}")
+    replace_between_marks(page, MARK, f"\n{render_leaderboard(results)}\n")
     return [
         write_table(build_ava_leaderboard(results), outputs / AVA_CSV),
         write_table(build_other_leaderboard(results), outputs / OTHER_CSV),
         page,
     ]
-
-
-def split_at_marks(page: str | Path) -> tuple[str, str]:
-    """The text of a page before and after the leaderboard. Raises LeaderboardError if a mark is missing."""
-    # A missing page has no marks either.
-    text = Path(page).read_text(encoding="utf-8") if Path(page).exists() else ""
-    before, begin, rest = text.partition(BEGIN_MARK)
-    _, end, after = rest.partition(END_MARK)
-    if not begin or not end:
-        raise LeaderboardError(
-            f"{page} ({len(text):,} characters): no line {END_MARK if begin else BEGIN_MARK}, so no place for the "
-            f"tables. Add it, or restore the file: git checkout {page}"
-        )
-    return before, after

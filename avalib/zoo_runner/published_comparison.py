@@ -138,7 +138,7 @@ def judge_mAP(
     tolerance = get_tolerance(model, jitter)
     # A verdict needs what was published: these weights, this val split (AVA-Kinetics has that of AVA v2.2), this
     # protocol, all keyframes.
-    is_comparable = dataset in (entry.test_dataset, entry.dataset)
+    is_comparable = zoo.get_test_dataset(dataset) == entry.test_dataset
     difference = 100 * mAP - entry.published_mAP
     if checkpoint != "published":
         verdict = "none: not the published checkpoint"

@@ -126,6 +126,16 @@ def test_lint_names_the_first_lines_of_many(two_files, capsys):
 
 
 @pytest.mark.slow
+def test_a_plan_has_no_curves(tiny, tmp_path):
+    settings = {"AVALIB_DATA": str(tiny.root.parent)}
+    words = ["train", "--dataset", "tiny", "--device", "cpu", "--short-side", 32, "--batch-size", 2, "--plan-only"]
+    ended = run_avalib(*words, cwd=tmp_path, **settings)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "outputs/runs/tiny/slowonly_r50/plan/run.json").is_file()
+    assert not list(tmp_path.rglob("curves.png"))
+
+
+@pytest.mark.slow
 def test_prepare_check_train_evaluate_report_and_export(tmp_path):
     settings = {"AVALIB_DATA": str(tmp_path / "data")}
     small = ["--dataset", "tiny", "--device", "cpu", "--precision", "float32"]
@@ -144,3 +154,9 @@ def test_prepare_check_train_evaluate_report_and_export(tmp_path):
     made = ["train/best.pth", "train/run.json", "train/curves.png", "evaluate/detections.csv"]
     assert [name for name in made if not (run / name).is_file()] == []
     assert (tmp_path / "check.json").is_file() and (tmp_path / "model.pt2").is_file()
+
+
+def test_a_pattern_without_models_stops_the_zoo_before_its_first_run(tmp_path, capsys):
+    assert main(["zoo", "--models", "slowest*", "--output-dir", str(tmp_path / "runs")]) == 1
+    assert "no model matches 'slowest*'. There are: slowonly_r50, " in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -30,6 +30,17 @@ def test_keyframes_are_the_csvs(tiny):
             assert set(np.flatnonzero(labels[at])) == set(person.action_id)
 
 
+def test_keyframes_without_a_sure_box_are_left_out_where_the_test_has_none(tiny):
+    threshold = float(load_keyframes(tiny, "val", 0.0).proposal_scores.max()) - 1e-6
+    all_keyframes = load_keyframes(tiny, "val", threshold)
+    keyframes = load_keyframes(tiny, "val", threshold, only_with_boxes=True)
+    assert 0 < len(keyframes) < len(all_keyframes) and (keyframes.proposal_scores >= threshold).all()
+    # the boxes that both have are the same
+    sure = all_keyframes.proposal_scores >= threshold
+    assert np.array_equal(keyframes.proposals_norm, all_keyframes.proposals_norm[sure])
+    assert keyframes.n_without_proposals == 0 and len(keyframes.box_start) == len(keyframes) + 1
+
+
 def test_excluded_seconds_leave_training_only(tiny, tmp_path):
     layout = DatasetLayout(tmp_path, tiny.version)
     for folder in ("annotations", "proposals"):

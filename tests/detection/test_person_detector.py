@@ -97,7 +97,13 @@ def test_threshold_is_the_callers_else_the_detectors_own():
 
 
 def test_a_person_is_selected_once_and_inside_the_frame():
-    boxes = [[-0.1, 0.1, 0.3, 0.9], [-0.09, 0.1, 0.3, 0.9], [0.5, 0.1, 0.7, 0.9], [1.1, 0, 1.2, 1], [0.2, 0.2, 0.4, 0.4]]
+    boxes = [
+        [-0.1, 0.1, 0.3, 0.9],
+        [-0.09, 0.1, 0.3, 0.9],
+        [0.5, 0.1, 0.7, 0.9],
+        [1.1, 0, 1.2, 1],
+        [0.2, 0.2, 0.4, 0.4],
+    ]
     people = select_people(boxes, [0.8, 0.9, 0.95, 0.9, 0.1], min_score=0.5)
     assert np.allclose(people.boxes_norm, [[0.5, 0.1, 0.7, 0.9], [0, 0.1, 0.3, 0.9]])
     assert people.scores.tolist() == pytest.approx([0.95, 0.9])

@@ -10,14 +10,14 @@ from numbered_videos import write_numbered_video
 from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import proposal_generation
-from avalib.detection.person_detector import DetectedPeople
+from avalib.detection.detected_people import DetectedPeople
 from avalib.detection.proposal_generation import make_proposals
 from avalib.video.reader import Video
 from avalib.video.video_error import VideoError
 
 
 class BrightnessDetector:
-    """In the place of PersonDetector: one person per picture, whose score is the picture's brightness, 0..1."""
+    """In the place of load_person_detector: one person per picture, whose score is the picture's brightness, 0..1."""
 
     batches = []
 
@@ -31,8 +31,17 @@ class BrightnessDetector:
 
 @pytest.fixture
 def detector(monkeypatch):
-    monkeypatch.setattr(proposal_generation, "PersonDetector", BrightnessDetector)
+    monkeypatch.setattr(proposal_generation, "load_person_detector", BrightnessDetector)
     return BrightnessDetector
+
+
+@pytest.mark.slow
+def test_a_clip_of_kinetics_starts_at_the_second_in_its_name(detector, tmp_path):
+    path = write_numbered_video(tmp_path, "o3lCwWyyc_s_000012_000016.mp4", 30, n=120)
+    table = make_proposals(path, tmp_path / "p.pkl", {path.stem: [14]}, progress=False)
+    with Video(path) as reader:
+        brightness = reader.read_ava_frames([61]).mean() / 255
+    assert table.timestamp.tolist() == [14] and table.score.tolist() == pytest.approx([brightness])
 
 
 @pytest.fixture
@@ -105,6 +114,6 @@ def test_a_real_detector_gives_its_boxes(videos, weights, tmp_path):
     assert table.score.between(0.18, 1).all()
     with Video(videos[1]) as reader:
         pictures = list(reader.read_ava_frames([1, 31]))
-    detector = proposal_generation.PersonDetector("ssdlite", weights, 0.18)
+    detector = proposal_generation.load_person_detector("ssdlite", weights, 0.18)
     second = table[(table.video_id == "video_1") & (table.timestamp == 901)]
     assert np.allclose(second[BOX_COLUMNS], detector(pictures)[1].boxes_norm, atol=1e-4)

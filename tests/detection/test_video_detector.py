@@ -92,6 +92,17 @@ def test_a_table_can_be_the_boxes_of_the_next_call(calm_video, network):
     pd.testing.assert_frame_equal(detect(calm_video, network, table), table)
 
 
+@pytest.mark.parametrize("score", [0.8, None])
+def test_a_model_may_multiply_its_scores_by_the_peoples(calm_video, network, score):
+    """As UMT's do; boxes without a score count as certain."""
+    multiplying = copy.deepcopy(network)
+    multiplying.entry = replace(network.entry, score_by_person=True)
+    columns = {} if score is None else {"score": score}
+    plain = detect(calm_video, network, two_people(1, **columns))
+    multiplied = detect(calm_video, multiplying, two_people(1, **columns))
+    np.testing.assert_allclose(multiplied.score, plain.score * (score or 1), rtol=1e-5)
+
+
 def test_without_people_the_table_is_empty(calm_video, network):
     table = detect(calm_video, network, two_people(1, 2, score=0.1))
     assert list(table.columns) == COLUMNS

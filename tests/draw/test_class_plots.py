@@ -11,6 +11,7 @@ from figures import read_text
 from avalib import draw
 from avalib.draw.class_plots import MAX_BARS
 from avalib.draw.colors import GROUP_COLORS
+from avalib.evaluation.evaluator import evaluate
 
 
 def test_bars_are_the_average_precisions_and_the_boxes(report):
@@ -77,6 +78,14 @@ def test_precision_recall_curves_by_id_and_name(report):
     figure = draw.plot_pr_curves(report, [12, "watch (a person)"])
     assert "stand: AP 1.00, 5 boxes" in read_text(figure)
     assert len(figure.axes[0].lines) == 4
+
+
+def test_an_action_without_detections_has_a_curve_of_one_point(square):
+    detections = square.detections[square.detections.action_id != 12]
+    label_map = {12: "stand", 80: "watch (a person)"}
+    figure = draw.plot_pr_curves(evaluate(square.truth, detections, label_map=label_map), [12])
+    envelope, _ = figure.axes[0].lines
+    assert envelope.get_xydata().tolist() == [[0, 0]] and "stand: AP 0.00, 5 boxes" in read_text(figure)
 
 
 def test_class_counts_of_train_and_val(square):

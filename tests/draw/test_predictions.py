@@ -12,7 +12,7 @@ LEFT = np.array([0.1, 0.2, 0.3, 0.9])
 RIGHT = np.array([0.6, 0.2, 0.8, 0.9])
 
 
-def test_models_with_detections_are_loaded_and_the_others_logged(tmp_path, square, capsys):
+def test_models_with_detections_are_loaded(tmp_path, square, capsys):
     detections = fake_predictions.detections(square.truth, chance=0)
     path = tmp_path / "tiny" / "slowonly_r50" / "evaluate" / "detections.csv"
     path.parent.mkdir(parents=True)
@@ -21,6 +21,7 @@ def test_models_with_detections_are_loaded_and_the_others_logged(tmp_path, squar
     assert list(predictions) == ["slowonly_r50"]
     assert len(predictions["slowonly_r50"]) == len(detections)
     assert f"1 of {len(zoo.list_models())} models have detections: slowonly_r50" in capsys.readouterr().out
+    assert list(load_predictions(tmp_path, "tiny", ["slowonly_r50", "slowfast_r50_8x8*"])) == ["slowonly_r50"]
 
 
 def test_without_any_detections_the_error_names_the_notebooks(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from figures import has_color
 from PIL import Image
 
-from avalib import draw
+from avalib import draw, zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.labels import shorten_action_name
 from avalib.data.row_checks import BOX_COLUMNS
@@ -22,7 +22,7 @@ def truth(tiny):
 
 @pytest.fixture(scope="module")
 def predictions(truth):
-    return {name: fake_predictions.detections(truth, seed) for seed, name in enumerate(draw.MODEL_COLORS)}
+    return {name: fake_predictions.detections(truth, seed) for seed, name in enumerate(zoo.DEFAULT_MODELS)}
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ class BrightnessDetector(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.entry = zoo.get("slowonly_r50")
-        self.roi_head = RoIHead(3, context=False)
+        self.roi_head = RoIHead(3, self.entry)
         classifier = self.roi_head.bbox_head.fc_cls
         torch.nn.init.zeros_(classifier.weight)
         torch.nn.init.zeros_(classifier.bias)
@@ -29,6 +29,9 @@ class BrightnessDetector(torch.nn.Module):
 
     def backbone(self, clips):
         return [torch.nn.functional.avg_pool3d(clips - clips.min(), (1, 16, 16))]
+
+    def prepare_rois(self, rois, clips):
+        return rois
 
     def forward(self, clips, rois):
         return self.roi_head(self.backbone(clips), rois)
@@ -82,7 +85,7 @@ def test_numbers_out_of_range_are_errors(options, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("alias", ["slowonly_r50", "slowfast_context_r50"])
+@pytest.mark.parametrize("alias", ["slowonly_r50", "slowfast_context_r50", "umt_vit_b"])
 def test_the_zoos_networks_are_explained(alias):
     torch.manual_seed(0)
     entry = zoo.get(alias)

@@ -89,3 +89,15 @@ def test_an_output_that_is_not_finite_names_checkpoint_and_keyframe(model, keyfr
             score(model, keyframes, tiny)
     finally:
         bias[3] = original
+
+
+def return_rois(clips, rois):
+    return torch.logit(rois[:, 1:] / 100)
+
+
+@pytest.mark.parametrize(("code_base", "expected"), [("mmaction", [0, 0, 64, 48]), ("pyslowfast", [0, 0, 63, 47])])
+def test_boxes_are_clipped_to_the_clip_as_in_the_models_code_base(code_base, expected):
+    clips = torch.zeros(1, 2, 48, 64, 3, dtype=torch.uint8)
+    rois = torch.tensor([[0.0, 0, 0, 64, 48]])
+    scores = inference.score_batch(return_rois, replace(ENTRY, code_base=code_base), clips, rois, torch.device("cpu"))
+    assert (100 * scores[0, 2:]).round(3).tolist() == expected[2:]

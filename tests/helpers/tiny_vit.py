@@ -8,7 +8,8 @@ from avalib import zoo
 from avalib.models.vit import WIDTHS
 from avalib.training.train_config import configure_training
 
-WIDTHS[2] = 64
+DEEP = 13
+WIDTHS[2] = WIDTHS[DEEP] = 64
 ENTRY = replace(zoo.get("videomae_vit_b_ak"), depth=2, clip_len=4)
 UMT_ENTRY = replace(zoo.get("umt_vit_b"), depth=2, clip_len=2)
 RECIPE = replace(

@@ -90,11 +90,13 @@ def test_a_caffe2_pickle_of_the_published_name_needs_no_model_name(caffe2_file):
     assert build_model(None, caffe2_file, verbose=False).entry.alias == SLOW
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_caffe2_pickle_of_any_protocol_under_another_name(tmp_path, protocol):
-    (tmp_path / "slow.pth").write_bytes(pickle.dumps({"blobs": make_blobs(SLOW)}, protocol))
-    assert has_golden_weights(build_model(SLOW, tmp_path / "slow.pth", verbose=False), SLOW)
+    blobs = {"pred_w": np.arange(6, dtype=np.float32).reshape(2, 3), "lr": np.float32(0.1), "model_iter": 46000}
+    (tmp_path / "slow.pth").write_bytes(pickle.dumps({"blobs": blobs, "cfg": "text"}, protocol))
+    state_dict = read_state_dict(tmp_path / "slow.pth")
+    assert list(state_dict) == ["head.projection.weight"]
+    assert torch.equal(state_dict["head.projection.weight"], torch.arange(6.0).reshape(2, 3))
 
 
 @pytest.mark.slow
@@ -125,7 +127,8 @@ def test_a_file_of_pytorchvideo(tmp_path):
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_saved_under_the_published_names_and_read_back(tmp_path, suffix):
     path = save_checkpoint(golden_outputs.build_golden_detector(SLOW), tmp_path / f"a{suffix}", epoch=3)
-    assert list(read_state_dict(path)) == list(golden_outputs.read_keys(SLOW))
+    # safetensors sorts its tensors
+    assert read_state_dict(path).keys() == golden_outputs.read_keys(SLOW).keys()
     again = build_model(None, path, verbose=False)
     assert has_golden_weights(again, SLOW) and again.entry == zoo.get(SLOW) and again.n_classes == 80
     assert read_meta(path).preprocessing["mean"] == [114.75, 114.75, 114.75]

@@ -128,7 +128,8 @@ def test_loss(name, runs, which):
 @pytest.mark.parametrize("mode", ["eval", "train_bn"])
 def test_gradient_norms_in_float64(name, runs, mode):
     expected = golden_outputs.LATER_ARRAYS[f"{name}/gradnorm_{mode}64"]
-    np.testing.assert_allclose(runs(mode, "64")["norms"], expected, rtol=1e-5)
+    # a bias that softmax cancels has the gradient 0, up to rounding
+    np.testing.assert_allclose(runs(mode, "64")["norms"], expected, rtol=1e-5, atol=1e-12)
 
 
 def test_the_fused_model_gives_the_same_logits(name):

@@ -15,8 +15,12 @@ from recorded_runs import CLEAN_GIT, change_json, write_run
 from avalib import zoo
 from avalib.utils import experiment
 from avalib.utils.experiment import ExperimentRecord, list_changed_files
-from avalib.zoo_runner.leaderboard import AVA_CSV, BEGIN_MARK, END_MARK, OTHER_CSV, LeaderboardError
+from avalib.utils.markdown import PageError
+from avalib.zoo_runner.leaderboard import AVA_CSV, OTHER_CSV
 from avalib.zoo_runner.result_records import check_result
+
+BEGIN_MARK = "<!-- leaderboard -->"
+END_MARK = "<!-- /leaderboard -->"
 
 RUN = Path("outputs/runs/tiny/slowonly_r50")
 RESULT = Path("outputs/results/tiny_slowonly_r50.json")
@@ -161,7 +165,7 @@ def test_partial_coverage_needs_a_label(repository, capsys):
 @pytest.mark.parametrize(("text", "missing"), [("", BEGIN_MARK), (f"a\n{BEGIN_MARK}\nb\n", END_MARK)])
 def test_a_page_without_a_place_for_the_leaderboard_is_refused(repository, text, missing):
     PAGE.write_text(text, encoding="utf-8")
-    assert_refused(f"results.md .*no line {missing}.*git checkout", error=LeaderboardError)
+    assert_refused(f"results.md .*no line {missing}.*git checkout", error=PageError)
     assert read(PAGE) == text
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +113,19 @@ def test_a_pattern_chooses_models_in_the_tables_order():
     assert zoo.list_models("nothing*") == []
 
 
+def test_names_and_patterns_select_each_model_once():
+    v22 = ["slowfast_r50_8x8_ava22", "slowfast_r50_8x8_tmax_ava22", "slowfast_r50_8x8_tmax_focal_ava22"]
+    assert zoo.select_models([zoo.get(v22[1]).name, "slowfast_*_ava22"]) == [v22[1], v22[0], v22[2]]
+    assert zoo.select_models(["*"]) == zoo.list_models()
+    assert zoo.select_models([]) == []
+
+
+@pytest.mark.parametrize("name", ["slowest*", "slowfast_r50_8x"])
+def test_a_selection_without_models_lists_them(name):
+    with pytest.raises(KeyError, match=rf"{name[:-1]}.*There are: slowonly_r50"):
+        zoo.select_models(["slowonly_r50", name])
+
+
 @pytest.mark.parametrize("entry", zoo.ENTRIES, ids=zoo.list_models())
 def test_an_entry_has_two_names(entry):
     assert zoo.get(entry.alias) is entry
@@ -150,22 +162,3 @@ def test_the_difference_of_two_rows():
 def test_entries_cannot_be_changed_by_accident():
     with pytest.raises(dataclasses.FrozenInstanceError):
         zoo.get("slowonly_r50").lr = 1.0
-
-
-def test_the_table():
-    table = zoo.build_zoo_table()
-    assert list(table.columns) == ["model", "modality", "pretrained", "backbone", "input", "GPUs", "resolution", "mAP"]
-    assert list(table["model"]) == zoo.list_models()
-    row = table.set_index("model").loc["slowfast_context_r50"]
-    assert list(row) == ["RGB", "Kinetics-400", "SlowFast R50 + context", "32x2", "8x2", "short side 256", 25.4]
-
-
-@pytest.mark.parametrize(
-    ("page", "mark", "render"),
-    [("README.md", "zoo table", zoo.render_zoo_table), ("docs/results.md", "files", zoo.render_published_files)],
-)
-def test_the_pages_have_the_tables(page, mark, render):
-    text = (TESTS.parent / page).read_text(encoding="utf-8")
-    table = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.S)
-    assert table is not None
-    assert table[1].strip() == render(), f"paste the output of avalib.zoo.{render.__name__}() between the marks"

@@ -6,12 +6,11 @@ import pytest
 from made_results import RESULTS, copy_result
 
 from avalib import zoo
+from avalib.utils.markdown import PageError, split_at_marks
 from avalib.zoo_runner.leaderboard import (
     AVA_CSV,
-    BEGIN_MARK,
-    END_MARK,
+    MARK,
     OTHER_CSV,
-    LeaderboardError,
     build_ava_leaderboard,
     build_other_leaderboard,
     render_leaderboard,
@@ -28,8 +27,8 @@ def test_the_committed_csv_files_are_those_of_the_results(name, build):
 
 
 def test_the_committed_page_has_the_tables_of_the_results():
-    between = PAGE.read_text(encoding="utf-8").split(BEGIN_MARK)[1].split(END_MARK)[0].strip()
-    assert between == render_leaderboard(RESULTS)
+    _, between, _ = split_at_marks(PAGE, MARK)
+    assert between.strip() == render_leaderboard(RESULTS)
 
 
 def test_numbers_of_other_data_sets_have_no_published_column():
@@ -50,6 +49,21 @@ def test_a_measurement_on_ava_has_its_difference():
     assert row["difference"] == -0.3
     assert row["coverage"] == "58 of 64 videos"
     assert row["epochs"] is None, "it was not trained here"
+
+
+@pytest.mark.parametrize("dataset", ["ava2.2", "ava_kinetics"])
+def test_ava_kinetics_models_are_measured_on_ava22_val(dataset):
+    result = copy_result("slowonly_r50_8x8_ak", [0.2775], dataset, "published")
+    row = build_ava_leaderboard([result]).set_index("model").loc["slowonly_r50_8x8_ak"]
+    assert (row["data set"], row["published mAP"]) == ("ava2.2", 27.82)
+    assert (row["measured mAP"], row["difference"]) == (27.75, -0.07)
+    assert build_other_leaderboard([result]).empty
+
+
+def test_another_ava_version_than_the_published_one_is_not_compared():
+    results = [copy_result("slowonly_r50_8x8_ak", [0.2], "ava2.1"), copy_result("slowfast_r50", [0.2], "ava2.2")]
+    assert build_ava_leaderboard(results)["measured mAP"].isna().all()
+    assert list(build_other_leaderboard(results)["data set"]) == ["ava2.1", "ava2.2"]
 
 
 def test_the_input_of_slowfast_names_both_pathways():
@@ -78,13 +92,14 @@ def test_the_markdown_leaves_out_what_was_never_measured_on_ava():
 
 def test_the_page_is_updated_between_its_marks(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN_MARK}\nold\n{END_MARK}\nafter\n", encoding="utf-8")
+    page.write_text("before\n<!-- leaderboard -->\nold\n<!-- /leaderboard -->\nafter\n", encoding="utf-8")
     written = update_leaderboard(tmp_path, page)
     assert written == [tmp_path / AVA_CSV, tmp_path / OTHER_CSV, page]
+    tables = render_leaderboard([])
     text = page.read_text(encoding="utf-8")
-    assert text == f"before\n{BEGIN_MARK}\n\n{render_leaderboard([])}\n\n{END_MARK}\nafter\n"
+    assert text == f"before\n<!-- leaderboard -->\n\n{tables}\n\n<!-- /leaderboard -->\nafter\n"
 
 
 def test_a_page_without_marks_is_refused(tmp_path):
-    with pytest.raises(LeaderboardError, match=f"no line {BEGIN_MARK}"):
+    with pytest.raises(PageError, match="no line <!-- leaderboard -->"):
         update_leaderboard(tmp_path, tmp_path / "none.md")

@@ -10,7 +10,6 @@ from publish_results import publish_runs
 from recorded_runs import CLEAN_GIT, write_run
 
 from avalib.utils import experiment
-from avalib.zoo_runner.leaderboard import BEGIN_MARK, END_MARK
 from avalib.zoo_runner.verification import count_verdicts, verify_records
 
 RUN = Path("outputs/runs/tiny/slowonly_r50")
@@ -26,7 +25,7 @@ def repository(tiny, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "tiny-seed0").symlink_to(tiny.root)
     monkeypatch.setenv("AVALIB_DATA", "data")
-    (tmp_path / "page.md").write_text(f"{BEGIN_MARK}\n{END_MARK}\n", encoding="utf-8")
+    (tmp_path / "page.md").write_text("<!-- leaderboard -->\n<!-- /leaderboard -->\n", encoding="utf-8")
     write_run(tiny, tmp_path)
     publish_runs([RUN], page="page.md")
     return tmp_path

@@ -16,8 +16,15 @@ def test_seeds_have_names_and_folders_of_their_own():
     ]
 
 
-def test_without_names_all_models_are_run():
-    assert [zoo_run.model for zoo_run in list_zoo_runs()] == zoo.list_models()
+def test_without_names_the_first_seven_are_run():
+    assert [zoo_run.model for zoo_run in list_zoo_runs()] == zoo.list_models()[:7]
+
+
+def test_patterns_name_more_models():
+    models = ["slowfast_r50", "slowfast_*_ava22", "slowfast_r50"]
+    expected = ["slowfast_r50", *zoo.list_models("slowfast_*_ava22")]
+    assert [zoo_run.model for zoo_run in list_zoo_runs(models)] == expected
+    assert [zoo_run.model for zoo_run in list_zoo_runs(["*"])] == zoo.list_models()
 
 
 def test_published_checkpoints_are_only_evaluated():
@@ -31,6 +38,7 @@ def test_published_checkpoints_are_only_evaluated():
     ("options", "error", "message"),
     [
         ({"models": ["slowonly_r5"]}, KeyError, "slowonly_r50"),
+        ({"models": ["slowest*"]}, KeyError, "no model matches 'slowest\\*'"),
         ({"checkpoint": "weights.pth"}, ValueError, "to evaluate a file: notebook 04"),
         ({"notebook_parameters": {"03_trian": {}}}, ValueError, "03_train, 04_evaluate"),
         ({"models": ["slowonly_r50"], "model_seeds": {"slowfast_r50": [1]}}, ValueError, "not among the models"),

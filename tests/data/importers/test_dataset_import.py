@@ -28,8 +28,8 @@ from avalib.data.proposals import read_proposals
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
 from avalib.data.video_survey import survey_videos
 from avalib.detection import proposal_generation
+from avalib.detection.detected_people import DetectedPeople
 from avalib.detection.person_boxes import read_person_boxes
-from avalib.detection.person_detector import DetectedPeople
 from avalib.video.frame_source import FrameSource
 from avalib.video.reader import Video
 
@@ -217,7 +217,7 @@ class BrightnessDetector:
 
 @pytest.fixture
 def brightness_detector(monkeypatch):
-    monkeypatch.setattr(proposal_generation, "PersonDetector", BrightnessDetector)
+    monkeypatch.setattr(proposal_generation, "load_person_detector", BrightnessDetector)
 
 
 def test_proposals_are_made_at_own_keyframes(import_source, brightness_detector):

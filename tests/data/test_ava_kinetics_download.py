@@ -16,16 +16,17 @@ from numbered_videos import read_number
 from avalib import zoo
 from avalib.data import catalog
 from avalib.data.ava_csv import read_ava_csv
+from avalib.data.ava_kinetics_download import download_ava_kinetics
 from avalib.data.ava_source import SERVERS
 from avalib.data.dataset import ClipDataset
 from avalib.data.download_record import get_download_record_path
 from avalib.data.keyframe_table import load_keyframes
-from avalib.data.kinetics_download import download_ava_kinetics
 from avalib.data.layout import DatasetLayout
 from avalib.data.validation import check
 from avalib.utils import disk_space
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download_errors import DownloadError
+from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource
 from avalib.video.jpeg_folder import JpegFolder
 from avalib.video.reader import Video
@@ -138,13 +139,24 @@ def test_clips_of_both_parts_are_read(prepared):
     assert [read_number(frame) for frame in frames] == [27, 43, 59, 75]
 
 
+def test_a_clip_that_is_gone_is_named_before_training(prepared, tmp_path):
+    layout = DatasetLayout(tmp_path / "ava_kinetics", "ava_kinetics")
+    shutil.copytree(prepared[0].root, layout.root, symlinks=True)
+    shutil.copytree(prepared[0].ava_root, layout.ava_root, symlinks=True)
+    keyframes = [load_keyframes(layout, "train", training=True)]
+    assert open_frames(layout, RECIPE, keyframes, progress=False).missing_keyframes.empty
+    layout.find_video(WHOLE).unlink()
+    missing = open_frames(layout, RECIPE, keyframes, progress=False, max_missing=1).missing_keyframes
+    assert missing.video_id.tolist() == [WHOLE] and "no such video" in missing.reason[0]
+
+
 def test_the_check_knows_clips(prepared):
     layout, _ = prepared
     table = check(layout, progress=False).table.set_index(["check", "split"])
     assert table.value["clips of Kinetics", "train"] == "2 with 4 labels"
     assert table.value["rows outside 902..1798 s or their clip", "train"] == 0
     assert table.value["videos", "train"] == 2, "the official numbers are AVA's"
-    assert table.status["people found, IoU 0.5", "train"] == "ok"
+    assert table.status["people with a person box, IoU 0.5", "train"] == "ok"
     assert WHOLE not in table.value["videos with a problem", "train"]
 
 
@@ -255,6 +267,19 @@ def test_clips_are_opened_once(servers, tmp_path, monkeypatch):
     _, record = prepare(tmp_path, servers, servers / "kinetics")
     assert not opened and list(record["faulty_clips"]) == [SHORT]
     assert json.loads(get_download_record_path(layout).read_text(encoding="utf-8"))["clips"] == 2
+
+
+def test_without_clips_it_is_ava_and_says_what_is_missing(servers, tmp_path, capsys):
+    layout, record = prepare(tmp_path, servers)
+    assert (record["clips"], record["labels"], record["labels_required"]) == (0, 0, 8)
+    ava = DatasetLayout(layout.ava_root, "v2.2")
+    rows = [read_ava_csv(part.get_csv_path("train"), "ground_truth") for part in (layout, ava)]
+    assert rows[0].equals(rows[1])
+    printed = capsys.readouterr().out
+    assert "no folder of Kinetics' clips is given" in printed and "8 labels (100.0% missing)" in printed
+    # clips that come later are taken in
+    _, record = prepare(tmp_path, servers, servers / "kinetics")
+    assert record["clips"] == 2
 
 
 def test_a_csv_with_six_columns_is_named(servers, tmp_path):
