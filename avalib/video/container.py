@@ -168,7 +168,7 @@ def check_is_file(path: str | Path) -> None:
         raise VideoError(f"{path}: is a folder; expected a video file")
     # an address; one letter before the colon is a drive of Windows
     if not exists and (address := re.match(r"([a-z][a-z0-9+.-]+)://?", path, re.IGNORECASE)) and len(address[1]) > 1:
-        raise VideoError(f"{path}: {address[1]} addresses and streams are not read here; see avalib.watch_live")
+        raise VideoError(f"{path}: {address[1]} addresses and streams are not read; record it to a file first")
     if not is_file:
         raise VideoError(f"{path}: is not a regular file" if exists else f"{path}: no such video file")
 

@@ -7,14 +7,10 @@ from avalib.video.resize import fit_picture
 
 
 @pytest.mark.parametrize(
-    ("size", "bars"),
-    [
-        ((20, 40), "above and below"),
-        ((40, 20), "left and right"),
-        ((30, 30), "none"),
-    ],
+    ("size", "filled"),
+    [((20, 40), (30, 60)), ((40, 20), (60, 30)), ((30, 30), (60, 60))],  # a wide, a high and a square picture
 )
-def test_another_shape_gets_black_bars(size, bars):
+def test_another_shape_gets_black_bars(size, filled):
     fitted = fit_picture(np.full((*size, 3), 200, np.uint8), 60, 60)
     assert fitted.shape == (60, 60, 3)
     rows = np.flatnonzero(fitted[:, 30, 0])
