@@ -9,6 +9,7 @@ import many_videos
 import pandas as pd
 import process_groups
 import pytest
+import torch
 from detection_inputs import build_network, write_calm_video
 from many_videos import get_options, kill_in_v1, write_videos
 
@@ -22,6 +23,15 @@ from avalib.utils.locks import LockedError
 from avalib.video.reader import Video
 
 is_posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="process groups and limits of POSIX")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The last digits depend on the number of threads; processes of a pool have one here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+import torch
 from detection_inputs import build_network, write_calm_video
 
 import avalib
@@ -51,6 +52,7 @@ def main(videos, out, weights, workers="1", limit=None):
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+    torch.set_num_threads(1)
     avalib.detect_many(videos, out, build_network(), workers=int(workers), **get_options(weights))
 
 
