@@ -19,6 +19,7 @@ _PUBLIC = {
     "make_proposals": "detection.proposal_generation",
     "prepare": "data.catalog",
     "read_detections": "detection.detections_file",
+    "watch_live": "detection.watch_live",
 }
 _PACKAGES = ("data", "detection", "draw", "evaluation", "models", "training", "utils", "video", "zoo", "zoo_runner")
 __all__ = [*_PUBLIC, *_PACKAGES]

@@ -172,12 +172,20 @@ def find_run(options):
 
 def run_detect(options):
     """Detect people and actions in a video; write the table and the annotated video."""
+    if options.live is not None:
+        from avalib.cli.live_command import run_live
+
+        return run_live(options)
+    if options.serve is not None:
+        raise ValueError("--serve shows a live detection: give --live SOURCE instead of a video")
     if options.out_dir is not None:
         from avalib.cli.detect_folder import run_detect_folder
 
         return run_detect_folder(options)
     if len(options.videos) != 1:
-        raise ValueError(f"expected one video, not {len(options.videos)}; for many give --out-dir FOLDER")
+        raise ValueError(
+            f"expected one video, not {len(options.videos)}; for many give --out-dir FOLDER, for a camera --live 0"
+        )
     (video,) = options.videos
     if not is_url(video) and not Path(video).is_file():
         raise FileNotFoundError(f"{hide_credentials(video)}: no such video; folders, globs and lists need --out-dir")

@@ -117,10 +117,13 @@ class Evaluate(RunOptions):
 @dataclass(frozen=True)
 class Detect(RunOptions):
     """Find people and their actions in videos; write tables, and videos with boxes and labels. One video: --csv, --out.
-    Many: --out-dir; the same command resumes. Exit status 1 if a video failed.
+    Many: --out-dir; the same command resumes. Exit status 1 if a video failed. A camera or a stream: --live, until
+    Ctrl-C or for --stop seconds; what was written is complete then.
     """
 
     videos: Positional[tuple[str, ...]] = ()  # a file or a URL; many: also folders, globs, list files (.txt)
+    live: str | None = None  # instead of videos: a camera's number (0), rtsp://…, udp://…, http://…, a file
+    serve: int | None = None  # with --live: show it in a browser on this machine, at this port (0: any free one)
     checkpoint: str = "published"  # published, best or final (of the last run), a path or a URL
     boxes: str | None = None  # person boxes: csv, parquet or AVA's proposals; None: found by the detector
     boxes_start: float | None = None  # timestamp in the boxes file of the video's first frame; None: from the file
@@ -153,7 +156,7 @@ class Detect(RunOptions):
 class Zoo:
     """Train, evaluate and visualise models of the zoo by running the notebooks headless. A second call resumes."""
 
-    models: tuple[str, ...] = ()  # aliases, names or patterns ("slowonly_*_ak*", "*"); none: the first seven
+    models: tuple[str, ...] = ()  # aliases, names or patterns ("slowonly_*_ak*", "*"); none: MMAction2 v0.10.0's
     dataset: str = "mini"  # name of the data set
     data_seed: int = 0  # seed of the rendered mini-AVA
     first_notebook: NotebookName = "03_train"  # 01_prepare_data runs 01 to 05 for each model, without the summary (06)

@@ -108,6 +108,8 @@ def detect(
     ------
     VideoError, DownloadError, CheckpointError
         The video or the weights cannot be read.
+    GpuMemoryError
+        A GPU has too little memory for one clip. Before that, clips are computed in smaller batches, with a warning.
     KeyError
         There is no model of this name.
     ValueError

@@ -112,7 +112,12 @@ def write_detections(table: pd.DataFrame, path: str | Path) -> Path:
 
     Returns the path.
     """
+    return write_table(round_numbers(table), path)
+
+
+def round_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `detect` as a csv has it: times to the millisecond, boxes and scores to five digits, as text."""
     rounded = {"time_s": table["time_s"].map("{:.3f}".format)}
     for column in (*BOX_COLUMNS, "score"):
         rounded[column] = table[column].map("{:.5g}".format)
-    return write_table(table.assign(**rounded), path)
+    return table.assign(**rounded)

@@ -1,6 +1,7 @@
 """The people and their actions at some times of one video: located, scored clip by clip, tracked."""
 
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tqdm.auto import tqdm
 
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
+from avalib.detection.gpu_memory import explain_full_gpu
 from avalib.detection.stretches import STRETCH_LEN, StretchResult, split_times, track_people
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
@@ -19,6 +21,8 @@ from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
+
+logger = logging.getLogger(__name__)
 
 MAX_SHOWN_TIMES = 8  # in notes
 
@@ -174,6 +178,20 @@ class VideoDetector:
         return people
 
     def _score_people(self, pairs):
+        """As `_score_at_once`, in halves where the GPU's memory does not suffice for all."""
+        try:
+            return self._score_at_once(pairs)
+        except torch.OutOfMemoryError as error:
+            if len(pairs) == 1:
+                raise explain_full_gpu(error, "one clip", self.loaded.device) from error
+        # Outside of the handler, whose traceback would keep the tensors in memory.
+        half = len(pairs) // 2
+        self.batch_size = min(self.batch_size, max(half, 1))
+        logger.warning("the GPU is out of memory with %d clips at once; now %d", len(pairs), self.batch_size)
+        torch.cuda.empty_cache()
+        return [*self._score_people(pairs[:half]), *self._score_people(pairs[half:])]
+
+    def _score_at_once(self, pairs):
         """The scores (n, C) of each (ClipSample, SamplePeople), at least one."""
         # All people of all clips in one call of the network: rois are [clip, x1, y1, x2, y2] in pixels.
         samples = [sample for sample, _ in pairs]

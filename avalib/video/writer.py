@@ -21,7 +21,7 @@ def write_mp4(
     gop: int | None = None,
     bframes: int | None = None,
     preset: str = "veryfast",
-    times_s: Sequence[float] | None = None,
+    times_s: Iterable[float] | None = None,
     threads: int = 0,
 ) -> Path:
     """Write frames as H.264 (yuv420p); the file appears when it is complete.
@@ -42,8 +42,8 @@ def write_mp4(
         B-frames in a row.
     preset : str
         x264's, from "ultrafast" to "veryslow".
-    times_s : (T,) float, optional
-        Presentation times in seconds, for a variable rate.
+    times_s : iterable of T floats, optional
+        Presentation times in seconds, for a variable rate. Each is taken after its frame.
     threads : int
         The encoder's; 0 means one per core.
 
@@ -62,6 +62,7 @@ def write_mp4(
     tick_s = 1 / rate if times_s is None else Fraction(1, 90000)
     options = {"crf": crf, "preset": preset, "g": gop, "bf": bframes}
     options = {key: str(value) for key, value in options.items() if value is not None}
+    times = None if times_s is None else iter(times_s)
     stream = None
     with (
         atomic_path(path) as part,
@@ -81,7 +82,7 @@ def write_mp4(
             picture = av.VideoFrame.from_ndarray(array, format="rgb24")
             picture.time_base = tick_s
             # in ticks: the frame's number, or its time
-            picture.pts = n if times_s is None else round(times_s[n] / tick_s)
+            picture.pts = n if times is None else round(next(times) / tick_s)
             container.mux(stream.encode(picture))
         if stream is None:
             raise ValueError(f"{path}: no frames to write")
