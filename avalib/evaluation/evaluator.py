@@ -144,7 +144,7 @@ def evaluate_tables(
     missing: str = "whole_frame",
 ) -> Report:
     """Evaluate loaded tables; the other arguments are those of `evaluate`."""
-    # 1. The rules, and arguments that can't be
+    # 1. The rules; invalid arguments are errors
     name, rules = get_protocol(protocol)
     thresholds = check_thresholds(iou)
     if ties not in ("stable", "grouped"):
