@@ -4,7 +4,6 @@ detections = avalib.detect("video.mp4", checkpoint="published")
 """
 
 import logging
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ import torch
 from avalib import zoo
 from avalib.data.frame_protocols import get_frame_protocol
 from avalib.detection.detect_settings import DEFAULT_MODEL, DetectSettings
+from avalib.detection.detection_times import choose_times
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import read_person_boxes
 from avalib.detection.person_detector import load_person_detector
-from avalib.detection.stretches import DEFAULT_STEP_S
 from avalib.detection.video_detector import LoadedModel, VideoDetector, VideoResult
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
@@ -116,6 +115,8 @@ def detect(
         The video or the weights cannot be read.
     OnnxDetectorError, DetectorOutputError, DetectorMemoryError
         The person detector cannot be used; the message says why.
+    GpuMemoryError
+        A GPU has too little memory for one clip. Before that, clips are computed in smaller batches, with a warning.
     KeyError
         There is no model of this name.
     ValueError
@@ -216,7 +217,14 @@ def load_video_detector(
     batch_size = settings.batch_size
     if batch_size is None:
         batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
-    return VideoDetector(loaded, batch_size, person_boxes, person_detector, settings.detector_step)
+    return VideoDetector(
+        loaded,
+        batch_size,
+        person_boxes,
+        person_detector,
+        detector_step=settings.detector_step,
+        stretch_len=settings.stretch_len,
+    )
 
 
 def describe_better_model(model, checkpoint):
@@ -231,43 +239,6 @@ def describe_better_model(model, checkpoint):
         f"{names[DEFAULT_MODEL]} is the default because it runs on a laptop; on a GPU take "
         f"{names[GPU_MODEL]}, or see docs/models.md"
     )
-
-
-def choose_times(
-    reader: Video, person_boxes: pd.DataFrame | None, step: float | None, start: float, stop: float | None
-) -> np.ndarray:
-    """Choose the times of a video at which people are detected.
-
-    Parameters
-    ----------
-    reader : Video
-    person_boxes : DataFrame or None
-        From `read_person_boxes`; its times are taken, at least `step` apart.
-    step : float or None
-        Seconds; None: 1, or every time of the boxes.
-    start, stop : float
-        Seconds; stop None: the end of the video.
-
-    Returns
-    -------
-    (M,) array of float
-        Seconds, ascending.
-    """
-    # Seconds from the video's first frame, at most its length.
-    stop = reader.duration_s if stop is None else min(stop, reader.duration_s)
-    if not 0 <= start < stop:
-        raise ValueError(f"start={start}, stop={stop:g}: {reader.path} has the seconds 0 to {reader.duration_s:.2f}")
-    # A regular grid from `start`; the tolerance keeps a rounding error from adding a time at `stop`.
-    if person_boxes is None:
-        step = step or DEFAULT_STEP_S
-        return start + np.arange(math.ceil((stop - start) / step - 1e-9)) * step
-    # Of the boxes' times each that is at least a step after the last one chosen.
-    chosen = []
-    for time_s in np.unique(person_boxes["time_s"]):
-        is_far_enough = not chosen or time_s >= chosen[-1] + (step or 0) - 1e-6
-        if start <= time_s <= stop and is_far_enough:
-            chosen.append(time_s)
-    return np.array(chosen)
 
 
 def load_model(

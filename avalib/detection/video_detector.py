@@ -1,6 +1,7 @@
 """The people and their actions at some times of one video: located, scored clip by clip, tracked."""
 
 import itertools
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,17 @@ from tqdm.auto import tqdm
 
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
+from avalib.detection.gpu_memory import explain_full_gpu
 from avalib.detection.people_finder import PeopleFinder, SamplePeople
-from avalib.detection.stretches import StretchResult, split_times, track_people
+from avalib.detection.stretches import STRETCH_LEN, StretchResult, split_times, track_people
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
+
+logger = logging.getLogger(__name__)
 
 MAX_SHOWN_TIMES = 8  # in notes
 
@@ -62,9 +66,20 @@ class VideoDetector:
         If there are no person_boxes.
     detector_step : float, optional
         Seconds from one detection of people to the next; None: at every time.
+    stretch_len : int
+        Times that are computed on their own, see stretches.
     """
 
-    def __init__(self, loaded, batch_size=1, person_boxes=None, person_detector=None, detector_step=None):
+    def __init__(
+        self,
+        loaded,
+        batch_size=1,
+        person_boxes=None,
+        person_detector=None,
+        detector_step=None,
+        stretch_len=STRETCH_LEN,
+    ):
+        self.stretch_len = stretch_len
         self.loaded = loaded
         self.batch_size = batch_size
         self.person_boxes = person_boxes
@@ -80,7 +95,7 @@ class VideoDetector:
         return_partial: whether Ctrl-C returns the finished times, instead of raising KeyboardInterrupt.
         """
         started_s = time.perf_counter()
-        stretches = split_times(times_s)
+        stretches = split_times(times_s, self.stretch_len)
         clips = [self.open_clips(reader, stretches, number) for number in range(len(stretches))]
         # The bar counts the frames of all stretches.
         bar = tqdm(
@@ -165,6 +180,20 @@ class VideoDetector:
         ]
 
     def _score_people(self, batch):
+        """As `_score_at_once`, in halves where the GPU's memory does not suffice for all."""
+        try:
+            return self._score_at_once(batch)
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                raise explain_full_gpu(error, "one clip", self.loaded.device) from error
+        # Outside of the handler, whose traceback would keep the tensors in memory.
+        half = len(batch) // 2
+        self.batch_size = min(self.batch_size, max(half, 1))
+        logger.warning("the GPU is out of memory with %d clips at once; now %d", len(batch), self.batch_size)
+        torch.cuda.empty_cache()
+        return [*self._score_people(batch[:half]), *self._score_people(batch[half:])]
+
+    def _score_at_once(self, batch):
         """The scores (n, C) of each of some SamplePeople with people, at least one."""
         # All people of all clips in one call of the network: rois are [clip, x1, y1, x2, y2] in pixels.
         samples = [people.sample for people in batch]

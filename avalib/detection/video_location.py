@@ -38,7 +38,7 @@ def locate_video(video: str | Path, mirror: str | Path | None = None, progress: 
         The download failed.
     """
     if isinstance(video, bool) or not isinstance(video, (str, os.PathLike)) or not str(video).strip():
-        raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras are not supported")
+        raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras: avalib.watch_live")
     # Messages show long names in part.
     text = str(video)
     shown = hide_credentials(text)
@@ -48,8 +48,8 @@ def locate_video(video: str | Path, mirror: str | Path | None = None, progress: 
     scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() not in ("http", "https"):
         raise VideoError(
-            f"{shown}: {scheme[1]} is not supported, only files and http(s); record it first, as with "
-            f"ffmpeg -i {shown} -t 60 -c copy clip.mkv"
+            f"{shown}: {scheme[1]} is not supported, only files and http(s); for streams use avalib.watch_live or "
+            "avalib detect --live"
         )
     path = get_local_path(text, mirror=mirror, progress=progress)
     _check_video_path(path, shown)

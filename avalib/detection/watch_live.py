@@ -81,6 +81,8 @@ def watch_live(
         The camera or the stream cannot be opened: it is unreachable, the credentials are wrong, there is no decoder.
     VideoError, DownloadError, CheckpointError
         The file or the weights cannot be read.
+    GpuMemoryError
+        While it runs: a GPU has too little memory for one clip.
     KeyError
         There is no model of this name.
     ValueError

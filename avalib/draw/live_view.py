@@ -1,5 +1,6 @@
 """A live detection in a notebook: a widget with the newest frame, and a picture that stays in the executed copy."""
 
+import contextlib
 import io
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from avalib.detection.live_detector import LiveDetector, LiveResult
 from avalib.draw.live_overlay import play_live
 from avalib.draw.mjpeg_server import MjpegServer
+from avalib.utils.interrupts import Stopped
 
 MIN_INTERVAL_S = 0.1  # between two pictures of the widget: a notebook's connection is not made for video
 JPEG_QUALITY = 80
@@ -83,10 +85,14 @@ def show_live(
     """
     view = LiveView(live)
     display(view.widget)
-    if port is None:
-        play_live(live, out, [view.show], score_threshold, top_k, width)
-    else:
-        with MjpegServer(port, lambda: str(live.measure())) as server:
+    with contextlib.ExitStack() as stack:
+        viewers = [view.show]
+        if port is not None:
+            server = stack.enter_context(MjpegServer(port, lambda: str(live.measure())))
+            viewers.append(server.publish)
             print(f"in a browser on this machine: {server.url}")
-            play_live(live, out, [view.show, server.publish], score_threshold, top_k, width)
+        try:
+            play_live(live, out, viewers, score_threshold, top_k, width)
+        except Stopped as stopped:
+            print(stopped)
     return view.static_snapshot()

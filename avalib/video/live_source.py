@@ -149,6 +149,8 @@ def _open_device_or_address(source, open_timeout_s, read_timeout_s):
         options |= {"protocol_whitelist": PROTOCOLS[scheme]}
         # over TCP no packet of RTSP is lost, and firewalls let it through
         options |= {"rtsp_transport": "tcp"} if scheme.startswith("rtsp") else {}
+        # a burst that UDP's buffer has no place for is lost, and no reason to connect again
+        options |= {"overrun_nonfatal": "1"} if scheme == "udp" else {}
     try:
         return av.open(
             device.name,
