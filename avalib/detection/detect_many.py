@@ -101,6 +101,7 @@ def detect_many(
     DiskFullError
         The disk is full. The finished tables stay, and the next call goes on.
     """
+    # Arguments and paths first: an error appears before anything is written or loaded.
     settings = DetectSettings(model=model, checkpoint=checkpoint, **options)
     for name, value, allowed in (("format", format, FORMATS), ("engine", engine, ENGINES)):
         if value not in allowed:
@@ -112,6 +113,7 @@ def detect_many(
     folder = Path(out_dir).absolute()
     listed = list_videos(videos, out_dir=folder)
     plan = RunPlan(folder, f".{format}", settings, {}, write_overlay, overlay_suffix)
+    # One run at a time, or several shares of one list.
     check_other_runs(folder, share)
     with hold_lock(get_lock_path(folder, share), "detection in many videos"):
         # The names are chosen for the whole list, so that all shares agree.
@@ -119,6 +121,7 @@ def detect_many(
         if share is not None:
             jobs = select_shard(jobs, *share)
         with contextlib.closing(_open_engine(engine, plan, workers, cores, progress)) as open_engine:
+            # The folder has results of these settings alone.
             recorded = {**open_engine.describe(), "format": format}
             keep_settings(folder, recorded)
             return _run_jobs(open_engine, plan, jobs, recorded, get_manifest_path(folder, share), progress)
@@ -135,6 +138,7 @@ def _open_engine(name, plan, workers, cores, progress):
 
 def _run_jobs(engine, plan, jobs, recorded, manifest_path, progress):
     """Run what is not done yet. Returns the rows of all jobs as a table."""
+    # {video: row}: of earlier runs, else a new one.
     earlier = read_manifests(plan.folder)
     rows = {job.video: earlier.get(job.video) or ManifestRow(job.video, output=job.output) for job in jobs}
     waiting = [job for job in jobs if not _is_done(plan, job, rows[job.video])]
@@ -143,6 +147,7 @@ def _run_jobs(engine, plan, jobs, recorded, manifest_path, progress):
     manifest = Manifest(manifest_path, {**read_manifest(manifest_path), **rows}.values())
     if progress and len(waiting) < len(jobs):
         logger.info("%d of %d videos are done already", len(jobs) - len(waiting), len(jobs))
+    # Every row is on the disk before the next video counts.
     with contextlib.closing(engine.run(waiting, recorded)) as finished, _open_bar(waiting, progress) as bar:
         n_failed = 0
         for number, row in enumerate(finished, 1):

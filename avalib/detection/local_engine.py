@@ -72,6 +72,7 @@ def _run_in_processes(plan, jobs, workers, threads):
     while True:
         with WorkerPool(workers, initializer) as pool:
             try:
+                # Fill the queue, then one job in for each that is out.
                 for job in islice(waiting, IN_FLIGHT * workers):
                     in_flight[pool.submit(_run_job, job)] = job
                 while in_flight:

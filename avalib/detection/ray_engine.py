@@ -125,6 +125,7 @@ class RayEngine:
                 actor = idle.pop()
                 task = waiting.popleft()
                 calls[self._start(actor, task)] = actor, task
+            # The next call that ends: a stretch, or the first call of an actor.
             if not calls:
                 raise RuntimeError("no actor of the Ray cluster is left; `ray status` shows its machines")
             finished, _ = ray.wait(list(calls), num_returns=1)
@@ -184,10 +185,12 @@ class RayEngine:
     def _finish(self, task, output, waiting):
         """Take an actor's output; the row of the video if that was the last one."""
         job = task.job
+        # An error of the video, not of its machine, is not tried again.
         if output.error:
             return self._fail(job, waiting, output.error)
         if task.number == 0:
             self._in_work[job] = _VideoInWork(output.start, self._ray.put(output.start))
+        # With its last stretch the video's table is written.
         in_work = self._in_work[job]
         in_work.work_s += output.work_s
         if task.number is not None:

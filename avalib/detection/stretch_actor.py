@@ -73,6 +73,7 @@ class StretchActor:
         """Detect in a stretch of a video. start: from the first stretch, None for that."""
         started_s = time.perf_counter()
         try:
+            # Every stretch opens the file anew, as its results may not depend on the one before.
             path = self._open_file(job.source)
             detector = self._load()
             with Video(path, packet_index=start and start.packet_index) as reader:

@@ -70,6 +70,7 @@ def choose_outputs(videos: list[str], suffix: str, rows: dict[str, ManifestRow])
     for stem in stems.values():
         counts[stem.lower()] = counts.get(stem.lower(), 0) + 1
     owners = {row.output.lower(): video for video, row in rows.items() if row.output}
+    # An earlier name, else the video's own, else one with a hash.
     jobs = []
     for source, stem in stems.items():
         video = hide_credentials(source)
@@ -122,6 +123,7 @@ class VideoWorker:
         started_s = time.perf_counter()
         row = ManifestRow(job.video, DONE, job.output, get_file_size(job.source))
         try:
+            # A table that is there already was written just before its process was killed.
             with open_source(job.source, self.plan.folder / DOWNLOADS, self.plan.settings.mirror) as path:
                 table = read_finished(self.plan, job)
                 if table is None:

@@ -51,6 +51,7 @@ def list_videos(sources: str | Path | Iterable[str | Path], out_dir: str | Path 
 
 def _expand_source(source, folder, out_dir):
     """The videos (absolute paths, URLs) of one source; a relative path begins at `folder`."""
+    # What exists goes before a pattern: a file's name may have brackets.
     if is_url(source):
         return [str(source)]
     path = folder / source
