@@ -223,7 +223,7 @@ def compare_protocols(
 
 
 def measure_rule_changes(data, base, other, iou, ties, base_mAP):
-    """{rule in words: change of the mAP} on the way from one protocol to another."""
+    """{description of a rule: change of the mAP} from one protocol to another, rule by rule."""
     rules = get_protocol(base)[1]
     goal = get_protocol(other)[1]
     mAP = base_mAP

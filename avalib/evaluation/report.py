@@ -249,9 +249,9 @@ class Report:
             "protocol": self.protocol,
             "ties": self.ties,
             "iou": list(self.thresholds),
-            "mAP": _nan_to_none(self.mAP),
-            "mAP_at": {f"{iou:g}": _nan_to_none(value) for iou, value in self.mAP_by_iou.items()},
-            "groups": {group: _nan_to_none(value) for group, value in self.mAP_by_group.items()},
+            "mAP": _replace_nan(self.mAP),
+            "mAP_at": {f"{iou:g}": _replace_nan(value) for iou, value in self.mAP_by_iou.items()},
+            "groups": {group: _replace_nan(value) for group, value in self.mAP_by_group.items()},
             "recall": dict(self.recall),
             "counts": dict(self.counts),
             "notes": list(self.notes),
@@ -278,7 +278,7 @@ class Report:
         )
 
 
-def _nan_to_none(value):
+def _replace_nan(value):
     return None if np.isnan(value) else value
 
 

@@ -125,7 +125,7 @@ def _explain_pickle_errors(path):
             "code. Nothing was run. Ask for a file with tensors only, or a .safetensors."
         ) from error
     except (PickleError, MemoryError) as error:
-        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_get_first_line(error)})") from error
 
 
 def _read_torch_file(path):
@@ -157,11 +157,11 @@ def _read_caffe2_file(path):
         content = load_pickle(path)
     blobs = content.get("blobs") if isinstance(content, dict) else None
     if not isinstance(blobs, dict) or not blobs:
-        found = f"a pickle of a {type(content).__name__}"
+        got = f"a pickle of a {type(content).__name__}"
         if isinstance(content, dict):
-            found += f" without 'blobs', but {_list_keys(content)}"
+            got += f" without 'blobs', but {_list_keys(content)}"
         raise CheckpointError(
-            f"{path}: {found}. Expected a file of torch.save, safetensors, or a Caffe2 pickle {{'blobs': {{…}}}}."
+            f"{path}: {got}. Expected a file of torch.save, safetensors, or a Caffe2 pickle {{'blobs': {{…}}}}."
         )
     if len(blobs) > _MAX_TENSORS:
         raise CheckpointError(f"{path}: {len(blobs):,} blobs; the limit is {_MAX_TENSORS:,}")
@@ -186,11 +186,11 @@ def _read_safetensors(path):
             text = (file.metadata() or {}).get("avalib", "{}")
         state_dict = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_SAFETENSORS_FAULTS) as error:
-        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_get_first_line(error)})") from error
     try:
         meta = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the metadata in its header is damaged ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: the metadata in its header is damaged ({_get_first_line(error)})") from error
     return Checkpoint(path.name, state_dict, meta if isinstance(meta, dict) else {})
 
 
@@ -215,7 +215,7 @@ def _describe_damage(path):
     )
 
 
-def _first_line(error):
+def _get_first_line(error):
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 

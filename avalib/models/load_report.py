@@ -47,7 +47,7 @@ class LoadReport:
             rows.append((key, "wrong shape", format_shape(file_shape), format_shape(model_shape)))
         return pd.DataFrame(rows, columns=["key", "status", "file_shape", "model_shape"])
 
-    def by_part(self):
+    def count_by_part(self):
         """Counts: a row for each part of the network ("backbone.layer1", …), a column for each status."""
         import pandas as pd
 

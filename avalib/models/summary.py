@@ -17,7 +17,7 @@ VIT_GROUPS = 4  # stages that a ViT's blocks are shown as
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a backbone that stands in the tables."""
+    """A part of a backbone: a row of the tables."""
 
     name: str  # "backbone.slow_path.layer1", "backbone.blocks 0-2"
     layers: tuple[torch.nn.Module, ...]  # the output of the last one is the stage's
@@ -165,7 +165,7 @@ def compare_models(entry, other, height=256, width=340):
 
 
 def _describe_tensor(name, entry):
-    """A few words for what has no layers of its own."""
+    """A short text for a tensor that no stage computes."""
     if name == "clips":
         return "frames, normalized"
     pool = "mean" if entry.temporal_pool == "avg" else "maximum"
@@ -174,7 +174,7 @@ def _describe_tensor(name, entry):
 
 
 def _describe_layers(layers):
-    """A few words for a stage, read off its layers."""
+    """A short text for a stage, from its layers."""
     module = layers[0]
     linears = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
     if isinstance(module, Block):

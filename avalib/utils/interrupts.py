@@ -174,7 +174,7 @@ class WorkerPool(ProcessPoolExecutor):
             return super().submit(function, *args, **kwargs)
 
     def terminate(self) -> None:
-        """End the processes at once, whatever they do."""
+        """End the processes at once."""
         for process in list((self._processes or {}).values()):
             process.kill()
 

@@ -61,6 +61,6 @@ def split_at_marks(page: str | Path, mark: str) -> tuple[str, str, str]:
 
 
 def replace_between_marks(page: str | Path, mark: str, content: str) -> Path:
-    """Write a page anew with other content between two marks, see `split_at_marks`; returns its path."""
+    """Replace the content of a page between two marks, see `split_at_marks`; returns its path."""
     before, _, after = split_at_marks(page, mark)
     return write_text(Path(page), f"{before}<!-- {mark} -->\n{content}\n<!-- /{mark} -->{after}")

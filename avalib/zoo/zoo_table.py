@@ -91,7 +91,7 @@ def render_published_files() -> str:
 
 
 def _get_short_licence(entry):
-    """A licence without the remarks in brackets behind it."""
+    """A licence without its remarks in brackets."""
     return entry.licence.partition(" (")[0]
 
 
