@@ -214,6 +214,7 @@ def run_detect(options):
             width=options.width,
             score_threshold=options.draw_threshold,
             top_k=options.top_k,
+            quality=options.quality,
         )
         print(f"written: {overlay}")
     return 0

@@ -18,6 +18,7 @@ Existing = Literal["stop", "continue", "new"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Protocol = Literal["mmaction", "activitynet", "mmaction1x", "pyslowfast", "frame"]
 PersonDetectorName = Literal["fasterrcnn", "retinanet", "ssdlite"]
+VideoQualityName = Literal["good", "fast"]
 NotebookName = Literal["01_prepare_data", "03_train"]
 
 
@@ -138,6 +139,7 @@ class Detect(RunOptions):
     top_k: int = 3  # actions drawn for each person
     draw_threshold: float = 0.3  # actions with a lower score are not drawn
     width: int | None = None  # of the drawn video, in pixels
+    quality: VideoQualityName = "good"  # of the drawn video: a better picture, or half of the encoder's time
 
 
 @dataclass(frozen=True)
