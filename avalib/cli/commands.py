@@ -175,11 +175,14 @@ def run_detect(options):
         raise FileNotFoundError(f"{options.video}: no such video")
     _, checkpoint = _find_run(options)
     from avalib.detection.detect_video import detect
+    from avalib.detection.detections_export import export_detections, get_export_path
     from avalib.detection.detections_table import write_detections
     from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
+    from avalib.draw.video_page import write_video_page
 
     # A wrong suffix is an error before the work begins.
     overlay = options.out and get_overlay_path(options.out)
+    exports = [get_export_path(path) for path in options.export]
     table = detect(
         options.video,
         options.model,
@@ -217,6 +220,12 @@ def run_detect(options):
             quality=options.quality,
         )
         print(f"written: {overlay}")
+    if options.html:
+        write_video_page(options.html, options.video, table, options.draw_threshold, options.top_k)
+        print(f"written: {options.html}")
+    for path in exports:
+        export_detections(table, options.video, path, options.draw_threshold)
+        print(f"written: {path}")
     return 0
 
 

@@ -137,8 +137,10 @@ class Detect(RunOptions):
     csv: str | None = None  # where the table goes
     out: str | None = None  # where the video with boxes and labels goes: .mp4, .mkv or .gif
     top_k: int = 3  # actions drawn for each person
-    draw_threshold: float = 0.3  # actions with a lower score are not drawn
+    draw_threshold: float = 0.3  # actions with a lower score are neither drawn nor in --html and --export
     width: int | None = None  # of the drawn video, in pixels
+    html: str | None = None  # where a web page with player, timeline, table and search goes
+    export: tuple[str, ...] = ()  # more files for other tools: .json is COCO, .xml is CVAT
     quality: VideoQualityName = "good"  # of the drawn video: a better picture, or half of the encoder's time
 
 
