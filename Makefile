@@ -2,7 +2,7 @@
 #   MODEL=slowfast_r50   another model of the zoo          DATASET=mini   another data set
 #   MINUTES=8            of training in `demo`; MINUTES=None: all epochs of the recipe
 #   EXISTING=continue    continue a training with other settings in the folder; EXISTING=new: keep it and start a new one
-#   MODELS="slowfast_r50 *_ak*"   for `zoo`, names and patterns, instead of the first seven; MODELS="*": all
+#   MODELS="slowfast_r50 *_ak*"   for `zoo`, names and patterns, instead of the seven of MMAction2 v0.10.0; MODELS="*": all
 #   CHECKPOINT=published   evaluate only, in `zoo`
 #   TORCH=cpu            PyTorch's CPU-only wheels       PYTHON=…       the Python that makes .venv
 
@@ -42,7 +42,7 @@ demo: $(BIN)/.installed  ## mini-AVA, train MODEL, score it, draw the GIF: noteb
 	@$(BIN)/avalib zoo --first-notebook 01_prepare_data --models $(MODEL) --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING)
 
 zoo: MINUTES := 7
-zoo: $(BIN)/.installed  ## the first seven models, or MODELS: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
+zoo: $(BIN)/.installed  ## seven models, or MODELS: trained MINUTES (7), evaluated, drawn, compared: notebook 06; a second call resumes
 	$(BIN)/avalib zoo --dataset $(DATASET) --minutes $(MINUTES) --existing $(EXISTING) \
 	  $(if $(MODELS),--models $(foreach model,$(MODELS),'$(model)')) $(if $(CHECKPOINT),--checkpoint $(CHECKPOINT))
 

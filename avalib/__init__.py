@@ -10,6 +10,7 @@ _PUBLIC = {
     "build_model": "models.build",
     "check": "data.validation",
     "detect": "detection.detect_video",
+    "detect_many": "detection.detect_many",
     "evaluate": "evaluation.evaluator",
     "for_inference": "models.fused",
     "import_data": "data.catalog",
@@ -17,6 +18,8 @@ _PUBLIC = {
     "list_models": "zoo.entries",
     "make_proposals": "detection.proposal_generation",
     "prepare": "data.catalog",
+    "read_detections": "detection.detections_file",
+    "watch_live": "detection.watch_live",
 }
 _PACKAGES = ("data", "detection", "draw", "evaluation", "models", "training", "utils", "video", "zoo", "zoo_runner")
 __all__ = [*_PUBLIC, *_PACKAGES]

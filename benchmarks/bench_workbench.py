@@ -28,7 +28,9 @@ def build_random_detections(truth):
     """{model: detections}: every annotated box with every action of the split, scored at random."""
     boxes = truth.drop(columns=["person_id", "action_id"]).drop_duplicates()
     every = boxes.merge(truth[["action_id"]].drop_duplicates(), how="cross")
-    return {m: every.assign(score=np.random.default_rng(i).random(len(every))) for i, m in enumerate(zoo.FIRST_MODELS)}
+    return {
+        m: every.assign(score=np.random.default_rng(i).random(len(every))) for i, m in enumerate(zoo.DEFAULT_MODELS)
+    }
 
 
 def measure_median_ms(run, steps):

@@ -1,5 +1,7 @@
 """The benchmarks' figures come from what they say."""
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,3 +51,17 @@ def test_without_a_gpu_it_says_so(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["bench_gpu.py"])
     with pytest.raises(SystemExit, match="no CUDA GPU; nothing was measured"):
         bench_gpu.main()
+
+
+@pytest.mark.slow
+def test_a_short_soak_prints_the_slope_and_meets_every_fault(tmp_path):
+    script = Path(__file__).parents[1] / "benchmarks" / "soak_live.py"
+    path = tmp_path / "soak.json"
+    command = [sys.executable, str(script), "--minutes", "0.4", "--stretch", "2", "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "growth of memory in an hour" in done.stdout
+    rows = {row["what"]: row["ours"] for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+    assert rows["frames detected"] > 5
+    assert rows["new connections"] >= 1
+    assert rows["changes of size"] >= 1

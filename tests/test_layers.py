@@ -28,6 +28,7 @@ OWNERS = {
     "scipy": {"utils"},
     "safetensors": {"models"},
     "pyarrow": {"data"},
+    "ray": {"detection"},
     "urllib": {"utils"},
     "torch.utils.tensorboard": {"training"},
     "papermill": {"zoo_runner"},

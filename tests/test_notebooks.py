@@ -37,7 +37,7 @@ PARAMETERS = {
         "jitter_seeds": 2,
         "parameters": {"05_visualise": {"seconds": 2, "score_threshold": 0.0}},
     },
-    "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160},
+    "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160, "live_seconds": 3.0},
     "08_your_data": TRAINING | {"dataset": "own", "score_threshold": 0.0},
 }
 MAX_LINES = 30  # of a cell

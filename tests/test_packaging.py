@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from avalib import zoo
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +50,12 @@ def test_make_help_lists_every_target():
     command = ["make", "--no-print-directory", "help"]  # under `make test` it would say which folder it enters
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True).stdout
     assert [line.split()[0] for line in shown.splitlines()] == phony
+
+
+def test_readme_and_pyproject_count_the_models():
+    n_models = f"{len(zoo.ENTRIES)} published models"
+    assert n_models in README.replace("\n", " ")
+    assert n_models in PROJECT["project"]["description"]
 
 
 @pytest.mark.parametrize("name", ["make demo", "make test", "LICENSE", "CITATION.cff", "notebooks/03_train.ipynb"])

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from avalib import zoo
+from avalib.utils.credentials import hide_credentials
 from avalib.utils.download import is_url
 from avalib.utils.files import atomic_path
 from avalib.utils.run_folder import get_run_folder, print_run_report, resolve_checkpoint
@@ -128,7 +129,7 @@ def run_evaluate(options):
 def _detect_validation_split(options):
     """Run a model on the validation split. Returns the two csv files and the data set's evaluation options."""
     options = replace(options, dataset=_choose_test_dataset(options))
-    folder, checkpoint = _find_run(options)
+    folder, checkpoint = find_run(options)
     from avalib.data.ava_csv import write_ava_csv
     from avalib.data.catalog import prepare
     from avalib.evaluation.inference import detect_dataset, load_trained_model
@@ -157,7 +158,7 @@ def _choose_test_dataset(options):
     return zoo.get(options.model).test_dataset if options.dataset == "ava" else options.dataset
 
 
-def _find_run(options):
+def find_run(options):
     """The folder of a model's run, and the checkpoint that the options name: best and final are files in it."""
     folder = get_run_folder(options.output_dir, options.dataset, zoo.get(options.model).alias, options.tag)
     checkpoint = resolve_checkpoint(folder, options.checkpoint)
@@ -171,20 +172,31 @@ def _find_run(options):
 
 def run_detect(options):
     """Detect people and actions in a video; write the table and the annotated video."""
-    if not is_url(options.video) and not Path(options.video).is_file():
-        raise FileNotFoundError(f"{options.video}: no such video")
-    _, checkpoint = _find_run(options)
+    if options.live is not None:
+        from avalib.cli.live_command import run_live
+
+        return run_live(options)
+    if options.serve is not None:
+        raise ValueError("--serve shows a live detection: give --live SOURCE instead of a video")
+    if options.out_dir is not None:
+        from avalib.cli.detect_folder import run_detect_folder
+
+        return run_detect_folder(options)
+    if len(options.videos) != 1:
+        raise ValueError(
+            f"expected one video, not {len(options.videos)}; for many give --out-dir FOLDER, for a camera --live 0"
+        )
+    (video,) = options.videos
+    if not is_url(video) and not Path(video).is_file():
+        raise FileNotFoundError(f"{hide_credentials(video)}: no such video; folders, globs and lists need --out-dir")
+    _, checkpoint = find_run(options)
+    from avalib.cli.detect_outputs import list_outputs, write_outputs
     from avalib.detection.detect_video import detect
-    from avalib.detection.detections_export import export_detections, get_export_path
-    from avalib.detection.detections_table import write_detections
-    from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
-    from avalib.draw.video_page import write_video_page
 
     # A wrong suffix is an error before the work begins.
-    overlay = options.out and get_overlay_path(options.out)
-    exports = [get_export_path(path) for path in options.export]
+    outputs = list_outputs(options)
     table = detect(
-        options.video,
+        video,
         options.model,
         checkpoint,
         options.boxes,
@@ -204,28 +216,7 @@ def run_detect(options):
     # For the console: the likeliest action of each person at each time, the first twenty.
     best = table.sort_values("score", ascending=False).drop_duplicates(["time_s", "person_id"]).sort_values("time_s")
     print(best.head(20).to_string(index=False, float_format="%.2f"))
-    if options.csv:
-        write_detections(table, options.csv)
-        print(f"written: {options.csv}")
-    if overlay:
-        write_overlay_video(
-            overlay,
-            options.video,
-            table,
-            start=options.start,
-            stop=options.stop,
-            width=options.width,
-            score_threshold=options.draw_threshold,
-            top_k=options.top_k,
-            quality=options.quality,
-        )
-        print(f"written: {overlay}")
-    if options.html:
-        write_video_page(options.html, options.video, table, options.draw_threshold, options.top_k)
-        print(f"written: {options.html}")
-    for path in exports:
-        export_detections(table, options.video, path, options.draw_threshold)
-        print(f"written: {path}")
+    write_outputs(outputs, video, table, options)
     return 0
 
 
@@ -270,7 +261,7 @@ def run_verify(options):
 
 def run_export(options):
     """Export a model."""
-    folder, checkpoint = _find_run(options)
+    folder, checkpoint = find_run(options)
     from avalib.models.build import build_model
     from avalib.models.checkpoint_meta import get_default_preprocessing
     from avalib.models.export import export_model

@@ -117,9 +117,14 @@ class Evaluate(RunOptions):
 
 @dataclass(frozen=True)
 class Detect(RunOptions):
-    """Find people and their actions in a video; write a table, and the video with boxes and labels."""
+    """Find people and their actions in videos; write tables, and videos with boxes and labels. One video: --csv, --out.
+    Many: --out-dir; the same command resumes. Exit status 1 if a video failed. A camera or a stream: --live, until
+    Ctrl-C or for --stop seconds; what was written is complete then.
+    """
 
-    video: Positional[str] = tyro.MISSING  # a file or a URL
+    videos: Positional[tuple[str, ...]] = ()  # a file or a URL; many: also folders, globs, list files (.txt)
+    live: str | None = None  # instead of videos: a camera's number (0), rtsp://…, udp://…, http://…, a file
+    serve: int | None = None  # with --live: show it in a browser on this machine, at this port (0: any free one)
     checkpoint: str = "published"  # published, best or final (of the last run), a path or a URL
     boxes: str | None = None  # person boxes: csv, parquet or AVA's proposals; None: found by the detector
     boxes_start: float | None = None  # timestamp in the boxes file of the video's first frame; None: from the file
@@ -134,7 +139,7 @@ class Detect(RunOptions):
     batch_size: int | None = None  # clips at once; None: 8 on a GPU, 1 on a CPU
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     precision: Precision = "auto"  # of the arithmetic
-    csv: str | None = None  # where the table goes
+    csv: str | None = None  # where the table goes: .csv, or .parquet with exact values, units and metadata
     out: str | None = None  # where the video with boxes and labels goes: .mp4, .mkv or .gif
     top_k: int = 3  # actions drawn for each person
     draw_threshold: float = 0.3  # actions with a lower score are neither drawn nor in --html and --export
@@ -142,13 +147,20 @@ class Detect(RunOptions):
     html: str | None = None  # where a web page with player, timeline, table and search goes
     export: tuple[str, ...] = ()  # more files for other tools: .json is COCO, .xml is CVAT
     quality: VideoQualityName = "good"  # of the drawn video: a better picture, or half of the encoder's time
+    out_dir: str | None = None  # many videos: folder of a table for each, and of the manifest
+    format: Literal["parquet", "csv"] = "parquet"  # many videos: of the tables
+    overlay: Literal["mp4", "mkv", "gif"] | None = None  # many videos: also write each with boxes and labels
+    workers: int | None = None  # many videos: processes; None: 1, with Ray as many as there are GPUs or cores for
+    shard: str | None = None  # many videos: a share of the list, as 3/16, for job arrays
+    engine: Literal["local", "ray"] = "local"  # many videos: this machine, or the Ray cluster of RAY_ADDRESS
+    cores: int | None = None  # with Ray: cores of each worker; None: 4, or a share of a GPU machine's
 
 
 @dataclass(frozen=True)
 class Zoo:
     """Train, evaluate and visualise models of the zoo by running the notebooks headless. A second call resumes."""
 
-    models: tuple[str, ...] = ()  # aliases, names or patterns ("slowonly_*_ak*", "*"); none: the first seven
+    models: tuple[str, ...] = ()  # aliases, names or patterns ("slowonly_*_ak*", "*"); none: MMAction2 v0.10.0's
     dataset: str = "mini"  # name of the data set
     data_seed: int = 0  # seed of the rendered mini-AVA
     first_notebook: NotebookName = "03_train"  # 01_prepare_data runs 01 to 05 for each model, without the summary (06)

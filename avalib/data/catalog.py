@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from avalib.data.ava_download import download_ava
+from avalib.data.ava_kinetics_download import download_ava_kinetics
 from avalib.data.download_record import get_download_record_path, read_download_record, summarize_downloads
 from avalib.data.importers.dataset_import import import_dataset, open_imported_dataset
 from avalib.data.importers.source_videos import MANIFEST
-from avalib.data.kinetics_download import download_ava_kinetics
 from avalib.data.kinetics_record import summarize_kinetics
 from avalib.data.layout import DatasetLayout
 from avalib.data.synthetic.generate import render_dataset

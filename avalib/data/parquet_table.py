@@ -1,10 +1,12 @@
-"""Read parquet files as tables, within the available memory."""
+"""Read parquet files as tables, within the available memory; write them with units and metadata."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from avalib.utils.files import atomic_path
 from avalib.utils.limits import MAX_FILE_BYTES
 from avalib.utils.process import get_available_memory_bytes
 from avalib.utils.text import open_binary
@@ -61,3 +63,48 @@ def _check_memory(metadata, n_columns):
             f"{metadata.num_rows:,} rows need {needed_bytes:,} bytes, the limit (MAX_FILE_BYTES, or half of the free "
             f"memory) is {limit_bytes:,}"
         )
+
+
+def write_parquet(
+    table: pd.DataFrame, path: str | Path, types: Mapping[str, str], units: Mapping[str, str], metadata: dict
+) -> Path:
+    """Write a table as parquet with units of its columns and metadata.
+
+    Parameters
+    ----------
+    table : DataFrame
+    path : str or Path
+    types : mapping
+        {column: its Arrow type, as "float32"; "dictionary" for texts that repeat}.
+    units : mapping
+        {column: unit}, the metadata "unit" of each column in the file's schema.
+    metadata : dict
+        Plain values, as json under the key "avalib".
+
+    Returns
+    -------
+    Path
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = []
+    for column in table.columns:
+        is_text = types[column] == "dictionary"
+        arrow_type = pa.dictionary(pa.int32(), pa.string()) if is_text else pa.type_for_alias(types[column])
+        schema.append(pa.field(column, arrow_type, nullable=False, metadata={"unit": units[column]}))
+    arrow_table = pa.Table.from_pandas(table, pa.schema(schema), preserve_index=False)
+    arrow_table = arrow_table.replace_schema_metadata({"avalib": json.dumps(metadata, ensure_ascii=False)})
+    with atomic_path(path) as part:
+        parquet.write_table(arrow_table, part, compression="zstd")
+    return Path(path)
+
+
+def read_parquet_metadata(path: str | Path) -> dict:
+    """Read the metadata that `write_parquet` has written. Raises ValueError, naming the file, if it has none."""
+    from pyarrow import ArrowException, parquet
+
+    try:
+        return json.loads(parquet.read_schema(path).metadata[b"avalib"])
+    except (ArrowException, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not a parquet file of this package ({error})") from None

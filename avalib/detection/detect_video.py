@@ -5,6 +5,8 @@ detections = avalib.detect("video.mp4", checkpoint="published")
 
 import logging
 import math
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,12 @@ import torch
 
 from avalib import zoo
 from avalib.data.frame_protocols import get_frame_protocol
+from avalib.detection.detect_settings import DEFAULT_MODEL, DetectSettings
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import PERSON_SCORE, read_person_boxes
 from avalib.detection.person_detector import PersonDetector
-from avalib.detection.video_detector import DEFAULT_STEP_S, LoadedModel, VideoDetector
+from avalib.detection.stretches import DEFAULT_STEP_S
+from avalib.detection.video_detector import LoadedModel, VideoDetector, VideoResult
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
 from avalib.models.checkpoint_meta import CheckpointMeta
@@ -27,9 +31,7 @@ from avalib.video.reader import Video
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "slowonly_r50"  # a CNN that runs on a laptop
 GPU_MODEL = "slowonly_r50_16x4_ak_tricks"  # the most accurate one whose weights are without non-commercial origins
-MIN_STEP_S = 0.001
 GPU_BATCH_SIZE = 8
 
 
@@ -106,58 +108,103 @@ def detect(
     ------
     VideoError, DownloadError, CheckpointError
         The video or the weights cannot be read.
+    GpuMemoryError
+        A GPU has too little memory for one clip. Before that, clips are computed in smaller batches, with a warning.
     KeyError
         There is no model of this name.
     ValueError
         Another argument is wrong; the message names it.
     """
-    # Arguments first: an error appears before anything is downloaded or loaded.
-    _check_number("step", step, "seconds above 0, at least 0.001", lambda value: value >= MIN_STEP_S)
-    _check_number("start", start, "seconds")
-    _check_number("stop", stop, "seconds")
-    _check_number("smooth", smooth, "seconds, 0 or more", lambda value: value >= 0)
-    _check_number("person_score", person_score, "a number")
-    _check_number("score_threshold", score_threshold, "a number")
-    _check_number("batch_size", batch_size, "a whole number from 1", lambda value: value >= 1 and value == int(value))
+    settings = DetectSettings(
+        model=model,
+        checkpoint=checkpoint,
+        step=step,
+        start=start,
+        stop=stop,
+        detector=detector,
+        detector_weights=detector_weights,
+        person_score=person_score,
+        smooth=smooth,
+        score_threshold=score_threshold,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        mirror=mirror,
+    )
     with Video(locate_video(video, mirror=mirror, progress=progress)) as reader:
         # The boxes and times, which can be wrong too, before the model, which takes seconds to load.
         person_boxes = None if boxes is None else read_person_boxes(boxes, reader, person_score, boxes_start)
         times_s = choose_times(reader, person_boxes, step, start, stop)
-        loaded = load_model(model, checkpoint, device, precision, mirror, progress)
+        video_detector = load_video_detector(settings, person_boxes, progress)
         advice = describe_better_model(model, checkpoint)
         if progress and advice:
             logger.info("%s", advice)
-        person_detector = None
-        if boxes is None:
-            person_detector = PersonDetector(
-                detector, detector_weights, person_score, loaded.device, mirror=mirror, progress=progress
-            )
-        # Several clips at once keep a GPU busy; on a CPU they only take memory.
-        if batch_size is None:
-            batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
-        video_detector = VideoDetector(loaded, batch_size, person_boxes, person_detector)
         result = video_detector.run(reader, times_s, progress)
+        for note in result.notes:
+            warnings.warn(f"{reader.path.name}: {note}", stacklevel=2)  # where `detect` is called
         if progress:
-            logger.info("%s", result.notes[-1])
-        table = build_table(result.frame_results, loaded.label_map, smooth, score_threshold)
-        # What does not fit into rows goes along with the table.
-        table.attrs = {
-            "video": reader.path.name,
-            "fps": reader.fps,
-            "duration_s": reader.duration_s,
-            "cuts_s": result.cuts_s,
-            "skipped_s": result.skipped_s,
-            "label_map": dict(loaded.label_map),
-            "notes": [advice, *result.notes] if advice else result.notes,
-        }
+            logger.info("%s", result.speed)
+        table = build_detections(result, describe_video(reader), video_detector.loaded.label_map, settings)
+        if advice:
+            table.attrs["notes"].insert(0, advice)
         return table
 
 
-def _check_number(name, value, expected, is_valid=lambda value: True):
-    """Raise ValueError unless an option is None or a finite number that is valid."""
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if value is not None and not (is_number and math.isfinite(value) and is_valid(value)):
-        raise ValueError(f"{name}={value!r}: expected {expected}")
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a table of detections says about its video."""
+
+    name: str  # of the file
+    fps: float
+    duration_s: float
+    frame_times_s: np.ndarray  # (n,) of all native frames
+    missing_frames: int
+
+
+def describe_video(reader: Video) -> VideoFacts:
+    """The VideoFacts of an open video."""
+    return VideoFacts(reader.path.name, reader.fps, reader.duration_s, reader.times_s, reader.missing_frames)
+
+
+def build_detections(
+    result: VideoResult, facts: VideoFacts, label_map: dict[int, str], settings: DetectSettings
+) -> pd.DataFrame:
+    """Build the table that `detect` returns, with what does not fit into rows as its attrs."""
+    table = build_table(result.frame_results, label_map, settings.smooth, settings.score_threshold)
+    table.attrs = {
+        "video": facts.name,
+        "fps": facts.fps,
+        "duration_s": facts.duration_s,
+        "cuts_s": facts.frame_times_s[result.cut_frames].tolist() if result.cut_frames else [],
+        "skipped_s": result.skipped_s,
+        "label_map": dict(label_map),
+        "notes": [*result.notes, result.speed],
+    }
+    return table
+
+
+def load_video_detector(
+    settings: DetectSettings, person_boxes: pd.DataFrame | None = None, progress: bool = True
+) -> VideoDetector:
+    """Load the model, and the person detector if there are no boxes."""
+    loaded = load_model(
+        settings.model, settings.checkpoint, settings.device, settings.precision, settings.mirror, progress
+    )
+    person_detector = None
+    if person_boxes is None:
+        person_detector = PersonDetector(
+            settings.detector,
+            settings.detector_weights,
+            settings.person_score,
+            loaded.device,
+            mirror=settings.mirror,
+            progress=progress,
+        )
+    # Several clips at once keep a GPU busy; on a CPU they only take memory.
+    batch_size = settings.batch_size
+    if batch_size is None:
+        batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
+    return VideoDetector(loaded, batch_size, person_boxes, person_detector)
 
 
 def describe_better_model(model, checkpoint):

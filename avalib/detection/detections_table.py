@@ -19,7 +19,7 @@ class FrameResult:
 
     time_s: float  # from the video's first frame
     frame: int  # the native frame (0, 1, …) that is shown then
-    person_ids: np.ndarray  # (n,) int64
+    person_ids: np.ndarray | None  # (n,) int64; None before people are tracked
     boxes: np.ndarray  # (n, 4) float64 xyxy, 0..1
     scores: np.ndarray  # (n, C) float32, 0..1; column i is action_id i
 
@@ -112,7 +112,12 @@ def write_detections(table: pd.DataFrame, path: str | Path) -> Path:
 
     Returns the path.
     """
+    return write_table(round_numbers(table), path)
+
+
+def round_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `detect` as a csv has it: times to the millisecond, boxes and scores to five digits, as text."""
     rounded = {"time_s": table["time_s"].map("{:.3f}".format)}
     for column in (*BOX_COLUMNS, "score"):
         rounded[column] = table[column].map("{:.5g}".format)
-    return write_table(table.assign(**rounded), path)
+    return table.assign(**rounded)

@@ -1,8 +1,9 @@
 """The people and their actions at some times of one video: located, scored clip by clip, tracked."""
 
 import itertools
+import logging
 import time
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,17 +13,18 @@ from tqdm.auto import tqdm
 
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
+from avalib.detection.gpu_memory import explain_full_gpu
+from avalib.detection.stretches import StretchResult, split_times, track_people
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
-from avalib.utils.tracker import Tracker
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
 
-DEFAULT_STEP_S = 1.0
+logger = logging.getLogger(__name__)
+
 MAX_SHOWN_TIMES = 8  # in notes
-TRACK_GAP_STEPS = 2.5  # a track ends after so many steps without its person, who may be hidden at one time or two
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,13 @@ class VideoResult:
 
     frame_results: list  # of FrameResult, in order of time, of the times with people
     skipped_s: list  # of float: times whose clip cannot be decoded
-    cuts_s: list  # of float: times of cuts
-    notes: list  # of str: what is missing; the last one says how fast it was
+    cut_frames: list  # of int: the native frames that cuts lie before
+    notes: list  # of str: what is missing
+    speed: str  # how fast it was
 
 
 class VideoDetector:
-    """Detects people and their actions at some times of one video.
+    """Detects people and their actions at some times of videos, one after the other.
 
     Parameters
     ----------
@@ -77,33 +80,64 @@ class VideoDetector:
         self.person_boxes = person_boxes
         self.person_detector = person_detector
         self._network = StreamingDetector(loaded.action_model, loaded.dtype)
-        self._tracker = None
-        self._shot = 0
 
-    def run(self, reader: Video, times_s: np.ndarray, progress: bool = True) -> VideoResult:
-        """Detect people and actions at times_s (M,), ascending, of an open video. Returns a VideoResult."""
-        # The tracker bridges a person who is hidden at one time or two.
+    def run(
+        self, reader: Video, times_s: np.ndarray, progress: bool = True, return_partial: bool = True
+    ) -> VideoResult:
+        """Detect people and actions at times_s (M,), ascending, of an open video.
+
+        return_partial: whether Ctrl-C returns the finished times, instead of raising KeyboardInterrupt.
+        """
         started_s = time.perf_counter()
-        entry = self.loaded.action_model.entry
-        step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else DEFAULT_STEP_S
-        self._tracker = Tracker(max_gap_s=TRACK_GAP_STEPS * max(step_s, 1))
-        frame_results = []
-        skipped_s = []
+        stretches = split_times(times_s)
+        clips = [self.open_clips(reader, stretches, number) for number in range(len(stretches))]
+        # The bar counts the frames of all stretches.
+        bar = tqdm(
+            total=sum(stretch_clips.n_frames for stretch_clips in clips),
+            unit="frame",
+            desc=f"watching {reader.path.name}",
+            disable=not progress,
+            leave=return_partial,
+        )
+        results = []
         notes = []
-        n_done = 0
-        # The clips around the times, decoded in one pass over the video; the bar counts its frames.
-        bar = tqdm(unit="frame", desc=f"watching {reader.path.name}", disable=not progress)
-        clips = ClipStream(
+        for stretch_clips in clips:
+            stretch_clips.on_frame = bar.update
+            result = self.run_stretch(stretch_clips)
+            results.append(result)
+            if result.is_interrupted:
+                if not return_partial:
+                    raise KeyboardInterrupt
+                if left_s := times_s[sum(done.n_times for done in results) :].tolist():
+                    notes.append(f"interrupted; start={round(left_s[0], 6):.12g} continues from here")
+                break
+        bar.close()
+        return join_stretches(results, times_s, reader.missing_frames, notes, time.perf_counter() - started_s)
+
+    def open_clips(self, reader: Video, stretches: list[np.ndarray], number: int) -> ClipStream:
+        """The clips of one stretch of a video, decoded in one pass, and all cuts up to the next stretch."""
+        entry = self.loaded.action_model.entry
+        is_last = number + 1 == len(stretches)
+        return ClipStream(
             reader,
-            times_s,
+            stretches[number],
             entry.clip_len,
             entry.frame_interval,
             self.loaded.short_side,
-            on_frame=bar.update,
             offset=self.loaded.frame_offset,
+            next_time_s=None if is_last else float(stretches[number + 1][0]),
+            is_first=number == 0,
         )
-        bar.total = clips.n_frames
-        # A batch of clips at a time. Ctrl-C keeps the finished batches.
+
+    def run_stretch(self, clips: ClipStream) -> StretchResult:
+        """Detect people and actions in one stretch. Ctrl-C keeps the finished batches: a result with fewer times."""
+        # Nothing of the stretch before: the results would depend on where that was computed.
+        self._network.forget_frames()
+        clips.reader.reset()
+        frame_results = []
+        skipped_s = []
+        n_done = 0
+        is_interrupted = False
         samples = iter(clips)
         try:
             while batch := list(itertools.islice(samples, self.batch_size)):
@@ -111,14 +145,8 @@ class VideoDetector:
                 skipped_s += [sample.time_s for sample in batch if sample.clip is None]
                 n_done += len(batch)
         except KeyboardInterrupt:
-            next_start = round(float(times_s[n_done]), 6)
-            notes.append(f"interrupted; start={next_start:.12g} continues from here")
-        bar.close()
-        notes += describe_missing(reader, skipped_s)
-        for note in notes:
-            warnings.warn(f"{reader.path.name}: {note}", stacklevel=3)  # where `detect` is called
-        speed = describe_speed(frame_results, n_done, clips, time.perf_counter() - started_s)
-        return VideoResult(frame_results, skipped_s, clips.cuts_s, [*notes, speed])
+            is_interrupted = True
+        return StretchResult(frame_results, skipped_s, clips.cut_frames, n_done, clips.n_read, is_interrupted)
 
     def _detect_batch(self, samples):
         """The FrameResults of some ClipSamples, of those with people."""
@@ -128,9 +156,9 @@ class VideoDetector:
         scores = self._score_people(pairs) if pairs else []
         frame_results = []
         for (sample, sample_people), sample_scores in zip(pairs, scores, strict=True):
-            person_ids = self._assign_person_ids(sample, sample_people)
-            boxes = sample_people.boxes
-            frame_results.append(FrameResult(sample.time_s, sample.frame, person_ids, boxes, sample_scores))
+            frame_results.append(
+                FrameResult(sample.time_s, sample.frame, sample_people.person_ids, sample_people.boxes, sample_scores)
+            )
         return frame_results
 
     def _locate_people(self, samples):
@@ -147,6 +175,20 @@ class VideoDetector:
         return people
 
     def _score_people(self, pairs):
+        """As `_score_at_once`, in halves where the GPU's memory does not suffice for all."""
+        try:
+            return self._score_at_once(pairs)
+        except torch.OutOfMemoryError as error:
+            if len(pairs) == 1:
+                raise explain_full_gpu(error, "one clip", self.loaded.device) from error
+        # Outside of the handler, whose traceback would keep the tensors in memory.
+        half = len(pairs) // 2
+        self.batch_size = min(self.batch_size, max(half, 1))
+        logger.warning("the GPU is out of memory with %d clips at once; now %d", len(pairs), self.batch_size)
+        torch.cuda.empty_cache()
+        return [*self._score_people(pairs[:half]), *self._score_people(pairs[half:])]
+
+    def _score_at_once(self, pairs):
         """The scores (n, C) of each (ClipSample, SamplePeople), at least one."""
         # All people of all clips in one call of the network: rois are [clip, x1, y1, x2, y2] in pixels.
         samples = [sample for sample, _ in pairs]
@@ -168,14 +210,38 @@ class VideoDetector:
             scores = [multiply_by_person(of_clip, people) for of_clip, (_, people) in zip(scores, pairs, strict=True)]
         return scores
 
-    def _assign_person_ids(self, sample, people):
-        """The ids that came with the boxes, else the tracker's; people after a cut are others."""
-        if people.person_ids is not None:
-            return people.person_ids
-        if sample.shot != self._shot:
-            self._tracker.reset()
-            self._shot = sample.shot
-        return self._tracker.update(sample.time_s, people.boxes)
+
+def join_stretches(
+    stretches: list[StretchResult], times_s: np.ndarray, missing_frames: int, notes: Sequence[str], seconds: float
+) -> VideoResult:
+    """Join the results of a video's stretches, in order of time.
+
+    Parameters
+    ----------
+    stretches : list of StretchResult
+    times_s : (M,) array of float
+        All times of the video.
+    missing_frames : int
+        See `Video`.
+    notes : sequence of str
+        The first notes of the result.
+    seconds : float
+        That the work took.
+    """
+    skipped_s = [time_s for stretch in stretches for time_s in stretch.skipped_s]
+    cut_frames = [cut for stretch in stretches for cut in stretch.cut_frames]
+    frame_results = track_people(stretches, times_s)
+    n_times = sum(stretch.n_times for stretch in stretches)
+    n_read = sum(stretch.n_frames for stretch in stretches)
+    n_boxes = sum(len(result.person_ids) for result in frame_results)
+    person_ids = set().union(*(result.person_ids.tolist() for result in frame_results))
+    speed = (
+        f"{n_read} frames in {seconds:.1f} s, {n_read / max(seconds, 1e-9):.0f} frames/s; {n_times} times, "
+        f"{len(person_ids)} people, {n_boxes} boxes, {len(cut_frames)} cuts"
+    )
+    return VideoResult(
+        frame_results, skipped_s, cut_frames, [*notes, *describe_missing(missing_frames, skipped_s)], speed
+    )
 
 
 def multiply_by_person(scores, people):
@@ -185,23 +251,13 @@ def multiply_by_person(scores, people):
     return scores * people.scores[:, None].astype(scores.dtype)
 
 
-def describe_missing(reader, skipped_s):
+def describe_missing(missing_frames, skipped_s):
     """Notes (a list of str) on the frames and the times that a video lacks."""
     notes = []
-    if reader.missing_frames:
-        notes.append(f"truncated: {reader.missing_frames} frames that the file's header promises are missing")
+    if missing_frames:
+        notes.append(f"truncated: {missing_frames} frames that the file's header promises are missing")
     if skipped_s:
         times = ", ".join(f"{time_s:g}" for time_s in skipped_s[:MAX_SHOWN_TIMES])
         times += " …" if len(skipped_s) > MAX_SHOWN_TIMES else ""
         notes.append(f"{len(skipped_s)} times left out, frames around them can't be decoded: {times} s")
     return notes
-
-
-def describe_speed(frame_results, n_times, clips, seconds):
-    """A note on how much was detected in the times of a ClipStream, and how fast."""
-    n_boxes = sum(len(result.person_ids) for result in frame_results)
-    person_ids = set().union(*(result.person_ids.tolist() for result in frame_results))
-    return (
-        f"{clips.n_read} frames in {seconds:.1f} s, {clips.n_read / max(seconds, 1e-9):.0f} frames/s; {n_times} times, "
-        f"{len(person_ids)} people, {n_boxes} boxes, {len(clips.cuts_s)} cuts"
-    )

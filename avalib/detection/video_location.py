@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from avalib.utils.credentials import hide_credentials
 from avalib.utils.download import get_local_path
 from avalib.video.video_error import VideoError
 
@@ -37,17 +38,18 @@ def locate_video(video: str | Path, mirror: str | Path | None = None, progress: 
         The download failed.
     """
     if isinstance(video, bool) or not isinstance(video, (str, os.PathLike)) or not str(video).strip():
-        raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras are not supported")
+        raise ValueError(f"video={str(video)[:80]!r}: expected a file or a URL (https://…); cameras: avalib.watch_live")
     # Messages show long names in part.
     text = str(video)
-    shown = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]}…"
+    shown = hide_credentials(text)
+    shown = shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN // 2]}…"
     if _URL_AS_PATH.match(text):
         raise VideoError(f"{shown}: a URL that was made into a Path, which loses a slash; give it as a string")
     scheme = _SCHEME.match(text)
     if scheme and scheme[1].lower() not in ("http", "https"):
         raise VideoError(
-            f"{shown}: {scheme[1]} is not supported, only files and http(s); record it first, as with "
-            f"ffmpeg -i {shown} -t 60 -c copy clip.mkv"
+            f"{shown}: {scheme[1]} is not supported, only files and http(s); for streams use avalib.watch_live or "
+            "avalib detect --live"
         )
     path = get_local_path(text, mirror=mirror, progress=progress)
     _check_video_path(path, shown)

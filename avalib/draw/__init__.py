@@ -4,6 +4,8 @@
 - videos: people, scene, predictions, render, video_overlay, video_page, zoo_gif
 - figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
   figure_style, colors
+- live: live_overlay, mjpeg_server, live_view
+- figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 
@@ -14,6 +16,9 @@ from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
 from avalib.draw.figure_style import save_figure
 from avalib.draw.heatmap import draw_explanation_sheet
 from avalib.draw.ladder_plot import plot_ladder
+from avalib.draw.live_overlay import LiveAnnotator, play_live, render_live
+from avalib.draw.live_view import LiveView, show_live
+from avalib.draw.mjpeg_server import MjpegServer
 from avalib.draw.model_plots import plot_published_order, plot_speed_accuracy
 from avalib.draw.network import plot_feature_maps, plot_roi_on_frame, plot_stage_shapes
 from avalib.draw.people import Person, select_people
@@ -36,8 +41,11 @@ __all__ = [
     "FrameAnnotator",
     "GREEN",
     "GROUP_COLORS",
+    "LiveAnnotator",
     "LiveCurves",
+    "LiveView",
     "MODEL_COLORS",
+    "MjpegServer",
     "Person",
     "RenderOptions",
     "Scene",
@@ -56,6 +64,7 @@ __all__ = [
     "load_video_scene",
     "open_scrubber",
     "open_workbench",
+    "play_live",
     "plot_ap_by_training",
     "plot_class_counts",
     "plot_feature_maps",
@@ -70,12 +79,14 @@ __all__ = [
     "plot_timeline",
     "plot_training_curves",
     "render_frames",
+    "render_live",
     "render_side_by_side",
     "save_figure",
     "save_gif",
     "save_mp4",
     "select_people",
     "show_gif",
+    "show_live",
     "show_mp4",
     "write_overlay_video",
     "write_video_page",

@@ -66,9 +66,9 @@ def write_video_page(
     VideoError
         The video cannot be read.
     ValueError
-        The table has other columns.
+        The path has another suffix, or the table other columns.
     """
-    path = Path(path)
+    path = get_page_path(path)
     video_path = Path(get_local_path(video))
     with Video(video_path) as reader:
         content = {"width": reader.width, "height": reader.height, "duration_s": reader.duration_s}
@@ -82,6 +82,14 @@ def write_video_page(
     page = page.replace("{{TITLE}}", escape(title or video_path.name))
     page = page.replace("{{VIDEO}}", _embed_video(video_path) if is_embedded else _link_video(video_path, path))
     return write_text(path, page.replace("{{DATA}}", _to_script_json(content)))
+
+
+def get_page_path(path: str | Path) -> Path:
+    """`path` as a Path, if a page can have this name. Raises ValueError for another suffix."""
+    path = Path(path)
+    if path.suffix not in (".html", ".htm"):
+        raise ValueError(f"{path}: expected a name that ends in .html")
+    return path
 
 
 def _build_content(detections, score_threshold, top_k):

@@ -52,7 +52,8 @@ class NonLocalBlock(nn.Module):
         # positions as a sequence: (B,C/2,T,H,W) -> (B,N,C/2), and (B,M,C/2) of the pooled ones
         queries, keys, values = (y.flatten(2).transpose(1, 2) for y in (self.theta(x), keys, values))
         if self.kind == "softmax":
-            y = F.scaled_dot_product_attention(queries, keys, values)
+            # with one head, (B,1,N,C/2): the ONNX exporter takes no other form
+            y = F.scaled_dot_product_attention(queries[:, None], keys[:, None], values[:, None])[:, 0]
         else:
             affinity = queries @ keys.transpose(1, 2) / keys.shape[1]  # (B,N,M)
             y = affinity @ values

@@ -23,14 +23,13 @@ from avalib.utils.child_process import fork_quietly, kill_child, wait_for_child
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
-from avalib.utils.interrupts import Stopped
+from avalib.utils.interrupts import SAME_INTERRUPT_S, Stopped
 from avalib.utils.locks import Lock
 from avalib.utils.temporary_files import remove_abandoned_parts
 
 logger = logging.getLogger(__name__)
 
 SAVE_TIMEOUT_S = 300  # for the forked process that writes last.pth
-SAME_INTERRUPT_S = 1.0  # some launchers pass Ctrl-C on to a process that received it already: that is one, not two
 
 
 class WorkerDiedError(AvalibError, RuntimeError):

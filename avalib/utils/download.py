@@ -100,7 +100,8 @@ def download_file(
         return _find_in_folder(Path(mirror), url, sha256)
     # a file that is there already
     if path is None:
-        path = get_cache_dir() / _shorten(parts.netloc.replace(":", "_")) / _get_relative_path(url)
+        host = parts.netloc.rpartition("@")[2]  # without a user name and password
+        path = get_cache_dir() / _shorten(host.replace(":", "_")) / _get_relative_path(url)
     path = Path(path)
     if path.is_file() and not _describe_damage(path, sha256):
         return path  # without a lock, which a read-only cache doesn't allow

@@ -1,7 +1,6 @@
 """The errors of downloads and their messages."""
 
-import re
-
+from avalib.utils.credentials import hide_credentials
 from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_bytes
 from avalib.utils.errors import AvalibError
 from avalib.utils.http_request import RetryableError
@@ -11,7 +10,6 @@ _NO_NETWORK = (
     "Without a network, AVALIB_MIRROR names a folder (or another server) with the files; a local path can be given too."
 )
 _FREE_SPACE = "Make room, or point AVALIB_CACHE at a bigger disk."
-_CREDENTIALS = re.compile(r"//[^/@\s]+@")  # the user name and password in an address
 
 
 class DownloadError(AvalibError, OSError):
@@ -24,7 +22,7 @@ class DownloadError(AvalibError, OSError):
 
     def __init__(self, message, *others):
         # pickling and OSError's (number, text) form pass other values
-        super().__init__(_CREDENTIALS.sub("//...@", message) if isinstance(message, str) else message, *others)
+        super().__init__(hide_credentials(message) if isinstance(message, str) else message, *others)
 
 
 class DownloadDiskFullError(DownloadError, DiskFullError):

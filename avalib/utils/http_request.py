@@ -3,6 +3,7 @@
 Source: RFC 9110 (ranges, conditional requests, lengths), RFC 9112 (where a body ends).
 """
 
+import base64
 import http.client
 import io
 import math
@@ -156,8 +157,13 @@ def open_url(url: str, timeout_s: float, method: str = "GET", **headers: str) ->
     parts = urllib.parse.urlsplit(url)
     path = urllib.parse.quote(parts.path, safe=string.punctuation)
     query = urllib.parse.quote(parts.query, safe=string.punctuation)
-    url = urllib.parse.urlunsplit(parts._replace(path=path, query=query))
+    # the user name and password become a header, which is not sent to where a redirect leads
+    user, _, host = parts.netloc.rpartition("@")
+    url = urllib.parse.urlunsplit(parts._replace(netloc=host, path=path, query=query))
     request = urllib.request.Request(url, method=method, headers=HEADERS | headers)
+    if user:
+        credentials = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {credentials}")
     # only these handlers: urllib's default ones also open files and ftp
     opener = urllib.request.OpenerDirector()
     for handler in (

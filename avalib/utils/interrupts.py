@@ -7,12 +7,15 @@ saves its work. A stop appears as one line, not as a traceback.
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 
 from avalib.utils.process import ignore_interrupts
+
+SAME_INTERRUPT_S = 1.0  # some launchers pass Ctrl-C on to a process that received it already: that is one, not two
 
 
 class Stopped(KeyboardInterrupt):
@@ -36,6 +39,38 @@ class Stopped(KeyboardInterrupt):
 
     def __reduce__(self):
         return type(self), (str(self), self.signal)
+
+
+@contextmanager
+def stop_on_interrupt(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Let the first Ctrl-C or SIGTERM inside this context call `stop`, so that work ends where it is whole.
+
+    A second Ctrl-C, over a second later, interrupts at once. Outside of the main thread nothing changes.
+
+    Yields
+    ------
+    list of int
+        The signals received so far.
+    """
+    received = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    received_at_s = []
+
+    def handle(number, frame):
+        if received and number == signal.SIGINT and time.monotonic() - received_at_s[0] > SAME_INTERRUPT_S:
+            raise KeyboardInterrupt
+        received.append(number)
+        received_at_s.append(time.monotonic())
+        stop()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

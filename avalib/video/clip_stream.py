@@ -121,6 +121,11 @@ class ClipStream:
         Called without arguments after each of the `n_frames` frames that are read.
     offset : int
         Frames by which the model's clips lie later, see `compute_clip_frames`.
+    next_time_s : float, optional
+        For a video that is read stretch by stretch, whose clips overlap: the first time of the next stretch. Frames
+        are read up to the one that is shown then, and cuts behind it are the next stretch's.
+    is_first : bool
+        False: cuts up to the frame that is shown at the first time are the stretch before's.
 
     Attributes
     ----------
@@ -128,8 +133,10 @@ class ClipStream:
         How many frames are read in all.
     n_read : int
         How many have been read so far.
+    cut_frames : list of int
+        The native frames that the cuts so far lie before.
     cuts_s : list of float
-        The times of the cuts so far.
+        The times of these frames.
     """
 
     def __init__(
@@ -141,6 +148,8 @@ class ClipStream:
         short_side: int,
         on_frame: Callable[[], None] | None = None,
         offset: int = 0,
+        next_time_s: float | None = None,
+        is_first: bool = True,
     ):
         self.reader = reader
         self.times_s = times_s
@@ -153,14 +162,23 @@ class ClipStream:
         ]
         self._clip_frames = reader.ava_index[np.array(numbers, np.int64).reshape(-1, clip_len) - 1]
         self._shown_frames = find_shown_frames(reader.times_s, times_s)
-        self._frames_to_read = self._choose_frames_to_read()
+        next_frames = find_shown_frames(reader.times_s, [] if next_time_s is None else [next_time_s])
+        self._frames_to_read = self._choose_frames_to_read(next_frames)
+        # cuts of this stretch lie before the frames first_cut .. last_cut
+        self._first_cut = 0 if is_first else self._shown_frames[0] + 1
+        self._last_cut = reader.n_frames if next_time_s is None else next_frames[0]
         self.n_frames = len(self._frames_to_read)
         self.n_read = 0
-        self.cuts_s = []
+        self.cut_frames = []
 
-    def _choose_frames_to_read(self):
+    @property
+    def cuts_s(self) -> list[float]:
+        """See the class."""
+        return self.reader.times_s[self.cut_frames].tolist() if self.cut_frames else []
+
+    def _choose_frames_to_read(self, next_frames):
         """(n,) native frames: all of 30 a second (for cuts) between the first and the last one needed, and those."""
-        needed = np.concatenate([self._clip_frames.ravel(), self._shown_frames])
+        needed = np.concatenate([self._clip_frames.ravel(), self._shown_frames, next_frames])
         if not len(needed):
             return needed
         # cuts count between the frames at 30 a second, whatever the video's rate
@@ -181,7 +199,7 @@ class ClipStream:
             if n in in_clips:
                 scaled[n] = None if frame is None else resize_frame(frame, self.short_side)
             if n in shown:
-                pictures[n] = frame, len(self.cuts_s)
+                pictures[n] = frame, len(self.cut_frames)
             while k < len(last_needed) and last_needed[k] <= n:
                 picture, shot = pictures[self._shown_frames[k]]
                 yield self._make_sample(k, scaled, picture, shot)
@@ -198,8 +216,9 @@ class ClipStream:
         for n, frame in zip(self._frames_to_read.tolist(), frames, strict=True):
             if frame is not None:
                 thumbnail = make_thumbnail(frame)
-                if previous is not None and is_cut(previous, thumbnail):
-                    self.cuts_s.append(float(self.reader.times_s[n]))
+                is_own = self._first_cut <= n <= self._last_cut
+                if previous is not None and is_own and is_cut(previous, thumbnail):
+                    self.cut_frames.append(n)
                 previous = thumbnail
             self.n_read += 1
             if self.on_frame is not None:

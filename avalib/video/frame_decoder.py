@@ -80,6 +80,11 @@ class FrameDecoder:
         self._container, self._stream = open_stream(self.path, threads, self._strict)
         self._open_threads = threads
 
+    def reset(self) -> None:
+        """Open the file anew: what is read next does not depend on what was read before, even in a damaged file."""
+        self._open(self._threads)
+        self._lead_in = 0
+
     def _decode_first_picture(self):
         """The picture of the first key packet; None where it can't be decoded."""
         key_frames = self._frame_of_packet[self.key_packets]

@@ -62,3 +62,17 @@ def resize_to_width(frame: np.ndarray, width: int | None) -> np.ndarray:
     # the height follows, at least one row
     size = (int(width), max(1, round(frame.shape[0] * width / frame.shape[1])))
     return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.LANCZOS))
+
+
+def fit_picture(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A frame (H,W,3) uint8 in the middle of a black picture (height,width,3), as large as fits, not distorted."""
+    if frame.shape[:2] == (height, width):
+        return frame
+    scale = min(height / frame.shape[0], width / frame.shape[1])
+    size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    resized = np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.BILINEAR))
+    top = (height - resized.shape[0]) // 2
+    left = (width - resized.shape[1]) // 2
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+    return picture

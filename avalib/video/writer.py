@@ -50,7 +50,7 @@ def write_mp4(
     gop: int | None = None,
     bframes: int | None = None,
     preset: str | None = None,
-    times_s: Sequence[float] | None = None,
+    times_s: Iterable[float] | None = None,
     threads: int = 0,
     quality: str = "good",
 ) -> Path:
@@ -74,8 +74,8 @@ def write_mp4(
         B-frames in a row.
     preset : str, optional
         x264's, from "ultrafast" to "veryslow"; None: that of `quality`.
-    times_s : (T,) float, optional
-        Presentation times in seconds, for a variable rate.
+    times_s : iterable of T floats, optional
+        Presentation times in seconds, for a variable rate. Each is taken after its frame.
     threads : int
         The encoder's; 0 means one per core.
     quality : {"good", "fast", "data"}
@@ -104,6 +104,7 @@ def write_mp4(
         "bf": bframes,
     }
     options = {key: str(value) for key, value in options.items() if value is not None}
+    times = None if times_s is None else iter(times_s)
     stream = None
     reformatter = VideoReformatter()
     with (
@@ -127,7 +128,7 @@ def write_mp4(
             picture = reformatter.reformat(picture, format="yuv420p", interpolation=settings.interpolation, threads=1)
             picture.time_base = tick_s
             # in ticks: the frame's number, or its time
-            picture.pts = n if times_s is None else round(times_s[n] / tick_s)
+            picture.pts = n if times is None else round(next(times) / tick_s)
             container.mux(stream.encode(picture))
         if stream is None:
             raise ValueError(f"{path}: no frames to write")

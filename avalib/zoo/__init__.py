@@ -1,12 +1,17 @@
-"""The zoo: entries (entries) and the recipes that they are trained with (recipes), as plain data.
+"""The zoo as plain data: an entry for each model, and the recipe that it is trained with.
+
+entry: what an entry holds, and how two differ (`compare_fields`). mmaction_v0, mmaction_1x, mmaction_ava_kinetics,
+pyslowfast, videomae, umt: the entries of each code base. entries: all of them, and the lookup. recipe: what a recipe
+holds. published_recipes, recipes: the published ones, and which one a data set gets. families, ladder, zoo_table:
+groups and tables of models.
 
 For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses.replace(entry, …)`; the run's record
-(run.json) has the differences.
+(run.json) lists the differences.
 """
 
 from avalib.zoo.entries import ENTRIES, get, list_models, select_models
 from avalib.zoo.entry import ZooEntry, compare_fields, get_test_dataset, is_same_network
-from avalib.zoo.families import FAMILIES, FIRST_MODELS, LATER_CHOICES, get_family
+from avalib.zoo.families import DEFAULT_MODELS, FAMILIES, README_MODELS, get_family
 from avalib.zoo.ladder import LADDER, build_ladder_table, list_changes
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe, update_recipe
@@ -22,9 +27,9 @@ __all__ = [
     "DATASET_TITLES",
     "ENTRIES",
     "FAMILIES",
-    "FIRST_MODELS",
+    "DEFAULT_MODELS",
     "LADDER",
-    "LATER_CHOICES",
+    "README_MODELS",
     "Recipe",
     "ZooEntry",
     "build_ladder_table",

@@ -1,12 +1,13 @@
-"""Which models are shown where: the first seven, those that answer a need, and the families of all."""
+"""Groups of models: those that `avalib zoo` runs by default, those that the README shows, the families of all."""
 
 from avalib.zoo.entry import ZooEntry
 from avalib.zoo.mmaction_v0 import MMACTION_V0
 
-# the seven of MMAction2 v0.10.0, which are run unless others are named
-FIRST_MODELS = tuple(entry.alias for entry in MMACTION_V0)
-# of later families the models that answer a need: the cheapest, the best
-LATER_CHOICES = (
+# the seven of MMAction2 v0.10.0, which `avalib zoo` runs by default
+DEFAULT_MODELS = tuple(entry.alias for entry in MMACTION_V0)
+# what the README shows: these, and of later families the cheapest and the best
+README_MODELS = (
+    *DEFAULT_MODELS,
     "slowonly_r50_8x8_ak",
     "slowonly_r50_16x4_ak_tricks",
     "slowfast_r50_8x8_tmax_focal_ava22",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from avalib.utils.markdown import render_table
 from avalib.zoo.entries import ENTRIES, get
 from avalib.zoo.entry import DEFAULT_LICENCE, ZooEntry
-from avalib.zoo.families import FIRST_MODELS, LATER_CHOICES
+from avalib.zoo.families import README_MODELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,11 +63,10 @@ def render_zoo_table() -> str:
     str
         Markdown. README.md holds it between `<!-- zoo table -->` marks.
     """
-    models = [*FIRST_MODELS, *LATER_CHOICES]
-    table = build_zoo_table().set_index("model", drop=False).loc[models]
+    table = build_zoo_table().set_index("model", drop=False).loc[list(README_MODELS)]
     table = table[["model", "backbone", "input", "trained on", "evaluated on", "mAP"]]
-    table["model"] = [f"[`{model}`](docs/models.md#{model})" for model in models]
-    return "\n".join([render_table(table), *_describe_other_licences(models)])
+    table["model"] = [f"[`{model}`](docs/models.md#{model})" for model in README_MODELS]
+    return "\n".join([render_table(table), *_describe_other_licences(README_MODELS)])
 
 
 def render_published_files() -> str:

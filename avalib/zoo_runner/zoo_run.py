@@ -119,7 +119,7 @@ def list_zoo_runs(
     Parameters
     ----------
     models : sequence of str
-        Aliases, full names or patterns of aliases, see `zoo.select_models`; the first seven models if empty.
+        Aliases, full names or patterns of aliases, see `zoo.select_models`; if empty, the seven of MMAction2 v0.10.0.
     seeds : sequence of int
         Each model gets a run with each of these seeds.
     model_seeds : dict, optional
@@ -143,7 +143,7 @@ def list_zoo_runs(
     ValueError
         Another checkpoint, parameters for a notebook that is not run, or seeds for a model that is not chosen.
     """
-    chosen = zoo.select_models(models) or list(zoo.FIRST_MODELS)
+    chosen = zoo.select_models(models) or list(zoo.DEFAULT_MODELS)
     own_seeds = {zoo.get(name).alias: values for name, values in (model_seeds or {}).items()}
     # Everything that is misspelt is an error before the first notebook runs.
     if checkpoint not in CHECKPOINTS:

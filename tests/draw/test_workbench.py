@@ -22,7 +22,7 @@ def truth(tiny):
 
 @pytest.fixture(scope="module")
 def predictions(truth):
-    return {name: fake_predictions.detections(truth, seed) for seed, name in enumerate(zoo.FIRST_MODELS)}
+    return {name: fake_predictions.detections(truth, seed) for seed, name in enumerate(zoo.DEFAULT_MODELS)}
 
 
 @pytest.fixture

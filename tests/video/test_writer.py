@@ -32,6 +32,61 @@ def test_a_decimal_rate_is_ntscs(tmp_path):
         assert abs(v.fps - 30000 / 1001) < 0.001
 
 
+def write_noise(path, **options):
+    """Write 20 frames of one noise (160,240) that moves; returns (the path, the frames)."""
+    noise = np.random.default_rng(0).integers(60, 200, (160, 300, 1), np.uint8).repeat(3, axis=2)
+    frames = [np.ascontiguousarray(noise[:, 2 * n : 2 * n + 240]) for n in range(20)]
+    return write_mp4(path, frames, 25, **options), frames
+
+
+def measure_error(path, frames):
+    """The root mean square of (written - original), in gray levels."""
+    with Video(path) as reader:
+        written = np.stack(list(reader.read_frames(range(reader.n_frames)))).astype(float)
+    return np.sqrt(np.mean((written - np.stack(frames)) ** 2))
+
+
+def test_the_good_quality_is_smaller_and_nearer_than_the_fast_one(tmp_path):
+    good, frames = write_noise(tmp_path / "good.mp4")
+    fast, _ = write_noise(tmp_path / "fast.mp4", quality="fast")
+    assert good.stat().st_size < fast.stat().st_size
+    assert measure_error(good, frames) < measure_error(fast, frames) < 6
+
+
+def test_crf_and_preset_replace_those_of_the_quality(tmp_path):
+    usual, frames = write_noise(tmp_path / "usual.mp4")
+    small, _ = write_noise(tmp_path / "small.mp4", crf=35)
+    slow, _ = write_noise(tmp_path / "slow.mp4", preset="slow")
+    assert small.stat().st_size < 0.6 * usual.stat().st_size
+    assert slow.read_bytes() != usual.read_bytes()
+    assert measure_error(small, frames) > measure_error(usual, frames)
+
+
+def test_an_unknown_quality_is_named_before_a_file_is_begun(tmp_path):
+    with pytest.raises(ValueError, match="quality='fsat': expected one of good, fast, data. Did you mean 'fast'"):
+        write_noise(tmp_path / "v.mp4", quality="fsat")
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_may_be_views_of_other_arrays(tmp_path):
+    frames = [draw_number(n)[:, ::-1] for n in range(5)]
+    whole = [np.ascontiguousarray(frame) for frame in frames]
+    assert (
+        write_mp4(tmp_path / "a.mp4", frames, 25).read_bytes() == write_mp4(tmp_path / "b.mp4", whole, 25).read_bytes()
+    )
+
+
+def test_an_array_may_be_drawn_anew_as_soon_as_the_next_frame_is_asked_for(tmp_path):
+    def draw_into_one_array():
+        array = np.empty_like(draw_number(0))
+        for n in range(30):
+            array[:] = draw_number(n)
+            yield array
+
+    with Video(write_mp4(tmp_path / "v.mp4", draw_into_one_array(), 25)) as video:
+        assert [read_number(frame) for frame in video.read_frames(range(30))] == list(range(30))
+
+
 BLUE = (30, 100, 220)
 
 

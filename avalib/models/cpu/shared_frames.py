@@ -114,6 +114,11 @@ class StreamingDetector(FusedDetector):
             taps = fold_batch_norm(unit)[0].permute(2, 0, 1, 3, 4).flatten(0, 1)[:, :, None]
             self.register_buffer("taps", taps.to(unit.conv.weight).to(dtype))
 
+    def forget_frames(self):
+        """Compute all frames anew: those of another video, or of a stretch that must not depend on the one before."""
+        if self.cache is not None:
+            self.cache = TripletCache(self._compute_frames, self._compute_triplets)
+
     def forward(self, clips, rois, numbers):
         """Logits (N,81) as FusedDetector computes them.
 

@@ -16,11 +16,11 @@ from numbered_videos import read_number
 from avalib import zoo
 from avalib.data import catalog
 from avalib.data.ava_csv import read_ava_csv
+from avalib.data.ava_kinetics_download import download_ava_kinetics
 from avalib.data.ava_source import SERVERS
 from avalib.data.dataset import ClipDataset
 from avalib.data.download_record import get_download_record_path
 from avalib.data.keyframe_table import load_keyframes
-from avalib.data.kinetics_download import download_ava_kinetics
 from avalib.data.layout import DatasetLayout
 from avalib.data.validation import check
 from avalib.utils import disk_space

@@ -1,0 +1,111 @@
+"""What runs on the machines of a Ray cluster: one stretch of a video at a time, with a model that is loaded once."""
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from avalib.detection.detect_video import VideoFacts, choose_times, describe_video
+from avalib.detection.run_settings import describe_settings
+from avalib.detection.stretches import StretchResult, split_times
+from avalib.detection.video_job import (
+    RunPlan,
+    VideoJob,
+    VideoWorker,
+    describe_error,
+    draw_overlay,
+    open_source,
+    read_finished,
+)
+from avalib.video.packet_index import PacketIndex
+from avalib.video.reader import Video
+
+
+@dataclass(frozen=True)
+class VideoStart:
+    """What the first stretch of a video tells about all of it."""
+
+    facts: VideoFacts
+    times_s: np.ndarray  # (M,) all times
+    packet_index: PacketIndex  # saves the other stretches reading the file through
+
+
+@dataclass(frozen=True)
+class StretchOutput:
+    """What an actor returns."""
+
+    work_s: float
+    result: StretchResult | None = None
+    start: VideoStart | None = None  # with the first stretch
+    error: str = ""
+
+
+class StretchActor:
+    """What runs on the machines of the cluster; see VideoWorker.
+
+    Parameters
+    ----------
+    plan : RunPlan
+    cores : int
+    """
+
+    def __init__(self, plan: RunPlan, cores: int):
+        torch.set_num_threads(cores)
+        self.plan = plan
+        self._worker = None
+        self._open = contextlib.ExitStack()  # the file of the last stretch, a download perhaps
+        self._source = None
+        self._path = None
+
+    def describe(self) -> tuple[dict, dict]:
+        """What the results depend on, see `describe_settings`, and the label map."""
+        detector = self._load()
+        return describe_settings(self.plan.settings, detector), dict(detector.loaded.label_map)
+
+    def detect_stretch(self, job: VideoJob, number: int, start: VideoStart | None) -> StretchOutput:
+        """Detect in a stretch of a video. start: from the first stretch, None for that."""
+        started_s = time.perf_counter()
+        try:
+            path = self._open_file(job.source)
+            detector = self._load()
+            with Video(path, packet_index=start and start.packet_index) as reader:
+                settings = self.plan.settings
+                times_s = choose_times(reader, None, settings.step, settings.start, settings.stop)
+                result = detector.run_stretch(detector.open_clips(reader, split_times(times_s), number))
+                first = VideoStart(describe_video(reader), times_s, reader.packet_index) if start is None else None
+        except Exception as error:
+            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))
+        return StretchOutput(time.perf_counter() - started_s, result, first)
+
+    def draw(self, job: VideoJob) -> StretchOutput:
+        """Write the video with boxes of a finished table, into the run's folder."""
+        started_s = time.perf_counter()
+        try:
+            draw_overlay(self.plan, job, self._open_file(job.source), read_finished(self.plan, job))
+        except Exception as error:
+            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))
+        return StretchOutput(time.perf_counter() - started_s)
+
+    def _load(self):
+        """The detector, loaded at the first call: an error belongs to a call, and Ray reports it."""
+        if self._worker is None:
+            self._worker = VideoWorker(self.plan)
+        return self._worker.detector
+
+    def set_recorded(self, recorded: dict) -> None:
+        """What the tables' metadata says of the settings."""
+        self.plan = replace(self.plan, recorded=recorded)
+
+    def _open_file(self, source):
+        """The path of a video; a URL is downloaded to this machine until another video comes."""
+        if source != self._source:
+            self._open.close()
+            self._source = None
+            folder = self._open.enter_context(TemporaryDirectory(prefix="avalib-"))
+            self._path = self._open.enter_context(open_source(source, Path(folder), self.plan.settings.mirror))
+            self._source = source
+        return self._path
