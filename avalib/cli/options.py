@@ -146,7 +146,7 @@ class Detect(RunOptions):
     width: int | None = None  # of the drawn video, in pixels
     html: str | None = None  # where a web page with player, timeline, table and search goes
     export: tuple[str, ...] = ()  # more files for other tools: .json is COCO, .xml is CVAT
-    quality: VideoQualityName = "good"  # of the drawn video: a better picture, or half of the encoder's time
+    quality: VideoQualityName = "good"  # of the drawn video: a small file, or half of the encoder's time
     out_dir: str | None = None  # many videos: folder of a table for each, and of the manifest
     format: Literal["parquet", "csv"] = "parquet"  # many videos: of the tables
     overlay: Literal["mp4", "mkv", "gif"] | None = None  # many videos: also write each with boxes and labels

@@ -225,7 +225,7 @@ def save_mp4(
     crf : int, optional
         0 (lossless) to 51; None: that of `quality`.
     quality : {"good", "fast"}
-        A better picture in a smaller file, or half of the time. See `video.writer.write_mp4`.
+        A small file, or half of the time. See `video.writer.write_mp4`.
 
     Returns
     -------

@@ -128,7 +128,7 @@ def write_overlay_video(
     fps : float, optional
         Frames per second; None: the video's own, 10 in a GIF.
     quality : {"good", "fast"}
-        Of .mp4 and .mkv: a better picture in a smaller file, or half of the encoder's time.
+        Of .mp4 and .mkv: a small file, or half of the encoder's time.
 
     Returns
     -------

@@ -2,11 +2,9 @@
 
 import base64
 import json
-import os
 from html import escape
 from importlib import resources
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,7 @@ from avalib.data.labels import get_action_groups
 from avalib.draw.colors import GROUP_COLORS, get_person_color
 from avalib.draw.people import HALF_KEYFRAME_S, LONGEST_GAP_S, group_people_by_time, resolve_action_names
 from avalib.draw.timeline import find_segments, select_lanes
-from avalib.utils.download import get_local_path
+from avalib.utils.download import build_relative_url, get_local_path
 from avalib.utils.files import write_text
 from avalib.video.reader import Video
 
@@ -80,7 +78,9 @@ def write_video_page(
     page = resources.files("avalib.draw").joinpath(TEMPLATE).read_text(encoding="utf-8")
     # The data last: nothing in it is taken for a placeholder.
     page = page.replace("{{TITLE}}", escape(title or video_path.name))
-    page = page.replace("{{VIDEO}}", _embed_video(video_path) if is_embedded else _link_video(video_path, path))
+    page = page.replace(
+        "{{VIDEO}}", _embed_video(video_path) if is_embedded else escape(build_relative_url(video_path, path))
+    )
     return write_text(path, page.replace("{{DATA}}", _to_script_json(content)))
 
 
@@ -144,13 +144,3 @@ def _embed_video(video_path):
     """The video's bytes as a URL."""
     media_type = MEDIA_TYPES.get(video_path.suffix.lower(), "video/mp4")
     return f"data:{media_type};base64,{base64.b64encode(video_path.read_bytes()).decode()}"
-
-
-def _link_video(video_path, page_path):
-    """The video's URL relative to the page; on Windows' other drives, where there is none, its file URL."""
-    try:
-        relative = os.path.relpath(video_path.resolve(), page_path.resolve().parent)
-    except ValueError:
-        return escape(video_path.resolve().as_uri())
-    # "./" keeps a colon in a name from being read as a protocol
-    return escape("./" + quote(Path(relative).as_posix()))

@@ -26,7 +26,7 @@ class VideoQuality:
     interpolation: str = "BICUBIC"  # swscale's; sharper colors of thin lines than BILINEAR, at no cost in time
 
 
-# Of benchmarks/bench_writing.py: "good" has OpenCV's PSNR in 0.7 of its size, "fast" the same size and PSNR.
+# By benchmarks/bench_writing.py: "good" is nearer to its frames than OpenCV's in 0.7 of the size, "fast" in the same.
 # mbtree, which "superfast" leaves out, spends the bits on what stays in the picture: a quarter smaller.
 QUALITIES = {
     "good": VideoQuality(crf=19, preset="superfast", params="mbtree=1:rc-lookahead=5"),
@@ -79,8 +79,8 @@ def write_mp4(
     threads : int
         The encoder's; 0 means one per core.
     quality : {"good", "fast", "data"}
-        "good": a better picture in a smaller file. "fast": half of the time, a file half as large again. "data": the
-        settings of data sets, whose frames stay the same from version to version.
+        "good": a small file. "fast": as good a picture in half of the time, one and a half to two and a half times as
+        large. "data": the settings of data sets, whose frames stay the same from version to version.
 
     Returns
     -------
