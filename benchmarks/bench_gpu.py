@@ -4,7 +4,7 @@
 
 Training: whole steps (256x256 crops, three boxes a clip, the published recipe) on noise that lies on the GPU, at
 --batch and at the largest batch that fits; peak memory per clip from the allocator. Model FLOPs are three times the
-backbone's forward. Waiting: what part of training --dataset, from its packed frames, the loader makes the GPU wait.
+backbone's forward. Waiting: what part of training --dataset, from its frame cache, the loader makes the GPU wait.
 Inference: latency of one clip of 256x340 with three boxes, as it is and as a CUDA graph. The definition (Detector)
 runs in float32, PyTorch's default (TF32 in convolutions, as users get it). Profile: the kernels that take most of a
 training step.

@@ -31,9 +31,9 @@ def main():
         papermill = time_alternately({"papermill": work}, options.repeats)["papermill"]
     rows = [
         compare("import avalib, beyond import torch", max(beyond, 0), None, "s", 0.3),
-        compare("avalib.build_model at hand, torch alone", seconds["a model"], seconds["torch"], "s"),
+        compare("import avalib.build_model, torch alone", seconds["a model"], seconds["torch"], "s"),
         compare(
-            "avalib.evaluate at hand (no torch), numpy and pandas alone", seconds["evaluate"], seconds["pandas"], "s"
+            "import avalib.evaluate (no torch), numpy and pandas alone", seconds["evaluate"], seconds["pandas"], "s"
         ),
         compare("papermill, a notebook that only begins and ends its record", papermill, None, "s", 5),
     ]

@@ -70,7 +70,7 @@ def main():
         ours.append(measure_median_ms(step, steps[::-1] if len(ours) % 2 else steps))
         theirs.append(measure_median_ms(plain, steps))
     a, b = statistics.median(ours), statistics.median(theirs)
-    what = f"a step of the workbench's slider with {len(scene.predictions)} models, decoded and drawn anew"
+    what = f"a step of the workbench's slider with {len(scene.predictions)} models, decoded and drawn again"
     record("workbench", [compare(what, a, b, "ms")], options)
 
 

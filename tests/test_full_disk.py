@@ -33,7 +33,7 @@ WEIGHTS = {"conv.weight": torch.rand(100, 100)}
 
 
 class Reader:
-    """What packed.pack reads from."""
+    """What write_frame_cache reads from."""
 
     path, width, height = "a.mp4", 64, 64
 

@@ -259,7 +259,7 @@ def test_the_real_ava_is_prepared_and_checked(workplace):
     text = read_output_text(cells)
     assert "2 of 3 videos" in text
     assert f"missing: {Path(missing_video).stem} (" in text
-    assert "packing 2 videos at short side 48" in text
+    assert "building frame caches of 2 videos at short side 48" in text
     folder = workplace / "ava" / "runs" / "ava2.1" / "data"
     validation = read_json(folder / "check.json")
     record = read_json(folder / "run.json")

@@ -183,9 +183,7 @@ def run_detect(options):
 
         return run_detect_folder(options)
     if len(options.videos) != 1:
-        raise ValueError(
-            f"expected one video, not {len(options.videos)}; for many give --out-dir FOLDER, for a camera --live 0"
-        )
+        raise ValueError("expected one video; many need --out-dir FOLDER, a camera --live 0")
     (video,) = options.videos
     if not is_url(video) and not Path(video).is_file():
         raise FileNotFoundError(f"{hide_credentials(video)}: no such video; folders, globs and lists need --out-dir")

@@ -16,7 +16,7 @@ def run_detect_folder(options):
     # The videos, and the folder of the run, before torch is loaded.
     from avalib.detection.video_list import list_videos
 
-    list_videos(options.videos, ignored_folder=options.out_dir)
+    list_videos(options.videos, out_dir=options.out_dir)
     _, checkpoint = find_run(options)
     from avalib.detection.detect_many import detect_many
     from avalib.draw.video_overlay import write_overlay_video

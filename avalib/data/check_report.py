@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from avalib.utils.files import write_json
+from avalib.utils.plurals import format_count
 
 OK, NOTE, WRONG = "ok", "note", "wrong"  # NOTE: worth knowing. WRONG: needs to be fixed
 SHOWN_LINES = 8  # of a problem's line numbers, in text
@@ -29,7 +30,7 @@ class Finding:
 
 def build_row_finding(problem: str, lines: list[int], example: str, looks_like: str, status=NOTE, **options) -> Finding:
     """The finding of a problem that rows have; the other parameters are the fields of Finding."""
-    value = f"{len(lines)} rows, first at line {lines[0]} ({example})"
+    value = f"{format_count(len(lines), 'row')}, first at line {lines[0]} ({example})"
     return Finding(problem, "", value, "none", status, lines=lines, example=example, looks_like=looks_like, **options)
 
 

@@ -12,6 +12,7 @@ from avalib.data.kinetics_clips import ClipFile
 from avalib.data.layout import DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.files import compute_sha256, is_writable, write_json, write_table
+from avalib.utils.plurals import format_count
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def summarize_kinetics(layout: DatasetLayout, record: dict) -> str:
     lines = [f"{layout.root}: the Kinetics part of AVA-Kinetics, {counts}, in {record['clips']:,} clips"]
     faults = list(record["faulty_clips"].values())
     if faults:
-        lines.append(f"{len(faults):,} clips can't be used, such as: {faults[0]}")
+        lines.append(f"{format_count(len(faults), 'clip')} can't be used, such as: {faults[0]}")
     if actions := record["missing_actions"][:SHOWN_ACTIONS]:
         shares = ", ".join(f"{row['action']} {row['share_missing']:.1%}" for row in actions)
         lines.append(f"the actions that lose most of their labels: {shares}")

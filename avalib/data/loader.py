@@ -197,7 +197,7 @@ def measure_loading_speed(
     n_read = sum(len(batch["clips"]) for batch in loader)
     seconds = time.perf_counter() - started
     row = {
-        "from": f"packed frames, short side {cache_short_side}" if cache_short_side else "the videos",
+        "from": f"the frame cache, short side {cache_short_side}" if cache_short_side else "the videos",
         "clips": n_read,
         "seconds": seconds,
         "clips_per_s": n_read / seconds,

@@ -54,7 +54,7 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pd.D
 
 def _check_memory(metadata, n_columns):
     """Raise a ValueError for a parquet file that needs more memory than there is."""
-    # 8 bytes a value once it is an array, or what the file says of itself
+    # 8 bytes a value once it is an array, or the size in its metadata
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     needed_bytes = max(metadata.num_rows * n_columns * 8, sum(group.total_byte_size for group in groups))
     limit_bytes = min(MAX_FILE_BYTES, get_available_memory_bytes() // 2)

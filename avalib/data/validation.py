@@ -26,6 +26,7 @@ from avalib.data.lenient_csv import read_leniently
 from avalib.data.lint import DEFAULT_SECONDS, find_row_problems
 from avalib.data.row_checks import describe_name_fault
 from avalib.data.video_survey import survey_videos
+from avalib.utils.plurals import format_count
 from avalib.video.dataset_frames import MAX_MISSING_SHARE
 
 
@@ -118,7 +119,9 @@ def _format_verdict(findings, videos):
     if wrong:
         failed = "; ".join(f"{finding.check} ({finding.split}): {finding.value}" for finding in wrong)
         return f"Not right, {len(wrong)} of {len(findings)} checks: {failed}"
-    verdict = f"All right: {len(videos)} videos, {int(videos.keyframes.sum()):,} keyframes."
+    verdict = (
+        f"All right: {format_count(len(videos), 'video')}, {format_count(int(videos.keyframes.sum()), 'keyframe')}."
+    )
     if n_unreadable := int(videos.unreadable.sum()):
         verdict += f" {n_unreadable} keyframes have no readable frame; training continues without them."
     return verdict

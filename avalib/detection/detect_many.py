@@ -110,7 +110,7 @@ def detect_many(
             raise ValueError(f"{name}={value!r}: expected a whole number from 1")
     share = None if shard is None else parse_shard(shard)
     folder = Path(out_dir).absolute()
-    listed = list_videos(videos, ignored_folder=folder)
+    listed = list_videos(videos, out_dir=folder)
     plan = RunPlan(folder, f".{format}", settings, {}, write_overlay, overlay_suffix)
     check_other_runs(folder, share)
     with hold_lock(get_lock_path(folder, share), "detection in many videos"):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from avalib.detection.person_boxes import PERSON_SCORE
+from avalib.detection.stretches import STRETCH_LEN
 from avalib.models.detector import Detector
 
 DEFAULT_MODEL = "slowonly_r50"  # a CNN that runs on a laptop
@@ -16,7 +17,10 @@ MIN_STEP_S = 0.001
 
 @dataclass(frozen=True)
 class DetectSettings:
-    """The parameters of `detect` of the same names. Raises ValueError for a number out of range."""
+    """The parameters of `detect` of the same names. Raises ValueError for a number out of range.
+
+    stretch_len: times that are computed on their own, see stretches; `detect` has the default.
+    """
 
     model: str | Detector | None = DEFAULT_MODEL
     checkpoint: str | Path = "published"
@@ -32,6 +36,7 @@ class DetectSettings:
     device: str | torch.device = "auto"
     precision: str | torch.dtype = "auto"
     mirror: str | Path | None = None
+    stretch_len: int = STRETCH_LEN
 
     def __post_init__(self):
         _check_number("step", self.step, "seconds above 0, at least 0.001", lambda value: value >= MIN_STEP_S)
@@ -40,9 +45,9 @@ class DetectSettings:
         _check_number("smooth", self.smooth, "seconds, 0 or more", lambda value: value >= 0)
         _check_number("person_score", self.person_score, "a number")
         _check_number("score_threshold", self.score_threshold, "a number")
-        _check_number(
-            "batch_size", self.batch_size, "a whole number from 1", lambda value: value >= 1 and value == int(value)
-        )
+        for name in ("batch_size", "stretch_len"):
+            value = getattr(self, name)
+            _check_number(name, value, "a whole number from 1", lambda value: value >= 1 and value == int(value))
 
 
 def _check_number(name, value, expected, is_valid=lambda value: True):

@@ -204,7 +204,7 @@ def load_video_detector(
     batch_size = settings.batch_size
     if batch_size is None:
         batch_size = GPU_BATCH_SIZE if loaded.device.type == "cuda" else 1
-    return VideoDetector(loaded, batch_size, person_boxes, person_detector)
+    return VideoDetector(loaded, batch_size, person_boxes, person_detector, settings.stretch_len)
 
 
 def describe_better_model(model, checkpoint):

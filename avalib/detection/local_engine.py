@@ -43,10 +43,11 @@ class LocalEngine:
         self.progress = progress
         # The model is loaded here in any case: an error appears once, before any process has started.
         self._detector = load_video_detector(plan.settings, progress=progress)
+        self._threads = torch.get_num_threads() if workers == 1 else max(1, count_cores() // workers)
 
     def describe(self) -> dict:
         """What the results depend on, see `describe_settings`."""
-        return describe_settings(self.plan.settings, self._detector)
+        return describe_settings(self.plan.settings, self._detector, self._threads)
 
     def run(self, jobs: list[VideoJob], recorded: dict) -> Iterator[ManifestRow]:
         """Yield each video's row as soon as it is done. recorded: what the tables' metadata says of the settings."""
@@ -57,15 +58,15 @@ class LocalEngine:
                 yield worker.run(job)
             return
         self._detector = None  # its memory is the processes' now
-        yield from _run_in_processes(plan, jobs, self.workers)
+        yield from _run_in_processes(plan, jobs, self.workers, self._threads)
 
     def close(self) -> None:
         """Nothing stays open."""
 
 
-def _run_in_processes(plan, jobs, workers):
+def _run_in_processes(plan, jobs, workers, threads):
     """Yield the rows of jobs, which end in any order; a few at a time are in the processes' queue."""
-    initializer = partial(_start_worker, plan, max(1, count_cores() // workers))
+    initializer = partial(_start_worker, plan, threads)
     waiting = iter(jobs)
     in_flight = {}
     while True:

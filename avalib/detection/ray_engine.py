@@ -69,8 +69,11 @@ class RayEngine:
             ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.WARNING)
         self.plan = plan
         cores, has_gpu = self._choose_cores(cores)
+        # The plan can hold a whole network: once in Ray's object store, which this process keeps.
+        self._plan_ref = ray.put(plan)
         actor_class = ray.remote(num_cpus=cores, num_gpus=int(has_gpu), max_restarts=-1)(StretchActor)
-        self._actors = [actor_class.remote(plan, cores) for _ in range(self._choose_workers(workers, cores, has_gpu))]
+        n_workers = self._choose_workers(workers, cores, has_gpu)
+        self._actors = [actor_class.remote([self._plan_ref], cores) for _ in range(n_workers)]
         self._in_work = {}  # VideoJob: _VideoInWork
         self._closed = set()  # VideoJobs that have a row
         self._label_map = None
@@ -189,7 +192,7 @@ class RayEngine:
         in_work.work_s += output.work_s
         if task.number is not None:
             in_work.results[task.number] = output.result
-            n_stretches = len(split_times(in_work.start.times_s))
+            n_stretches = len(split_times(in_work.start.times_s, self.plan.settings.stretch_len))
             # The rest of a long video before other videos.
             if task.number == 0:
                 waiting.extendleft(Task(job, number) for number in range(n_stretches - 1, 0, -1))

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from avalib.detection.detect_settings import DetectSettings
-from avalib.detection.stretches import STRETCH_LEN
 from avalib.detection.video_detector import VideoDetector
 from avalib.utils.credentials import hide_credentials
 from avalib.utils.errors import AvalibError
@@ -15,14 +14,15 @@ from avalib.utils.experiment import get_versions
 from avalib.utils.files import write_json
 
 SETTINGS_NAME = "settings.json"
-_NOT_COMPARED = ("checkpoint", "detector_weights")  # where the weights are from; their hashes count
+# Where the weights are from, as their hashes count; and threads, which change the last digits on a CPU alone.
+_NOT_COMPARED = ("checkpoint", "detector_weights", "threads")
 
 
 class SettingsError(AvalibError, ValueError):
     """The folder has results of other settings; the message names them and says what to do."""
 
 
-def describe_settings(settings: DetectSettings, detector: VideoDetector) -> dict:
+def describe_settings(settings: DetectSettings, detector: VideoDetector, threads: int) -> dict:
     """Describe what the results depend on.
 
     Parameters
@@ -30,6 +30,8 @@ def describe_settings(settings: DetectSettings, detector: VideoDetector) -> dict
     settings : DetectSettings
     detector : VideoDetector
         Loaded with these settings.
+    threads : int
+        Of each process.
 
     Returns
     -------
@@ -51,7 +53,8 @@ def describe_settings(settings: DetectSettings, detector: VideoDetector) -> dict
         "smooth": settings.smooth,
         "score_threshold": settings.score_threshold,
         "batch_size": detector.batch_size,
-        "stretch_len": STRETCH_LEN,
+        "stretch_len": settings.stretch_len,
+        "threads": threads,
         "precision": str(detector.loaded.dtype).removeprefix("torch."),
     }
 

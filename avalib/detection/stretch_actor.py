@@ -49,13 +49,16 @@ class StretchActor:
 
     Parameters
     ----------
-    plan : RunPlan
+    plan_refs : list of one Ray reference
+        To a RunPlan. In a list, as Ray's restarts lose arguments that it resolves itself.
     cores : int
     """
 
-    def __init__(self, plan: RunPlan, cores: int):
+    def __init__(self, plan_refs: list, cores: int):
+        import ray
+
         torch.set_num_threads(cores)
-        self.plan = plan
+        self.plan: RunPlan = ray.get(plan_refs[0])
         self._worker = None
         self._open = contextlib.ExitStack()  # the file of the last stretch, a download perhaps
         self._source = None
@@ -64,7 +67,7 @@ class StretchActor:
     def describe(self) -> tuple[dict, dict]:
         """What the results depend on, see `describe_settings`, and the label map."""
         detector = self._load()
-        return describe_settings(self.plan.settings, detector), dict(detector.loaded.label_map)
+        return describe_settings(self.plan.settings, detector, torch.get_num_threads()), dict(detector.loaded.label_map)
 
     def detect_stretch(self, job: VideoJob, number: int, start: VideoStart | None) -> StretchOutput:
         """Detect in a stretch of a video. start: from the first stretch, None for that."""
@@ -75,7 +78,9 @@ class StretchActor:
             with Video(path, packet_index=start and start.packet_index) as reader:
                 settings = self.plan.settings
                 times_s = choose_times(reader, None, settings.step, settings.start, settings.stop)
-                result = detector.run_stretch(detector.open_clips(reader, split_times(times_s), number))
+                result = detector.run_stretch(
+                    detector.open_clips(reader, split_times(times_s, detector.stretch_len), number)
+                )
                 first = VideoStart(describe_video(reader), times_s, reader.packet_index) if start is None else None
         except Exception as error:
             return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))

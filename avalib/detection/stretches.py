@@ -10,7 +10,7 @@ import numpy as np
 
 from avalib.utils.tracker import Tracker
 
-STRETCH_LEN = 240  # times; another length gives other last digits
+STRETCH_LEN = 240  # times
 DEFAULT_STEP_S = 1.0
 TRACK_GAP_STEPS = 2.5  # a track ends after so many steps without its person, who may be hidden at one time or two
 
@@ -27,9 +27,9 @@ class StretchResult:
     is_interrupted: bool = False  # by Ctrl-C
 
 
-def split_times(times_s: np.ndarray) -> list[np.ndarray]:
-    """Split the times (M,) of a video into stretches of STRETCH_LEN; the last one may be shorter."""
-    return np.split(times_s, np.arange(STRETCH_LEN, len(times_s), STRETCH_LEN))
+def split_times(times_s: np.ndarray, length: int = STRETCH_LEN) -> list[np.ndarray]:
+    """Split the times (M,) of a video into stretches of `length` times; the last one may be shorter."""
+    return np.split(times_s, np.arange(length, len(times_s), length))
 
 
 def track_people(stretches: list[StretchResult], times_s: np.ndarray) -> list:

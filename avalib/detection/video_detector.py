@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
 from avalib.detection.gpu_memory import explain_full_gpu
-from avalib.detection.stretches import StretchResult, split_times, track_people
+from avalib.detection.stretches import STRETCH_LEN, StretchResult, split_times, track_people
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
@@ -72,9 +72,12 @@ class VideoDetector:
         From `read_person_boxes`.
     person_detector : PersonDetector, optional
         If there are no person_boxes.
+    stretch_len : int
+        Times that are computed on their own, see stretches.
     """
 
-    def __init__(self, loaded, batch_size=1, person_boxes=None, person_detector=None):
+    def __init__(self, loaded, batch_size=1, person_boxes=None, person_detector=None, stretch_len=STRETCH_LEN):
+        self.stretch_len = stretch_len
         self.loaded = loaded
         self.batch_size = batch_size
         self.person_boxes = person_boxes
@@ -89,7 +92,7 @@ class VideoDetector:
         return_partial: whether Ctrl-C returns the finished times, instead of raising KeyboardInterrupt.
         """
         started_s = time.perf_counter()
-        stretches = split_times(times_s)
+        stretches = split_times(times_s, self.stretch_len)
         clips = [self.open_clips(reader, stretches, number) for number in range(len(stretches))]
         # The bar counts the frames of all stretches.
         bar = tqdm(

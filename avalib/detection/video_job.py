@@ -14,14 +14,13 @@ from avalib.detection.detect_video import build_detections, choose_times, descri
 from avalib.detection.detections_file import read_detections, write_detections_file
 from avalib.detection.manifest import DONE, FAILED, ManifestRow
 from avalib.detection.video_detector import VideoDetector
+from avalib.detection.video_list import DOWNLOADS, OVERLAY_MARK
 from avalib.detection.video_location import locate_video
 from avalib.utils.credentials import hide_credentials
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.download import download_file, is_url
 from avalib.utils.errors import AvalibError
 from avalib.video.reader import Video
-
-DOWNLOADS = "downloads"  # a folder in the run's folder
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def draw_overlay(plan: RunPlan, job: VideoJob, video: Path, table: pd.DataFrame)
 
 def get_overlay_path(plan: RunPlan, job: VideoJob) -> Path:
     """Where a video with boxes goes: not under the video's own name, as the folder may be the video's."""
-    return plan.folder / f"{Path(job.output).stem}.overlay{plan.overlay_suffix}"
+    return plan.folder / f"{Path(job.output).stem}{OVERLAY_MARK}{plan.overlay_suffix}"
 
 
 def describe_error(error: Exception, job: VideoJob) -> str:

@@ -13,11 +13,13 @@ from avalib.video.video_error import VideoError
 VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .divx .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
 )
+OVERLAY_MARK = ".overlay"  # ends the names of videos with boxes
+DOWNLOADS = "downloads"  # a folder in that of the results
 LIST_SUFFIXES = (".txt", ".lst")
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
-def list_videos(sources: str | Path | Iterable[str | Path], ignored_folder: str | Path | None = None) -> list[str]:
+def list_videos(sources: str | Path | Iterable[str | Path], out_dir: str | Path | None = None) -> list[str]:
     """List the videos that some sources stand for.
 
     Parameters
@@ -26,8 +28,8 @@ def list_videos(sources: str | Path | Iterable[str | Path], ignored_folder: str 
         Each a video file, a folder (with all folders in it), a glob (with "**" for folders in folders), a text file
         (.txt, .lst) with one path or URL a line, or a URL. Paths in a list file are relative to its folder; empty lines
         and lines that begin with "#" are left out.
-    ignored_folder : str or Path, optional
-        Folders and globs leave out what is in there: the videos that an earlier run has drawn.
+    out_dir : str or Path, optional
+        The folder of results: what a run has written there is left out of folders and globs, see `is_output`.
 
     Returns
     -------
@@ -40,47 +42,47 @@ def list_videos(sources: str | Path | Iterable[str | Path], ignored_folder: str 
         A source has no video, or does not exist; the message names it.
     """
     sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    ignored = None if ignored_folder is None else Path(os.path.abspath(ignored_folder))
-    videos = {video for source in sources for video in _expand_source(source, Path.cwd(), ignored)}
+    out_dir = None if out_dir is None else Path(os.path.abspath(out_dir))
+    videos = {video for source in sources for video in _expand_source(source, Path.cwd(), out_dir)}
     if not videos:
         raise VideoError("no videos: give files, folders, globs, a list file (.txt) or URLs")
     return sorted(videos)
 
 
-def _expand_source(source, folder, ignored):
+def _expand_source(source, folder, out_dir):
     """The videos (absolute paths, URLs) of one source; a relative path begins at `folder`."""
     if is_url(source):
         return [str(source)]
     path = folder / source
     if path.is_dir():
-        return _list_folder(path, ignored)
+        return _list_folder(path, out_dir)
     if path.suffix.lower() in LIST_SUFFIXES and path.is_file():
-        return _read_list_file(path, ignored)
+        return _read_list_file(path, out_dir)
     if path.is_file():
         return [os.path.abspath(path)]
     if glob.has_magic(str(source)):
         found = [Path(match) for match in glob.glob(str(path), recursive=True)]
-        videos = [os.path.abspath(match) for match in found if match.is_file() and not _is_inside(match, ignored)]
+        videos = [os.path.abspath(match) for match in found if match.is_file() and not is_output(match, out_dir)]
         if videos:
             return videos
         raise VideoError(f"{source}: no file fits this pattern")
     raise VideoError(f"{hide_credentials(str(source))}: no such video, folder or list file")
 
 
-def _list_folder(folder, ignored):
+def _list_folder(folder, out_dir):
     """The videos in a folder and in the folders in it, by their suffixes."""
     files = (Path(parent) / name for parent, _, names in os.walk(folder, followlinks=True) for name in names)
     videos = [
         os.path.abspath(file)
         for file in files
-        if file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".") and not _is_inside(file, ignored)
+        if file.suffix.lower() in VIDEO_SUFFIXES and not file.name.startswith(".") and not is_output(file, out_dir)
     ]
     if not videos:
         raise VideoError(f"{folder}: no videos in this folder ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return videos
 
 
-def _read_list_file(path, ignored):
+def _read_list_file(path, out_dir):
     """The videos of a list file; a line that stands for none is an error that names it."""
     videos = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
@@ -88,7 +90,7 @@ def _read_list_file(path, ignored):
         if not source or source.startswith("#"):
             continue
         try:
-            videos += _expand_source(source, path.parent, ignored)
+            videos += _expand_source(source, path.parent, out_dir)
         except VideoError as error:
             raise VideoError(f"{path}, line {number}: {error}") from None
     if not videos:
@@ -96,9 +98,12 @@ def _read_list_file(path, ignored):
     return videos
 
 
-def _is_inside(path, folder):
-    """Whether a path is in a folder, None: in none."""
-    return folder is not None and Path(os.path.abspath(path)).is_relative_to(folder)
+def is_output(path: Path, out_dir: Path | None) -> bool:
+    """Whether a run has written a video in the folder of its results: it was drawn, or is downloaded."""
+    path = Path(os.path.abspath(path))
+    if out_dir is None or not path.is_relative_to(out_dir):
+        return False
+    return path.stem.endswith(OVERLAY_MARK) or path.relative_to(out_dir).parts[0] == DOWNLOADS
 
 
 def parse_shard(shard: str | tuple[int, int]) -> tuple[int, int]:

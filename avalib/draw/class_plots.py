@@ -13,6 +13,7 @@ from avalib.data.labels import get_action_groups, get_action_names, strip_bracke
 from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
 from avalib.draw.figure_style import apply_style, build_group_handles, create_figure, place_legend_below
 from avalib.evaluation.report import Report
+from avalib.utils.plurals import format_count
 
 MAX_BARS = 200  # of a plot; matplotlib's pictures are at most 65,536 pixels high
 TEXT_WIDTH = 0.06  # of a bar's value, in AP
@@ -69,7 +70,7 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     if title is None:
         title = "What is recognized, and how often it occurs"
         title += ": bars should reach beyond the marks" if baseline is not None else ""
-        title += f" ({n_absent} actions without boxes left out)" if n_absent else ""
+        title += f" ({format_count(n_absent, 'action')} without boxes left out)" if n_absent else ""
     figure.suptitle(title + (f" ({n_hidden} more actions not shown)" if n_hidden else ""))
     return figure
 
@@ -121,7 +122,8 @@ def plot_pr_curves(
         row = by_id.loc[action] if action in by_id.index else by_id[by_id["action"] == action].iloc[0]
         color = SERIES_COLORS[i % len(SERIES_COLORS)]
         line_style = "-" if i < len(SERIES_COLORS) else "--"
-        label = f"{strip_brackets(row['action'])}: AP {row['AP']:.2f}, {int(row['ground_truth'])} boxes"
+        n_boxes = format_count(int(row["ground_truth"]), "box", "boxes")
+        label = f"{strip_brackets(row['action'])}: AP {row['AP']:.2f}, {n_boxes}"
         # The envelope begins at recall 0 with its highest precision; without detections it is that point, at 0.
         recall = np.r_[0, curve["recall"]]
         envelope = np.r_[curve["envelope"].max() if len(curve) else 0, curve["envelope"]]

@@ -144,7 +144,7 @@ def evaluate_tables(
     missing: str = "whole_frame",
 ) -> Report:
     """Evaluate loaded tables; the other arguments are those of `evaluate`."""
-    # 1. The rules, and arguments that can't be
+    # 1. The rules; invalid arguments are errors
     name, rules = get_protocol(protocol)
     thresholds = check_thresholds(iou)
     if ties not in ("stable", "grouped"):
@@ -223,7 +223,7 @@ def compare_protocols(
 
 
 def measure_rule_changes(data, base, other, iou, ties, base_mAP):
-    """{rule in words: change of the mAP} on the way from one protocol to another."""
+    """{description of a rule: change of the mAP} from one protocol to another, rule by rule."""
     rules = get_protocol(base)[1]
     goal = get_protocol(other)[1]
     mAP = base_mAP

@@ -14,6 +14,7 @@ from avalib.data.layout import DatasetLayout
 from avalib.data.transforms import normalize_clips
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, compute_iou_matrix
+from avalib.utils.plurals import format_count
 from avalib.video.dataset_frames import open_frames
 
 
@@ -69,7 +70,7 @@ def explain_score(
         If `person` or `action_id` is out of range.
     """
     if not 0 <= person < len(boxes_px):
-        raise ValueError(f"person {person}: the clip has {len(boxes_px)} boxes")
+        raise ValueError(f"person {person}: the clip has {format_count(len(boxes_px), 'box', 'boxes')}")
     if action_id is not None and not 1 <= action_id <= N_ACTIONS:
         raise ValueError(f"action_id {action_id}: AVA's actions are 1..{N_ACTIONS}")
     model = model.eval()

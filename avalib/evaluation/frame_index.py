@@ -15,6 +15,7 @@ from avalib.data.labels import get_action_names, get_evaluated_actions
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION, NO_PERSON
 from avalib.evaluation.protocols import Protocol
 from avalib.evaluation.row_groups import find_run_starts, number_frames
+from avalib.utils.plurals import format_count
 
 NOT_EVALUATED = -1  # class_index of an action outside the label map
 _TUPLE_COLUMNS = ("action_id", "y1", "x1", "y2", "x2")  # what the original evaluators hold after the score
@@ -51,7 +52,7 @@ def note_unknown_labels(label_map, gt, det):
         counts = np.bincount(np.clip(table["action_id"].to_numpy(), NO_ACTION, max(label_map) + 1))
         counts[[i for i in (NO_ACTION, *label_map) if i < len(counts)]] = 0
         if counts.any():
-            notes.append(f"{counts.sum():,} {kind} rows of actions outside the label map left out")
+            notes.append(f"{format_count(counts.sum(), f'{kind} row')} of actions outside the label map left out")
     return notes
 
 

@@ -32,7 +32,7 @@ class Protocol:
     columns: tuple  # accepted numbers of csv columns (7: without scores, every detection has 1.0)
 
 
-# one rule in words, for comparing two protocols
+# the text of each rule, for comparing two protocols
 RULE_DESCRIPTIONS = {
     "seconds": "frames identified by the {} second",
     "cap": "detections kept per frame: {} (0: all)",

@@ -27,6 +27,7 @@ from avalib.evaluation.matching import (
 )
 from avalib.evaluation.protocols import FALSE_POSITIVE, IGNORED, Protocol
 from avalib.evaluation.row_groups import group_rows_by_frame, is_in, number_frames, rank_within_run
+from avalib.utils.plurals import format_count
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def select_candidates(index, rules, notes):
             is_used_gt &= ~excluded_gt
         gt_fate = "left out" if rules.excluded == "both" else "still counted"
         notes.append(
-            f"excluded seconds: {excluded_det.sum():,} detections left out, "
-            f"{excluded_gt.sum():,} ground-truth rows {gt_fate}"
+            f"excluded seconds: {format_count(excluded_det.sum(), 'detection')} left out, "
+            f"{format_count(excluded_gt.sum(), 'ground-truth row')} {gt_fate}"
         )
 
     # detections in frames without ground truth, and in frames whose ground truth is of other actions
@@ -142,7 +143,8 @@ def select_candidates(index, rules, notes):
     ):
         affected = frame_mask[index.det.frame] & is_used_det
         if affected.any():
-            notes.append(f"{affected.sum():,} detections {place}: {rule}" + ("s" if rule == FALSE_POSITIVE else ""))
+            is_plural = rule == FALSE_POSITIVE and affected.sum() > 1
+            notes.append(f"{format_count(affected.sum(), 'detection')} {place}: {rule}{'s' if is_plural else ''}")
         if rule == IGNORED:
             is_used_det &= ~affected
 
@@ -166,7 +168,7 @@ def mark_top_detections(det, rules, notes):
         return np.ones(len(det), bool)
     tie_keys = [det.source.table[column].to_numpy()[det.row] for column in ("action_id", "y1", "x1", "y2", "x2")]
     is_top = keep_top_per_frame(det.frame, det.n_frames, det.score, tie_keys, rules.cap)
-    notes.append(f"{(~is_top).sum():,} detections beyond the best {rules.cap} of their frame left out")
+    notes.append(f"{format_count((~is_top).sum(), 'detection')} beyond the best {rules.cap} of their frame left out")
     return is_top
 
 
@@ -185,7 +187,8 @@ def mark_valid_boxes(det, rules, notes):
     is_dropped = (is_inverted & (rules.inverted == "dropped")) | (is_flat & (rules.flat == "dropped"))
     if is_dropped.any():
         notes.append(
-            f"{is_dropped.sum():,} detections with an empty or inverted box dropped; avalib.lint_csv lists them"
+            f"{format_count(is_dropped.sum(), 'detection')} with an empty or inverted box dropped; "
+            "avalib.lint_csv lists them"
         )
     return ~is_dropped
 

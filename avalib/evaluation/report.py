@@ -11,12 +11,9 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.labels import get_action_groups
-from avalib.evaluation.average_precision import (
-    compute_average_precision,
-    compute_mean,
-    compute_resampled_precision,
-)
+from avalib.evaluation.average_precision import compute_average_precision, compute_mean, compute_resampled_precision
 from avalib.utils.files import write_text
+from avalib.utils.plurals import format_count
 from avalib.utils.process import check_memory
 
 MAX_DRAWS = 100_000  # of videos in a bootstrap
@@ -189,7 +186,7 @@ class Report:
             )
         n_videos = max((len(ranking.gt_video) for ranking in self.rankings.values()), default=0)
         if n_videos < 2:
-            raise ValueError(f"{n_videos} video(s): an interval by resampling videos needs at least 2")
+            raise ValueError(f"{format_count(n_videos, 'video')}: an interval by resampling videos needs at least 2")
         n_scores = len(self.label_map) * len(self.thresholds)
         check_memory(8 * n * (2 * n_videos + n_scores), "draws and their scores")
 
@@ -230,7 +227,10 @@ class Report:
         lines.append("  " + "  ".join(f"{group} {value:.4f}" for group, value in self.mAP_by_group.items()))
         lines += [f"  {name}: {value:.4f}" for name, value in self.recall.items()]
         evaluated = self.per_class.dropna(subset="AP").sort_values("AP", ascending=False, kind="stable")
-        lines += [f"  {row.AP:.4f}  {row.action} ({row.ground_truth} boxes)" for row in evaluated.itertuples()]
+        lines += [
+            f"  {row.AP:.4f}  {row.action} ({format_count(row.ground_truth, 'box', 'boxes')})"
+            for row in evaluated.itertuples()
+        ]
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -241,7 +241,7 @@ class Report:
         ious = ", ".join(f"{threshold:g}" for threshold in self.thresholds)
         n_actions = int((~np.isnan(self._ap).all(axis=1)).sum())
         ties = "" if self.ties == "stable" else f", ties {self.ties}"
-        return f"mAP@{ious} = {self.mAP:.4f} over {n_actions} actions (protocol {self.protocol}{ties})"
+        return f"mAP@{ious} = {self.mAP:.4f} over {format_count(n_actions, 'action')} (protocol {self.protocol}{ties})"
 
     def to_dict(self) -> dict:
         """The report as plain values; NaN becomes None."""
@@ -249,9 +249,9 @@ class Report:
             "protocol": self.protocol,
             "ties": self.ties,
             "iou": list(self.thresholds),
-            "mAP": _nan_to_none(self.mAP),
-            "mAP_at": {f"{iou:g}": _nan_to_none(value) for iou, value in self.mAP_by_iou.items()},
-            "groups": {group: _nan_to_none(value) for group, value in self.mAP_by_group.items()},
+            "mAP": _replace_nan(self.mAP),
+            "mAP_at": {f"{iou:g}": _replace_nan(value) for iou, value in self.mAP_by_iou.items()},
+            "groups": {group: _replace_nan(value) for group, value in self.mAP_by_group.items()},
             "recall": dict(self.recall),
             "counts": dict(self.counts),
             "notes": list(self.notes),
@@ -278,7 +278,7 @@ class Report:
         )
 
 
-def _nan_to_none(value):
+def _replace_nan(value):
     return None if np.isnan(value) else value
 
 

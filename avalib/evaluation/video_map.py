@@ -1,4 +1,4 @@
-"""Video mAP: people followed over keyframes, instead of boxes of single keyframes.
+"""Video mAP: people tracked over keyframes, instead of boxes of single keyframes.
 
 A tube is one person who does one action over consecutive keyframes. Two tubes overlap by the sum of the IoUs on the
 keyframes that they share, divided by the number of keyframes of either (temporal IoU times mean spatial IoU). A
@@ -23,7 +23,7 @@ from avalib.evaluation.row_groups import drop_keyframes, find_run_starts
 from avalib.utils.boxes import compute_iou_matrix, compute_iou_pairs
 from avalib.utils.tracker import link_boxes
 
-MAX_PEOPLE = 2_000  # to be followed in one frame; the time grows with the third power
+MAX_PEOPLE = 2_000  # to be tracked in one frame; the time grows with the third power
 
 
 def evaluate_tubes(
@@ -48,7 +48,7 @@ def evaluate_tubes(
         A person's detections of an action with a lower score are dropped, so the tube ends there. With 0 each person
         does each action all the time.
     link_iou : float
-        Smallest IoU at which `link_people` follows people, in detections without person_id.
+        Smallest IoU at which `link_people` links two boxes, in detections without person_id.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def match_tubes(gt, det):
 
 
 def link_people(detections: pd.DataFrame, min_iou: float = 0.3, max_gap: float = 1.0) -> np.ndarray:
-    """Find person ids (N,) for detections: boxes of a video followed from keyframe to keyframe by the best sum of IoUs.
+    """Find person ids (N,) for detections by linking boxes from keyframe to keyframe, for the highest sum of IoUs.
 
     Boxes with an IoU below min_iou, or over max_gap seconds apart, are of two people. See `tracker.Tracker`.
     """
@@ -206,8 +206,8 @@ def link_people(detections: pd.DataFrame, min_iou: float = 0.3, max_gap: float =
     if len(boxes_per_frame) and boxes_per_frame.max() > MAX_PEOPLE:
         video, second = boxes_per_frame.idxmax()
         raise ValueError(
-            f"{boxes_per_frame.max():,} boxes in the frame {video},{second:g}: people are followed up to "
-            f"{MAX_PEOPLE:,} (MAX_PEOPLE) of a frame; give person_id"
+            f"{boxes_per_frame.max():,} boxes in the frame {video},{second:g}: at most {MAX_PEOPLE:,} "
+            "(MAX_PEOPLE) people are tracked in a frame; give person_id"
         )
     # video by video
     ids = np.zeros(len(detections), np.int64)

@@ -1,4 +1,4 @@
-"""Which network a state_dict belongs to, read off its keys and shapes, in the names of any code base."""
+"""Recognize the network that a state_dict is of, by its keys and shapes, in the names of any code base."""
 
 import functools
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from avalib.data.labels import N_ACTIONS
 from avalib.models.detector import Detector
 from avalib.models.key_names import CLASSIFIER, HEAD, find_code_base, to_internal_keys
 from avalib.models.resnet3d import LATERAL_NAMES, N_BLOCKS
+from avalib.utils.plurals import format_count
 
 POSITION_TABLE = "backbone.pos_embed"  # of a ViT; made from a formula, so a file may lack it
 CONTEXT_WIDTHS = (4096, 4608)  # a classifier's inputs in models with context: SlowOnly, SlowFast
@@ -37,7 +38,7 @@ _SHAPE_FIELDS = (
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What keys and shapes say of a network; None where they don't."""
+    """What keys and shapes tell about a network; None where they tell nothing."""
 
     code_base: str
     backbone: str | None = None  # as in ZooEntry
@@ -54,9 +55,10 @@ class NetworkFacts:
 
 
 def read_network_facts(state_dict: dict) -> NetworkFacts:
-    """Read off {key: tensor} which network it is of."""
+    """Recognize the network of {key: tensor}."""
     code_base = find_code_base(state_dict)
     tensors = to_internal_keys(state_dict)
+    # the head: weights (outputs, inputs) of its linear layers, the last one with a row for each class
     classifiers = [value for key, value in tensors.items() if ".fc_cls." in key and value.dim() == 2]
     n_outputs = classifiers[-1].shape[0] if classifiers else None
     is_recognizer = code_base != "mmaction" and n_outputs in _RECOGNIZER_CLASSES
@@ -67,12 +69,14 @@ def read_network_facts(state_dict: dict) -> NetworkFacts:
         "has_hidden_layer": len(classifiers) > 1,
         "has_relation": any(key.startswith(f"{HEAD}shared_head.") for key in tensors),
     }
+    # a ViT, by its patch embedding (C,3,tubelet,16,16)
     patches = tensors.get("backbone.patch_embed.projection.weight")
     if patches is not None and patches.dim() == 5:
         # "backbone.blocks.11.attn.qkv.weight": ViT-B has 12
         blocks = [key for key in tensors if key.startswith("backbone.blocks.") and key.endswith(".attn.qkv.weight")]
         size = _VIT_SIZES.get(patches.shape[0])
         return NetworkFacts(code_base, "ViT", len(blocks), size, tubelet=patches.shape[2], **head_facts)
+    # a ResNet: one pathway or two, and how deep
     is_slowfast = any(key.startswith("backbone.slow_path.") for key in tensors)
     prefix = "backbone.slow_path." if is_slowfast else "backbone."
     # "…layer3.5.conv1.conv.weight": the numbers of the third stage's bottlenecks tell the depth
@@ -92,14 +96,15 @@ def read_network_facts(state_dict: dict) -> NetworkFacts:
 
 
 def describe_checkpoint(state_dict: dict) -> str:
-    """The network in words: "SlowFast R50 detector, laterals 7x1x1"."""
+    """Describe the network: "SlowFast R50 detector, laterals 7x1x1"."""
+    # backbone and kind of head, then what distinguishes it from others
     facts = read_network_facts(state_dict)
     if facts.backbone is None or (facts.backbone == "ViT" and facts.size is None):
         return f"a network that is not of this zoo ({len(state_dict)} tensors, the first is {next(iter(state_dict))!r})"
     name = f"ViT-{facts.size}" if facts.backbone == "ViT" else f"{facts.backbone} R{facts.depth}"
     parts = [f"{name} {'detector' if facts.is_detector else 'recognizer'}"]
     if not facts.is_detector and facts.n_outputs:
-        parts[0] += f" for {facts.n_outputs} classes"
+        parts[0] += f" for {format_count(facts.n_outputs, 'class', 'classes')}"
     if facts.n_inputs in CONTEXT_WIDTHS:
         parts[0] += " with context"
     if facts.has_hidden_layer:
@@ -107,15 +112,15 @@ def describe_checkpoint(state_dict: dict) -> str:
     if facts.has_relation:
         parts.append("ACRN")
     if facts.n_non_local:
-        parts.append(f"{facts.n_non_local} non-local blocks")
+        parts.append(format_count(facts.n_non_local, "non-local block"))
     if facts.lateral_kernel:
         parts.append(f"laterals {facts.lateral_kernel}x1x1")
     if facts.tubelet:
-        parts.append("tubelets of " + ("1 frame" if facts.tubelet == 1 else f"{facts.tubelet} frames"))
+        parts.append(f"tubelets of {format_count(facts.tubelet, 'frame')}")
     if facts.code_base in _CODE_BASE_TITLES:
         parts.append(f"in {_CODE_BASE_TITLES[facts.code_base]}'s names")
     if facts.is_detector and get_n_classes(state_dict) != N_ACTIONS:
-        parts.append(f"{facts.n_outputs} outputs")
+        parts.append(format_count(facts.n_outputs, "output"))
     return ", ".join(parts)
 
 
@@ -125,7 +130,7 @@ def get_lateral_kernel(state_dict: dict) -> int | None:
 
 
 def _get_lateral_kernel(tensors):
-    """The same of tensors under the names inside."""
+    """`get_lateral_kernel` for tensors under internal names."""
     weight = tensors.get(f"backbone.slow_path.{LATERAL_NAMES[0]}.conv.weight")
     return weight.shape[2] if weight is not None and weight.dim() == 5 else None
 
@@ -153,6 +158,7 @@ def get_n_classes(state_dict: dict) -> int:
 
 def has_shapes_of(state_dict: dict, entry: zoo.ZooEntry) -> bool:
     """Whether a state_dict has exactly the keys and shapes of a zoo entry's detector."""
+    # {key: shape} of the entry's own detector; a file may lack the position table
     expected = _compute_shapes(Detector, _NetworkKey(entry), get_n_classes(state_dict))
     if POSITION_TABLE not in state_dict:
         expected = {key: shape for key, shape in expected.items() if key != POSITION_TABLE}
@@ -162,13 +168,13 @@ def has_shapes_of(state_dict: dict, entry: zoo.ZooEntry) -> bool:
 def list_fitting_models(state_dict: dict) -> list[str]:
     """The aliases of the zoo's models that a state_dict fits."""
     facts = read_network_facts(state_dict)
-    # only networks for which nothing speaks against are built
+    # build (without memory) only the networks that the facts allow
     candidates = [entry for entry in zoo.ENTRIES if _get_facts_of(entry) == _get_comparable_facts(facts)]
     return [entry.alias for entry in candidates if has_shapes_of(state_dict, entry)]
 
 
 def _get_facts_of(entry):
-    """What an entry says of its network's keys, in the order of `_get_comparable_facts`."""
+    """What an entry tells about its network's keys, in the order of `_get_comparable_facts`."""
     return (
         entry.code_base,
         entry.backbone,
@@ -182,7 +188,7 @@ def _get_facts_of(entry):
 
 
 def _get_comparable_facts(facts):
-    """What keys say of a network, in the order of `_get_facts_of`."""
+    """What keys tell about a network, in the order of `_get_facts_of`."""
     return (
         facts.code_base,
         facts.backbone,

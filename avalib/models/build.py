@@ -17,6 +17,7 @@ from avalib.models.classifier_check import check_classifier
 from avalib.models.cpu.accelerate import use_fast_forms
 from avalib.models.detector import Detector
 from avalib.utils.device import choose_device
+from avalib.utils.plurals import format_count
 from avalib.zoo.entry import ZooEntry
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,10 @@ def build_model(
     FileNotFoundError, DownloadError, CheckpointError
         For a checkpoint that does not exist, cannot be downloaded, is damaged or does not fit.
     """
+    # 1. The entry, and the classes of the data
     entry = zoo.get(model) if isinstance(model, str) else model
     label_map = label_map and check_label_map(label_map.items(), "label_map")
+    # 2. The network: with random weights, or as the file has it
     if checkpoint is None:
         if entry is None:
             raise ValueError("build_model(None) needs a checkpoint that carries its entry")
@@ -83,11 +86,13 @@ def build_model(
         detector = _build_from_file(entry, file, strict, backbone_only, label_map, options)
         if verbose:
             logger.info(detector.report)
+    # 3. On its device, with the faster forms of its layers
     return use_fast_forms(detector.to(choose_device(device)).eval())
 
 
 def _build_from_file(entry, file, strict, backbone_only, label_map, options):
     """A detector with a Checkpoint's weights, its report and its meta."""
+    # what to build: the entry, with the file's lateral kernel
     meta = parse_checkpoint_meta(file)
     entry, notes = choose_entry(entry, file, meta, strict)
     # a head for other classes than the file's is a new one
@@ -97,6 +102,7 @@ def _build_from_file(entry, file, strict, backbone_only, label_map, options):
     n_classes = max(label_map) if label_map else get_n_classes(file.state_dict)
     if not backbone_only:
         check_classifier(file, label_map or meta.label_map, n_classes)
+    # build it and fill in the file's tensors
     detector = Detector(entry, n_classes=n_classes, **options)
     detector.report = fill_model(detector, file, strict, backbone_only, (*notes, *meta.notes))
     detector.meta = dataclasses.replace(meta, label_map=label_map or meta.label_map)
@@ -107,8 +113,8 @@ def _describe_class_difference(file, meta, label_map):
     """How a file's classes differ from a label map, as text; None where its head serves for them."""
     n_file, n_expected = get_n_classes(file.state_dict), max(label_map)
     if n_file != n_expected:
-        return f"{file.source} has {n_file} classes, {n_expected} are expected"
+        return f"{file.source} has {format_count(n_file, 'class', 'classes')}, expected {n_expected}"
     different = find_different_class(meta.label_map, label_map)
     if different is None:
         return None
-    return f"class {different} of {file.source} is {meta.label_map[different]!r}, {label_map[different]!r} is expected"
+    return f"class {different} of {file.source} is {meta.label_map[different]!r}, expected {label_map[different]!r}"

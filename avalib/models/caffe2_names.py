@@ -1,4 +1,4 @@
-"""The blobs of a Caffe2 file as PySlowFast's tensors: names, shapes, and the blobs that are no weights.
+"""Translate the blobs of PySlowFast's Caffe2 files (.pkl) into its tensors: names and shapes.
 
 Source: PySlowFast 287ec007, c2_model_loading.py and checkpoint.py.
 """
@@ -59,6 +59,7 @@ def rename_blob(name: str) -> str | None:
     str or None
         "s4.pathway0_res0.branch2.a_bn.running_mean"; None where no rule fits.
     """
+    # "res4_0_branch2a_bn" is the module, "rm" the tensor in it
     stem, _, last = name.rpartition("_")
     if last not in _LEAVES:
         return None
@@ -86,8 +87,8 @@ def convert_blobs(blobs: dict) -> dict[str, torch.Tensor]:
     Returns
     -------
     dict of str to Tensor
-        float32. Weights of convolutions with fewer than five dimensions get ones behind; batch norms get
-        num_batches_tracked, which Caffe2 has not.
+        float32. Weights of convolutions get trailing dimensions of size 1 up to five; batch norms get
+        num_batches_tracked, which Caffe2 lacks.
 
     Raises
     ------
@@ -104,6 +105,7 @@ def convert_blobs(blobs: dict) -> dict[str, torch.Tensor]:
         if key in state_dict:
             raise ValueError(f"blob {name!r:.60} is {key} a second time")
         state_dict[key] = _to_tensor(key, blob)
+        # torch's batch norm also counts its batches
         if key.endswith(".running_var"):
             state_dict[key.replace("running_var", "num_batches_tracked")] = torch.tensor(0)
     return state_dict
@@ -113,6 +115,7 @@ def _to_tensor(key, blob):
     """The float32 tensor of a blob, a copy that can be written to; weights of convolutions are (O,I,T,H,W)."""
     tensor = torch.from_numpy(np.array(blob, np.float32))
     module, _, leaf = key.rpartition(".")
+    # (O,I) or (O,I,T) or … -> (O,I,T,H,W)
     is_conv = leaf == "weight" and module != "head.projection" and not _NORM.search(module)
     if is_conv and tensor.dim() < _CONV_DIMENSIONS:
         tensor = tensor.reshape(*tensor.shape, *[1] * (_CONV_DIMENSIONS - tensor.dim()))

@@ -1,5 +1,8 @@
 """Load weights into a detector, and save a detector with what is needed to use it.
 
+checkpoint_file reads the files of MMAction2, PySlowFast, PyTorchVideo and UMT (caffe2_names: PySlowFast's .pkl),
+key_names translates the names of their tensors, architecture recognizes their networks.
+
 Each load reports which tensors matched. A tensor that does not fit is an error, or with `strict=False` a line in the
 report.
 """
@@ -30,6 +33,7 @@ from avalib.models.key_names import list_head_keys
 from avalib.models.load_report import LoadReport, format_keys
 from avalib.models.meta_checks import check_n_classes
 from avalib.utils.download import download_file
+from avalib.utils.plurals import format_count
 
 _TABLE_TOLERANCE = 1e-3  # of a position table's sines; float16 rounds them by half of it
 
@@ -54,7 +58,7 @@ def read_meta(path):
 def save_checkpoint(
     model, path, entry=None, recipe=None, label_map=None, preprocessing=None, protocol="mmaction", **extra
 ):
-    """Save a detector so that build_model and MMAction2 load it, with what is needed to use it inside.
+    """Save a detector so that build_model and MMAction2 load it, with the metadata that is needed to use it.
 
     Parameters
     ----------
@@ -88,6 +92,7 @@ def save_checkpoint(
     if not has_shapes_of(state_dict, entry):
         raise ValueError(f"the model is not a plain {entry.alias} (a fused detector can't be saved; save the original)")
     recipe = dataclasses.asdict(recipe) if dataclasses.is_dataclass(recipe) else recipe
+    # everything that is needed to use the weights elsewhere
     meta = {
         "entry": dataclasses.asdict(entry),
         "recipe": recipe,
@@ -110,7 +115,8 @@ def check_classes(detector, label_map):
     names = "" if different is None else f"class {different} is {model_names[different]!r} in the model, "
     names += "" if different is None else f"{label_map[different]!r} in the data set; "
     raise ValueError(
-        f"the model has {n_model} classes, the data set {n_dataset}: {names}train on this data set first "
+        f"the model has {format_count(n_model, 'class', 'classes')}, the data set {n_dataset}: {names}train on this "
+        "data set first "
         "(notebook 03 with this checkpoint starts from its backbone)"
     )
 
@@ -134,6 +140,7 @@ def open_checkpoint(entry, checkpoint, mirror=None, progress=True):
 
 def _locate(entry, checkpoint, mirror, progress):
     """A checkpoint's path on this machine and the beginning of its hash (None: unknown)."""
+    # a file of the entry, an address, or a path
     if checkpoint in ("published", "pretrained"):
         if entry is None:
             raise ValueError(f"checkpoint={checkpoint!r} needs a model's name")
@@ -179,6 +186,7 @@ def fill_model(model, file, strict=True, backbone_only=False, notes=()):
     report = _compare_tensors(model, file, backbone_only, notes)
     if (strict and not report.ok) or not report.matched:
         raise CheckpointError(_explain_mismatch(report, file_tensors, backbone_only))
+    # what fits; no weights are changed before all checks have passed
     tensors = {key: file_tensors[key] for key in report.matched}
     _check_finite(file.source, tensors)
     if POSITION_TABLE in tensors:
@@ -192,12 +200,14 @@ def _compare_tensors(model, file, backbone_only, notes):
     model_tensors, file_tensors = model.state_dict(), file.state_dict
     expected, present = set(model_tensors), set(file_tensors)
     notes = [*notes, *file.notes]
+    # tensors that the model initializes itself, and tensors of the file that it does not need
     initialized, left_out = _split_off_head(expected, present) if backbone_only else (set(), set())
     if POSITION_TABLE in expected - present:
         initialized.add(POSITION_TABLE)
         notes.append(f"the file has no {POSITION_TABLE}: it was built from its formula")
     expected = expected - initialized
     present = present - left_out
+    # the rest has to match by name and shape
     common = expected & present
     wrong_shape = {key for key in common if file_tensors[key].shape != model_tensors[key].shape}
 
@@ -255,8 +265,8 @@ def _check_finite(source, state_dict):
             faults.append(f"{key} (a negative variance)")
     if faults:
         raise CheckpointError(
-            f"{source}: {len(faults)} tensors hold no usable numbers: {format_keys(faults)}. The training that wrote "
-            "it diverged, or float16 overflowed; take an earlier checkpoint"
+            f"{source}: {format_count(len(faults), 'tensor')} with unusable numbers: {format_keys(faults)}. "
+            "The training that wrote it diverged, or float16 overflowed; take an earlier checkpoint"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which entry is built for a checkpoint: the given one, the one that the file carries, or the one of its name."""
+"""Choose the entry of a checkpoint: the caller's, the one stored in the file, or the one of its published name."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from avalib.models.checkpoint_file import CheckpointError
 from avalib.models.checkpoint_meta import check_in_file
 from avalib.models.meta_checks import check_values
 
-# fields that keys and shapes don't show. Weights of another clip length are of use; with the others they give nonsense
+# fields that keys and shapes don't show; weights still work with another clip length, but not with the fatal ones
 _SAMPLING_FIELDS = ("clip_len", "frame_interval", "resample_rate", "speed_ratio", "temporal_pool")
 _FATAL_FIELDS = {"resample_rate", "speed_ratio", "temporal_pool"}
 
@@ -19,7 +19,7 @@ def choose_entry(entry, file, meta, strict):
     Parameters
     ----------
     entry : ZooEntry or None
-        None: the one that the file carries, or whose published name it has.
+        None: the one stored in the file, or the one whose published name the file has.
     file : Checkpoint
     meta : CheckpointMeta
     strict : bool
@@ -37,6 +37,7 @@ def choose_entry(entry, file, meta, strict):
     notes = []
     origin = "was saved as" if meta.entry is not None else "has the published name of"
     file_entry = meta.entry or find_published_entry(file.source)
+    # without an entry the file's; else compare how the two sample their frames
     if entry is None:
         if file_entry is None:
             raise CheckpointError(_ask_for_entry(file))
@@ -50,6 +51,7 @@ def choose_entry(entry, file, meta, strict):
             )
         if changes:
             notes.append(f"trained with {', '.join(changes.values())}")
+    # SlowFast: laterals are built as long as they are in the file
     kernel = get_lateral_kernel(file.state_dict)
     if kernel is not None:
         check_in_file(file.source, check_values, {"fusion_kernel": kernel}, zoo.ZooEntry)
@@ -73,7 +75,7 @@ def _ask_for_entry(file):
     """The message for a file without an entry: the models that it fits, or all of them."""
     models = list_fitting_models(file.state_dict)
     reason = f"it is of {describe_checkpoint(file.state_dict)} and fits these" if models else "these are in the zoo"
-    return f"{file.source} carries no entry; say which model it is ({reason}): {', '.join(models or zoo.list_models())}"
+    return f"{file.source} holds no entry; name its model ({reason}): {', '.join(models or zoo.list_models())}"
 
 
 def _compare_sampling(entry, file_entry):

@@ -1,8 +1,7 @@
-"""Weight files: read without running anything that is in them, written atomically, with a descriptive error for others.
+"""Read and write weight files. Nothing in a file is run; anything else than weights is a descriptive error.
 
-Read: what torch.save wrote (MMAction2's files, PySlowFast's, PyTorchVideo's, UMT's, ours; both its formats),
-safetensors, and PySlowFast's Caffe2 pickles. The content tells which, not the name: PySlowFast's torch files end in
-.pkl, too.
+Formats: files of torch.save, old and new (MMAction2, PySlowFast, PyTorchVideo, UMT, this package), safetensors, and
+PySlowFast's Caffe2 pickles. A file's content decides, not its name: PySlowFast's torch files end in .pkl, too.
 """
 
 import contextlib
@@ -44,7 +43,7 @@ class CheckpointError(AvalibError, ValueError):
 class Checkpoint:
     """A weight file's content.
 
-    `source` its name, `state_dict` {key: CPU tensor}, `meta` what it says of itself, `notes` how it was read.
+    `source` its name, `state_dict` {key: CPU tensor}, `meta` the metadata in it, `notes` how it was read.
     """
 
     source: str
@@ -80,6 +79,7 @@ def read_checkpoint_file(path, sha256=None):
     CheckpointError
         For a web page, a file cut short, code in a pickle, anything else.
     """
+    # the file, its first bytes and its hash; then its format, by the content
     path = Path(path)
     _check_exists(path)
     _check_head(path)
@@ -125,7 +125,7 @@ def _explain_pickle_errors(path):
             "code. Nothing was run. Ask for a file with tensors only, or a .safetensors."
         ) from error
     except (PickleError, MemoryError) as error:
-        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_get_first_line(error)})") from error
 
 
 def _read_torch_file(path):
@@ -133,6 +133,7 @@ def _read_torch_file(path):
     with _explain_pickle_errors(path), TorchFile(path) as file:
         meta, notes = _read_torch_meta(file.content)
         tensors = _unwrap_tensors(path, file.content)
+        # no tensor is read before its size is known to be in bounds
         if sum(ref.nbytes for ref in tensors.values()) > _MAX_SHARING * file.size:
             raise PickleError("its tensors are views that repeat the same numbers")
         state_dict = {key: file.load(ref) for key, ref in tensors.items()}
@@ -140,7 +141,7 @@ def _read_torch_file(path):
 
 
 def _read_torch_meta(content):
-    """What a file of torch.save says of itself, and notes on it."""
+    """The metadata in a file of torch.save, and notes on it."""
     if not isinstance(content, dict):
         return {}, ()
     if isinstance(content.get("meta"), dict):
@@ -156,11 +157,11 @@ def _read_caffe2_file(path):
         content = load_pickle(path)
     blobs = content.get("blobs") if isinstance(content, dict) else None
     if not isinstance(blobs, dict) or not blobs:
-        found = f"a pickle of a {type(content).__name__}"
+        got = f"a pickle of a {type(content).__name__}"
         if isinstance(content, dict):
-            found += f" without 'blobs', but {_list_keys(content)}"
+            got += f" without 'blobs', but {_list_keys(content)}"
         raise CheckpointError(
-            f"{path}: {found}. Expected a file of torch.save, safetensors, or a Caffe2 pickle {{'blobs': {{…}}}}."
+            f"{path}: {got}. Expected a file of torch.save, safetensors, or a Caffe2 pickle {{'blobs': {{…}}}}."
         )
     if len(blobs) > _MAX_TENSORS:
         raise CheckpointError(f"{path}: {len(blobs):,} blobs; the limit is {_MAX_TENSORS:,}")
@@ -179,16 +180,17 @@ def _is_safetensors(path):
 
 def _read_safetensors(path):
     try:
+        # the header first: it has the metadata, and announces the tensors
         _check_header(path)
         with safetensors.safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get("avalib", "{}")
         state_dict = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, *_SAFETENSORS_FAULTS) as error:
-        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: {_describe_damage(path)} ({_get_first_line(error)})") from error
     try:
         meta = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: the description in its header is damaged ({_first_line(error)})") from error
+        raise CheckpointError(f"{path}: the metadata in its header is damaged ({_get_first_line(error)})") from error
     return Checkpoint(path.name, state_dict, meta if isinstance(meta, dict) else {})
 
 
@@ -207,15 +209,19 @@ def _check_header(path):
 
 def _describe_damage(path):
     size = path.stat().st_size
-    return f"no weight file, or one that was cut short or damaged: {size:,} bytes. Get it again; ours are over 100 MB"
+    return (
+        f"no weight file, or one that was cut short or damaged: {size:,} bytes. Get it again; the zoo's files have "
+        "more than 100 MB"
+    )
 
 
-def _first_line(error):
+def _get_first_line(error):
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _unwrap_tensors(path, content):
     """{key: TensorRef} out of the dicts and prefixes around it."""
+    # the dict of tensors, which may be an entry of another dict
     tensors = content
     if isinstance(content, dict):
         weights_key = next((key for key in _WEIGHTS_KEYS if key in content), None)
@@ -228,6 +234,7 @@ def _unwrap_tensors(path, content):
         raise CheckpointError(f"{path}: {expected}; {_list_keys(others)} of {len(tensors)} keys hold something else.")
     if len(tensors) > _MAX_TENSORS:
         raise CheckpointError(f"{path}: {len(tensors):,} tensors; the limit is {_MAX_TENSORS:,}")
+    # prefixes of wrappers and of UMT's models, where all keys have them
     for wrapper in _WRAPPERS * 2:  # either may be around the other
         if all(key.startswith(wrapper) for key in tensors):
             tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: entry, recipe, label map, preprocessing, protocol and the rest."""
+"""The metadata in a checkpoint: entry, recipe, label map, preprocessing, protocol and the rest."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from avalib.zoo.recipe import rename_old_fields
 
 @dataclass(frozen=True)
 class CheckpointMeta:
-    """What a saved model carries with it. `entry` and `recipe` are None in files of other origin."""
+    """The metadata of a saved model. `entry` and `recipe` are None in files of other origin."""
 
     entry: zoo.ZooEntry | None = None
     recipe: zoo.Recipe | None = None
@@ -90,6 +90,7 @@ def _restore(kind, values, published, source, notes):
     if not isinstance(values, dict):
         raise CheckpointError(f"{source}: its {kind_name} is a {type(values).__name__}; expected a dict")
     check_in_file(source, check_values, values, kind)
+    # the fields that this version has, and those of the version that wrote the file
     names = {f.name for f in dataclasses.fields(kind)}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     missing = sorted(names - set(values))
@@ -98,9 +99,10 @@ def _restore(kind, values, published, source, notes):
     if missing:
         changes.append(f"{', '.join(missing)} as published")
     if unknown:
-        changes.append(f"{', '.join(unknown)} not known here")
+        changes.append(f"{', '.join(unknown)} unknown here")
     if changes:
         notes.append(f"its {kind_name} was written by another version: {'; '.join(changes)}")
+    # the fields of both, the others as published
     values = {key: value for key, value in values.items() if key in names}
     if published is not None:
         return dataclasses.replace(published, **values)

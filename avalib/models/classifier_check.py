@@ -1,4 +1,4 @@
-"""Whether the classifier in a file has the columns that its label map needs."""
+"""Check that the classifier in a file has the columns that its label map needs."""
 
 from avalib.data.labels import N_ACTIONS, get_evaluated_actions
 from avalib.models.architecture import (
@@ -28,10 +28,10 @@ def check_classifier(file: Checkpoint, label_map: dict[int, str], n_classes: int
         return
     columns = f"actions 1 to {n_classes}"
     columns += " and the reserved column 0" if has_reserved_column(file.state_dict) else ", no reserved column"
-    origin = "" if carries_names else "; the file carries none, so these are AVA's"
+    origin = "" if carries_names else "; the file has none, so these are AVA's"
     raise CheckpointError(
         f"{file.source}: its classifier has {get_n_outputs(file.state_dict)} outputs ({columns}), but the label map to "
-        f"read them by has the actions up to {n_named}{origin}. {_explain_columns(file, n_named)}Say what they are: "
+        f"read them by has the actions up to {n_named}{origin}. {_explain_columns(file, n_named)}Name them: "
         f"build_model(…, label_map={{1: name, …, {n_classes}: name}})"
     )
 

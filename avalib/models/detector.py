@@ -59,6 +59,7 @@ class Detector(nn.Module):
 
     def init_classifier(self, bias=0.0):
         """Classifier weights as the entry says, biases `bias` (a float, or one for each column of the logits)."""
+        # weights of all its linear layers
         head = self.roi_head.bbox_head
         for layer in head.fc_cls.modules():
             if isinstance(layer, nn.Linear):
@@ -67,6 +68,7 @@ class Detector(nn.Module):
                 else:
                     nn.init.normal_(layer.weight, 0.0, 0.01)
                 nn.init.zeros_(layer.bias)
+        # biases of the last one, (n_classes + 1,) with the reserved column 0
         biases = torch.as_tensor(bias, dtype=head.classifier.bias.dtype).expand(self.n_classes + 1)
         with torch.no_grad():
             head.classifier.bias.copy_(biases if head.reserved_column else biases[1:])
@@ -99,6 +101,7 @@ class Detector(nn.Module):
         """The boxes that RoIAlign takes: widened if the entry says so."""
         if self.entry.box_extension is None:
             return rois
+        # (N,4) boxes, widened; then (N,5) again with their batch index
         height, width = clips.shape[3:]
         boxes_px = extend_boxes(rois[:, 1:], self.entry.box_extension, width, height)
         return torch.cat([rois[:, :1], boxes_px], dim=1)

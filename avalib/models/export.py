@@ -18,6 +18,7 @@ from avalib.data.labels import get_action_names
 from avalib.models.fused import fuse_model
 from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
+from avalib.utils.plurals import format_count
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ def export_model(model, path, size=None, label_map=None, preprocessing=None, ver
             "models with context average the whole picture on an 8x8 grid, which ONNX does for one size: "
             "size=(256, 340)"
         )
+    # the program, then the file: written under a temporary name, compared with the model, renamed
     fused = fuse_model(model).float().cpu()  # a third of the nodes; every runtime has 3-D convolutions
     program = _trace_program(fused, size or (64, 80), has_free_size=size is None)
     metadata = _build_metadata(model, label_map, preprocessing)
@@ -140,6 +142,7 @@ def check_export(model, path, size=None, tolerance=TOLERANCE):
     """
     path = Path(path)
     run, runs_in = _open_runner(path)
+    # batches of several shapes: one box, several clips, no box, and another picture size where it is free
     height, width = size or (64, 80)
     checks = [ExportCheck(1, 1, height, width), ExportCheck(3, 5, height, width), ExportCheck(2, 0, height, width)]
     if size is None:
@@ -147,6 +150,7 @@ def check_export(model, path, size=None, tolerance=TOLERANCE):
     model = copy.deepcopy(model).float().cpu().eval()
     deviations = []
     for check in checks:
+        # logits (N,81) of the model and of the file, on the same noise
         batch = _build_batch(model.entry, check)
         with torch.inference_mode():
             expected = model(*batch)
@@ -156,8 +160,8 @@ def check_export(model, path, size=None, tolerance=TOLERANCE):
         deviation = (logits - expected).abs().max().item() if check.n_boxes else 0.0
         if not deviation <= tolerance:
             raise ExportError(
-                f"{path}: {deviation:.1e} from the model's logits, for {check.n_clips} clips of "
-                f"{check.height}x{check.width}, {check.n_boxes} boxes"
+                f"{path}: {deviation:.1e} from the model's logits, for {format_count(check.n_clips, 'clip')} of "
+                f"{check.height}x{check.width}, {format_count(check.n_boxes, 'box', 'boxes')}"
             )
         deviations.append(deviation)
     return ExportResult(path, runs_in, max(deviations), tuple(checks), size_MB=path.stat().st_size / 1e6)
@@ -185,6 +189,7 @@ def _trace_program(fused, size, has_free_size):
     dynamic_shapes = {"clips": clip_dims, "rois": {0: torch.export.Dim("boxes", min=0, max=MAX_BOXES)}}
     batch = _build_batch(fused.entry, ExportCheck(2, 3, *size))
     program = torch.export.export(fused, batch, dynamic_shapes=dynamic_shapes)
+    # remove the paths of source files
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     return program

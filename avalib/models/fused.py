@@ -19,6 +19,7 @@ from avalib.models.cpu.winograd import convolve_winograd, is_supported, transfor
 from avalib.models.detector import Detector
 from avalib.models.resnet3d import Pathway
 from avalib.models.vit import VisionTransformer, compute_products_in
+from avalib.utils.plurals import format_count
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,10 @@ def fold_batch_norm(unit):
         value.detach().cpu().double()
         for value in (unit.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
     )
+    # a bias of the convolution itself shifts what the batch norm sees
     if unit.conv.bias is not None:
         mean = mean - unit.conv.bias.detach().cpu().double()
+    # g/s (O,) multiplies each output channel
     scale = gain / (variance + bn.eps).sqrt()
     return weight * scale.view(-1, 1, 1, 1, 1), bias - mean * scale
 
@@ -171,6 +174,7 @@ class FusedDetector(nn.Module):
         """Stage 4 and the head. maps: what enters stage 4 of each pathway, (B,C,T,H/16,W/16); a ViT's own maps."""
         if not self.last_stages:
             return self.detector.roi_head(maps, rois)
+        # whole maps, or the cells that the boxes need: then the boxes move with the window
         window = None
         if clips.device.type == "cpu" and not self.detector.roi_head.sees_whole_picture:
             window = find_window(rois, *clips.shape[3:])
@@ -237,6 +241,8 @@ def measure_deviation(model, fused, sample=None):
     clips, rois = sample or _build_noise_sample(model)
     if len(rois) == 0:
         raise ValueError("the sample has no boxes; a deviation needs at least one")
+    kind = "this" if sample else "a noise"
+    # logits (N,81) of both, in float64 for the differences
     expected = copy.deepcopy(model).eval()(clips, rois).double()
     logits = fused(clips, rois).double()
     return Deviation(
@@ -244,5 +250,5 @@ def measure_deviation(model, fused, sample=None):
         logits=(expected - logits).abs().max().item(),
         scores=(expected.sigmoid() - logits.sigmoid()).abs().max().item(),
         largest_logit=expected.abs().max().item(),
-        sample=f"{'this' if sample else 'a noise'} sample {tuple(clips.shape)} with {len(rois)} boxes",
+        sample=f"{kind} sample {tuple(clips.shape)} with {format_count(len(rois), 'box', 'boxes')}",
     )

@@ -1,7 +1,7 @@
 """The names of a network's tensors in the files of each code base.
 
-Inside, every network has MMAction2's module names. `use_published_keys` makes a detector's state_dict show, and
-load_state_dict take, the names of the code base that its file comes from, in that file's order.
+Internal names are those of the modules here: MMAction2's, in every network. `use_published_keys` makes a detector's
+state_dict and load_state_dict use the names of the code base that its published file comes from, in that file's order.
 
 Source: MMAction2 v1.2.0; PySlowFast 287ec007 (resnet_helper.py, video_model_builder.py); PyTorchVideo 0.1.5;
 unmasked_teacher 4fb4049f (single_modality/action_detection).
@@ -25,36 +25,36 @@ _BOTTLENECK_LETTERS = {"conv1": "a", "conv2": "b", "conv3": "c"}
 
 @dataclass(frozen=True)
 class KeyNames:
-    """Names of modules: inside, and in the files of one code base.
+    """Names of modules: internal ones, and those in the files of one code base.
 
     Parameters
     ----------
     published : dict of str to str
-        {name inside: name in a file}, in the file's order. Empty for MMAction2, whose names are the ones inside.
+        {internal name: name in a file}, in the file's order. Empty for MMAction2, whose names are the internal ones.
     """
 
     published: dict[str, str]
 
     @functools.cached_property
     def internal(self) -> dict[str, str]:
-        """{name in a file: name inside}."""
+        """{name in a file: internal name}."""
         return {published: internal for internal, published in self.published.items()}
 
     @functools.cached_property
     def order(self) -> dict[str, int]:
-        """{name inside: position in a file}."""
+        """{internal name: position in a file}."""
         return {internal: position for position, internal in enumerate(self.published)}
 
     def to_published(self, key: str) -> str:
-        """The name in a file of the tensor with this name inside; a name that is not listed stays as it is."""
+        """Translate a tensor's internal name to the one in a file; a name that is not listed stays as it is."""
         return _rename_module(key, self.published)
 
     def to_internal(self, key: str) -> str:
-        """The name inside of the tensor with this name in a file; a name that is not listed stays as it is."""
+        """Translate a tensor's name in a file to the internal one; a name that is not listed stays as it is."""
         return _rename_module(key, self.internal)
 
     def sort(self, keys: Iterable[str]) -> list[str]:
-        """Names inside in the order of a file, those that are not listed last."""
+        """Sort internal names in the order of a file, those that are not listed last."""
         return sorted(keys, key=lambda key: self.order.get(key.rpartition(".")[0], len(self.order)))
 
 
@@ -101,7 +101,7 @@ def find_code_base(keys: Iterable[str]) -> str:
 
 
 def to_internal_keys(state_dict: Mapping) -> dict:
-    """Rename {name in a file of any code base: value} to the names inside; names of no code base stay."""
+    """Rename {name in a file of any code base: value} to internal names; names of no code base stay."""
     names = _find_key_names(state_dict)
     return {names.to_internal(key): value for key, value in state_dict.items()}
 
@@ -166,18 +166,18 @@ def _report_published_keys(model, incompatible_keys):
     names = get_names_of(model.entry)
     for keys in incompatible_keys:
         for i, key in enumerate(keys):
-            # behind the prefix of a wrapper, names inside begin with one of these
+            # behind the prefix of a wrapper, internal names begin with one of these
             start = max(key.find("backbone."), key.find("roi_head."), 0)
             keys[i] = key[:start] + names.to_published(key[start:])
 
 
 def _list_pathways(two_pathways):
-    """Names inside of the pathways, slow before fast."""
+    """The internal names of the pathways, slow before fast."""
     return ("backbone.slow_path.", "backbone.fast_path.") if two_pathways else ("backbone.",)
 
 
 def _list_pyslowfast_names(two_pathways) -> Iterator[tuple[str, str]]:
-    """(name inside, PySlowFast's), in PySlowFast's order: stage by stage, in each the slow pathway before the fast."""
+    """(internal name, PySlowFast's), in PySlowFast's order: stage by stage, the slow pathway before the fast."""
     pathways = list(enumerate(_list_pathways(two_pathways)))
     for number, pathway in pathways:
         yield f"{pathway}conv1.conv", f"s1.pathway{number}_stem.conv"
@@ -208,7 +208,7 @@ def _list_pyslowfast_names(two_pathways) -> Iterator[tuple[str, str]]:
 
 
 def _list_pytorchvideo_names(two_pathways) -> Iterator[tuple[str, str]]:
-    """(name inside, PyTorchVideo's), in PyTorchVideo's order, which is PySlowFast's."""
+    """(internal name, PyTorchVideo's), in PyTorchVideo's order, which is PySlowFast's."""
     for number, pathway in enumerate(_list_pathways(two_pathways)):
         stem = _get_pytorchvideo_block(0, number, two_pathways)
         yield f"{pathway}conv1.conv", f"{stem}.conv"
@@ -237,7 +237,7 @@ def _get_pytorchvideo_block(stage, pathway, two_pathways):
 
 
 def _list_umt_names() -> Iterator[tuple[str, str]]:
-    """(name inside, UMT's), in UMT's order."""
+    """(internal name, UMT's), in UMT's order."""
     yield "backbone.patch_embed.projection", "patch_embed.proj"
     for i in range(MAX_VIT_BLOCKS):
         block = f"backbone.blocks.{i}"

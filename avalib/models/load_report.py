@@ -1,4 +1,4 @@
-"""What became of each tensor when a checkpoint was loaded into a model."""
+"""The report of loading a checkpoint into a model: what happened to each tensor."""
 
 from dataclasses import dataclass
 
@@ -47,7 +47,7 @@ class LoadReport:
             rows.append((key, "wrong shape", format_shape(file_shape), format_shape(model_shape)))
         return pd.DataFrame(rows, columns=["key", "status", "file_shape", "model_shape"])
 
-    def by_part(self):
+    def count_by_part(self):
         """Counts: a row for each part of the network ("backbone.layer1", …), a column for each status."""
         import pandas as pd
 
@@ -67,7 +67,7 @@ class LoadReport:
             "missing in the file": self.missing,
             "not in the model": self.unexpected,
             "of another shape": shapes,
-            "initialized anew": self.initialized,
+            "newly initialized": self.initialized,
             "left out": self.left_out,
         }
         lines += [f"  {len(keys)} {label}: {format_keys(keys)}" for label, keys in keys_by_label.items() if keys]

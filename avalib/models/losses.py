@@ -23,10 +23,12 @@ def compute_action_loss(logits, targets, focal_alpha=1.0, focal_gamma=0.0):
     Tensor
         The mean over boxes x 80 actions, a scalar; NaN where no box has an action, as in the original.
     """
+    # only boxes with an action count, without the reserved column 0: (N,81) -> (M,80)
     has_action = targets[:, 1:].sum(dim=1) > 0  # (N,)
     logits, targets = logits[has_action, 1:].float(), targets[has_action, 1:].float()
     if (focal_alpha, focal_gamma) == (1.0, 0.0):
         return F.binary_cross_entropy_with_logits(logits, targets)
+    # focal: elements that are predicted well weigh less
     losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")  # (M,80)
     return (focal_alpha * (1 - torch.exp(-losses)) ** focal_gamma * losses).mean()
 
@@ -50,10 +52,12 @@ def compute_batch_metrics(logits, targets, top=(3, 5)):
     has_action = targets[:, 1:].sum(dim=1) > 0  # (N,)
     scores = logits[has_action, 1:].sigmoid()  # (M,80)
     truth = targets[has_action, 1:] > 0.5  # (M,80)
+    # {criterion: predicted actions (M,80) bool}
     predictions = {"thr=0.5": scores > 0.5}
     for k in top:
         best = scores.topk(min(k, scores.shape[1]), dim=1).indices  # (M,k)
         predictions[f"top{k}"] = torch.zeros_like(truth).scatter_(1, best, True)
+    # recall and precision of each box, then the means over the boxes
     metrics = {}
     for name, predicted in predictions.items():
         n_correct = (predicted & truth).sum(dim=1)  # (M,)

@@ -1,4 +1,4 @@
-"""Checks of what a checkpoint says of itself: types and ranges, before anything is built or allocated."""
+"""Check the metadata in a checkpoint: types and ranges, before anything is built or allocated."""
 
 import math
 import types

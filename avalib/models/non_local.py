@@ -1,4 +1,4 @@
-"""Non-local blocks: each position of a map sees all others, as weighted sums.
+"""Non-local blocks: each position of a map attends to all others.
 
 Source: arXiv:1711.07971; MMAction2 1.x (NonLocal3d, "softmax") and PySlowFast nonlocal_helper.py ("dot_product").
 """
@@ -8,7 +8,7 @@ from torch import nn
 
 from avalib.models.conv import ConvBN
 
-POOLING = {"softmax": (1, 2, 2), "dot_product": (2, 2, 2)}  # of the positions that are looked at: (T,H,W)
+POOLING = {"softmax": (1, 2, 2), "dot_product": (2, 2, 2)}  # of the positions that are attended to: (T,H,W)
 
 
 class PointwiseConv(nn.Module):
@@ -44,6 +44,7 @@ class NonLocalBlock(nn.Module):
         return F.max_pool3d(x, POOLING[self.kind], POOLING[self.kind])
 
     def forward(self, x):
+        # keys and values: pooled after the convolutions (MMAction2) or before (PySlowFast)
         if self.kind == "softmax":
             keys, values = self.pool(self.phi(x)), self.pool(self.g(x))
         else:

@@ -12,7 +12,7 @@ from avalib.models.conv import ConvBN
 
 
 class RelationHead(nn.Module):
-    """A person's features beside those of every place of the picture, through two convolutions.
+    """Two convolutions over a person's features, concatenated with those of every cell of the picture.
 
     Parameters
     ----------
@@ -44,6 +44,7 @@ class RelationHead(nn.Module):
         Tensor
             (N,C,H/16,W/16).
         """
+        # each person as one vector, beside the features of every cell of its picture
         actors = persons.flatten(2).max(dim=2).values[:, :, None, None]  # (N,C,1,1)
         scenes = maps[picture_index]  # (N,C,H/16,W/16)
         pairs = torch.cat([actors.expand_as(scenes), scenes], dim=1)[:, :, None]  # (N,2C,1,H/16,W/16)

@@ -63,6 +63,7 @@ class Bottleneck(nn.Module):
         self.non_local_block = NonLocalBlock(self.conv3.bn.num_features, kind)
 
     def forward(self, x):
+        # the shortcut and the three convolutions, added; then the non-local block
         identity = x if self.downsample is None else self.downsample(x)
         residual = self.conv3(self.conv2(self.conv1(x)))
         x = F.relu(residual + identity, inplace=True)
@@ -96,13 +97,16 @@ class Pathway(nn.Module):
 
     def __init__(self, entry, base, stem_kernel, inflated, lateral_widths=(0, 0, 0, 0)):
         super().__init__()
+        # the stem: half the size by the convolution, half again by the pool
         self.conv1 = ConvBN(3, base, (stem_kernel, 7, 7), (1, 2, 2))
         self.maxpool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
         width = base
         for stage, n_blocks in enumerate(N_BLOCKS[entry.depth], start=1):
+            # how many of its bottlenecks see time
             n_inflated = n_blocks if stage in inflated else 0
             if stage == 3 and entry.inflated_blocks is not None:
                 n_inflated = entry.inflated_blocks
+            # each stage has twice the channels of the one before
             planes = base * 2 ** (stage - 1)
             layer = build_stage(
                 in_channels=width + lateral_widths[stage - 1],
@@ -161,6 +165,7 @@ class SlowFast(nn.Module):
         super().__init__()
         self.resample_rate = entry.resample_rate
         self.slow_frames = entry.slow_frames
+        # channels: the fast pathway's at its four laterals, and what they append to the slow one
         fast_base = 64 // entry.channel_ratio
         fast_widths = [fast_base, *(fast_base * EXPANSION * 2**i for i in range(3))]  # channels at the four laterals
         lateral_widths = [2 * channels for channels in fast_widths]
@@ -182,11 +187,13 @@ class SlowFast(nn.Module):
         return clips[:, :, numbers]
 
     def forward(self, clips):
+        # (B,64,T/r,H/4,W/4) and (B,64/channel_ratio,T,H/4,W/4)
         slow = self.slow_path.run_stem(self.select_slow_frames(clips))
         fast = self.fast_path.run_stem(clips)
         for name, slow_stage, fast_stage in zip(
             LATERAL_NAMES, self.slow_path.list_stages(), self.fast_path.list_stages(), strict=True
         ):
+            # before each stage the fast pathway's features are appended to the slow one's
             lateral = self.slow_path.get_submodule(name)
             slow = slow_stage(torch.cat([slow, lateral(fast)], dim=1))
             fast = fast_stage(fast)
@@ -208,6 +215,7 @@ def init_backbone(backbone, zero_init_residual=True):
         elif isinstance(module, nn.BatchNorm3d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+    # blocks that start as the identity
     for module in backbone.modules():
         if zero_init_residual and isinstance(module, Bottleneck):
             nn.init.zeros_(module.conv3.bn.weight)

@@ -117,9 +117,11 @@ class RoIHead(nn.Module):
         Tensor
             (N,C,roi_size,roi_size), or (N,C,H/16,W/16) with `relation`; float32 (or float64).
         """
+        # one map for each clip (B,C,H/16,W/16), in full precision
         x = self.pool_time(maps)
         x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         picture_index = rois[:, 0].long()  # (N,)
+        # (N,C,roi_size,roi_size), then what is added to it or computed from it
         features = self.align(x, rois.to(x.dtype))
         if self.context:
             whole_picture = F.adaptive_avg_pool2d(x, self.roi_size)  # (B,C,8,8)

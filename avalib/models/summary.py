@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from avalib.models.detector import Detector
 from avalib.models.vit import Block, PatchEmbed, VisionTransformer
+from avalib.utils.plurals import format_count
 
 STAGES = ("conv1", "layer1", "layer2", "layer3", "layer4")
 VIT_GROUPS = 4  # stages that a ViT's blocks are shown as
@@ -16,7 +17,7 @@ VIT_GROUPS = 4  # stages that a ViT's blocks are shown as
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a backbone that stands in the tables."""
+    """A part of a backbone: a row of the tables."""
 
     name: str  # "backbone.slow_path.layer1", "backbone.blocks 0-2"
     layers: tuple[torch.nn.Module, ...]  # the output of the last one is the stage's
@@ -74,6 +75,7 @@ def trace_stages(model, clips, rois):
         "clips", the stages of `list_stages` (B,C,T,H,W), "RoIAlign" (N,C,8,8), "logits"; in the order of the
         computation.
     """
+    # hooks store what each stage returns
     outputs = {"clips": clips}
 
     def store_output(module, inputs, output, name):
@@ -119,6 +121,7 @@ def build_stage_table(model, height=256, width=340):
     DataFrame
         stage, what (a description), output ("CxTxHxW" for one clip, "Cx8x8" and "81" for one box), parameters.
     """
+    # one clip with one box through the network
     device = next(model.parameters()).device
     clip = torch.zeros(1, 3, model.entry.clip_len, height, width, device=device)
     box = torch.tensor([[0, 0, 0, width - 1, height - 1]], dtype=torch.float32, device=device)
@@ -162,7 +165,7 @@ def compare_models(entry, other, height=256, width=340):
 
 
 def _describe_tensor(name, entry):
-    """A few words for what has no layers of its own."""
+    """A short text for a tensor that no stage computes."""
     if name == "clips":
         return "frames, normalized"
     pool = "mean" if entry.temporal_pool == "avg" else "maximum"
@@ -171,11 +174,12 @@ def _describe_tensor(name, entry):
 
 
 def _describe_layers(layers):
-    """A few words for a stage, read off its layers."""
+    """A short text for a stage, from its layers."""
     module = layers[0]
     linears = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
     if isinstance(module, Block):
-        return f"{len(layers)} blocks, attention of {module.attn.n_heads} heads, MLP {module.mlp.layers[1].in_features}"
+        n_blocks = format_count(len(layers), "block")
+        return f"{n_blocks}, attention of {module.attn.n_heads} heads, MLP {module.mlp.layers[1].in_features}"
     if linears:
         widths = [linears[0].in_features, *(linear.out_features for linear in linears)]
         return f"dropout, spatial max, linear {' -> '.join(map(str, widths))}"
@@ -186,7 +190,7 @@ def _describe_layers(layers):
     if isinstance(module, torch.nn.Sequential):
         first = module[0]
         kernel = "x".join(map(str, first.conv1.conv.kernel_size))
-        return f"{len(module)} bottlenecks, conv1 {kernel}, stride {first.conv2.conv.stride[1]}"
+        return f"{format_count(len(module), 'bottleneck')}, conv1 {kernel}, stride {first.conv2.conv.stride[1]}"
     kind = "stem" if hasattr(module, "bn") else "lateral"
     kernel = "x".join(map(str, module.conv.kernel_size))
     stride = "x".join(map(str, module.conv.stride))

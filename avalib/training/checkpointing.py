@@ -176,7 +176,7 @@ class CheckpointSaver:
             self.save()
 
     def save(self) -> None:
-        """Write last.pth; whatever happens, the file is either the old one or the new one."""
+        """Write last.pth atomically: the file is always either the old one or the new one."""
         if self.context.is_main:
             if self.lock is not None:
                 self.lock.check()

@@ -32,6 +32,7 @@ from avalib.training.train_config import TrainConfig
 from avalib.training.train_state import TrainState
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.files import write_json
+from avalib.utils.plurals import format_count
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -137,8 +138,10 @@ def _report_start(state, config, output_dir, is_finished, context):
         return
     recipe = config.recipe
     logger.info(
-        f"{config.count_clips_per_step(context)} clips in a step ({context.size} processes x {config.accumulate} "
-        f"micro-batches x {recipe.videos_per_gpu}): lr {config.compute_base_lr(context):g} by the linear rule "
+        f"{format_count(config.count_clips_per_step(context), 'clip')} in a step "
+        f"({format_count(context.size, 'process', 'processes')} x "
+        f"{format_count(config.accumulate, 'micro-batch', 'micro-batches')} x {recipe.videos_per_gpu}): "
+        f"lr {config.compute_base_lr(context):g} by the linear rule "
         f"({recipe.lr:g} for {recipe.clips_per_step})"
     )
     if state.position != (0, 0):

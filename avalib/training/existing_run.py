@@ -1,4 +1,4 @@
-"""The run that a folder holds already: resume it, refuse to overwrite it, or move it aside.
+"""The run that a folder holds already: resume it, keep it (an error), or rename its folder.
 
 Nothing is moved or overwritten unless the user says so. `existing` says what to do with a run of other settings.
 """

@@ -39,11 +39,11 @@ def compute_lr(recipe: zoo.Recipe, base_lr: float, iteration: int, steps_per_epo
     if recipe.schedule == "warmup_cosine":
         warmup_steps = round(recipe.warmup_epochs * steps_per_epoch)
         if iteration < warmup_steps:
-            return base_lr * _rise(recipe.warmup_ratio, iteration, warmup_steps - 1)
+            return base_lr * _compute_rise(recipe.warmup_ratio, iteration, warmup_steps - 1)
         progress = (iteration - warmup_steps) / (n_steps - warmup_steps)
-        return base_lr * (recipe.final_ratio + (1 - recipe.final_ratio) * _fall_as_cosine(progress))
+        return base_lr * (recipe.final_ratio + (1 - recipe.final_ratio) * _compute_cosine(progress))
     if recipe.schedule == "cosine":
-        factor = _fall_as_cosine(iteration / n_steps)
+        factor = _compute_cosine(iteration / n_steps)
     elif recipe.schedule == "step":
         epoch = iteration // steps_per_epoch
         factor = recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
@@ -56,19 +56,19 @@ def _compute_warmup(recipe, iteration, steps_per_epoch):
     """The factor of the warm-up of "step" and "cosine"; 1 after it."""
     if recipe.warmup_by == "epoch":
         epoch = iteration // steps_per_epoch
-        return _rise(recipe.warmup_ratio, epoch, recipe.warmup_epochs - 1)
+        return _compute_rise(recipe.warmup_ratio, epoch, recipe.warmup_epochs - 1)
     if recipe.warmup_by == "iteration":
-        return _rise(recipe.warmup_ratio, iteration, recipe.warmup_epochs * steps_per_epoch)
+        return _compute_rise(recipe.warmup_ratio, iteration, recipe.warmup_epochs * steps_per_epoch)
     raise ValueError(f"warmup_by {recipe.warmup_by!r}: expected 'iteration' or 'epoch'")
 
 
-def _rise(ratio, position, end):
-    """From `ratio` at position 0 linearly to 1 at `end`, and 1 from there on."""
+def _compute_rise(ratio, position, end):
+    """The factor that rises linearly from `ratio` at position 0 to 1 at `end`, and stays 1."""
     return ratio + (1 - ratio) * position / end if position < end else 1.0
 
 
-def _fall_as_cosine(progress):
-    """From 1 at progress 0 to 0 at progress 1, along half a cosine."""
+def _compute_cosine(progress):
+    """The factor that falls from 1 at progress 0 to 0 at progress 1, along half a cosine."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -19,6 +19,7 @@ from avalib.training.train_config import TrainConfig
 from avalib.training.train_state import TrainState
 from avalib.utils.disk_space import get_free_bytes
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
+from avalib.utils.plurals import format_count
 from avalib.utils.process import count_cores
 from avalib.video.frame_cache_builder import estimate_frame_caches
 
@@ -93,8 +94,9 @@ class CostEstimate:
             "epochs": self.epochs,
             "steps": self.steps,
             "clips in a step": self.clips_per_step,
-            "computed as": f"{self.processes} processes x {self.micro_batches} micro-batches x "
-            f"{self.micro_batch_clips} clips",
+            "computed as": f"{format_count(self.processes, 'process', 'processes')} x "
+            f"{format_count(self.micro_batches, 'micro-batch', 'micro-batches')} x "
+            f"{format_count(self.micro_batch_clips, 'clip')}",
             "learning rate": self.learning_rate,
             "device": self.device,
             "precision": self.precision,

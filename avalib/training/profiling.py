@@ -26,7 +26,7 @@ USABLE_RAM_SHARE = 0.8
 
 
 def build_untrained_state(config: TrainConfig) -> TrainState:
-    """Build a state for trial steps: a random model and an optimizer of its own."""
+    """Build a state for trial steps: a random model and its optimizer."""
     model = Detector(config.entry, config.recipe.dropout, n_classes=config.layout.n_columns - 1)
     model = apply_model_options(model.to(config.device).train(), config)
     return TrainState(model, build_optimizer(model, config.recipe), model, build_scaler(config))

@@ -1,4 +1,4 @@
-"""Does this training make sense? Checks after each validation, and the one-batch check before a training.
+"""Sanity checks of a training: after each validation, and the one-batch check (--overfit) before it.
 
 A network that can't learn one batch by heart has wrong labels, boxes or arithmetic.
 """
@@ -28,6 +28,7 @@ from avalib.training.reproducibility import seed_everything
 from avalib.training.step import train_step
 from avalib.training.train_config import TrainConfig
 from avalib.utils.errors import AvalibError
+from avalib.utils.plurals import format_count
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -177,7 +178,7 @@ def overfit_one_batch(
     )
     config = replace(config, recipe=recipe, accumulate=1)
     # one batch and a fresh network
-    logger.info(f"one batch of {recipe.videos_per_gpu} clips, at most {steps} steps; {ONE_BATCH_GOAL}")
+    logger.info(f"one batch of {format_count(recipe.videos_per_gpu, 'clip')}, at most {steps} steps; {ONE_BATCH_GOAL}")
     batch = _load_first_batch(config)
     seed_everything(recipe.seed)
     state = build_untrained_state(config)
@@ -192,7 +193,7 @@ def overfit_one_batch(
             if on_log:
                 on_log(log.rows)
             if is_batch_learned(result.metrics):
-                logger.info(f"reached after {step} steps: {_format_metrics(result.metrics)}")
+                logger.info(f"reached after {format_count(step, 'step')}: {_format_metrics(result.metrics)}")
                 return build_log_table(log.rows)
     raise OverfitError(
         f"not reached in {steps} steps: {_format_metrics(result.metrics)}; {ONE_BATCH_GOAL}. Likely reasons: boxes "

@@ -9,6 +9,7 @@ from avalib.training.train_config import TrainConfig
 from avalib.utils.errors import AvalibError
 from avalib.utils.pickled_arrays import PickleError
 from avalib.utils.pickled_tensors import TensorRef
+from avalib.utils.plurals import format_count
 from avalib.utils.torch_files import TorchFile
 from avalib.zoo.recipe import rename_old_fields
 
@@ -53,10 +54,10 @@ class SavedRun:
     def describe(self) -> str:
         """In a line: "an unfinished run (3 of 9 epochs and 12 steps, best mAP 0.2134 after epoch 3)"."""
         if self.is_finished:
-            progress = f"a finished run ({self.epochs} epochs"
+            progress = f"a finished run ({format_count(self.epochs, 'epoch')}"
         else:
-            steps = f" and {self.step} steps" if self.step else ""
-            progress = f"an unfinished run ({self.epoch} of {self.epochs} epochs{steps}"
+            steps = f" and {format_count(self.step, 'step')}" if self.step else ""
+            progress = f"an unfinished run ({self.epoch} of {format_count(self.epochs, 'epoch')}{steps}"
         if self.best_mAP < 0:
             return f"{progress}, not validated yet)"
         return f"{progress}, best mAP {self.best_mAP:.4f} after epoch {self.best_epoch})"

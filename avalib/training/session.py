@@ -51,7 +51,7 @@ def run_training(
     on_log: Callable[[list[dict]], None] | None = None,
     **saving: object,
 ) -> pd.DataFrame:
-    """Train, or do the one-batch check, or nothing because the plan was all.
+    """Train, or do the one-batch check, or stop after the plan.
 
     Parameters
     ----------

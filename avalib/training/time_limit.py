@@ -6,6 +6,7 @@ from pathlib import Path
 
 from avalib.training.existing_run import RunExistsError, format_refusal, load_run_of_same_settings
 from avalib.training.train_config import TrainConfig
+from avalib.utils.plurals import format_count
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def limit_epochs(
         raise ValueError(f"minutes={minutes!r}: expected a number above 0, or None for all of the recipe's epochs")
     recipe_epochs = config.recipe.epochs
     epochs = max(1, min(recipe_epochs, int(minutes / max(minutes_per_epoch, 1e-9))))
-    # a run that was begun keeps its epochs, as its learning rates depend on them
+    # a run that was started keeps its number of epochs, as its learning rates depend on it
     saved = load_run_of_same_settings(folder, config)
     if saved is not None:
         remaining_minutes = (saved.epochs - saved.epoch) * minutes_per_epoch
@@ -57,7 +58,7 @@ def limit_epochs(
             return replace(config, recipe=recipe, minutes=saved.minutes)
         if existing != "new":
             needed = f"about {remaining_minutes:.0f} remaining"
-            available = f"{minutes:g}, which is {epochs} epochs in total,"
+            available = f"{minutes:g}, which is {format_count(epochs, 'epoch')} in total,"
             raise RunExistsError(format_refusal(folder, saved, {"minutes of training": (needed, available)}))
     logger.info(
         f"minutes={minutes:g}: {epochs} of the recipe's {recipe_epochs} epochs ({minutes_per_epoch:.1f} minutes each "

@@ -110,14 +110,14 @@ def configure_training(
     ValueError
         An option has a value that it can't have, or two options exclude each other.
     """
-    # what was not given
+    # defaults
     device = choose_device(device)
     dtype = choose_precision(precision, device)
     if workers is None:
         workers = 4 if device.type == "cuda" else 1
     if checkpoint is None:
         checkpoint = recipe.initial
-    # what can't be
+    # combinations that do not work
     if accumulate < 1:
         raise ValueError(f"accumulate={accumulate}: expected at least 1")
     if compile and recompute:

@@ -1,4 +1,4 @@
-"""Free disk space, and the error for a full disk, whichever library met it."""
+"""Free disk space, and the error for a full disk, whichever library raises it."""
 
 import contextlib
 import errno
@@ -21,7 +21,7 @@ _FULL_TEXTS = (
 
 
 class DiskFullError(AvalibError, OSError):
-    """A file could not be written for want of space; the message names the file, what it takes and what is free."""
+    """A file could not be written because the disk is full; the message names the file, its size and the free space."""
 
     errno = errno.ENOSPC
 
@@ -33,7 +33,7 @@ def make_disk_full_error(path: str | Path, needed_bytes: int, purpose: str = "")
     free = format_megabytes(get_free_bytes(path))
     return DiskFullError(
         f"{path}: {needed} are needed{purpose}, {free} are free on its disk. "
-        "Make room (or raise the quota) and run it again."
+        "Free some space (or raise the quota) and run it again."
     )
 
 

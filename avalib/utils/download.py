@@ -1,4 +1,4 @@
-"""Downloads that arrive whole or not at all: resumed, retried, checked against a hash, cached, mirrored.
+"""Download files: resumed, retried, checked against a hash, cached, mirrored. A file is complete or does not exist.
 
 A file is cached under ~/.cache/avalib (or AVALIB_CACHE), by its server's name and path. An incomplete file is called
 `<name>.part`; the next call resumes it (see partial_download). On a machine without a network, AVALIB_MIRROR (or

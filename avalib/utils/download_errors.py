@@ -5,11 +5,12 @@ from avalib.utils.disk_space import DiskFullError, format_megabytes, get_free_by
 from avalib.utils.errors import AvalibError
 from avalib.utils.http_request import RetryableError
 from avalib.utils.partial_download import PartialDownload
+from avalib.utils.plurals import format_count
 
 _NO_NETWORK = (
     "Without a network, AVALIB_MIRROR names a folder (or another server) with the files; a local path can be given too."
 )
-_FREE_SPACE = "Make room, or point AVALIB_CACHE at a bigger disk."
+_FREE_SPACE = "Free some space, or point AVALIB_CACHE at a bigger disk."
 
 
 class DownloadError(AvalibError, OSError):
@@ -32,7 +33,8 @@ class DownloadDiskFullError(DownloadError, DiskFullError):
 def describe_failures(part: PartialDownload, failures: int, error: RetryableError) -> str:
     """The message after the last attempt."""
     resumable = f" {part.size:,} bytes are kept; the next call resumes there." if part.size else ""
-    return f"{part.url}: given up after {failures} attempts in a row. The last: {error}.{resumable} {_NO_NETWORK}"
+    attempts = format_count(failures, "attempt")
+    return f"{part.url}: given up after {attempts} in a row. The last one: {error}.{resumable} {_NO_NETWORK}"
 
 
 def describe_stop(part: PartialDownload, size: int) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C reaches every process of a terminal's or a kernel's group; the main process alone decides what stops.
+"""Ctrl-C: it reaches every process of a terminal's or a kernel's group, but only the main process decides what stops.
 
 Worker processes start with SIGINT blocked and ignore it from their first line on, so none dies while the main process
 saves its work. A stop appears as one line, not as a traceback.
@@ -174,7 +174,7 @@ class WorkerPool(ProcessPoolExecutor):
             return super().submit(function, *args, **kwargs)
 
     def terminate(self) -> None:
-        """End the processes at once, whatever they do."""
+        """End the processes at once."""
         for process in list((self._processes or {}).values()):
             process.kill()
 

@@ -1,7 +1,7 @@
 """Upper bounds for other people's files. The error for a file beyond a bound names the bound and the value.
 
 The bounds are far above any real data set and far below what exhausts a machine. A bound that only one module needs
-stands in that module.
+is in that module.
 """
 
 MAX_ACTION_ID = 9_999  # AVA has 80, Kinetics-700 has 700; a head of 10,000 columns is 92 MB of float32 weights

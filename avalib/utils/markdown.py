@@ -1,4 +1,4 @@
-"""Tables in markdown, and pages whose generated parts stand between two marks."""
+"""Markdown tables, and pages whose generated parts are between two marks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ def split_at_marks(page: str | Path, mark: str) -> tuple[str, str, str]:
         A mark is missing, or the page.
     """
     begin_mark, end_mark = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
-    # A missing page has no marks either.
+    # a missing page has no marks either
     text = Path(page).read_text(encoding="utf-8") if Path(page).exists() else ""
     before, begin, rest = text.partition(begin_mark)
     between, end, after = rest.partition(end_mark)
@@ -61,6 +61,6 @@ def split_at_marks(page: str | Path, mark: str) -> tuple[str, str, str]:
 
 
 def replace_between_marks(page: str | Path, mark: str, content: str) -> Path:
-    """Write a page anew with other content between two marks, see `split_at_marks`; returns its path."""
+    """Replace the content of a page between two marks, see `split_at_marks`; returns its path."""
     before, _, after = split_at_marks(page, mark)
     return write_text(Path(page), f"{before}<!-- {mark} -->\n{content}\n<!-- /{mark} -->{after}")

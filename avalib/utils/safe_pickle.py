@@ -1,4 +1,4 @@
-"""Pickles of plain values and numpy arrays, read by an interpreter of its own: nothing in a file can run code.
+"""Read pickles of plain values and numpy arrays with an interpreter of our own: nothing in a file can run code.
 
 Python's unpickler calls what a file names, and `numpy.dtype.__setstate__` alone turns eight bytes into an object
 pointer. This reader has the operations that plain values need and no others. It never calls what a file names: a name

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 def suggest(
     name: object, choices: Iterable[str], cutoff: float = 0.6, synonyms: Mapping[str, str] | None = None
 ) -> str:
-    """A sentence that suggests the choice nearest to a misspelt name, to be put behind the first sentence of an error.
+    """Suggest the choice nearest to a misspelt name, as a sentence to append to an error message.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import re
 import time
 from pathlib import Path
 
+from avalib.utils.plurals import format_count
 from avalib.utils.process import get_host_name, is_running
 
 logger = logging.getLogger(__name__)
@@ -118,4 +119,6 @@ def clear_abandoned_parts(*folders: str | Path) -> None:
     """Remove abandoned temporary files from folders that are about to be written to, and log how many there were."""
     removed = [path for folder in folders for path in remove_abandoned_parts(folder)]
     if removed:
-        logger.info(f"removed {len(removed)} unfinished files of processes that were stopped, in {removed[0].parent}")
+        logger.info(
+            f"removed {format_count(len(removed), 'unfinished file')} of stopped processes in {removed[0].parent}"
+        )

@@ -1,11 +1,12 @@
 """The frame cache: all frames of a video as JPEGs in one file with an index, read by AVA number.
 
-Random access to a training clip costs a tenth of what it costs from H.264, for six times the bytes (measured when this
-format was chosen).
+Random access to a training clip takes a tenth of the time that it takes from H.264; the file has six times the bytes
+(measured when this format was chosen).
 
-Not a zip (`zipfile`, stored), although that takes the same bytes and survives the same damage: of a 15-minute video its
-directory takes 78 ms and 15 MB to open, this index 0.4 ms and 0.3 MB, and training in random order opens a file for
-most clips: 7 against 243 clips a second (8 frames of 426x320 each; 235 against 259 where all files stay open).
+A zip (`zipfile`, stored) would have the same size and survive the same damage, but opening one takes longer: for a
+15-minute video 78 ms and 15 MB, against 0.4 ms and 0.3 MB for this index. Training in random order opens a file for
+most clips, so it would read 7 clips a second instead of 243 (8 frames of 426x320 each; 235 and 259 where all files
+stay open).
 
 The file: MAGIC, the JPEGs, then the index: one start (uint64) and one length (uint32) for every AVA number, a header in
 json, and TAIL.
@@ -31,8 +32,8 @@ TAIL = struct.Struct("<Q8s")  # where the index begins, and MAGIC again
 def write_frame_cache(video, path: str | Path, short_side: int, quality: int = 90) -> Path:
     """Write all AVA-numbered frames of a video, scaled to a short side.
 
-    Frames are scaled as the published recipe does (bilinear on uint8, no antialias), so that 256 for testing and
-    256..320 for training are what they would have been but for the JPEGs. A repeated frame is stored once.
+    Frames are scaled as in the published recipe (bilinear on uint8, no antialias). At 256 pixels for testing and
+    256..320 for training they are the recipe's frames, but for the JPEG compression. A repeated frame is stored once.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def write_frame_cache(video, path: str | Path, short_side: int, quality: int = 9
 
 
 def estimate_cache_size(video, short_side: int, count: int = 30, quality: int = 90) -> tuple[int, int]:
-    """(bytes, frames) of the first `count` AVA-numbered frames, encoded as `write_frame_cache` does and thrown away."""
+    """Measure (bytes, frames) of the first `count` AVA-numbered frames as `write_frame_cache` would write them."""
     count = min(count, video.n_ava_frames)
     size = compute_resized_shape(video.height, video.width, short_side)
     return sum(len(_encode(frame, size, quality)) for frame in video.iter_ava_frames(1, count + 1)), count
@@ -123,12 +124,12 @@ class FrameCache(JpegReader):
         try:
             self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows reads text otherwise
         except OSError as error:
-            raise VideoError(f"{path}: no packed frames here ({error.strerror}); build the cache first") from error
+            raise VideoError(f"{path}: no frame cache here ({error.strerror}); build the cache first") from error
         try:
             header = self._read_index()
         except (struct.error, ValueError, KeyError) as error:
             self.close()
-            raise VideoError(f"{path}: not a whole file of packed frames; delete it and build it again") from error
+            raise VideoError(f"{path}: not a complete frame cache; delete it and build it again") from error
         self.width, self.height = header["size"]
         self.original_size = tuple(header["original_size"])
         self.short_side = header["short_side"]

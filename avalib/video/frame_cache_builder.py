@@ -1,4 +1,4 @@
-"""Building a data set's frame cache: how large it will be and how long it takes, then one worker a video."""
+"""Build a data set's frame caches, one for each video, after an estimate of their size and time."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tqdm.auto import tqdm
 
 from avalib.utils.disk_space import check_free_space, get_free_bytes
+from avalib.utils.plurals import format_count
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
@@ -81,7 +82,7 @@ def build_outdated_caches(layout, paths, short_side, workers=None, progress=True
     """Build the caches {video_id: path}. Returns {video_id: reason} of the videos that can't be read."""
     if not paths:
         return {}
-    # what a killed call has left is removed first
+    # remove what a killed call left
     folders = {path.parent for path in paths.values()}
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,11 +91,12 @@ def build_outdated_caches(layout, paths, short_side, workers=None, progress=True
     estimate = estimate_frame_caches(layout, paths, short_side, workers)
     if estimate is not None:
         logger.info(
-            f"packing {estimate.videos} videos at short side {short_side}: about {estimate.size_GB:.2f} GB "
-            f"({get_free_bytes(layout.root) / 1e9:,.0f} GB free) and {estimate.minutes:.1f} minutes in {workers} "
-            f"processes ({estimate.frames_per_s:.0f} frames a second each)"
+            f"building frame caches of {format_count(estimate.videos, 'video')} at short side {short_side}: about "
+            f"{estimate.size_GB:.2f} GB ({get_free_bytes(layout.root) / 1e9:,.0f} GB free) and {estimate.minutes:.1f} "
+            f"minutes in {format_count(workers, 'process', 'processes')} ({estimate.frames_per_s:.0f} frames a second "
+            "each)"
         )
-        check_free_space(layout.root, estimate.size_GB * 1e9, "for the packed frames")
+        check_free_space(layout.root, estimate.size_GB * 1e9, "for the frame caches")
     return _run_builders(layout, paths, short_side, workers, progress)
 
 
@@ -154,13 +156,15 @@ def _run_builders(layout, paths, short_side, workers, progress):
     """Build the caches {video_id: path} in worker processes. Returns {video_id: reason} of the failures."""
     failures = {}
     arguments = {video_id: (layout, video_id, path, short_side) for video_id, path in paths.items()}
-    bar = tqdm(total=len(paths), desc=f"packing frames at short side {short_side}", unit="video", disable=not progress)
+    bar = tqdm(
+        total=len(paths), desc=f"building frame caches at short side {short_side}", unit="video", disable=not progress
+    )
     with bar:
         for video_id, get_result in run_parallel(_build_one, workers, arguments):
             try:
                 get_result()
             except VideoError as error:
-                # the other videos are packed all the same
+                # the other videos get their caches
                 failures[video_id] = str(error)
             bar.update()
     return failures

@@ -1,4 +1,4 @@
-"""What is recorded about a model of the zoo, and how two entries or recipes differ."""
+"""ZooEntry, the record of one model of the zoo; and how two entries or recipes differ (`compare_fields`)."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -49,7 +49,7 @@ class ZooEntry:
     alias, name : str
         The short name and the full published name.
     modality : str
-        What the network sees: "RGB".
+        Of the input: "RGB".
     pretrained : str
         What the backbone starts from.
     backbone : {"SlowOnly", "SlowFast", "ViT"}
@@ -62,7 +62,7 @@ class ZooEntry:
     speed_ratio : int or None
         SlowFast: alpha, the laterals' stride over time.
     channel_ratio : int or None
-        SlowFast: the fast pathway is this much thinner.
+        SlowFast: the slow pathway's channels over the fast one's (the inverse of beta).
     fusion_kernel : int or None
         SlowFast: the laterals' length over time.
     context : bool
@@ -88,7 +88,7 @@ class ZooEntry:
     licence, source : str
         Of the published files and numbers.
     code_base : {"mmaction", "pyslowfast", "pytorchvideo", "umt"}
-        Whose names the state_dict's keys have.
+        The code base whose names the keys of the state_dict are.
     inflated_blocks : int or None
         Stage 3: only the first so many bottlenecks have kernels over time; None: all.
     last_stage_dilation : int

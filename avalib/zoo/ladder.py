@@ -38,11 +38,12 @@ def list_changes(base: ZooEntry, other: ZooEntry) -> list[str]:
     """
     changed = {field: values for field, values in compare_fields(base, other).items() if field not in NAMES_AND_FILES}
     changes = []
+    # fields that change together, as one text
     if any(field in changed for field in CLIP):
         changes.append(f"clips of {other.clip_len}x{other.frame_interval}")
     if any(field in changed for field in LOSS):
         changes.append(f"focal loss (alpha {other.focal_alpha:g}, gamma {other.focal_gamma:g})")
-    # The values that the ladder and other later models have beside the plain ones.
+    # texts for the values that the ladder and other later models have
     texts = {
         ("context", True): "context: a feature of the whole picture",
         ("temporal_pool", "max"): "max over time",
@@ -69,6 +70,7 @@ def build_ladder_table() -> "pd.DataFrame":
     changes = [f"clips of {entries[0].clip_len}x{entries[0].frame_interval}"]
     for base, other in zip(entries, entries[1:], strict=False):
         changes.append(", ".join(list_changes(base, other)))
+    # the gain of each step over the one before
     published = [entry.published_mAP for entry in entries]
     table = pd.DataFrame({"model": LADDER, "change": changes, "published mAP": published})
     return table.assign(gain=table["published mAP"].diff().round(2))

@@ -1,4 +1,4 @@
-"""The CNNs of MMAction2 1.x on AVA as plain data: each entry says in what it differs from another one.
+"""The CNNs of MMAction2 1.x on AVA as plain data: each entry lists what differs from another one.
 
 Source: MMAction2 1.x (commit 4d6c9347), configs/detection (README tables, metafiles, configs).
 """

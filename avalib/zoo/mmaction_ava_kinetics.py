@@ -1,4 +1,4 @@
-"""The SlowOnly models of MMAction2 1.x on AVA-Kinetics as plain data: a ladder, whose steps differ in one thing each.
+"""The SlowOnly models of MMAction2 1.x on AVA-Kinetics as plain data: a ladder, in which each step changes one thing.
 
 From SLOWONLY_8X8_AK on: context, maximum over time, a second layer in the classifier, focal loss, more frames.
 

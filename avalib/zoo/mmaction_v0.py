@@ -1,6 +1,6 @@
 """The seven models of MMAction2 v0.10.0 as plain data: networks, what was published about them, where their files are.
 
-Every number stands where it is used: no inheritance, repetition on purpose.
+Every entry lists all its numbers: no inheritance, repetition on purpose.
 
 Source: MMAction2 v0.10.0, configs/detection/ava (README table, configs, released files).
 """

@@ -49,19 +49,19 @@ class Recipe:
     epochs : int
         passes over the training keyframes
     videos_per_gpu : int
-        clips that one process takes at a time, over which batch norm and the loss take their means
+        clips of a micro-batch; batch norm and the loss take their means over them
     lr : float
         learning rate for `clips_per_step` clips
     clips_per_step : int
-        the global batch that `lr` is meant for
+        clips in a step for which `lr` is meant (the global batch)
     optimizer : str
         "sgd" or "adamw"
     momentum : float
         adamw: the first beta
     weight_decay : float
-        on every parameter; on BN and biases where `decay_1d`
+        on every parameter; on batch norms and biases only with `decay_1d`
     grad_clip : float
-        L2 norm over all parameters
+        largest L2 norm of the gradient over all parameters; larger ones are scaled down
     warmup_epochs : float
         epochs in which the learning rate rises linearly to lr
     warmup_ratio : float
@@ -69,7 +69,7 @@ class Recipe:
     schedule : str
         "step", "cosine" (over all epochs) or "warmup_cosine" (over those behind the warm-up)
     milestones : tuple of int
-        epochs before which "step" multiplies lr by gamma
+        epochs after which "step" multiplies lr by gamma
     gamma : float
         factor of the "step" schedule at each milestone
     train_short_side : (int, int)
@@ -83,9 +83,9 @@ class Recipe:
     color_jitter : float
         strength 0..1 of random color changes in training; the published recipe has none
     person_score : float
-        proposals at or above it (or the frame's best) are kept
+        lowest score of the proposals that are used; a frame without one uses its best
     rois_per_frame : int
-        boxes sampled from a training frame
+        largest number of boxes in a training frame; of more, some are drawn
     assign_iou : float
         IoU from which a proposal takes the labels of an annotated box
     dropout : float
@@ -93,13 +93,13 @@ class Recipe:
     shuffle_frames : bool
         an experiment: the clip's frames in random order, in training and test
     jitter_at_test : bool
-        v0.10.0 jitters frames in test too; False takes the nominal ones
+        move frames at random in tests too, as v0.10.0 does; False: the nominal frames
     zero_init_residual : bool
-        the BN behind every conv3 starts at 0
+        the batch norm behind every conv3 starts with weight 0
     prior_bias : bool
         the classifier's biases start at each action's share of the boxes (published: at 0)
     cache_short_side : int or None
-        read training clips from packed frames of this short side; None: from the videos
+        read training clips from a frame cache with this short side, pixels; None: from the videos
     validate_every : int
         epochs between validations
     seed : int
@@ -109,7 +109,7 @@ class Recipe:
     focal_alpha : float
         factor of the loss
     focal_gamma : float
-        how much less the loss weighs what is predicted well; 0: cross entropy
+        how much less the loss weighs what is predicted well already; 0: cross entropy
     nesterov : bool
         sgd: Nesterov's momentum
     decay_1d : bool
@@ -234,6 +234,7 @@ def update_recipe(
     ValueError
         No training can have such a value, such as 0 epochs.
     """
+    # values of the recipe's own fields, then those that follow from sizes and batch, then the overrides
     values = {name: value for name, value in changes.items() if value is not None or name not in _FIELD_TYPES}
     if batch_size is not None:
         values["videos_per_gpu"] = batch_size

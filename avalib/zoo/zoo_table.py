@@ -77,6 +77,7 @@ def render_published_files() -> str:
     str
         Markdown: a table, then the licences in full. docs/models.md holds it between `<!-- files -->` marks.
     """
+    # a row for each model
     table = build_zoo_table()[["model", "pretrained", "GPUs"]]
     # an anchor for the links of the README's table
     table["model"] = [f'<a id="{entry.alias}"></a>`{entry.alias}`' for entry in ENTRIES]
@@ -90,7 +91,7 @@ def render_published_files() -> str:
 
 
 def _get_short_licence(entry):
-    """A licence without the remarks in brackets behind it."""
+    """A licence without its remarks in brackets."""
     return entry.licence.partition(" (")[0]
 
 

@@ -111,7 +111,7 @@ def count_frames(port):
         (["--live", "rtsp://me:s3cr3t@127.0.0.1:1/a"], "error: rtsp://127.0.0.1:1/a: cannot be opened: Connection"),
         (["--live", "0", "--step", "0"], "error: --step 0.0: expected seconds above 0"),
         (["--serve", "8080", "film.mp4"], "error: --serve shows a live detection: give --live SOURCE"),
-        ([], "error: expected one video, not 0; for many give --out-dir FOLDER, for a camera --live 0"),
+        ([], "error: expected one video; many need --out-dir FOLDER, a camera --live 0"),
     ],
 )
 def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):

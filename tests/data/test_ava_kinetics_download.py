@@ -105,7 +105,7 @@ def test_the_summary_names_it_too(servers, tmp_path, capsys):
     prepare(tmp_path, servers, servers / "kinetics")
     printed = capsys.readouterr().out
     assert "2 of 5 videos (60.0% missing), 3 of 6 boxes (50.0% missing), 4 of 8 labels" in printed
-    assert f"1 clips can't be used, such as: {SHORT} is 3.00 s long" in printed
+    assert f"1 clip can't be used, such as: {SHORT} is 3.00 s long" in printed
     assert "1 videos aren't named as Kinetics names its clips" in printed and kinetics_clips.UNKNOWN in printed
     assert "no person boxes of Kinetics' clips (kinetics_proposal.pkl)" in printed
     capsys.readouterr()

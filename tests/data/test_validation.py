@@ -79,7 +79,7 @@ def test_damage_has_a_row_in_the_table(damaged, check, split, column, expected):
     ("check", "split", "part"),
     [
         ("videos with a problem", "train", "truncated"),
-        ("action_id isn't one of AVA's 1..80", "val", "1 rows"),
+        ("action_id isn't one of AVA's 1..80", "val", "1 row"),
         ("action_id isn't one of AVA's 1..80", "val", "action_id 99"),
         ("person boxes", "val", "is missing"),
         ("excluded seconds", "train", "unknown videos ['nobody']"),

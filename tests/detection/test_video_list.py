@@ -41,10 +41,16 @@ def test_a_list_file_has_paths_from_its_folder_and_urls(films):
     assert names(list_videos(path), films) == ["b.mp4", "inside/a.mp4", "https://host/c.mp4"]
 
 
-def test_a_folder_of_results_in_the_folder_of_videos_is_left_out(films):
-    (films / "out").mkdir()
-    (films / "out" / "b.overlay.mp4").touch()
-    assert len(list_videos([films, f"{films}/**/*.mp4"], ignored_folder=films / "out")) == 3
+def test_what_a_run_has_written_into_the_folder_of_videos_is_left_out(films):
+    for name in ("b.overlay.mp4", "downloads/1a/c.mp4"):
+        path = films / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    sources = [films, f"{films}/**/*.mp4"]
+    assert len(list_videos(sources, out_dir=films / "out")) == 3
+    (films / "out" / "b.overlay.mp4").rename(films / "b.overlay.mp4")
+    (films / "out" / "downloads").rename(films / "downloads")
+    assert len(list_videos(sources, out_dir=films)) == 3
 
 
 def test_errors_name_the_source(films, tmp_path):

@@ -44,7 +44,7 @@ def test_no_mark_covers_a_bars_value(report):
 def test_the_bars_figure_says_the_map_and_what_is_left_out(report):
     text = read_text(draw.plot_per_class(report))
     assert f"mAP {report.mAP:.3f}" in text
-    assert "1 actions without boxes" in text
+    assert "1 action without boxes" in text
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def test_pretrained_takes_the_backbone_and_a_new_head(entry_with_mirror, capsys)
     report = model.report
     assert report.ok and len(report.matched) == 318 and len(report.initialized) == 2
     assert report.left_out == ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
-    assert "318 of 320 tensors matched\n  2 initialized anew: roi_head" in capsys.readouterr().out
+    assert "318 of 320 tensors matched\n  2 newly initialized: roi_head" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -158,7 +158,7 @@ def test_a_file_of_another_version_is_completed_with_a_note(golden_model, tmp_pa
     torch.save(content, path)
     again = build_model(None, path)
     assert again.entry == golden_model.entry and again.meta.recipe.flip == 0.5
-    note = "its recipe was written by another version: flip as published; hue not known here"
+    note = "its recipe was written by another version: flip as published; hue unknown here"
     assert note in capsys.readouterr().out and note in again.meta.notes
 
 

@@ -68,7 +68,7 @@ def test_not_strict_takes_what_fits_and_says_it(misfit):
     assert not report.ok and len(report.matched) == 318
     table = report.to_frame()
     assert dict(table["status"].value_counts()) == {"matched": 318, "missing": 1, "unexpected": 1, "wrong shape": 1}
-    parts = report.by_part()
+    parts = report.count_by_part()
     backbone = ["backbone.conv1", *(f"backbone.layer{i}" for i in (1, 2, 3, 4))]
     assert list(parts.index) == [*backbone, "roi_head.bbox_head.fc_cls", "neck"]
     assert parts.loc["backbone.conv1", ["matched", "missing"]].tolist() == [5, 1] and parts.to_numpy().sum() == 321

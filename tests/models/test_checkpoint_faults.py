@@ -141,7 +141,7 @@ def test_numbers_that_are_not_used_may_be_anything(tmp_path):
 def test_a_head_of_six_without_a_label_map(tmp_path):
     path = tmp_path / "six.pth"
     torch.save(make_state_dict(5), path)
-    assert_refused(path, r"six.pth: its classifier has 6 outputs.*carries none.*label_map=\{1: name, …, 5: name\}")
+    assert_refused(path, r"six.pth: its classifier has 6 outputs.*the file has none.*label_map=\{1: name, …, 5: name\}")
     own = {1: "walk", 2: "fall", 5: "sit"}
     assert build_model(NAME, path, label_map=own, verbose=False).meta.label_map == own
 
@@ -349,7 +349,7 @@ def test_a_hostile_safetensors(tmp_path, name):
 def test_a_nested_description_in_a_safetensors(tmp_path):
     text = "[" * 100_000 + "]" * 100_000
     safetensors.torch.save_file(make_state_dict(), tmp_path / "a.safetensors", {"avalib": text})
-    assert_refused(tmp_path / "a.safetensors", "the description in its header is damaged")
+    assert_refused(tmp_path / "a.safetensors", "the metadata in its header is damaged")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

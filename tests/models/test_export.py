@@ -58,7 +58,7 @@ def test_a_file_of_other_weights_is_found_out(folder):
     other = golden_outputs.build_golden_detector("slowonly_r50")
     with torch.no_grad():
         other.roi_head.bbox_head.fc_cls.bias += 1e-3
-    with pytest.raises(ExportError, match="1.0e-03 from the model's logits, for 1 clips of 64x80, 1 boxes"):
+    with pytest.raises(ExportError, match="1.0e-03 from the model's logits, for 1 clip of 64x80, 1 box"):
         check_export(other, folder / "slowonly_r50.onnx")
 
 

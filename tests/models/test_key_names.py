@@ -106,7 +106,7 @@ class Unit(nn.Module):
 
 
 class Network(nn.Module):
-    """A slow pathway's stem and classifier under the names inside, registered in another order than the file's."""
+    """A slow pathway's stem and classifier under internal names, registered in another order than the file's."""
 
     def __init__(self):
         super().__init__()

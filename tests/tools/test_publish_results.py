@@ -218,5 +218,5 @@ def test_killed_at_any_write_it_is_repaired_by_calling_again(repository, capsys)
                 assert content in (before, undisturbed[path]), f"{path} after event {event}"
         publish_runs([RUN])
         assert read_published_files(repository) == undisturbed, f"after event {event}"
-        assert "removed 1 unfinished files" in capsys.readouterr().out or event % 2 == 0
+        assert "removed 1 unfinished file " in capsys.readouterr().out or event % 2 == 0
     assert event == 2 * len(undisturbed) + 1, "every file was written once, by a rename"

@@ -68,6 +68,6 @@ def test_a_model_of_the_same_classes_takes_the_whole_checkpoint(checkpoint_path)
 
 def test_a_model_of_other_classes_gets_a_new_head(checkpoint_path, capsys):
     model = avalib.build_model(ENTRY, checkpoint_path, label_map={1: "run", 2: "walk", 3: "juggle"})
-    assert "a new head: class 1 of own.pth is 'walk', 'run' is expected" in capsys.readouterr().out
+    assert "a new head: class 1 of own.pth is 'walk', expected 'run'" in capsys.readouterr().out
     assert model.meta.label_map[1] == "run"
     assert len(model.report.initialized) == 2

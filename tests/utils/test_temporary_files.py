@@ -50,7 +50,7 @@ def test_what_was_removed_is_said_in_one_line(tmp_path, capsys):
         part.write_text("1", encoding="utf-8")
         os.utime(part, (0, time.time() - 90_000))
     clear_abandoned_parts(tmp_path, tmp_path / "absent")
-    assert capsys.readouterr().out == f"removed 3 unfinished files of processes that were stopped, in {tmp_path}\n"
+    assert capsys.readouterr().out == f"removed 3 unfinished files of stopped processes in {tmp_path}\n"
     clear_abandoned_parts(tmp_path)
     assert capsys.readouterr().out == ""
 

@@ -1,4 +1,4 @@
-"""The frame cache's folder: who may write there, what a killed packing leaves, other systems."""
+"""The frame cache's folder: who may write there, what a killed build leaves, other systems."""
 
 import os
 import shutil
@@ -58,7 +58,7 @@ def stall_after_first_frame(frames, pipe):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that is killed while it packs")
-def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
+def test_what_a_killed_build_left_is_removed_and_logged(layout, capsys):
     first = names_of(layout)[0]
     path, (reading, writing) = get_cache_path(layout, first, 48), os.pipe()
     process = fork()
@@ -74,7 +74,7 @@ def test_what_a_killed_packing_left_is_removed_and_said(layout, capsys):
     os.waitpid(process, 0)
     assert len(list(path.parent.glob(".*.part.*"))) == 1
     build_frame_caches(layout, [first], 48, workers=1, progress=False)
-    assert "removed 1 unfinished files of processes that were stopped" in capsys.readouterr().out
+    assert "removed 1 unfinished file of stopped processes" in capsys.readouterr().out
     assert [left.name for left in path.parent.iterdir()] == [path.name]
 
 
@@ -104,20 +104,20 @@ def write_cache(folder):
         return path, write_frame_cache(video, folder / "cache" / "v.frames", short_side=48)
 
 
-def test_packed_frames_are_the_videos(tmp_path):
+def test_cached_frames_are_the_videos(tmp_path):
     path, cache = write_cache(tmp_path)
-    with Video(path) as video, FrameCache(cache) as packed:
+    with Video(path) as video, FrameCache(cache) as cached:
         for i in (48, 1, 17, 17):
             # any scale that keeps the blocks
-            big = np.kron(packed.read_ava_frames([i])[0][::3, ::3], np.ones((4, 4, 1)))
+            big = np.kron(cached.read_ava_frames([i])[0][::3, ::3], np.ones((4, 4, 1)))
             assert read_number(big) == read_number(video.read_ava_frames([i])[0])
 
 
 def test_a_cache_knows_its_sizes(tmp_path):
     path, cache = write_cache(tmp_path)
-    with Video(path) as video, FrameCache(cache) as packed:
-        assert (packed.n_ava_frames, packed.width, packed.height) == (video.n_ava_frames, 96, 48)
-        assert packed.original_size == (128, 64)
+    with Video(path) as video, FrameCache(cache) as cached:
+        assert (cached.n_ava_frames, cached.width, cached.height) == (video.n_ava_frames, 96, 48)
+        assert cached.original_size == (128, 64)
 
 
 def test_a_repeated_frame_is_stored_once(tmp_path):
@@ -134,8 +134,8 @@ def test_a_repeated_frame_is_stored_once(tmp_path):
 
 def test_a_number_outside_a_cache_is_an_index_error(tmp_path):
     _, cache = write_cache(tmp_path)
-    with FrameCache(cache) as packed, pytest.raises(IndexError, match=r"v\.frames: AVA frame number 49 .* 1\.\.48"):
-        packed.read_ava_frames([49])
+    with FrameCache(cache) as cached, pytest.raises(IndexError, match=r"v\.frames: AVA frame number 49 .* 1\.\.48"):
+        cached.read_ava_frames([49])
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_a_number_outside_a_cache_is_an_index_error(tmp_path):
 def test_a_damaged_cache_is_an_error_that_names_it(tmp_path, damage):
     _, cache = write_cache(tmp_path)
     cache.write_bytes(damage(cache.read_bytes()))
-    with pytest.raises(VideoError, match=r"v\.frames: not a whole file"):
+    with pytest.raises(VideoError, match=r"v\.frames: not a complete frame cache"):
         FrameCache(cache)

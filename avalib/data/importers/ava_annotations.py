@@ -6,6 +6,7 @@ from avalib.data.ava_csv import read_ava_csv
 from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table
 from avalib.data.label_map import load_label_map, read_label_map
 from avalib.data.row_checks import BOX_COLUMNS, NO_ACTION
+from avalib.utils.plurals import format_count
 
 MAX_LISTED_IDS = 20  # in a message
 
@@ -49,7 +50,7 @@ def read_ava_annotations(path, start=0, label_map=None):
         has_no_box = table[BOX_COLUMNS].isna().all(axis=1)
         n_empty += has_no_box.sum()
         rows += _build_ava_rows(table[~has_no_box], file, start, label_map)
-    notes = [f"{n_empty} keyframes without boxes left out"] if n_empty else []
+    notes = [f"{format_count(n_empty, 'keyframe')} without boxes left out"] if n_empty else []
     return RawAnnotations(build_raw_table(rows).assign(in_pixels=False), label_map, notes)
 
 

@@ -9,6 +9,7 @@ from avalib.data.check_report import NOTE, WRONG, CheckReport, build_row_finding
 from avalib.data.importers.base import ImportedAnnotations, format_locations
 from avalib.data.lint import lint_csv
 from avalib.data.row_checks import BOX_COLUMNS, KEYFRAME_COLUMNS
+from avalib.utils.plurals import format_count
 
 
 def check_annotations(annotations: ImportedAnnotations) -> CheckReport:
@@ -89,13 +90,14 @@ def drop_faulty_rows(
     stops = [finding for finding in report.findings if finding.status == WRONG]
     if stops and not skip_faulty:
         problems = "\n".join(
-            f"  {len(stop.lines)} rows: {stop.check} ({stop.location}; {stop.example}): {stop.looks_like}"
+            f"  {format_count(len(stop.lines), 'row')}: {stop.check} ({stop.location}; {stop.example}): "
+            f"{stop.looks_like}"
             for stop in stops
         )
         raise ValueError(
             f"{annotations.source}: the linter stops at\n{problems}\nCorrect them, or skip_faulty=True leaves them out."
         )
-    notes = [f"{len(stop.lines)} rows left out: {stop.check}" for stop in stops]
+    notes = [f"{format_count(len(stop.lines), 'row')} left out: {stop.check}" for stop in stops]
     table = annotations.table.drop(index=sorted({row for stop in stops for row in stop.lines}))
     if not len(table):
         raise ValueError(f"{annotations.source}: no rows are left after what the linter stops at")
@@ -104,12 +106,10 @@ def drop_faulty_rows(
     reaches_outside = ((table[BOX_COLUMNS] < 0) | (table[BOX_COLUMNS] > 1)).any(axis=1)
     if reaches_outside.any():
         locations = format_locations(table.location, reaches_outside)
-        notes.append(
-            f"{reaches_outside.sum()} boxes reached outside of the frame and were cut at its edge ({locations})"
-        )
+        notes.append(f"boxes that reach outside of the frame, cut at its edge: {reaches_outside.sum()} ({locations})")
     table = table.assign(**table[BOX_COLUMNS].clip(0, 1))
 
     is_repeated = table.duplicated([*KEYFRAME_COLUMNS, *BOX_COLUMNS, "action_id"])
     if is_repeated.any():
-        notes.append(f"{is_repeated.sum()} rows occurred twice and count once")
+        notes.append(f"rows that occur twice and count once: {is_repeated.sum()}")
     return table[~is_repeated].reset_index(drop=True), notes

@@ -45,7 +45,7 @@ def read_import_proposals(source, table, start):
     notes = []
     reaches_outside = ((proposals[BOX_COLUMNS] < 0) | (proposals[BOX_COLUMNS] > 1)).any(axis=1)
     if reaches_outside.any():
-        notes.append(f"proposals: {reaches_outside.sum()} boxes reached outside of the frame and were cut at its edge")
+        notes.append(f"proposals that reach outside of the frame, cut at its edge: {reaches_outside.sum()}")
         proposals = proposals.assign(**proposals[BOX_COLUMNS].clip(0, 1))
     _check_val_keyframes(proposals, table, source)
     return proposals, notes + _note_missing_keyframes(proposals, table)

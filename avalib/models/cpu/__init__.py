@@ -1,1 +1,1 @@
-"""Faster forms of the published layers, for CPUs above all; swapped in from outside (accelerate)."""
+"""Faster forms of the published layers, which pay most on a CPU; `accelerate` swaps them into a built network."""

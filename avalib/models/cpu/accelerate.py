@@ -86,6 +86,7 @@ def choose_training_form(conv):
     """The class that trains a FrameConv3d fastest in float32 on a CPU."""
     if is_supported(conv.weight, conv.stride, conv.dilation):
         return WinogradConv3d
+    # a matrix product, where there are channels enough
     is_pointwise = conv.kernel_size == conv.stride == (1, 1, 1)
     if is_pointwise and min(conv.in_channels, conv.out_channels) >= MIN_POINTWISE_CHANNELS:
         return PointwiseConv3d

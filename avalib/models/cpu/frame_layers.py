@@ -43,6 +43,7 @@ def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
 
 def convolve_pointwise(x, weight):
     """A 1x1x1 convolution at stride 1 as one matrix product; its gradients are two more."""
+    # channels last, as they are in memory: (B*T*H*W,C) @ (C,O)
     x = x.permute(0, 2, 3, 4, 1)  # (B,T,H,W,C)
     y = F.linear(x, weight.flatten(1))  # (B,T,H,W,O)
     return y.permute(0, 4, 1, 2, 3)  # (B,O,T,H,W)
@@ -81,6 +82,7 @@ class FrameConvBN(ConvBN):
     """ConvBN with batch norm and ReLU on frames."""
 
     def forward(self, x):
+        # (B,C,T,H,W) -> (B*T,C,H,W) and back
         x = self.conv(x)
         y = self.bn(merge_time_into_batch(x))
         if self.relu:  # before it becomes a view: autograd copies gradients three times for views changed in place

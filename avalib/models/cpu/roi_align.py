@@ -47,10 +47,12 @@ def roi_align_by_matmul(maps, rois, scale, size=8, aligned=True):
     Tensor
         (N,C,size,size).
     """
+    # the boxes' edges in cells, (N,) each
     height, width = maps.shape[2:]
     left, top, right, bottom = (rois[:, 1:] * scale - (0.5 if aligned else 0)).unbind(1)
     if not aligned:
         right, bottom = torch.maximum(right, left + 1), torch.maximum(bottom, top + 1)
+    # the weights of the bins along each axis
     across = _compute_bin_weights(left, right, width, size)  # (N,size,W)
     down = _compute_bin_weights(top, bottom, height, size)  # (N,size,H)
     # each bin's weights over all cells of the map: (N,size,size,H,W) -> (N,size*size,H*W)

@@ -11,7 +11,7 @@ from avalib.models.fused import FusedDetector, fold_batch_norm
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What follows from one frame alone, in the first block of stage 3."""
+    """What is computed from one frame alone, for the first block of stage 3."""
 
     tap_products: torch.Tensor  # (3,H/8,W/8,O): conv1's 3x1x1 kernel, one product for each tap
     shortcut: torch.Tensor  # (H/16,W/16,C)
@@ -27,7 +27,7 @@ class Triplet:
 
 
 class TripletCache:
-    """Outputs of the first block of stage 3, by the frames that they follow from.
+    """Outputs of the first block of stage 3, by the frames that they are computed from.
 
     compute_frames: clips' frames (n,3,H,W) -> n FrameFeatures.
     compute_triplets: [[FrameFeatures or None] * 3] -> outputs (n,H/16,W/16,C).
@@ -47,8 +47,10 @@ class TripletCache:
     def compute_clips(self, clips, numbers):
         """Outputs (B,T,H/16,W/16,C) for clips (B,3,T,H,W) whose frames have `numbers` (B,T)."""
         self._add_frames(clips, numbers)
+        # a list of T triplets for each clip, each computed once
         triplets = [list_triplets(row) for row in numbers.tolist()]
         self._add_triplets(triplets)
+        # (B,T,H/16,W/16,C)
         outputs = torch.stack([torch.stack([self._triplets[triplet] for triplet in row]) for row in triplets])
         self._forget_before(numbers[-1].min())
         return outputs
@@ -90,10 +92,10 @@ def list_triplets(numbers):
 
 
 class StreamingDetector(FusedDetector):
-    """The fused detector for clips that overlap: what follows from the same frames is computed once.
+    """The fused detector for clips that overlap: what depends on the same frames is computed once.
 
     In SlowOnly the stem and stages 1 and 2 see one frame, and so does each tap of the first convolution over time, in
-    the first block of stage 3. That block's output follows from three frames. SlowFast and non-local models have no
+    the first block of stage 3. That block's output depends on three frames. SlowFast and non-local models have no
     such stages and are computed as they are.
     Memory: about 1280 x H/8 x W/8 numbers for each frame between the last clip's first and last one.
 
@@ -134,10 +136,12 @@ class StreamingDetector(FusedDetector):
 
     def _compute_frames(self, frames):
         """FrameFeatures of each of some frames (n,3,H,W)."""
+        # the frames as one clip: nothing here sees time
         backbone = self.detector.backbone
         clip = frames.to(self.dtype).transpose(0, 1)[None]  # (1,3,n,H,W)
         x = backbone.run_stem(clip.contiguous(memory_format=torch.channels_last_3d))
         x = backbone.layer2(backbone.layer1(x))  # (1,C,n,H/8,W/8)
+        # conv1's three taps as one 1x1x1 convolution
         products = convolve(x, self.taps, None, (1, 1, 1), (0, 0, 0))[0]  # (3*O,n,H/8,W/8)
         products = products.permute(1, 2, 3, 0).unflatten(3, (3, -1))  # (n,H/8,W/8,3,O)
         products = products.permute(0, 3, 1, 2, 4)  # (n,3,H/8,W/8,O)

@@ -39,6 +39,7 @@ def find_window(rois, height, width):
     """
     if not len(rois) or not rois.isfinite().all():
         return None
+    # one rectangle around the cells of all boxes
     rows = _find_cells(rois[:, 2], rois[:, 4], height)
     columns = _find_cells(rois[:, 1], rois[:, 3], width)
     return Window(rows, columns)

@@ -123,6 +123,7 @@ def convolve_winograd(x, transformed, bias=None):
     Tensor
         (B,O,T,H,W), channels last in memory.
     """
+    # tiles of the input, products with the kernel, and back
     x = x.permute(0, 2, 3, 4, 1)  # (B,T,H,W,C), the order in memory
     axes = _get_axis_transforms(x, n_products=len(transformed))
     tiles = _to_tiles(x, [axis.to_tiles for axis in axes])  # (products,tiles,C)
@@ -197,6 +198,7 @@ def _to_tiles(x, matrices):
         x = along_time @ x.reshape(b, t, h * w * c)  # (B,a*tiles,H*W*C)
         x = x.view(b, a, n_tiles * h * w, c).transpose(0, 1)  # (a,B,tiles*H*W,C)
         return x.reshape(a, -1, c)
+    # over space: along W, along H, then the products of a tile in front
     down, across = (matrix.flatten(0, 1) for matrix in matrices)  # (a*tiles_h,H), (a*tiles_w,W)
     x = across @ x.reshape(b * t, h, w, c)  # (B*T,H,a*tiles_w,C)
     x = down @ x.view(b * t, h, -1)  # (B*T,a*tiles_h,a*tiles_w*C)
@@ -215,6 +217,7 @@ def _from_tiles(y, matrices, shape):
         y = y.reshape(b, a * n_tiles, -1)  # (B,a*tiles,H*W*O)
         y = matrices[0].flatten(1) @ y  # (B,T,H*W*O)
         return y.view(b, t, h, w, o)
+    # over space: the products of a tile beside its place, then along H, along W
     down, across = (matrix.flatten(1) for matrix in matrices)  # (H,a*tiles_h), (W,a*tiles_w)
     y = y.view(a, a, b * t, n_tiles, -1, o)  # (a,a,B*T,tiles_h,tiles_w,O)
     y = y.permute(2, 0, 3, 1, 4, 5)  # (B*T,a,tiles_h,a,tiles_w,O)

@@ -94,7 +94,7 @@ def test_the_manifest_counts_and_has_no_paths(three_videos):
 
 def test_the_manifest_notes_what_was_decided(three_videos):
     notes = read_manifest(three_videos)["notes"]
-    assert "1 rows occurred twice and count once" in notes
+    assert "rows that occur twice and count once: 1" in notes
     assert "1 of 3 videos are for validation, chosen by seed 0" in notes
 
 

@@ -12,8 +12,8 @@ BOXES_OUTSIDE = build_csv(*CSV_ROWS, "walkC,1,-30,8,-10,40,walk", "walkC,2,64,8,
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("pal,3,40,5,10,45,run,1,", "1 rows: x2 < x1 .*line 2"),
-        ("pal,3,10,5,400,45,run,1,", "1 rows: box in numbers far above 1"),
+        ("pal,3,40,5,10,45,run,1,", "1 row: x2 < x1 .*line 2"),
+        ("pal,3,10,5,400,45,run,1,", "1 row: box in numbers far above 1"),
     ],
 )
 def test_a_faulty_box_is_refused(row, message, rate_videos, tmp_path):
@@ -24,7 +24,7 @@ def test_a_faulty_box_is_refused(row, message, rate_videos, tmp_path):
 def test_boxes_that_reach_outside_are_cut(import_source):
     layout = import_source(build_csv(*CSV_ROWS, "walkC,1,-10,8,20,60,walk"))
     assert read_imported_rows(layout)[BOX_COLUMNS].iloc[-1].tolist() == [0, 0.167, 0.312, 1]
-    assert "1 boxes reached outside of the frame and were cut at its edge (line 6)" in read_import_notes(layout)
+    assert "boxes that reach outside of the frame, cut at its edge: 1 (line 6)" in read_import_notes(layout)
 
 
 def test_boxes_that_are_all_outside_are_refused_with_their_rows(import_source):

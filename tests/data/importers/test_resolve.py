@@ -42,5 +42,5 @@ def test_faults_are_left_out_on_request_and_counted(rate_videos, tmp_path, capsy
     output = capsys.readouterr().out
     assert "their files are missing: nobody" in output
     assert "beyond their video's end" in output
-    assert "1 rows left out: x2 < x1" in output
+    assert "1 row left out: x2 < x1" in output
     assert "train: 1 videos, 8 keyframes" in output

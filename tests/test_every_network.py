@@ -9,12 +9,15 @@ import tiny_vit
 import torch
 
 from avalib import zoo
+from avalib.data.label_map import read_label_map
+from avalib.detection.detect_video import detect
 from avalib.evaluation.evaluator import evaluate_split
 from avalib.evaluation.inference import detect_dataset, load_trained_model
 from avalib.models.export import export_model
 from avalib.models.fused import FusedDetector
 from avalib.training.engine import train_model
 from avalib.training.train_config import configure_training
+from avalib.video.frame_numbers import AVA_START_S
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +74,27 @@ def test_the_trained_model_is_scored(model, checkpoint, tiny):
     recipe = load_trained_model(None, checkpoint, "tiny")[1]
     table, _ = detect_dataset(model, tiny, "val", recipe, "cpu", "float32", progress=False)
     assert 0 <= evaluate_split(tiny, table, "val").mAP <= 1
+
+
+def test_a_video_has_the_scores_of_the_data_sets_own_path(model, checkpoint, tiny):
+    recipe = load_trained_model(None, checkpoint, "tiny")[1]
+    expected, _ = detect_dataset(model, tiny, "val", recipe, "cpu", "float32", progress=False)
+    expected = expected[expected["video_id"] == expected["video_id"].iloc[0]]
+    actual = detect(
+        tiny.find_video(expected["video_id"].iloc[0]),
+        checkpoint=checkpoint,
+        model=None,
+        boxes=tiny.get_proposals_path("val"),
+        person_score=recipe.person_score,
+        device="cpu",
+        precision="float32",
+        progress=False,
+    )
+    actual = actual[actual["time_s"].isin(expected["timestamp"] - AVA_START_S)]
+    actual = actual[actual["score"] > model.entry.score_threshold]
+    for action_id in read_label_map(tiny.evaluated_label_map_path):
+        scores = [table.loc[table["action_id"] == action_id, "score"].sort_values() for table in (actual, expected)]
+        np.testing.assert_allclose(*scores, atol=1e-4)
 
 
 def test_the_fused_form_gives_the_same_logits(model, inputs):
