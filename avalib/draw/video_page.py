@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -76,12 +77,13 @@ def write_video_page(
         "write it as mp4 (H.264) or webm." if is_embedded else "is it where the page expects it, and mp4 or webm?"
     )
     page = resources.files("avalib.draw").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    # The data last: nothing in it is taken for a placeholder.
-    page = page.replace("{{TITLE}}", escape(title or video_path.name))
-    page = page.replace(
-        "{{VIDEO}}", _embed_video(video_path) if is_embedded else escape(build_relative_url(video_path, path))
-    )
-    return write_text(path, page.replace("{{DATA}}", _to_script_json(content)))
+    values = {
+        "TITLE": escape(title or video_path.name),
+        "VIDEO": _embed_video(video_path) if is_embedded else escape(build_relative_url(video_path, path)),
+        "DATA": _to_script_json(content),
+    }
+    # In one pass: nothing in a value is taken for a placeholder.
+    return write_text(path, re.sub(r"\{\{([A-Z]+)\}\}", lambda match: values[match[1]], page))
 
 
 def get_page_path(path: str | Path) -> Path:

@@ -76,6 +76,7 @@ def test_no_text_of_others_becomes_html(film, tmp_path):
     assert "<script>alert" not in text
     assert "<img" not in text
     assert text.count("</script>") == 2
+    assert "{{DATA}}</h1>" in text
 
 
 def test_a_table_without_rows_gives_a_page(film, tmp_path):
