@@ -7,6 +7,7 @@ import socket
 import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -117,7 +118,9 @@ def test_a_number_that_is_no_port_is_named(port):
 
 
 def test_it_listens_on_this_machine_alone(server):
-    assert server._server.server_address[0] == "127.0.0.1"
+    port = int(server.url.rsplit(":", 1)[1].strip("/"))
+    listening = [connection.laddr for connection in psutil.Process().net_connections("tcp") if not connection.raddr]
+    assert [address.ip for address in listening if address.port == port] == ["127.0.0.1"]
 
 
 def test_closing_ends_the_streams_and_frees_the_port():

@@ -1,5 +1,7 @@
 """A reader of live sources against real streams: stalls, cuts, changes of size, slow decoding, files at their speed."""
 
+import socket
+import threading
 import time
 
 import numpy as np
@@ -8,8 +10,10 @@ import torch  # noqa: F401 - its import takes seconds, in which frames would be 
 from numbered_videos import draw_number, make_shot, read_number, write_numbered_video
 from stream_server import FPS, Cut, Play, Stall, send_transport_stream, serve_stream
 
+from avalib.video import live_buffer
 from avalib.video.live_reader import LiveReader
 from avalib.video.live_source import StreamRefusedError
+from avalib.video.resize import resize_frame
 from avalib.video.writer import write_mp4
 
 pytestmark = pytest.mark.slow  # streams take their time
@@ -100,9 +104,6 @@ def test_another_size_in_the_same_connection_is_a_new_shot(start_reader):
 
 
 def test_udp_is_read(start_reader):
-    import socket
-    import threading
-
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -115,13 +116,19 @@ def test_udp_is_read(start_reader):
     sender.join()
 
 
-def test_late_frames_are_dropped_and_the_newest_comes_next(start_reader):
+def test_late_frames_are_dropped_and_the_newest_comes_next(start_reader, monkeypatch):
     """A reader that is held up: what has piled up meanwhile is not worked off frame by frame."""
     with serve_stream(play(8)) as server:
         reader = start_reader(server.url, max_delay_s=0.3)
         first = collect(reader, lambda frames: len(frames) == 20)
-        with reader.buffer._changed:  # the reading thread has to wait
+
+        def hold_up(frame, short_side):
             time.sleep(2)
+            return resize_frame(frame, short_side)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(live_buffer, "resize_frame", hold_up)  # the thread is busy
+            time.sleep(1)
         after = collect(reader, lambda frames: bool(frames) and frames[-1].number > first[-1].number + 5)
         newest = read_number(after[-1].picture)
         assert server.sent - newest < FPS
@@ -161,4 +168,4 @@ def test_closing_ends_the_thread(start_reader):
         reader = start_reader(server.url)
         collect(reader, lambda frames: len(frames) > 3)
         reader.close()
-        assert not reader._thread.is_alive()
+        assert "avalib live reader" not in [thread.name for thread in threading.enumerate()]
