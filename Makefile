@@ -69,9 +69,9 @@ test-lowest:  ## the quick tests with the lowest versions that pyproject.toml al
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --no-deps -e .
 	$(LOWEST)/bin/python -m pytest
 
-test-browser: $(BIN)/.tested  ## the workbench in a real browser; installs Playwright, needs Chromium or Chrome
+test-browser: $(BIN)/.tested  ## the workbench and web pages in a real browser; installs Playwright, needs Chromium or Chrome
 	$(BIN)/pip install -e '.[test,browser]'
-	$(BIN)/pytest -m browser tests/draw/test_browser.py
+	$(BIN)/pytest -m browser tests/draw
 
 lab: $(BIN)/.installed  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

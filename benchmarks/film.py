@@ -48,5 +48,5 @@ def read_number(frame):
 def write_film(path, seconds, width=640, height=360, gop=250):
     """The film as mp4 at 30 frames a second: H.264 with B-frames, x264's medium preset; reused if it is there."""
     if not path.exists():
-        write_mp4(path, generate_frames(30 * seconds, width, height), 30, gop=gop, preset="medium")
+        write_mp4(path, generate_frames(30 * seconds, width, height), 30, gop=gop, preset="medium", quality="data")
     return path

@@ -188,12 +188,11 @@ def run_detect(options):
     if not is_url(video) and not Path(video).is_file():
         raise FileNotFoundError(f"{hide_credentials(video)}: no such video; folders, globs and lists need --out-dir")
     _, checkpoint = find_run(options)
+    from avalib.cli.detect_outputs import list_outputs, write_outputs
     from avalib.detection.detect_video import detect
-    from avalib.detection.detections_table import write_detections
-    from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
 
     # A wrong suffix is an error before the work begins.
-    overlay = options.out and get_overlay_path(options.out)
+    outputs = list_outputs(options)
     table = detect(
         video,
         options.model,
@@ -216,21 +215,7 @@ def run_detect(options):
     # For the console: the likeliest action of each person at each time, the first twenty.
     best = table.sort_values("score", ascending=False).drop_duplicates(["time_s", "person_id"]).sort_values("time_s")
     print(best.head(20).to_string(index=False, float_format="%.2f"))
-    if options.csv:
-        write_detections(table, options.csv)
-        print(f"written: {options.csv}")
-    if overlay:
-        write_overlay_video(
-            overlay,
-            video,
-            table,
-            start=options.start,
-            stop=options.stop,
-            width=options.width,
-            score_threshold=options.draw_threshold,
-            top_k=options.top_k,
-        )
-        print(f"written: {overlay}")
+    write_outputs(outputs, video, table, options)
     return 0
 
 

@@ -6,7 +6,7 @@ from avalib.cli.commands import find_run
 from avalib.video.live_source import hide_secrets
 
 # options of videos that a live source does not have
-NOT_LIVE = ("boxes_start", "smooth", "batch_size", "out_dir", "overlay", "workers", "shard", "cores")
+NOT_LIVE = ("boxes_start", "smooth", "batch_size", "out_dir", "html", "export", "overlay", "workers", "shard", "cores")
 
 
 def run_live(options):
@@ -51,5 +51,5 @@ def run_live(options):
             viewers.append(lambda result, frame: table.add(result))
         if options.serve is not None:
             print(f"in a browser on this machine: {server.url}", flush=True)
-        play_live(live, out, viewers, options.draw_threshold, options.top_k, options.width)
+        play_live(live, out, viewers, options.draw_threshold, options.top_k, options.width, options.quality)
     return 0

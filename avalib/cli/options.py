@@ -17,6 +17,7 @@ from avalib import zoo
 Existing = Literal["stop", "continue", "new"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Protocol = Literal["mmaction", "activitynet", "mmaction1x", "pyslowfast", "frame"]
+VideoQualityName = Literal["good", "fast"]
 NotebookName = Literal["01_prepare_data", "03_train"]
 
 
@@ -138,11 +139,14 @@ class Detect(RunOptions):
     batch_size: int | None = None  # clips at once; None: 8 on a GPU, 1 on a CPU
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     precision: Precision = "auto"  # of the arithmetic
-    csv: str | None = None  # where the table goes
+    csv: str | None = None  # where the table goes: .csv, or .parquet with exact values, units and metadata
     out: str | None = None  # where the video with boxes and labels goes: .mp4, .mkv or .gif
     top_k: int = 3  # actions drawn for each person
-    draw_threshold: float = 0.3  # actions with a lower score are not drawn
+    draw_threshold: float = 0.3  # actions with a lower score are neither drawn nor in --html and --export
     width: int | None = None  # of the drawn video, in pixels
+    html: str | None = None  # where a web page with player, timeline, table and search goes
+    export: tuple[str, ...] = ()  # more files for other tools: .json is COCO, .xml is CVAT
+    quality: VideoQualityName = "good"  # of the drawn video: a small file, or half of the encoder's time
     out_dir: str | None = None  # many videos: folder of a table for each, and of the manifest
     format: Literal["parquet", "csv"] = "parquet"  # many videos: of the tables
     overlay: Literal["mp4", "mkv", "gif"] | None = None  # many videos: also write each with boxes and labels

@@ -277,4 +277,4 @@ def cut_video(layout: DatasetLayout, video_id: str, crf: int = 18) -> Path:
     """Write one cut: the AVA-numbered frames of the uncut video, in order, at 30 a second. Returns its path."""
     path = join_inside(layout.cuts, f"{video_id}.mp4")
     with open_video(layout, video_id) as video:
-        return write_mp4(path, video.iter_ava_frames(), AVA_FPS, crf=crf, gop=AVA_FPS, threads=1)
+        return write_mp4(path, video.iter_ava_frames(), AVA_FPS, crf=crf, gop=AVA_FPS, threads=1, quality="data")

@@ -1,7 +1,7 @@
 """Pictures, videos, plots and notebook widgets. The only package that imports matplotlib, ipywidgets and IPython.
 
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
-- videos: people, scene, predictions, render, video_overlay, zoo_gif
+- videos: people, scene, predictions, render, video_overlay, video_page, zoo_gif
 - figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
   figure_style, colors
 - live: live_overlay, mjpeg_server, live_view
@@ -30,6 +30,7 @@ from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mis
 from avalib.draw.timeline import find_segments, plot_timeline
 from avalib.draw.training_plots import LiveCurves, plot_training_curves
 from avalib.draw.video_overlay import render_frames, write_overlay_video
+from avalib.draw.video_page import write_video_page
 from avalib.draw.workbench import Workbench
 from avalib.draw.workbench_opening import open_scrubber, open_workbench
 from avalib.draw.zoo_gif import write_zoo_gif
@@ -88,5 +89,6 @@ __all__ = [
     "show_live",
     "show_mp4",
     "write_overlay_video",
+    "write_video_page",
     "write_zoo_gif",
 ]

@@ -103,6 +103,7 @@ def play_live(
     score_threshold: float = 0.3,
     top_k: int | None = 3,
     width: int | None = None,
+    quality: str = "good",
 ) -> LiveStats:
     """Draw a live detection until it ends, and give each frame to a file and to viewers.
 
@@ -119,6 +120,8 @@ def play_live(
         Each is called with (LiveResult, the drawn frame): a `MjpegServer`'s `publish`, a `LiveView`.
     score_threshold, top_k, width
         As for LiveAnnotator.
+    quality : {"good", "fast"}
+        Of the file, see `video.writer.write_mp4`.
 
     Returns
     -------
@@ -143,7 +146,7 @@ def play_live(
                 pass
         else:
             frames = _TimedFrames(first, shown)
-            write_mp4(path, frames, NOMINAL_FPS, times_s=frames.iterate_times())
+            write_mp4(path, frames, NOMINAL_FPS, times_s=frames.iterate_times(), quality=quality)
         stats = live.measure()
     logger.info("%s: %s", live.name, stats)
     if path is not None:

@@ -211,7 +211,9 @@ def save_gif(
     return write_gif(path, frames, fps, width=width, keep_colors=list_gif_colors(), n_colors=colors)
 
 
-def save_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int = 20) -> Path:
+def save_mp4(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int | None = None, quality: str = "good"
+) -> Path:
     """Write frames as an H.264 mp4 that browsers play; it has about a tenth of the GIF's size.
 
     Parameters
@@ -220,14 +222,16 @@ def save_mp4(path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: in
     frames : iterable of (H,W,3) uint8
     fps : float
         Frames per second.
-    crf : int
-        Quality, 0 (lossless) to 51. See `video.writer.write_mp4`.
+    crf : int, optional
+        0 (lossless) to 51; None: that of `quality`.
+    quality : {"good", "fast"}
+        A small file, or half of the time. See `video.writer.write_mp4`.
 
     Returns
     -------
     Path
     """
-    return write_mp4(path, frames, fps, crf)
+    return write_mp4(path, frames, fps, crf, quality=quality)
 
 
 def show_gif(path: str | Path, width: int | None = None) -> HTML:

@@ -115,6 +115,7 @@ def write_overlay_video(
     width: int | None = None,
     score_threshold: float = 0.3,
     top_k: int | None = 3,
+    quality: str = "good",
 ) -> Path:
     """Write the frames of `render_frames` to a video of any length (.mp4, .mkv) or to a GIF of up to 20 seconds.
 
@@ -126,6 +127,8 @@ def write_overlay_video(
         As for render_frames.
     fps : float, optional
         Frames per second; None: the video's own, 10 in a GIF.
+    quality : {"good", "fast"}
+        Of .mp4 and .mkv: a small file, or half of the encoder's time.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def write_overlay_video(
     VideoError
         The video cannot be read.
     ValueError
-        The path has another suffix, or the GIF would be longer.
+        The path has another suffix, the GIF would be longer, or there is no such quality.
     """
     path = get_overlay_path(path)
     is_gif = path.suffix == ".gif"
@@ -156,4 +159,4 @@ def write_overlay_video(
         score_threshold=score_threshold,
         top_k=top_k,
     )
-    return save_gif(path, frames, fps) if is_gif else write_mp4(path, frames, fps)
+    return save_gif(path, frames, fps) if is_gif else write_mp4(path, frames, fps, quality=quality)

@@ -1,7 +1,7 @@
 """Box arithmetic. Every box is x1, y1, x2, y2; `boxes_px` in pixels, `boxes_norm` in fractions of the frame (0..1).
 
-The functions take and return numpy arrays, `extend_boxes` torch tensors too; none changes its input. There is no
-non-maximum suppression here: torchvision's person detectors have theirs, and action scores are not suppressed.
+The functions take and return numpy arrays, `extend_boxes` torch tensors too; none changes its input.
+Non-maximum suppression is torchvision's (`torchvision.ops.nms`), for people only: scores of actions are not suppressed.
 """
 
 from collections.abc import Sequence

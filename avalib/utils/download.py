@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import compute_sha256
@@ -202,3 +202,17 @@ def _lock(path):
             file = stack.enter_context(open(get_cache_dir() / "locks" / name, "ab"))
             fcntl.flock(file, fcntl.LOCK_EX)  # the system releases it when the process ends, however it ends
         yield
+
+
+def build_relative_url(path: str | Path, page_path: str | Path) -> str:
+    """Build the URL by which a page in `page_path` refers to the file `path`: "./../video%201.mp4".
+
+    On Windows' other drives, which have no relative path, it is the file's own URL.
+    """
+    path = Path(path).resolve()
+    try:
+        relative = Path(os.path.relpath(path, Path(page_path).resolve().parent))
+    except ValueError:
+        return path.as_uri()
+    # "./" keeps a colon in a name from being read as a protocol
+    return "./" + quote(relative.as_posix())

@@ -1,5 +1,7 @@
 """`avalib detect`: a video to a csv and a video with boxes."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from detection_inputs import LABEL_MAP, two_people, write_calm_video
@@ -7,6 +9,8 @@ from detection_inputs import LABEL_MAP, two_people, write_calm_video
 from avalib import zoo
 from avalib.cli import main
 from avalib.cli.app import spell_as_options
+from avalib.data.importers import read_annotations
+from avalib.detection.detections_file import read_detections
 from avalib.detection.detections_table import COLUMNS
 from avalib.models.build import build_model
 from avalib.models.checkpoint import save_checkpoint
@@ -40,12 +44,28 @@ def test_the_table_and_the_video_are_written(arguments, tmp_path, capsys):
         assert (overlay.width, overlay.height, overlay.n_frames, round(overlay.fps)) == (256, 128, 75, 25)
 
 
+@pytest.mark.slow
+def test_files_for_other_tools_have_the_same_rows(arguments, tmp_path):
+    names = ("d.parquet", "page.html", "people.json", "people.xml")
+    parquet, page, coco, cvat = (str(tmp_path / name) for name in names)
+    files = ["--csv", parquet, "--html", page, "--export", coco, cvat]
+    assert main([*arguments, *files, "--draw-threshold", "0", "--device", "cpu"]) == 0
+    table = read_detections(parquet)
+    assert len(table) == 18
+    assert "data:video/mp4;base64," in Path(page).read_text(encoding="utf-8")
+    for path, format in ((coco, "coco"), (cvat, "cvat")):
+        read = read_annotations(path, format, videos=tmp_path).table
+        assert sorted(read["score"].round(4)) == pytest.approx(sorted(table["score"]), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--model", "slowonly"], "error: no model 'slowonly' in the zoo. Did you mean"),
         (["--step", "0"], "error: --step 0.0: expected seconds above 0"),
         (["--out", "o.txt"], "o.txt: expected a name that ends in .mp4, .mkv or .gif"),
+        (["--html", "page.txt"], "page.txt: expected a name that ends in .html"),
+        (["--export", "people.yaml"], "people.yaml: expected a name that ends in .json (COCO) or .xml (CVAT)"),
         (["--checkpoint", "no.pth"], "no.pth: no such file"),
     ],
 )

@@ -6,7 +6,6 @@ Screenshots are written to outputs/runs/browser/.
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import chromium
 import fake_predictions
 import nbformat
 import numpy as np
@@ -36,15 +36,6 @@ color => {
     return computed;
 }
 """
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-
-
-def find_chromium():
-    """The browser's path. Without one the test fails instead of being skipped, as it runs on demand only."""
-    names = [os.environ.get("AVALIB_CHROMIUM"), "chromium", "chromium-browser", "google-chrome", "chrome"]
-    path = next((path for name in names if name and (path := shutil.which(name))), None)
-    assert path, "no Chromium or Chrome on PATH: `apt install chromium`, or AVALIB_CHROMIUM=/path/to/it"
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +99,7 @@ def page(lab):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium.find_chromium(), args=chromium.FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 1250})
         page.set_default_timeout(60_000)
         page.goto(lab)
@@ -200,14 +191,4 @@ def test_text_is_legible_in_both_themes(page, theme):
     background = page.evaluate("getComputedStyle(document.body).getPropertyValue('--jp-layout-color0')")
     background = page.evaluate(TO_COMPUTED_COLOR, background)
     for text in (page.get_by_text("people (click one)"), page.get_by_text("does what when", exact=False).last):
-        assert compute_contrast(text.evaluate("e => getComputedStyle(e).color"), background) >= 4.5
-
-
-def compute_contrast(a, b):
-    """WCAG 2's contrast of two css colors, 1..21."""
-    brightness = []
-    for color in (a, b):
-        channels = np.array([float(v) for v in re.findall(r"[\d.]+", color)[:3]]) / 255
-        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-        brightness.append(linear @ [0.2126, 0.7152, 0.0722])
-    return (max(brightness) + 0.05) / (min(brightness) + 0.05)
+        assert chromium.compute_contrast(text.evaluate("e => getComputedStyle(e).color"), background) >= 4.5

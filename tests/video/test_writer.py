@@ -32,6 +32,61 @@ def test_a_decimal_rate_is_ntscs(tmp_path):
         assert abs(v.fps - 30000 / 1001) < 0.001
 
 
+@pytest.fixture(scope="module")
+def scene(tiny):
+    """Two seconds of a rendered scene: (60, 240, 320, 3)."""
+    with Video(sorted(tiny.videos.glob("*.mp4"))[0]) as reader:
+        return np.ascontiguousarray(reader.read_frames(range(60)))
+
+
+def measure_error(path, frames):
+    """The root mean square of (written - original), in gray levels."""
+    with Video(path) as reader:
+        written = np.stack(list(reader.read_frames(range(len(frames))))).astype(float)
+    return np.sqrt(np.mean((written - frames) ** 2))
+
+
+def test_the_fast_quality_is_a_larger_file_of_the_same_picture(scene, tmp_path):
+    good = write_mp4(tmp_path / "good.mp4", scene, 30)
+    fast = write_mp4(tmp_path / "fast.mp4", scene, 30, quality="fast")
+    assert good.stat().st_size < 0.6 * fast.stat().st_size
+    assert max(measure_error(good, scene), measure_error(fast, scene)) < 4
+
+
+def test_crf_and_preset_replace_those_of_the_quality(scene, tmp_path):
+    usual = write_mp4(tmp_path / "usual.mp4", scene, 30)
+    small = write_mp4(tmp_path / "small.mp4", scene, 30, crf=30)
+    slow = write_mp4(tmp_path / "slow.mp4", scene, 30, preset="slow")
+    assert small.stat().st_size < 0.6 * usual.stat().st_size
+    assert measure_error(small, scene) > 1.5 * measure_error(usual, scene)
+    assert slow.read_bytes() != usual.read_bytes()
+
+
+def test_an_unknown_quality_is_named_before_a_file_is_begun(tmp_path):
+    with pytest.raises(ValueError, match="quality='fsat': expected one of good, fast, data. Did you mean 'fast'"):
+        write_mp4(tmp_path / "v.mp4", [draw_number(0)], 25, quality="fsat")
+    assert not list(tmp_path.iterdir())
+
+
+def test_frames_may_be_views_of_other_arrays(tmp_path):
+    frames = [draw_number(n)[:, ::-1] for n in range(5)]
+    whole = [np.ascontiguousarray(frame) for frame in frames]
+    assert (
+        write_mp4(tmp_path / "a.mp4", frames, 25).read_bytes() == write_mp4(tmp_path / "b.mp4", whole, 25).read_bytes()
+    )
+
+
+def test_an_array_may_be_drawn_anew_as_soon_as_the_next_frame_is_asked_for(tmp_path):
+    def draw_into_one_array():
+        array = np.empty_like(draw_number(0))
+        for n in range(30):
+            array[:] = draw_number(n)
+            yield array
+
+    with Video(write_mp4(tmp_path / "v.mp4", draw_into_one_array(), 25)) as video:
+        assert [read_number(frame) for frame in video.read_frames(range(30))] == list(range(30))
+
+
 BLUE = (30, 100, 220)
 
 

@@ -33,6 +33,7 @@ class RawRow(NamedTuple):
     in_pixels: bool = True  # False: the box is in fractions of the frame
     person: Any = None  # any value that identifies the person within the video, or None
     split: str = ""  # "train", "val" or ""
+    score: float = np.nan  # 0..1 of a prediction; NaN: an annotation
 
 
 class RawAnnotations(NamedTuple):
@@ -53,7 +54,8 @@ class ImportedAnnotations:
         The file or folder they come from.
     table : DataFrame
         One row per box and action: video_id, timestamp (seconds from the video's first frame), x1, y1, x2, y2 (0..1),
-        action_id, person_id, split ("train", "val", or "" where the format has no split), location (in the file).
+        action_id, person_id, split ("train", "val", or "" where the format has no split), location (in the file);
+        and score (0..1), if the file has scores: then its rows are predictions.
     label_map : dict
         {action_id: name}.
     videos : dict

@@ -27,7 +27,7 @@ def read_coco(path, first_frame=0, rate=None):
     The video and frame of an image: `video_id` (of "videos") with `frame_id`, or `file_name` as in
     `video/frame_000012.jpg` or `video_000012.jpg`. `timestamp` (seconds), where an image has it, takes precedence over
     all of these. Where the video is a folder of pictures, the number in file_name is the picture's. Annotations have
-    `bbox` x,y,w,h in pixels, `category_id`, and optionally `track_id`.
+    `bbox` x,y,w,h in pixels, `category_id`, and optionally `track_id` and `score` (0..1, of predictions).
 
     Parameters
     ----------
@@ -204,6 +204,7 @@ class _CocoFile:
             y2=y + height,
             action=self.class_names[category_id],
             person=_get_track_id(annotation, location),
+            score=_get_score(annotation, location),
             split=split,
             location=location.removeprefix(f"{self.path.parent}/").removeprefix(f"{self.path.parent}\\"),
         )
@@ -218,6 +219,14 @@ def _get_track_id(annotation, location):
     if track_id is not None and (isinstance(track_id, bool) or not isinstance(track_id, (int, float, str))):
         raise ValueError(f"{location}: track_id {shorten_value(track_id)}; expected a number or a name")
     return track_id
+
+
+def _get_score(annotation, location):
+    """The score of a prediction, 0..1; NaN where there is none."""
+    score = _get_optional(annotation, "score", (int, float), location)
+    if score is not None and not 0 <= score <= 1:
+        raise ValueError(f"{location}: score {shorten_value(score)}; expected 0 to 1")
+    return np.nan if score is None else float(score)
 
 
 def _get_bbox(annotation, location):

@@ -14,6 +14,7 @@ from avalib.data.importers.base import RawAnnotations, RawRow, build_raw_table
 from avalib.utils.markup import read_xml
 
 EMPTY_VALUES = ("", "none", "__undefined__", "undefined", "null")
+SCORE_SUFFIX = " score"  # "walk score" is the text attribute with the score of the checkbox "walk"
 ACTION_INPUT_TYPES = ("select", "radio", "checkbox")  # the input types of attributes that name actions
 
 
@@ -22,6 +23,7 @@ def read_cvat(path, attributes=None, keyframes_only=False):
 
     A box's actions are the values of its select and radio attributes and the names of its ticked checkboxes, or, if its
     label has no such attribute, the label. Frames are the video's own, as CVAT exports them whatever the task's step.
+    A text attribute "walk score" is the score of the action "walk", as `export_detections` writes it.
     Boxes are in pixels of the task's original_size; a rotated box counts as the upright box around it.
 
     Parameters
@@ -169,6 +171,7 @@ def _build_box_rows(task, track, box, attributes):
             width=task.width,
             height=task.height,
             action=action,
+            score=_get_score(box, action),
             person=track.get("id"),
             split=task.subset,
             location=location,
@@ -207,6 +210,18 @@ def _compute_upright_corners(box, width, height):
         min(max(center_x + half_width, 0.0), max_x),
         min(max(center_y + half_height, 0.0), max_y),
     ]
+
+
+def _get_score(box, action):
+    """The number 0..1 of the box's attribute "walk score", for the action "walk"; NaN where there is none."""
+    for attribute in box.iterfind("attribute"):
+        if attribute.get("name") == f"{action}{SCORE_SUFFIX}":
+            try:
+                score = float(attribute.text)
+            except (TypeError, ValueError):
+                return math.nan
+            return score if 0 <= score <= 1 else math.nan
+    return math.nan
 
 
 def _list_actions(label, box, input_types, attributes):

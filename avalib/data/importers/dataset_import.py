@@ -191,7 +191,8 @@ def _place_video(path, target, fps):
     """Put a video at `target`, a path without suffix: a link, or a copy where links fail; pictures become a video."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
-        write_mp4(target.with_name(target.name + ".mp4"), iter_picture_frames(path), fps, crf=PICTURES_CRF)
+        path_of_video = target.with_name(target.name + ".mp4")
+        write_mp4(path_of_video, iter_picture_frames(path), fps, crf=PICTURES_CRF, quality="data")
         return
     # The id may have dots, so that with_suffix would cut it.
     target = target.with_name(target.name + path.suffix.lower())

@@ -82,6 +82,8 @@ def resolve_annotations(raw, label_map, context):
     table["person_id"] = assign_person_ids(raw)
     table = check_rows(table, context.source, label_map, locate=lambda row: f"{context.source}, {raw.location[row]}")
     table = table.assign(split=_normalize_splits(raw, context.source), location=raw.location)
+    if raw.score.notna().any():
+        table = table.assign(score=raw.score.astype(np.float64))
     return ImportedAnnotations(context.source, table, label_map, videos, context.notes)
 
 

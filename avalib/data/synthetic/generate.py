@@ -92,6 +92,7 @@ def make_video(spec, folder):
         KEYFRAME_INTERVAL,
         preset=PRESET,
         threads=1,
+        quality="data",
     )
     entry = {
         "file": spec.file_name,

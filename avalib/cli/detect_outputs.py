@@ -1,0 +1,55 @@
+"""The files of `avalib detect VIDEO`: table, video with boxes, web page, files for other tools."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from avalib.detection.detections_export import export_detections, get_export_path
+from avalib.detection.detections_file import write_detections_file
+from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
+from avalib.draw.video_page import get_page_path, write_video_page
+
+
+@dataclass(frozen=True)
+class DetectOutputs:
+    """Where the files go; None for those that aren't written."""
+
+    table: Path | None
+    overlay: Path | None
+    page: Path | None
+    exports: list[Path]
+
+
+def list_outputs(options):
+    """The DetectOutputs of the options. Raises ValueError for a suffix that no format has."""
+    return DetectOutputs(
+        table=Path(options.csv) if options.csv else None,
+        overlay=get_overlay_path(options.out) if options.out else None,
+        page=get_page_path(options.html) if options.html else None,
+        exports=[get_export_path(path) for path in options.export],
+    )
+
+
+def write_outputs(outputs, video, table, options):
+    """Write the files, and print their names."""
+    if outputs.table:
+        write_detections_file(table, outputs.table)
+        print(f"written: {outputs.table}")
+    if outputs.overlay:
+        write_overlay_video(
+            outputs.overlay,
+            video,
+            table,
+            start=options.start,
+            stop=options.stop,
+            width=options.width,
+            score_threshold=options.draw_threshold,
+            top_k=options.top_k,
+            quality=options.quality,
+        )
+        print(f"written: {outputs.overlay}")
+    if outputs.page:
+        write_video_page(outputs.page, video, table, options.draw_threshold, options.top_k)
+        print(f"written: {outputs.page}")
+    for path in outputs.exports:
+        export_detections(table, video, path, options.draw_threshold)
+        print(f"written: {path}")
