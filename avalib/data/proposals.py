@@ -57,10 +57,13 @@ def _detect_format(path):
     suffix = Path(path).suffix
     if head.startswith(b"PAR1") or (suffix == ".parquet" and not head.startswith(b"\x80")):
         return "parquet"
-    if head.startswith(b"\x80") or b"\0" in head:  # binary pickles
+    if head.startswith(b"\x80"):
         return "pickle"
-    has_columns = head.partition(b"\n")[0].count(b",") >= len(BOX_COLUMNS)
-    return "csv" if suffix == ".csv" or has_columns else "pickle"
+    first_line = head.partition(b"\n")[0]
+    if b"\0" not in first_line and first_line.count(b",") >= len(BOX_COLUMNS):
+        return "csv"
+    is_binary = b"\0" in head
+    return "csv" if suffix == ".csv" and not is_binary else "pickle"
 
 
 def write_proposals(table: pd.DataFrame, path: str | Path) -> None:

@@ -23,7 +23,7 @@ from avalib.detection.manifest import (
     read_manifests,
 )
 from avalib.detection.run_settings import keep_settings
-from avalib.detection.video_job import RunPlan, VideoJob, choose_outputs, get_file_size, get_overlay_path
+from avalib.detection.video_item import RunPlan, VideoItem, choose_outputs, get_file_size, get_overlay_path
 from avalib.detection.video_list import list_videos, parse_shard, select_shard
 from avalib.models.detector import Detector
 from avalib.utils.locks import hold_lock
@@ -101,6 +101,7 @@ def detect_many(
     DiskFullError
         The disk is full. The finished tables stay, and the next call goes on.
     """
+    # Arguments and paths first: an error appears before anything is written or loaded.
     settings = DetectSettings(model=model, checkpoint=checkpoint, **options)
     for name, value, allowed in (("format", format, FORMATS), ("engine", engine, ENGINES)):
         if value not in allowed:
@@ -112,16 +113,18 @@ def detect_many(
     folder = Path(out_dir).absolute()
     listed = list_videos(videos, out_dir=folder)
     plan = RunPlan(folder, f".{format}", settings, {}, write_overlay, overlay_suffix)
+    # One run at a time, or several shares of one list.
     check_other_runs(folder, share)
     with hold_lock(get_lock_path(folder, share), "detection in many videos"):
         # The names are chosen for the whole list, so that all shares agree.
-        jobs = choose_outputs(listed, plan.suffix, read_manifests(folder))
+        items = choose_outputs(listed, plan.suffix, read_manifests(folder))
         if share is not None:
-            jobs = select_shard(jobs, *share)
+            items = select_shard(items, *share)
         with contextlib.closing(_open_engine(engine, plan, workers, cores, progress)) as open_engine:
+            # The folder has results of these settings alone.
             recorded = {**open_engine.describe(), "format": format}
             keep_settings(folder, recorded)
-            return _run_jobs(open_engine, plan, jobs, recorded, get_manifest_path(folder, share), progress)
+            return _run_items(open_engine, plan, items, recorded, get_manifest_path(folder, share), progress)
 
 
 def _open_engine(name, plan, workers, cores, progress):
@@ -133,16 +136,18 @@ def _open_engine(name, plan, workers, cores, progress):
     return RayEngine(plan, workers, cores)
 
 
-def _run_jobs(engine, plan, jobs, recorded, manifest_path, progress):
-    """Run what is not done yet. Returns the rows of all jobs as a table."""
+def _run_items(engine, plan, items, recorded, manifest_path, progress):
+    """Run what is not done yet. Returns the rows of all items as a table."""
+    # {video: row}: of earlier runs, else a new one.
     earlier = read_manifests(plan.folder)
-    rows = {job.video: earlier.get(job.video) or ManifestRow(job.video, output=job.output) for job in jobs}
-    waiting = [job for job in jobs if not _is_done(plan, job, rows[job.video])]
-    rows |= {job.video: ManifestRow(job.video, output=job.output) for job in waiting}
+    rows = {item.video: earlier.get(item.video) or ManifestRow(item.video, output=item.output) for item in items}
+    waiting = [item for item in items if not _is_done(plan, item, rows[item.video])]
+    rows |= {item.video: ManifestRow(item.video, output=item.output) for item in waiting}
     # Videos of earlier calls that are not in this list stay in the manifest.
     manifest = Manifest(manifest_path, {**read_manifest(manifest_path), **rows}.values())
-    if progress and len(waiting) < len(jobs):
-        logger.info("%d of %d videos are done already", len(jobs) - len(waiting), len(jobs))
+    if progress and len(waiting) < len(items):
+        logger.info("%d of %d videos are done already", len(items) - len(waiting), len(items))
+    # Every row is on the disk before the next video counts.
     with contextlib.closing(engine.run(waiting, recorded)) as finished, _open_bar(waiting, progress) as bar:
         n_failed = 0
         for number, row in enumerate(finished, 1):
@@ -157,18 +162,18 @@ def _run_jobs(engine, plan, jobs, recorded, manifest_path, progress):
     return table[table["video"].isin(rows)].reset_index(drop=True)
 
 
-def _is_done(plan: RunPlan, job: VideoJob, row: ManifestRow) -> bool:
+def _is_done(plan: RunPlan, item: VideoItem, row: ManifestRow) -> bool:
     """Whether a video's files are there. Those of another video that had this path before are removed."""
-    table_path = plan.folder / job.output
-    overlay_path = get_overlay_path(plan, job)
-    if row.bytes is not None and row.bytes != get_file_size(job.source):
+    table_path = plan.folder / item.output
+    overlay_path = get_overlay_path(plan, item)
+    if row.bytes is not None and row.bytes != get_file_size(item.source):
         table_path.unlink(missing_ok=True)
         overlay_path.unlink(missing_ok=True)
     has_overlay = plan.write_overlay is None or overlay_path.exists()
-    return row.state == DONE and row.output == job.output and table_path.exists() and has_overlay
+    return row.state == DONE and row.output == item.output and table_path.exists() and has_overlay
 
 
-def _open_bar(jobs, progress):
+def _open_bar(items, progress):
     """A bar over the bytes of all videos, which tell the time that is left better than their number."""
-    total = sum(get_file_size(job.source) or 1 for job in jobs)
+    total = sum(get_file_size(item.source) or 1 for item in items)
     return tqdm(total=total, unit="B", unit_scale=True, desc="all videos", disable=not progress)

@@ -15,7 +15,7 @@ import torch
 from avalib.detection.detect_video import load_video_detector
 from avalib.detection.manifest import FAILED, ManifestRow
 from avalib.detection.run_settings import describe_settings
-from avalib.detection.video_job import RunPlan, VideoJob, VideoWorker, get_file_size
+from avalib.detection.video_item import RunPlan, VideoItem, VideoWorker, get_file_size
 from avalib.utils.interrupts import WorkerPool
 from avalib.utils.process import count_cores
 from avalib.utils.workers import disable_malloc_trim
@@ -25,7 +25,7 @@ _worker = None  # this process's VideoWorker, in a process of the pool
 
 
 class LocalEngine:
-    """Runs jobs on this machine.
+    """Runs items on this machine.
 
     Parameters
     ----------
@@ -49,66 +49,67 @@ class LocalEngine:
         """What the results depend on, see `describe_settings`."""
         return describe_settings(self.plan.settings, self._detector, self._threads)
 
-    def run(self, jobs: list[VideoJob], recorded: dict) -> Iterator[ManifestRow]:
+    def run(self, items: list[VideoItem], recorded: dict) -> Iterator[ManifestRow]:
         """Yield each video's row as soon as it is done. recorded: what the tables' metadata says of the settings."""
         plan = replace(self.plan, recorded=recorded)
         if self.workers == 1:
             worker = VideoWorker(plan, self._detector, self.progress)
-            for job in jobs:
-                yield worker.run(job)
+            for item in items:
+                yield worker.run(item)
             return
         self._detector = None  # its memory is the processes' now
-        yield from _run_in_processes(plan, jobs, self.workers, self._threads)
+        yield from _run_in_processes(plan, items, self.workers, self._threads)
 
     def close(self) -> None:
         """Nothing stays open."""
 
 
-def _run_in_processes(plan, jobs, workers, threads):
-    """Yield the rows of jobs, which end in any order; a few at a time are in the processes' queue."""
+def _run_in_processes(plan, items, workers, threads):
+    """Yield the rows of items, which end in any order; a few at a time are in the processes' queue."""
     initializer = partial(_start_worker, plan, threads)
-    waiting = iter(jobs)
+    waiting = iter(items)
     in_flight = {}
     while True:
         with WorkerPool(workers, initializer) as pool:
             try:
-                for job in islice(waiting, IN_FLIGHT * workers):
-                    in_flight[pool.submit(_run_job, job)] = job
+                # Fill the queue, then one item in for each that is out.
+                for item in islice(waiting, IN_FLIGHT * workers):
+                    in_flight[pool.submit(_run_item, item)] = item
                 while in_flight:
                     done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
                     for future in done:
                         row = future.result()
                         del in_flight[future]
                         yield row
-                        for job in islice(waiting, 1):
-                            in_flight[pool.submit(_run_job, job)] = job
+                        for item in islice(waiting, 1):
+                            in_flight[pool.submit(_run_item, item)] = item
                 return
             except BrokenProcessPool:
                 pool.terminate()
         # A process died, and which video killed it is unknown: those in work once more, each alone.
         suspects = list(in_flight.values())
         in_flight.clear()
-        for job in suspects:
-            yield _run_alone(job, initializer)
+        for item in suspects:
+            yield _run_alone(item, initializer)
 
 
-def _run_alone(job, initializer):
-    """The row of a job that may kill its process."""
+def _run_alone(item, initializer):
+    """The row of an item that may kill its process."""
     with WorkerPool(1, initializer) as pool:
         try:
-            return pool.submit(_run_job, job).result()
+            return pool.submit(_run_item, item).result()
         except BrokenProcessPool:
-            return make_death_row(job)
+            return make_death_row(item)
 
 
-def make_death_row(job: VideoJob) -> ManifestRow:
+def make_death_row(item: VideoItem) -> ManifestRow:
     """The row of a video whose process died twice."""
     return ManifestRow(
-        job.video,
+        item.video,
         FAILED,
-        job.output,
-        get_file_size(job.source),
-        error=f"{job.video}: its process died, alone as well: out of memory, or a fault in a library",
+        item.output,
+        get_file_size(item.source),
+        error=f"{item.video}: its process died, alone as well: out of memory, or a fault in a library",
     )
 
 
@@ -127,5 +128,5 @@ def _exit_with_parent():
     os._exit(1)
 
 
-def _run_job(job):
-    return _worker.run(job)
+def _run_item(item):
+    return _worker.run(item)

@@ -52,6 +52,7 @@ class Manifest:
 
     def set(self, row: ManifestRow) -> None:
         """Set a video's row. Raises DiskFullError, and leaves no part of the line, if the disk is full."""
+        # One write of a whole line; what a full disk took of it is cut off again.
         size = self.path.stat().st_size
         line = _format_row(row).encode()
         with describe_disk_full(self.path, len(line)), open(self.path, "ab", buffering=0) as file:
@@ -100,6 +101,7 @@ def read_manifests(folder: str | Path) -> dict[str, ManifestRow]:
     """Read the manifests of all runs in a folder. Returns {video: row}; a row that is done goes before another."""
     rows = {}
     for path in sorted(Path(folder).glob("manifest*.jsonl")):
+        # A video that is done in one of them is done.
         for video, row in read_manifest(path).items():
             if video not in rows or rows[video].state != DONE:
                 rows[video] = row

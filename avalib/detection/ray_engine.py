@@ -17,7 +17,7 @@ from avalib.detection.manifest import DONE, FAILED, ManifestRow
 from avalib.detection.stretch_actor import StretchActor
 from avalib.detection.stretches import split_times
 from avalib.detection.video_detector import join_stretches
-from avalib.detection.video_job import RunPlan, VideoJob, get_file_size
+from avalib.detection.video_item import RunPlan, VideoItem, get_file_size
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ GPU_CORES = 8  # at most, of an actor with a GPU: they decode
 class Task:
     """A stretch of a video, or (number None) the video with boxes."""
 
-    job: VideoJob
+    item: VideoItem
     number: int | None
     attempts: int = 0
 
@@ -47,7 +47,7 @@ class _VideoInWork:
 
 
 class RayEngine:
-    """Runs jobs on a Ray cluster: that of RAY_ADDRESS, a running one on this machine, or a new one here.
+    """Runs items on a Ray cluster: that of RAY_ADDRESS, a running one on this machine, or a new one here.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ class RayEngine:
         actor_class = ray.remote(num_cpus=cores, num_gpus=int(has_gpu), max_restarts=-1)(StretchActor)
         n_workers = self._choose_workers(workers, cores, has_gpu)
         self._actors = [actor_class.remote([self._plan_ref], cores) for _ in range(n_workers)]
-        self._in_work = {}  # VideoJob: _VideoInWork
-        self._closed = set()  # VideoJobs that have a row
+        self._in_work = {}  # VideoItem: _VideoInWork
+        self._closed = set()  # VideoItems that have a row
         self._label_map = None
 
     def _choose_cores(self, cores):
@@ -111,13 +111,13 @@ class RayEngine:
             raise error.cause from None  # as without Ray: the model could not be loaded
         return described
 
-    def run(self, jobs: list[VideoJob], recorded: dict) -> Iterator[ManifestRow]:
+    def run(self, items: list[VideoItem], recorded: dict) -> Iterator[ManifestRow]:
         """Yield each video's row as soon as it is done. recorded: what the tables' metadata says of the settings."""
         ray = self._ray
         self.plan = replace(self.plan, recorded=recorded)
-        waiting = deque(Task(job, 0) for job in jobs)
+        waiting = deque(Task(item, 0) for item in items)
         # {reference of a call: (actor, its Task or None)}; an actor takes work when it has answered a first call.
-        calls = {self._greet(actor): (actor, None) for actor in self._actors}
+        calls = {self._prepare_actor(actor): (actor, None) for actor in self._actors}
         idle = []
         n_open = len(waiting)  # videos without a row
         while n_open:
@@ -125,6 +125,7 @@ class RayEngine:
                 actor = idle.pop()
                 task = waiting.popleft()
                 calls[self._start(actor, task)] = actor, task
+            # The next call that ends: a stretch, or the first call of an actor.
             if not calls:
                 raise RuntimeError("no actor of the Ray cluster is left; `ray status` shows its machines")
             finished, _ = ray.wait(list(calls), num_returns=1)
@@ -139,86 +140,88 @@ class RayEngine:
                 if task is None:
                     logger.warning("an actor cannot be started: %s", error)
                     continue
-                calls[self._greet(actor)] = actor, None
+                calls[self._prepare_actor(actor)] = actor, None
                 if self._is_open(task):
                     row = self._move(task, waiting)
             if row is not None:
                 n_open -= 1
-                self._in_work.pop(task.job, None)
-                self._closed.add(task.job)
+                self._in_work.pop(task.item, None)
+                self._closed.add(task.item)
                 yield row
 
-    def _greet(self, actor):
+    def _prepare_actor(self, actor):
         """A first call of an actor, also after Ray has started it again, which it answers when it is ready."""
         return actor.set_recorded.options(max_task_retries=-1).remote(self.plan.recorded)
 
     def _is_open(self, task):
         """Whether a task's video has no row yet; the others in work go on when one stretch has failed."""
-        return task.job not in self._closed
+        return task.item not in self._closed
 
     def _start(self, actor, task):
         """Call an actor. Returns the reference of its output."""
         if task.number is None:
-            return actor.draw.remote(task.job)
-        in_work = self._in_work.get(task.job)
-        return actor.detect_stretch.remote(task.job, task.number, in_work and in_work.start_ref)
+            return actor.draw.remote(task.item)
+        in_work = self._in_work.get(task.item)
+        return actor.detect_stretch.remote(task.item, task.number, in_work and in_work.start_ref)
 
     def _move(self, task, waiting):
         """Put the task of a lost actor first; the row of its video if it was lost too often."""
         if task.attempts + 1 < MAX_ATTEMPTS:
-            logger.warning("%s: a machine was lost; another one goes on", task.job.video)
+            logger.warning("%s: a machine was lost; another one goes on", task.item.video)
             waiting.appendleft(replace(task, attempts=task.attempts + 1))
             return None
         return self._fail(
-            task.job,
+            task.item,
             waiting,
-            f"{task.job.video}: its process died {MAX_ATTEMPTS} times: out of memory, or a library's fault",
+            f"{task.item.video}: its process died {MAX_ATTEMPTS} times: out of memory, or a library's fault",
         )
 
-    def _fail(self, job, waiting, error):
+    def _fail(self, item, waiting, error):
         """The row of a video that failed; its other stretches are not needed."""
-        for task in [task for task in waiting if task.job == job]:
+        for task in [task for task in waiting if task.item == item]:
             waiting.remove(task)
-        return ManifestRow(job.video, FAILED, job.output, get_file_size(job.source), error=error)
+        return ManifestRow(item.video, FAILED, item.output, get_file_size(item.source), error=error)
 
     def _finish(self, task, output, waiting):
         """Take an actor's output; the row of the video if that was the last one."""
-        job = task.job
+        item = task.item
+        # An error of the video, not of its machine, is not tried again.
         if output.error:
-            return self._fail(job, waiting, output.error)
+            return self._fail(item, waiting, output.error)
         if task.number == 0:
-            self._in_work[job] = _VideoInWork(output.start, self._ray.put(output.start))
-        in_work = self._in_work[job]
+            self._in_work[item] = _VideoInWork(output.start, self._ray.put(output.start))
+        # With its last stretch the video's table is written.
+        in_work = self._in_work[item]
         in_work.work_s += output.work_s
         if task.number is not None:
             in_work.results[task.number] = output.result
             n_stretches = len(split_times(in_work.start.times_s, self.plan.settings.stretch_len))
             # The rest of a long video before other videos.
             if task.number == 0:
-                waiting.extendleft(Task(job, number) for number in range(n_stretches - 1, 0, -1))
+                waiting.extendleft(Task(item, number) for number in range(n_stretches - 1, 0, -1))
             if len(in_work.results) < n_stretches:
                 return None
-            in_work.table = self._write_table(job, in_work)
+            in_work.table = self._write_table(item, in_work)
             if self.plan.write_overlay is not None:
-                waiting.appendleft(Task(job, None))
+                waiting.appendleft(Task(item, None))
                 return None
         return ManifestRow(
-            job.video,
+            item.video,
             DONE,
-            job.output,
-            get_file_size(job.source),
+            item.output,
+            get_file_size(item.source),
             video_s=round(in_work.start.facts.duration_s, 3),
             work_s=round(in_work.work_s, 3),
             rows=len(in_work.table),
         )
 
-    def _write_table(self, job, in_work):
+    def _write_table(self, item, in_work):
         """Join the stretches of a video and write its table."""
         results = [in_work.results[number] for number in sorted(in_work.results)]
         start = in_work.start
         result = join_stretches(results, start.times_s, start.facts.missing_frames, (), in_work.work_s)
         table = build_detections(result, start.facts, self._label_map, self.plan.settings)
-        write_detections_file(table, self.plan.folder / job.output, self.plan.recorded)
+        write_detections_file(table, self.plan.folder / item.output, self.plan.recorded)
         return table
 
     def close(self) -> None:

@@ -62,6 +62,7 @@ def describe_settings(settings: DetectSettings, detector: VideoDetector, threads
 def compute_weights_sha256(model: torch.nn.Module) -> str:
     """Compute the SHA-256 of a model's weights: names and values, whatever file they are from."""
     digest = hashlib.sha256()
+    # The bytes of each tensor, whatever its type.
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
@@ -89,6 +90,7 @@ def keep_settings(folder: str | Path, settings: dict) -> None:
         recorded = json.loads(path.read_text(encoding="utf-8"))["settings"]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path}: not the settings of a run; remove it, or use another folder") from error
+    # Names of both sides, as a version of this package may add or drop one.
     differences = [
         f"{name} is {settings.get(name)!r}, was {recorded.get(name)!r}"
         for name in {**recorded, **settings}

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from avalib.detection.detect_video import VideoFacts, choose_times, describe_video
+from avalib.detection.detections_file import read_detections
 from avalib.detection.run_settings import describe_settings
 from avalib.detection.stretches import StretchResult, split_times
-from avalib.detection.video_job import (
+from avalib.detection.video_item import (
     RunPlan,
-    VideoJob,
+    VideoItem,
     VideoWorker,
     describe_error,
     draw_overlay,
     open_source,
-    read_finished,
 )
 from avalib.video.packet_index import PacketIndex
 from avalib.video.reader import Video
@@ -69,11 +69,12 @@ class StretchActor:
         detector = self._load()
         return describe_settings(self.plan.settings, detector, torch.get_num_threads()), dict(detector.loaded.label_map)
 
-    def detect_stretch(self, job: VideoJob, number: int, start: VideoStart | None) -> StretchOutput:
+    def detect_stretch(self, item: VideoItem, number: int, start: VideoStart | None) -> StretchOutput:
         """Detect in a stretch of a video. start: from the first stretch, None for that."""
         started_s = time.perf_counter()
         try:
-            path = self._open_file(job.source)
+            # Every stretch opens the file anew, as its results may not depend on the one before.
+            path = self._open_file(item.source)
             detector = self._load()
             with Video(path, packet_index=start and start.packet_index) as reader:
                 settings = self.plan.settings
@@ -83,16 +84,17 @@ class StretchActor:
                 )
                 first = VideoStart(describe_video(reader), times_s, reader.packet_index) if start is None else None
         except Exception as error:
-            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))
+            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, item))
         return StretchOutput(time.perf_counter() - started_s, result, first)
 
-    def draw(self, job: VideoJob) -> StretchOutput:
+    def draw(self, item: VideoItem) -> StretchOutput:
         """Write the video with boxes of a finished table, into the run's folder."""
         started_s = time.perf_counter()
         try:
-            draw_overlay(self.plan, job, self._open_file(job.source), read_finished(self.plan, job))
+            table = read_detections(self.plan.folder / item.output)
+            draw_overlay(self.plan, item, self._open_file(item.source), table)
         except Exception as error:
-            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, job))
+            return StretchOutput(time.perf_counter() - started_s, error=describe_error(error, item))
         return StretchOutput(time.perf_counter() - started_s)
 
     def _load(self):

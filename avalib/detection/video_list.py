@@ -51,6 +51,7 @@ def list_videos(sources: str | Path | Iterable[str | Path], out_dir: str | Path 
 
 def _expand_source(source, folder, out_dir):
     """The videos (absolute paths, URLs) of one source; a relative path begins at `folder`."""
+    # What exists goes before a pattern: a file's name may have brackets.
     if is_url(source):
         return [str(source)]
     path = folder / source
@@ -61,8 +62,8 @@ def _expand_source(source, folder, out_dir):
     if path.is_file():
         return [os.path.abspath(path)]
     if glob.has_magic(str(source)):
-        found = [Path(match) for match in glob.glob(str(path), recursive=True)]
-        videos = [os.path.abspath(match) for match in found if match.is_file() and not is_output(match, out_dir)]
+        matches = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        videos = [os.path.abspath(match) for match in matches if match.is_file() and not is_output(match, out_dir)]
         if videos:
             return videos
         raise VideoError(f"{source}: no file fits this pattern")

@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(tmp_path, network, we
     output = process.communicate(timeout=process_groups.TIMEOUT_S)[0].strip()
     assert process.returncode == 1
     assert output.splitlines()[-1].startswith("avalib.utils.disk_space.DiskFullError: ")
-    assert "v0.parquet: " in output and "Make room" in output
+    assert "v0.parquet: " in output and "run it again" in output
     assert list(out.glob("*.parquet")) == []
     manifest = avalib.detect_many(folder, out, network, **get_options(weights))
     assert manifest["state"].tolist() == ["done", "done"]

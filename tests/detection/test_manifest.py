@@ -18,7 +18,7 @@ from avalib.detection.manifest import (
     read_manifests,
 )
 from avalib.detection.run_settings import SettingsError, keep_settings
-from avalib.detection.video_job import choose_outputs
+from avalib.detection.video_item import choose_outputs
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.locks import LockedError, hold_lock
 
@@ -26,7 +26,7 @@ ROWS = [ManifestRow("/v/a.mp4", DONE, "a.parquet", 10, 1.5, 0.5, 80), ManifestRo
 
 
 def outputs(videos, rows=()):
-    return [job.output for job in choose_outputs(videos, ".parquet", {row.video: row for row in rows})]
+    return [item.output for item in choose_outputs(videos, ".parquet", {row.video: row for row in rows})]
 
 
 # --- the manifest -----------------------------------------------------------------------------------------------------
@@ -113,6 +113,7 @@ def test_damaged_settings_name_the_file(tmp_path):
         keep_settings(tmp_path, {})
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="another process with the same modules")
 def test_shares_of_one_count_run_at_once_and_nothing_else_does(tmp_path):
     process = fork()
     if process == 0:

@@ -36,7 +36,7 @@ class RunPlan:
 
 
 @dataclass(frozen=True)
-class VideoJob:
+class VideoItem:
     """One video, and where its table goes."""
 
     source: str = field(repr=False)  # path or URL, with its credentials
@@ -48,7 +48,7 @@ class VideoJob:
         return hide_credentials(self.source)
 
 
-def choose_outputs(videos: list[str], suffix: str, rows: dict[str, ManifestRow]) -> list[VideoJob]:
+def choose_outputs(videos: list[str], suffix: str, rows: dict[str, ManifestRow]) -> list[VideoItem]:
     """Choose the name of each video's table: that of the video; with a hash of its path if several have one name.
 
     Parameters
@@ -62,7 +62,7 @@ def choose_outputs(videos: list[str], suffix: str, rows: dict[str, ManifestRow])
 
     Returns
     -------
-    list of VideoJob
+    list of VideoItem
     """
     stems = {video: _get_stem(video) for video in videos}
     # Names count without their case: some disks do not tell it.
@@ -70,7 +70,8 @@ def choose_outputs(videos: list[str], suffix: str, rows: dict[str, ManifestRow])
     for stem in stems.values():
         counts[stem.lower()] = counts.get(stem.lower(), 0) + 1
     owners = {row.output.lower(): video for video, row in rows.items() if row.output}
-    jobs = []
+    # An earlier name, else the video's own, else one with a hash.
+    items = []
     for source, stem in stems.items():
         video = hide_credentials(source)
         output = rows[video].output if video in rows else ""
@@ -78,8 +79,8 @@ def choose_outputs(videos: list[str], suffix: str, rows: dict[str, ManifestRow])
             output = f"{stem}{suffix}"
             if counts[stem.lower()] > 1 or owners.get(output.lower(), video) != video:
                 output = f"{stem}-{sha256(video.encode()).hexdigest()[:8]}{suffix}"
-        jobs.append(VideoJob(source, output))
-    return jobs
+        items.append(VideoItem(source, output))
+    return items
 
 
 def _get_stem(video):
@@ -114,25 +115,26 @@ class VideoWorker:
         self.detector = detector or load_video_detector(plan.settings, progress=False)
         self.progress = progress
 
-    def run(self, job: VideoJob) -> ManifestRow:
+    def run(self, item: VideoItem) -> ManifestRow:
         """Detect in one video and write its files.
 
         Returns its row, also if it failed. Raises DiskFullError, as every other video would meet it too.
         """
         started_s = time.perf_counter()
-        row = ManifestRow(job.video, DONE, job.output, get_file_size(job.source))
+        row = ManifestRow(item.video, DONE, item.output, get_file_size(item.source))
         try:
-            with open_source(job.source, self.plan.folder / DOWNLOADS, self.plan.settings.mirror) as path:
-                table = read_finished(self.plan, job)
+            # A table that is there already was written just before its process was killed.
+            with open_source(item.source, self.plan.folder / DOWNLOADS, self.plan.settings.mirror) as path:
+                table = read_finished(self.plan, item)
                 if table is None:
                     table = self._detect(path)
-                    write_detections_file(table, self.plan.folder / job.output, self.plan.recorded)
-                draw_overlay(self.plan, job, path, table)
+                    write_detections_file(table, self.plan.folder / item.output, self.plan.recorded)
+                draw_overlay(self.plan, item, path, table)
         except DiskFullError:
             raise
         except Exception as error:
             return replace(
-                row, state=FAILED, error=describe_error(error, job), work_s=round(time.perf_counter() - started_s, 3)
+                row, state=FAILED, error=describe_error(error, item), work_s=round(time.perf_counter() - started_s, 3)
             )
         return replace(
             row,
@@ -150,33 +152,33 @@ class VideoWorker:
             return build_detections(result, describe_video(reader), self.detector.loaded.label_map, settings)
 
 
-def read_finished(plan: RunPlan, job: VideoJob) -> pd.DataFrame | None:
+def read_finished(plan: RunPlan, item: VideoItem) -> pd.DataFrame | None:
     """The table of a run that was killed after it had written it; None if there is none of these settings."""
-    path = plan.folder / job.output
+    path = plan.folder / item.output
     if path.suffix != ".parquet" or not path.exists():
         return None
     table = read_detections(path)
     return table if table.attrs["settings"] == plan.recorded else None
 
 
-def draw_overlay(plan: RunPlan, job: VideoJob, video: Path, table: pd.DataFrame) -> None:
+def draw_overlay(plan: RunPlan, item: VideoItem, video: Path, table: pd.DataFrame) -> None:
     """Write the video with boxes, if the plan has one and it does not exist yet."""
-    path = get_overlay_path(plan, job)
+    path = get_overlay_path(plan, item)
     if plan.write_overlay is not None and not path.exists():
         plan.write_overlay(path, video, table)
 
 
-def get_overlay_path(plan: RunPlan, job: VideoJob) -> Path:
+def get_overlay_path(plan: RunPlan, item: VideoItem) -> Path:
     """Where a video with boxes goes: not under the video's own name, as the folder may be the video's."""
-    return plan.folder / f"{Path(job.output).stem}{OVERLAY_MARK}{plan.overlay_suffix}"
+    return plan.folder / f"{Path(item.output).stem}{OVERLAY_MARK}{plan.overlay_suffix}"
 
 
-def describe_error(error: Exception, job: VideoJob) -> str:
+def describe_error(error: Exception, item: VideoItem) -> str:
     """An error as one line that names the video, without credentials; an unexpected one with its class."""
     text = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
     is_expected = isinstance(error, (AvalibError, OSError, ValueError))
     text = hide_credentials(text if is_expected and text else f"{type(error).__name__}: {text}")
-    return text if job.video in text else f"{job.video}: {text}"
+    return text if item.video in text else f"{item.video}: {text}"
 
 
 @contextlib.contextmanager
