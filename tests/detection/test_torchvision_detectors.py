@@ -95,9 +95,9 @@ def test_inference_form_gives_torchvisions_boxes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.03)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
 def test_precision_changes_the_boxes_of_given_proposals_little(dtype, tolerance):
-    """Scores, and boxes in shares of the proposals' sides: 1e-4 in float32, 0.03 in bfloat16."""
+    """Scores, and boxes in shares of the proposals' sides: 1e-4 in float32, 0.05 in bfloat16."""
     model = build_detector_with_statistics("fasterrcnn_mobilenet_320")
     fast = optimize_detector(model, dtype)
     corners = torch.rand(60, 2, generator=torch.Generator().manual_seed(1)) * 150
