@@ -6,7 +6,7 @@ from detection_inputs import write_calm_video
 
 from avalib import zoo
 from avalib.cli import main
-from avalib.detection.person_detector import build_person_detector
+from avalib.detection.torchvision_detectors import build_torchvision_detector
 from avalib.models.build import build_model
 from avalib.models.checkpoint import save_checkpoint
 
@@ -35,7 +35,7 @@ def test_a_wrong_option_is_one_line(options, message, tmp_path, monkeypatch, cap
 @pytest.mark.slow
 def test_failed_videos_are_listed_and_are_the_exit_status(tmp_path, capsys):
     weights = tmp_path / "ssdlite.pth"
-    torch.save(build_person_detector("ssdlite", weights=None).state_dict(), weights)
+    torch.save(build_torchvision_detector("ssdlite", weights=None).state_dict(), weights)
     model = build_model("slowonly_r50")
     recipe = zoo.update_recipe(zoo.build_mini_recipe(model.entry), short_side=32)
     save_checkpoint(model, tmp_path / "own.pth", recipe=recipe)
