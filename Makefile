@@ -21,7 +21,7 @@ BIN    := $(VENV)/bin
 BENCHES := models zoo video detect eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-all test-lowest test-browser lab lint bench bench-models bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
+.PHONY: help install demo zoo grid test test-all test-deep test-lowest test-browser lab lint bench bench-models bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -57,9 +57,12 @@ test: $(BIN)/.tested  ## the quick tests: about two minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/pytest
 
-test-all: $(BIN)/.tested  ## all tests but the browser's: notebooks, several processes, export, mutated files; what CI runs
+test-all: $(BIN)/.tested  ## all tests but the browser's and the deep ones: notebooks, processes, export, mutated files; what CI runs
 	$(BIN)/ruff check .
-	$(BIN)/pytest -m "not browser"
+	$(BIN)/pytest -m "not browser and not deep"
+
+test-deep: $(BIN)/.tested  ## the recorded outputs of every network in float64 and in training mode: half an hour or more
+	$(BIN)/pytest -m deep
 
 test-lowest:  ## the quick tests with the lowest versions that pyproject.toml allows, in .venv-lowest; PYTHON=python3.13
 	$(PYTHON) -m venv $(LOWEST)

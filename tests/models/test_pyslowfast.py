@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from slow_marks import slow_but
+from slow_marks import deep_but
 from torch.utils.flop_counter import FlopCounterMode
 
 from avalib import zoo
@@ -28,7 +28,7 @@ PUBLISHED = {
     "ptv_slowfast_r50_detection": (33_828_888, 264.16),
 }
 GOLDEN = [name for name in PUBLISHED if name in golden_outputs.LATER_GOLDEN["models"]]
-MODELS = slow_but(GOLDEN, "psf_slow_r50_4x16_v22", "ptv_slowfast_r50_detection")
+MODELS = deep_but(GOLDEN, "psf_slow_r50_4x16_v22", "ptv_slowfast_r50_detection")
 
 
 def build_on_meta(name):
@@ -108,7 +108,13 @@ RUNS = [("eval", ""), ("eval", "64"), ("train_bn", ""), ("train_bn", "64")]
 LOGIT_TOLERANCES = dict(zip(RUNS, (1e-4, 1e-8, 2e-3, 1e-8), strict=True))
 LOSS_TOLERANCES = dict(zip(RUNS, (1e-5, 1e-6, 1e-4, 1e-6), strict=True))
 LOGIT_KEYS = dict(zip(RUNS, ("logits", "logits64", "logits_train_bn", "logits_train_bn64"), strict=True))
-RUN_CASES = slow_but(RUNS, ("eval", ""))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GOLDEN)
+def test_logits_of_every_model_in_float32(name):
+    logits = run_golden(name, "eval", "")["logits"]
+    assert np.abs(logits[:, 1:] - golden_outputs.LATER_ARRAYS[f"{name}/logits"]).max() < 1e-4
 
 
 def skip_without(values, key):
@@ -117,7 +123,7 @@ def skip_without(values, key):
         pytest.skip(f"the goldens have no {key}")
 
 
-@pytest.mark.parametrize("which", RUN_CASES, ids="".join)
+@pytest.mark.parametrize("which", RUNS, ids="".join)
 def test_logits(name, runs, which):
     key = f"{name}/{LOGIT_KEYS[which]}"
     skip_without(golden_outputs.LATER_ARRAYS, key)
@@ -125,7 +131,7 @@ def test_logits(name, runs, which):
     assert compute_max_difference(logits[:, 1:], golden_outputs.LATER_ARRAYS[key]) < LOGIT_TOLERANCES[which]
 
 
-@pytest.mark.parametrize("which", RUN_CASES, ids="".join)
+@pytest.mark.parametrize("which", RUNS, ids="".join)
 def test_loss(name, runs, which):
     key = f"loss_{''.join(which)}"
     facts = golden_outputs.LATER_GOLDEN["models"][name]
@@ -133,7 +139,6 @@ def test_loss(name, runs, which):
     assert abs(runs(*which)["loss"] - facts[key]) < LOSS_TOLERANCES[which]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eval", "train_bn"])
 def test_gradient_norms_in_float64(name, runs, mode):
     key = f"{name}/gradnorm_{mode}64"
@@ -147,7 +152,6 @@ def test_column_0_is_reserved(runs):
     assert logits.shape == (7, 81) and (logits[:, 0] == RESERVED_LOGIT).all()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("make_fast", [use_fast_forms, lambda model: FusedDetector(model, torch.float32)])
 def test_faster_forms_give_the_same_logits(name, make_fast):
     model = make_fast(golden_outputs.build_golden_detector(name))

@@ -10,7 +10,7 @@ import pytest
 import tiny_vit
 import torch
 import torch.nn.functional as F
-from slow_marks import slow_but
+from slow_marks import deep_but, slow_but
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -71,7 +71,7 @@ def test_flops_and_feature_shapes_are_the_published_ones(name):
 # --- goldens ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=slow_but(PUBLISHED))
+@pytest.fixture(scope="module", params=deep_but(PUBLISHED, "videomae_vit_b_ak", "umt_vit_b"))
 def name(request):
     return request.param
 
