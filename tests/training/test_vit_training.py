@@ -126,6 +126,6 @@ def test_the_planner_counts_what_a_vits_blocks_store():
 def test_the_planners_memory_is_what_a_step_takes():
     script = Path(__file__).parents[1] / "helpers" / "measure_training_peak.py"
     command = [sys.executable, str(script), "videomae_vit_b_ak", "96", "4"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     estimate_gb, measured_gb = map(float, output.split())
     assert estimate_gb == pytest.approx(measured_gb, rel=0.25)
