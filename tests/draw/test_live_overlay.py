@@ -128,6 +128,7 @@ def test_ctrl_c_ends_it_with_a_complete_file(tmp_path):
     import os
     import signal
 
+    handler = signal.getsignal(signal.SIGINT)
     live = watch_film(tmp_path)
 
     def interrupt(result, frame):
@@ -138,4 +139,4 @@ def test_ctrl_c_ends_it_with_a_complete_file(tmp_path):
         draw.play_live(live, tmp_path / "out.mp4", [interrupt])
     with Video(tmp_path / "out.mp4") as video:
         assert 0 < video.n_frames < 50
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
