@@ -88,6 +88,7 @@ bench: $(BENCHES:%=bench-%)  ## all of the following on this machine's CPU; leav
 
 bench-models: $(BIN)/.installed  ## inference and training beside the plain definition: seconds, share of the matmul rate
 bench-video: $(BIN)/.installed  ## clips from mp4, cache, jpgs beside OpenCV and TorchCodec; in order and at random; detect
+bench-detect: $(BIN)/.installed  ## people and actions in a video: the person detector, the action network, the whole
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
 bench-data: $(BIN)/.installed  ## annotations at AVA's full size: seconds and memory to read, lint and index them
 bench-workbench: $(BIN)/.installed  ## a step of notebook 05's slider: milliseconds, ratio to drawing it anew
