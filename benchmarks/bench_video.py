@@ -148,8 +148,8 @@ def measure_mp4(readers, options):
         rates = measure_per_core_second(work, len(chosen), options.repeats)
         ours = rates.pop("avalib")
         best = max(rates, key=rates.get, default=None)
-        told = ", ".join(f"{name} {rate:.1f}, {wrong[name]} frames wrong" for name, rate in rates.items())
-        row = compare(f"clips {kind} from mp4, best peer", ours, rates.get(best), "clips/s", aim, more=True, note=told)
+        peers = ", ".join(f"{name} {rate:.1f}, {wrong[name]} frames wrong" for name, rate in rates.items())
+        row = compare(f"clips {kind} from mp4, best peer", ours, rates.get(best), "clips/s", aim, more=True, note=peers)
         rows.append(row)
     return rows
 

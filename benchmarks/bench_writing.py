@@ -3,7 +3,7 @@
     python benchmarks/bench_writing.py [--repeats 5]
 
 Pillow alone makes a palette for every frame. OpenCV (left out, and said, where it isn't installed) writes MPEG-4
-part 2, which browsers don't play; ours is H.264, in both of its qualities. How near a file is to its frames is told as
+part 2, which browsers don't play; ours is H.264, in both of its qualities. How near a file is to its frames is given as
 PSNR over all frames: of the three colors, and of brightness, which the colors' lower resolution doesn't touch.
 """
 

@@ -1,4 +1,4 @@
-"""Labels stay in the frame and apart, whatever is labeled; what has no room is counted."""
+"""Labels stay in the frame and apart, whatever is labeled; labels without a free place are counted."""
 
 import numpy as np
 import pytest

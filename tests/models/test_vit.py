@@ -359,8 +359,6 @@ def test_bfloat16_keeps_norms_sums_and_table_in_float32():
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_it_is_exported(kind, suffix, tmp_path):
     """The written file is compared on other sizes and batches; see export_model."""
-    if suffix == ".onnx":
-        pytest.importorskip("onnxruntime")
     result = export_model(build_small(kind), tmp_path / f"vit{suffix}", verbose=False)
     assert {(check.height, check.width) for check in result.checks} == {(64, 80), (96, 131)}
 

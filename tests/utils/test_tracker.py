@@ -1,4 +1,4 @@
-"""Following people: ids last while people can be told, and end at gaps and cuts."""
+"""Following people: ids last while people can be followed, and end at gaps and cuts."""
 
 import numpy as np
 import pytest

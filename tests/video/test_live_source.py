@@ -1,4 +1,4 @@
-"""Cameras, streams and files are told apart; errors say what to do and never show credentials."""
+"""Cameras, streams and files are recognized; errors say what to do and never show credentials."""
 
 import socket
 import threading
