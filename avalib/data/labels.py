@@ -5,6 +5,7 @@ An `action_id` is AVA's own, 1..80; a label map is a plain dict {action_id: name
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -54,11 +55,24 @@ def get_action_group(action_id: int) -> str:
 
 
 def shorten_action_name(action_id: int) -> str:
-    """An AVA action's name without its bracket, for labels on pictures: 'carry/hold', 'talk to'.
+    """An AVA action's name for labels on pictures, see `shorten_names`: 'carry/hold', 'talk to', 'watch (a person)'.
 
     'action 93' for an id that AVA doesn't have.
     """
-    return strip_brackets(get_action_names().get(action_id, f"action {action_id}"))
+    return get_short_action_names().get(action_id, f"action {action_id}")
+
+
+@cache
+def get_short_action_names() -> dict[int, str]:
+    """{action_id: name} of all 80 actions for labels on pictures, see `shorten_names`."""
+    return shorten_names(get_action_names())
+
+
+def shorten_names(names: Mapping[int, str]) -> dict[int, str]:
+    """{action_id: name} without brackets, except where two names would be the same: these keep theirs."""
+    short_names = {action_id: strip_brackets(name) for action_id, name in names.items()}
+    counts = Counter(short_names.values())
+    return {action_id: short if counts[short] == 1 else names[action_id] for action_id, short in short_names.items()}
 
 
 def strip_brackets(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avalib.data.kinetics_clips import VIDEO_SUFFIXES, KineticsClip, parse_clip_name
 from avalib.data.label_map import read_label_map
-from avalib.data.labels import get_action_names, strip_brackets
+from avalib.data.labels import get_action_names, shorten_names
 from avalib.data.proposals import PROPOSAL_SUFFIXES
 from avalib.data.pyslowfast_boxes import PYSLOWFAST_BOX_FILES
 from avalib.data.row_checks import check_video_ids
@@ -149,8 +149,8 @@ class DatasetLayout:
         return read_label_map(self.label_map_path) if self.is_own else get_action_names()
 
     def load_short_names(self) -> dict[int, str]:
-        """{action_id: name} for labels on pictures, without brackets."""
-        return {action_id: strip_brackets(name) for action_id, name in self.load_label_map().items()}
+        """{action_id: name} for labels on pictures, see `shorten_names`."""
+        return shorten_names(self.load_label_map())
 
     # --- annotations --------------------------------------------------------------------------------------------------
 

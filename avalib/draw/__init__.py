@@ -3,9 +3,8 @@
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, video_page, zoo_gif
 - figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
-  figure_style, colors
+  timeline_comparison, figure_style, colors
 - live: live_overlay, mjpeg_server, live_view
-- figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 
@@ -28,6 +27,7 @@ from avalib.draw.render import RenderOptions, SceneRenderer, render_side_by_side
 from avalib.draw.scene import Scene, find_busiest_video, load_scene, load_video_scene
 from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mistakes_sheet
 from avalib.draw.timeline import find_segments, plot_timeline
+from avalib.draw.timeline_comparison import plot_timeline_comparison
 from avalib.draw.training_plots import LiveCurves, plot_training_curves
 from avalib.draw.video_overlay import render_frames, write_overlay_video
 from avalib.draw.video_page import write_video_page
@@ -77,6 +77,7 @@ __all__ = [
     "plot_speed_accuracy",
     "plot_stage_shapes",
     "plot_timeline",
+    "plot_timeline_comparison",
     "plot_training_curves",
     "render_frames",
     "render_live",

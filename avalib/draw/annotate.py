@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from avalib.draw.box_styles import BLACK, BLUE, TITLE, BoxStyle, build_person_style
+from avalib.draw.box_styles import BLACK, BLUE, TITLE, UNSURE, BoxStyle, build_person_style, number_style
 from avalib.draw.label_layout import LabelLayout, LabelStack, arrange_labels
 from avalib.draw.label_tags import TagLine, build_tag_lines, choose_font_size, paint_stack
 from avalib.draw.people import Person
@@ -156,8 +156,13 @@ def _list_styles(people, styles):
     if isinstance(styles, BoxStyle):
         return [styles] * len(people)
     if styles == PERSON:
-        return [build_person_style(person.person_id) for person in people]
+        return [choose_person_style(person) for person in people]
     return list(styles)
+
+
+def choose_person_style(person):
+    """The style of a person's own color; gray if it is unsure."""
+    return number_style(UNSURE, person.person_id) if person.is_unsure else build_person_style(person.person_id)
 
 
 def _to_pixel_box(box, image_size):
@@ -170,6 +175,7 @@ def _to_pixel_box(box, image_size):
 def _draw_box(draw, box, style, width):
     """A person's box: a dark outline, and the style's line or dashes on it."""
     x1, y1, x2, y2 = box.tolist()
+    width = 1 if style.thin else width
     # Pillow raises an error for a corner left of or above the other; such a box becomes a line.
     area = (x1, y1, max(x2, x1), max(y2, y1))
     # One pixel more of black keeps the line visible on a background of its own color.

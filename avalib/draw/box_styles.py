@@ -25,6 +25,8 @@ class BoxStyle:
         Text before the first label.
     dashed : bool
         Whether the box's line is dashed.
+    thin : bool
+        Whether the box's line is one pixel wide.
     """
 
     line: tuple
@@ -32,6 +34,7 @@ class BoxStyle:
     text: tuple
     prefix: str = ""
     dashed: bool = False
+    thin: bool = False
 
 
 # Every text has a contrast of at least 4.5 on its background. The green is also much lighter than the blue, for readers
@@ -47,12 +50,15 @@ GREEN = BoxStyle(
     text=WHITE,
 )
 DASHED_BLUE = replace(BLUE, dashed=True)  # an annotation that lies under a prediction
+# A person all of whose scores are below the threshold: a thin gray box, the action with the highest score in gray.
+UNSURE = BoxStyle(line=(200, 200, 200), tags=((70, 70, 70),), text=(215, 215, 215), thin=True)
 TITLE = BoxStyle(line=BLACK, tags=(BLACK,), text=WHITE)
 
 
 def list_gif_colors():
     """The colors that a GIF's palette has to keep exactly, each once."""
     colors = [BLUE.line, GREEN.line, *BLUE.tags, *GREEN.tags, WHITE, BLACK]
+    colors += [UNSURE.line, *UNSURE.tags, UNSURE.text]
     colors += [parse_hex_color(color) for color in (*PERSON_COLORS, *MODEL_COLORS.values())]
     return list(dict.fromkeys(colors))
 
@@ -60,7 +66,12 @@ def list_gif_colors():
 def build_person_style(person_id):
     """The style of a person: its own color, black text, and its number before the first label."""
     color = parse_hex_color(get_person_color(person_id))
-    return BoxStyle(line=color, tags=(color,), text=BLACK, prefix=f"{person_id}: ")
+    return number_style(BoxStyle(line=color, tags=(color,), text=BLACK), person_id)
+
+
+def number_style(style, person_id):
+    """A style with the person's number before the first label."""
+    return replace(style, prefix=f"{person_id}: ")
 
 
 def build_model_style(name):

@@ -15,7 +15,20 @@ FAMILY_COLORS = dict(zip(zoo.FAMILIES, SERIES_COLORS, strict=False))
 # In the order of the zoo's table; from the ninth model on colors repeat.
 MODEL_COLORS = dict(zip(zoo.list_models(), itertools.cycle(SERIES_COLORS), strict=False))
 # Bright, for photos. Far apart for normal vision and for the three kinds of color blindness (a test checks this).
-PERSON_COLORS = ["#FF6020", "#4090FF", "#C8FF70", "#C860B0", "#40FFB0", "#FFC0FF", "#909070"]
+PERSON_COLORS = [
+    "#00FFD2",
+    "#B44BFF",
+    "#FF2D0F",
+    "#FFFF0F",
+    "#6987B4",
+    "#B4FF87",
+    "#D26969",
+    "#A5A54B",
+    "#FFB41E",
+    "#FFB4FF",
+    "#5AB4B4",
+    "#9678E1",
+]
 
 
 def parse_hex_color(color: str) -> tuple[int, int, int]:
@@ -33,6 +46,6 @@ def get_person_color(person_id: int) -> str:
     Returns
     -------
     str
-        '#RRGGBB'. Colors repeat after the seventh person.
+        '#RRGGBB'. Colors repeat after the twelfth person.
     """
     return PERSON_COLORS[int(person_id) % len(PERSON_COLORS)]

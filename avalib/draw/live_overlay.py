@@ -30,7 +30,7 @@ class LiveAnnotator:
     label_map : dict
         {action_id: name}.
     score_threshold : float
-        Labels with a lower score are not drawn.
+        Labels with a lower score are not drawn; of a person without another one the highest is, in gray.
     top_k : int, optional
         At most this many labels for each person; None: all.
     width : int, optional
@@ -63,7 +63,7 @@ class LiveAnnotator:
         for person_id, box, person_scores in zip(result.person_ids.tolist(), result.boxes, scores, strict=True):
             order = np.argsort(-person_scores, kind="stable")[: self.top_k]
             labels = tuple((int(self.action_ids[i]), float(person_scores[i])) for i in order if person_scores[i] > 0)
-            people.append(Person(box, labels, person_id).filter_labels(self.score_threshold))
+            people.append(Person(box, labels, person_id).choose_labels(self.score_threshold))
         return people
 
 

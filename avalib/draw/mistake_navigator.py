@@ -1,10 +1,11 @@
-"""Where to go next in a split: the surest mistakes of a model, the examples of an action."""
+"""Where to go next in a split: a model's surest mistakes, the actions that it misses, the examples of an action."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from avalib.data.row_checks import BOX_COLUMNS
+from avalib.evaluation.annotated_scores import list_annotated_scores
 from avalib.evaluation.error_analysis import analyze_errors
 from avalib.evaluation.frame_index import resolve_label_map
 
@@ -22,7 +23,7 @@ class NavigationTarget:
 
 
 class MistakeNavigator:
-    """Finds the next mistake and the next example in a split.
+    """Finds the next mistake, the next missed action and the next example in a split.
 
     Parameters
     ----------
@@ -44,8 +45,15 @@ class MistakeNavigator:
         self.label_map = resolve_label_map(label_map)
         self.exclusions = exclusions
         self.max_mistakes = max_mistakes
+        self._analyses = {}  # {model: ErrorAnalysis}
         self._mistakes = {}  # {model: table of its mistakes}
+        self._annotated_scores = {}  # {model: table of the annotated actions with its scores}
+        self.restart()
+
+    def restart(self):
+        """Begin all lists again, as after a change of what is looked for."""
         self._next = {}  # {(model, action): number of the next mistake}
+        self._next_missed = {}  # {(model, action, threshold): number of the next missed action}
 
     def find_next_mistake(self, model, action=None, score_threshold=0.0):
         """The next mistake of a model, the surest first, as a NavigationTarget.
@@ -68,9 +76,15 @@ class MistakeNavigator:
     def _list_mistakes(self, model):
         """The table of a model's mistakes, the surest first."""
         if model not in self._mistakes:
-            analysis = analyze_errors(self.truth, self.predictions[model], self.label_map, self.exclusions)
-            self._mistakes[model] = analysis.find_top_mistakes(self.max_mistakes)
+            self._mistakes[model] = self._analyze(model).find_top_mistakes(self.max_mistakes)
         return self._mistakes[model]
+
+    def _analyze(self, model):
+        """A model's ErrorAnalysis, made once."""
+        if model not in self._analyses:
+            predictions = self.predictions[model]
+            self._analyses[model] = analyze_errors(self.truth, predictions, self.label_map, self.exclusions)
+        return self._analyses[model]
 
     def _describe_mistake(self, model, number, mistake):
         """The NavigationTarget of a line of the table of mistakes."""
@@ -78,6 +92,36 @@ class MistakeNavigator:
         truth = f"this person: {mistake.does}" if mistake.does else "nobody is annotated there"
         what = f"{mistake.action} {mistake.score:.2f}, {kind}; {truth}"
         return _build_target(mistake, f"{number + 1}. {model}, {_format_place(mistake)}: {what}")
+
+    def find_next_missed(self, model, action=None, score_threshold=0.0, video_id="", time_s=0.0):
+        """The next annotated action that a model gives a lower score than the threshold, as a NavigationTarget.
+
+        In the order of videos and times: first the one at time_s of a video or after it, after the last one the first
+        again. None if nothing is missed. action: only this action_id.
+        """
+        table = self._list_annotated_scores(model)
+        table = table[~(table.score >= score_threshold)]  # a person without a detected box has no score
+        if action:
+            table = table[table.action_id == action]
+        if not len(table):
+            return None
+        # The list goes on where it is; at its beginning from this moment on.
+        key = (model, action, score_threshold)
+        if key not in self._next_missed:
+            is_here = (table.video_id == video_id) & (table.timestamp >= time_s - SAME_TIME_S)
+            self._next_missed[key] = int(((table.video_id > video_id) | is_here).to_numpy().argmax())
+        number = self._next_missed[key] % len(table)
+        self._next_missed[key] = number + 1
+        missed = table.iloc[number]
+        found = f"score {missed.score:.2f}" if missed.score == missed.score else "not detected"
+        what = f"missed {number + 1} of {len(table)}: {missed.action}, {found}"
+        return _build_target(missed, f"{model}, {_format_place(missed)}: {what}")
+
+    def _list_annotated_scores(self, model):
+        """The table of the annotated actions with a model's scores."""
+        if model not in self._annotated_scores:
+            self._annotated_scores[model] = list_annotated_scores(self._analyze(model))
+        return self._annotated_scores[model]
 
     def find_next_example(self, action, video_id, time_s):
         """The next annotated second with an action, after time_s of a video, in the order of videos and times.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from avalib.data.labels import get_action_names, strip_brackets
+from avalib.data.labels import get_short_action_names
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.tracker import link_boxes
 
@@ -26,11 +26,14 @@ class Person:
         (action_id, score), the highest score first. The score is None where the person is annotated.
     person_id : int
         Identifies the person from time to time; -1 if the table has none.
+    is_unsure : bool
+        All of the person's scores are below the threshold; its one label is the highest of them.
     """
 
     box: np.ndarray
     labels: tuple
     person_id: int = -1
+    is_unsure: bool = False
 
     @property
     def is_annotated(self):
@@ -53,6 +56,17 @@ class Person:
         ]
         return replace(self, labels=tuple(labels[:top_k]))
 
+    def choose_labels(
+        self, score_threshold: float = 0.0, top_k: int | None = None, actions: Collection[int] | None = None
+    ) -> "Person":
+        """The same person with the labels that are drawn: as `filter_labels`, but a person none of whose scores reaches
+        the threshold keeps the highest one and is unsure.
+        """
+        sure = self.filter_labels(score_threshold, top_k, actions)
+        if sure.labels or not self.labels:
+            return sure
+        return replace(self.filter_labels(top_k=1, actions=actions), is_unsure=True)
+
 
 def resolve_action_names(table, label_map=None):
     """{action_id: name} for a table: label_map's names, else those in its column `action`, else AVA's."""
@@ -62,7 +76,7 @@ def resolve_action_names(table, label_map=None):
         named = table.drop_duplicates("action_id")
         names = dict(zip(named["action_id"].astype(int), named["action"].astype(str), strict=True))
     else:
-        names = {action_id: strip_brackets(name) for action_id, name in get_action_names().items()}
+        names = dict(get_short_action_names())
     for action_id in table["action_id"].unique():
         names.setdefault(int(action_id), f"action {action_id}")
     return names

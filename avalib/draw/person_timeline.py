@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 from html import escape
 
-from avalib.data.labels import get_action_groups, get_action_names, shorten_action_name
+from avalib.data.labels import get_action_groups, get_short_action_names, shorten_action_name
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
 from avalib.draw.scene import ANNOTATED
 from avalib.draw.timeline import Segment, join_segments
@@ -73,7 +73,7 @@ def render_person_html(scene, person_id, strips, i):
     for name, people_of_frame in {ANNOTATED: scene.annotated, **scene.predictions}.items():
         labels = [person.scored_labels for person in people_of_frame[i] if person.person_id == person_id]
         scores_now[name] = dict(itertools.chain(*labels))
-    names = scene.label_map or {action: shorten_action_name(action) for action in get_action_names()}
+    names = scene.label_map or get_short_action_names()
     groups = get_action_groups(names)
     # A heading for each source, and below it a line for each action: name, bars, score.
     source = None

@@ -14,10 +14,12 @@ from avalib.draw.box_styles import (
     DASHED_BLUE,
     GRAY,
     GREEN,
+    UNSURE,
     BoxStyle,
     build_model_style,
     build_person_style,
     list_gif_colors,
+    number_style,
 )
 from avalib.draw.people import Person
 from avalib.draw.scene import ANNOTATED, Scene
@@ -35,7 +37,8 @@ class RenderOptions:
     Parameters
     ----------
     score_threshold : float
-        Predictions with a lower score are not drawn.
+        Predictions with a lower score are not drawn. A predicted person without another one is drawn in gray, with the
+        action that has the highest score.
     top_k : int, optional
         At most this many predictions for each person; None: all.
     actions : frozenset of int, optional
@@ -43,7 +46,8 @@ class RenderOptions:
     annotation : {"beside", "under", "off"}
         The annotation in a panel of its own, dashed under each model's boxes, or not drawn.
     by_person : bool
-        A color for each person instead of blue for annotated and green for predicted.
+        A color for each person instead of blue for annotated and green for predicted. One person has one color, and
+        one number, in all panels.
     scores : {"number", "bar", "none"}
         How a label shows its score.
     person_id : int, optional
@@ -66,19 +70,24 @@ class RenderOptions:
         """The people who are drawn, with the labels that are. Of an annotated person all labels of `actions` are."""
         shown = []
         for person in people:
-            # Threshold and actions for all; top_k for predictions only.
-            person = person.filter_labels(self.score_threshold, actions=self.actions)
-            if not person.is_annotated:
-                person = person.filter_labels(top_k=self.top_k)
+            # Threshold and top_k for predictions only.
+            if person.is_annotated:
+                person = person.filter_labels(actions=self.actions)
+            else:
+                person = person.choose_labels(self.score_threshold, self.top_k, self.actions)
             if person.labels:
                 is_selected = self.person_id in (None, person.person_id)
                 shown.append(person if is_selected else replace(person, labels=()))
-        return shown
+        # Gray labels take the places that the others leave.
+        return sorted(shown, key=lambda person: person.is_unsure)
 
     def choose_style(self, person: Person, style: BoxStyle) -> BoxStyle:
         """The style of a person's box whose meaning (annotated, predicted) has `style`."""
-        if self.by_person:
+        if person.is_unsure:
+            style = UNSURE
+        elif self.by_person:
             style = replace(build_person_style(person.person_id), dashed=style.dashed)
+        style = number_style(style, person.person_id)
         is_selected = self.person_id in (None, person.person_id)
         return style if is_selected else replace(style, line=GRAY)
 

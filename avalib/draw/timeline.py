@@ -146,16 +146,18 @@ def _to_segment(run, step):
     return Segment(run[0][0] - step / 2, run[-1][0] + step / 2, mean_score)
 
 
-def select_lanes(segments, top_k=5, max_people=8):
+def select_lanes(segments, top_k=5, max_people=8, first_people=False):
     """Which lines are drawn: [(person_id, [action_id, …])], people and actions in the order of their first times.
 
-    The max_people people with the most seconds x score, and of each person the top_k actions by seconds x score.
+    The max_people people with the most seconds x score (or those who appear first), and of each person the top_k
+    actions by seconds x score.
     """
     segments = segments.assign(weight=(segments["stop_s"] - segments["start_s"]) * segments["score"])
-    best_people = segments.groupby("person_id")["weight"].sum().nlargest(max_people).index
+    if not first_people:
+        best_people = segments.groupby("person_id")["weight"].sum().nlargest(max_people).index
+        segments = segments[segments["person_id"].isin(best_people)]
     # People in the order in which they appear, and of each the actions with the largest weights.
-    segments = segments[segments["person_id"].isin(best_people)]
-    by_first_time = segments.groupby("person_id")["start_s"].min().sort_values(kind="stable").index
+    by_first_time = segments.groupby("person_id")["start_s"].min().sort_values(kind="stable").index[:max_people]
     weights = segments.groupby(["person_id", "action_id"])["weight"].sum()
     first_times = segments.groupby(["person_id", "action_id"])["start_s"].min()
     lanes = []
@@ -174,6 +176,7 @@ def plot_timeline(
     people: int | None = 8,
     label_map: dict[int, str] | None = None,
     title: str | None = None,
+    first_people: bool = False,
 ) -> Figure:
     """Plot who does what when: a band for each person, a line for each action.
 
@@ -184,6 +187,8 @@ def plot_timeline(
     top_k, people : int
         The most lines for each person, and the most people. What is left out is counted in the title.
     title : str, optional
+    first_people : bool
+        Choose the people who appear first instead of those with the most seconds x score.
 
     Returns
     -------
@@ -196,18 +201,16 @@ def plot_timeline(
         As `find_segments`.
     """
     segments = find_segments(table, video, score_threshold, label_map=label_map)
-    lanes = select_lanes(segments, top_k, people)
+    lanes = select_lanes(segments, top_k, people, first_people)
     lines = [(person, action) for person, actions in lanes for action in actions]
     figure, axis = plt.subplots(figsize=(10, 1.5 + 0.26 * max(len(lines), 2)), layout="constrained")
     groups = get_action_groups(resolve_action_names(table, label_map))
-    # Lines from the top down, with a gap between people.
-    rank_of = {person: rank for rank, (person, _) in enumerate(lanes)}
-    y_of = {line: -i - GAP_BETWEEN_PEOPLE * rank_of[line[0]] for i, line in enumerate(lines)}
+    y_of = place_lines(lanes)
     has_scores = "score" in table
     _draw_segments(axis, segments, y_of, groups, has_scores)
     names = dict(zip(segments["action_id"], segments["action"], strict=True))
     axis.set_yticks(list(y_of.values()), [names[action] for _, action in lines])
-    _draw_people(axis, lanes, y_of)
+    draw_people(axis, lanes, y_of)
     axis.grid(axis="y", visible=False)
     axis.set(xlabel="time [s]", ylim=(min(y_of.values(), default=-1) - 0.7, 0.7))
     if not lines:
@@ -216,26 +219,37 @@ def plot_timeline(
     if title is None:
         title = "Who does what when"
         title += "; stronger bars have higher scores" if has_scores else ""
-    axis.set_title(title + _describe_left_out(segments, lanes))
+    axis.set_title(title + describe_left_out(segments, lanes))
     if handles := build_group_handles(groups[action] for _, action in lines):
         place_legend_below(figure, handles)
     return figure
+
+
+def place_lines(lanes):
+    """{(person_id, action_id): y} of the lines of `select_lanes`, from the top down, with a gap between people."""
+    y_of = {}
+    for rank, (person, actions) in enumerate(lanes):
+        for action in actions:
+            y_of[person, action] = -len(y_of) - GAP_BETWEEN_PEOPLE * rank
+    return y_of
 
 
 def _draw_segments(axis, segments, y_of, groups, has_scores):
     """A bar for each segment with a line, paler the lower its score."""
     for segment in segments.itertuples():
         y = y_of.get((segment.person_id, segment.action_id))
-        if y is None:
-            continue
-        # Mixed with white: at score 0 three quarters of it.
-        color = np.array(to_rgb(GROUP_COLORS[groups[segment.action_id]]))
-        paleness = 0.75 * (1 - segment.score) if has_scores else 0
-        color = (1 - paleness) * color + paleness
-        axis.barh(y, segment.stop_s - segment.start_s, left=segment.start_s, height=0.8, color=color)
+        if y is not None:
+            color = choose_bar_color(groups[segment.action_id], segment.score if has_scores else 1.0)
+            axis.barh(y, segment.stop_s - segment.start_s, left=segment.start_s, height=0.8, color=color)
 
 
-def _draw_people(axis, lanes, y_of):
+def choose_bar_color(group, score):
+    """The color of a group of actions, mixed with white: at score 0 three quarters of it."""
+    paleness = 0.75 * (1 - score)
+    return (1 - paleness) * np.array(to_rgb(GROUP_COLORS[group])) + paleness
+
+
+def draw_people(axis, lanes, y_of):
     """A band behind each person's lines, and its number beside them in its color, the same as in the pictures."""
     for person_id, actions in lanes:
         ys = [y_of[person_id, action] for action in actions]
@@ -253,7 +267,7 @@ def _draw_people(axis, lanes, y_of):
         )
 
 
-def _describe_left_out(segments, lanes):
+def describe_left_out(segments, lanes):
     """The end of the title: the people, and the actions of the people shown, that have no line."""
     # Of the people shown, all their (person, action) pairs minus those with a line.
     shown_people = [person for person, _ in lanes]

@@ -47,7 +47,7 @@ def render_frames(
     width : int, optional
         In pixels; None: the video's own.
     score_threshold : float
-        Labels with a lower score are not drawn.
+        Labels with a lower score are not drawn; of a person without another one the highest is, in gray.
     top_k : int, optional
         At most this many labels for each person; None: all.
 
@@ -75,7 +75,8 @@ def render_frames(
         stop = reader.duration_s if stop is None else min(stop, reader.duration_s)
         for time_s, frame in _iter_frames_at_rate(reader, start, stop, fps or reader.fps):
             people = interpolate_people(people_by_time, time_s, cuts_s, longest_gap) if people_by_time else []
-            people = [person.filter_labels(score_threshold, top_k) for person in people]
+            people = [person.choose_labels(score_threshold, top_k) for person in people]
+            people.sort(key=lambda person: person.is_unsure)  # gray labels take the places that the others leave
             yield annotator.annotate(resize_to_width(frame, width), people, PERSON, f"{time_s:.1f} s")
 
 

@@ -3,20 +3,19 @@
 `Workbench.static_snapshot` is its picture for headless runs.
 """
 
+import base64
 import io
 from collections.abc import Callable
 from functools import lru_cache
 
-from IPython.display import display
 from PIL import Image
 
-from avalib.data.labels import shorten_action_name
 from avalib.draw.mistake_navigator import MistakeNavigator
 from avalib.draw.person_timeline import build_person_strips, render_person_html
 from avalib.draw.render import RenderOptions, SceneRenderer
 from avalib.draw.scene import ANNOTATED, Scene
 from avalib.draw.sheets import draw_contact_sheet
-from avalib.draw.workbench_controls import WorkbenchControls
+from avalib.draw.workbench_controls import ALL_ACTIONS, WorkbenchControls, describe_actions
 from avalib.video.resize import resize_to_width
 
 MAX_PANEL_WIDTH = 480  # pixels
@@ -93,11 +92,39 @@ class Workbench:
     def _connect_controls(self):
         """Connect each control with what it changes."""
         controls = self.controls
-        controls.video.observe(lambda _: self._load(controls.video.value), "value")
+        controls.video.observe(self._change_video, "value")
+        for control in (controls.action, controls.threshold):
+            control.observe(self._change_search, "value")
         for control in controls.list_drawing_controls():
             control.observe(self._redraw, "value")
         controls.mistake_button.on_click(lambda _: self.go_to_next_mistake())
+        controls.missed_button.on_click(lambda _: self.go_to_next_missed())
         controls.example_button.on_click(lambda _: self.go_to_next_example())
+
+    def _change_video(self, _):
+        """Open the video that the user has chosen."""
+        if not self._is_loading:
+            self._forget_search()
+            self._load(self.controls.video.value)
+
+    def _change_search(self, _):
+        """Another action or threshold: the actions' counts and the picture change."""
+        if self._is_loading:
+            return
+        self._forget_search()
+        self._is_loading = True
+        try:
+            self._fill_actions()
+        finally:
+            self._is_loading = False
+        self._redraw()
+
+    def _forget_search(self):
+        """Clear the message and the selected person, and begin the lists of mistakes again."""
+        self.controls.message.value = ""
+        self.selected_person = None
+        if self.navigator is not None:
+            self.navigator.restart()
 
     def _load(self, video_id, time_s=None):
         """Open a video (around time_s) and fill the controls with what is in it."""
@@ -117,7 +144,7 @@ class Workbench:
         """Set the controls to the scene: its length, actions and people."""
         scene = self.scene
         self.controls.set_frames(len(scene.frames), scene.fps)
-        self.controls.set_actions(self._list_actions())
+        self._fill_actions()
         # Everybody who is annotated or predicted in any frame.
         people_by_frame = [*scene.annotated]
         for predicted in scene.predictions.values():
@@ -128,17 +155,10 @@ class Workbench:
             lambda person_id, score_threshold: build_person_strips(scene, person_id, score_threshold)
         )
 
-    def _list_actions(self):
-        """{action_id: name} of every action that is annotated or predicted in the scene."""
-        actions = {
-            action
-            for people_by_time in self.scene.people_by_time.values()
-            for people in people_by_time.values()
-            for person in people
-            for action, _ in person.labels
-        }
-        label_map = self.scene.label_map or {}
-        return {action: label_map.get(action) or shorten_action_name(action) for action in actions}
+    def _fill_actions(self):
+        """Offer the actions that occur in the scene."""
+        controls = self.controls
+        controls.set_actions(describe_actions(self.scene, controls.threshold.value, controls.action.value))
 
     # --- commands ---
 
@@ -169,14 +189,31 @@ class Workbench:
             target = self.navigator.find_next_mistake(models[0], controls.action.value, controls.threshold.value)
         self._go_to_target(target, "mistake")
 
+    def go_to_next_missed(self):
+        """Show the next annotated person whose (selected) action the first shown model misses, and select the person.
+
+        An action is missed if its score on the person's box is below the threshold, or if there is no such box.
+        """
+        controls = self.controls
+        models = controls.list_shown_models()
+        target = None
+        if models:
+            target = self.navigator.find_next_missed(
+                models[0], controls.action.value, controls.threshold.value, controls.video.value, self._get_time_s()
+            )
+        self._go_to_target(target, "missed action")
+
+    def _get_time_s(self):
+        """The time of the frame on the screen, in seconds of the data set."""
+        return float(self.scene.times_s[self.controls.time.value])
+
     def go_to_next_example(self):
         """Show the next annotated second with the selected action, in the order of videos and time."""
         controls = self.controls
-        if controls.action.value is None:
+        if controls.action.value == ALL_ACTIONS[1]:
             controls.message.value = "choose an action first"
             return
-        time_s = float(self.scene.times_s[controls.time.value])
-        target = self.navigator.find_next_example(controls.action.value, controls.video.value, time_s)
+        target = self.navigator.find_next_example(controls.action.value, controls.video.value, self._get_time_s())
         self._go_to_target(target, "example")
 
     def _go_to_target(self, target, kind):
@@ -205,7 +242,7 @@ class Workbench:
         return RenderOptions(
             score_threshold=controls.threshold.value,
             top_k=self.top_k,
-            actions=None if controls.action.value is None else frozenset({controls.action.value}),
+            actions=None if controls.action.value == ALL_ACTIONS[1] else frozenset({controls.action.value}),
             annotation=controls.annotation.value,
             by_person=controls.by_person.value,
             person_id=self.selected_person,
@@ -250,5 +287,9 @@ class Workbench:
         strips = [strip for strip in strips if strip.source in shown_sources]
         return render_person_html(self.scene, self.selected_person, strips, i)
 
-    def _ipython_display_(self):
-        display(self.controls.widget)
+    def _repr_mimebundle_(self, **options):
+        """The widget, and the frame as a picture for an executed copy, where no kernel is behind the widget."""
+        bundle = self.controls.widget._repr_mimebundle_(**options)
+        models = ", ".join(self.controls.list_shown_models())
+        text = f"The workbench ({self.scene.video_id}; {models}): its controls need a running kernel."
+        return bundle | {"image/jpeg": base64.b64encode(self.controls.image.value).decode(), "text/plain": text}

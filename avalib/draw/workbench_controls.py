@@ -1,11 +1,15 @@
 """The workbench's sliders, menus and buttons, and how they are laid out. What they do is in workbench.py."""
 
+from collections import Counter
+
 import ipywidgets as ui
 
+from avalib.data.labels import shorten_action_name
 from avalib.draw.colors import get_person_color
+from avalib.draw.scene import ANNOTATED
 
 ANNOTATION_CHOICES = {"beside": "annotation beside", "under": "annotation under (dashed)", "off": "no annotation"}
-ALL_ACTIONS = ("all actions", None)
+ALL_ACTIONS = ("all actions", 0)  # ipywidgets shows nothing for the value None
 BUTTON_TEXT_COLOR = "#141414"
 
 
@@ -54,10 +58,13 @@ class WorkbenchControls:
         self.mistake_button = ui.Button(
             description="next mistake", tooltip="the surest mistakes of the first model, in order"
         )
+        self.missed_button = ui.Button(
+            description="next missed", tooltip="the next annotated action whose score is below the threshold"
+        )
         self.example_button = ui.Button(
             description="next example", tooltip="the next second at which the action is annotated"
         )
-        self.message = ui.Label()  # beside the two buttons
+        self.message = ui.Label()  # beside these buttons
         # Without these limits one panel alone would be blown up.
         self.image = ui.Image(format="jpeg", layout=ui.Layout(align_self="flex-start", max_width="100%"))
         self.person_buttons = {}  # {person_id: button}
@@ -68,7 +75,7 @@ class WorkbenchControls:
     def _build_layout(self, is_annotated, has_navigation):
         """Put the controls in lines; those without a use here are hidden."""
         models = _wrap_line(self.model_toggles.values())
-        navigation = ui.HBox([self.mistake_button, self.example_button, self.message])
+        navigation = _wrap_line([self.mistake_button, self.missed_button, self.example_button, self.message])
         _show(self.video, len(self.video.options) > 1)
         _show(self.annotation, is_annotated and bool(self.model_toggles))
         _show(models, len(self.model_toggles) > 1)
@@ -90,8 +97,8 @@ class WorkbenchControls:
         return [name for name, toggle in self.model_toggles.items() if toggle.value]
 
     def list_drawing_controls(self):
-        """The controls whose change needs another picture."""
-        controls = [self.time, self.threshold, self.action, self.annotation, self.by_person]
+        """The controls whose change needs another picture of the same people."""
+        controls = [self.time, self.annotation, self.by_person]
         return [*controls, *self.model_toggles.values()]
 
     def set_frames(self, n_frames, fps):
@@ -101,11 +108,11 @@ class WorkbenchControls:
         self.play.max = n_frames - 1
         self.play.interval = round(1000 / fps)
 
-    def set_actions(self, names):
-        """Offer the actions {action_id: name}, sorted by name; the selected one stays if it is among them."""
+    def set_actions(self, texts):
+        """Offer the actions {action_id: text}, sorted by text; the selected one stays if it is among them."""
         selected = self.action.value
-        self.action.options = [ALL_ACTIONS, *sorted((name, action_id) for action_id, name in names.items())]
-        self.action.value = selected if selected in names else None
+        self.action.options = [ALL_ACTIONS, *sorted((text, action_id) for action_id, text in texts.items())]
+        self.action.value = selected if selected in texts else ALL_ACTIONS[1]
 
     def set_people(self, person_ids, on_click):
         """A button in its color for each person; on_click(person_id) is called."""
@@ -116,6 +123,24 @@ class WorkbenchControls:
         """Show a check on one person's button (None: on nobody's)."""
         for other_id, button in self.person_buttons.items():
             button.icon = "check" if other_id == person_id else ""
+
+
+def describe_actions(scene, score_threshold, selected=ALL_ACTIONS[1]):
+    """{action_id: "stand (12 annotated, 30 predicted)"} of the actions that occur in a Scene, and of the selected one.
+
+    Predictions count where the score reaches the threshold, those of all models together.
+    """
+    n_annotated = Counter(scene.to_table(ANNOTATED).action_id) if scene.is_annotated else Counter()
+    n_predicted = Counter()
+    for model in scene.predictions:
+        table = scene.to_table(model)
+        n_predicted.update(table.action_id[table.score >= score_threshold])
+    texts = {}
+    for action in {*n_annotated, *n_predicted, selected} - {ALL_ACTIONS[1]}:
+        name = (scene.label_map or {}).get(action) or shorten_action_name(action)
+        counts = f"{n_annotated[action]} annotated, " if scene.is_annotated else ""
+        texts[int(action)] = f"{name} ({counts}{n_predicted[action]} predicted)"
+    return texts
 
 
 def _build_person_button(person_id, on_click):

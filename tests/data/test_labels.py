@@ -1,7 +1,7 @@
 import pytest
 
 from avalib.data.label_map import read_label_map, write_label_map
-from avalib.data.labels import get_action_group, get_action_names, get_evaluated_actions
+from avalib.data.labels import get_action_group, get_action_names, get_evaluated_actions, get_short_action_names
 
 
 def test_counts_and_groups():
@@ -9,6 +9,12 @@ def test_counts_and_groups():
     assert [get_action_group(i) for i in (1, 14, 15, 63, 64, 80)] == ["pose"] * 2 + ["object"] * 2 + ["person"] * 2
     with pytest.raises(ValueError, match="action_id 81"):
         get_action_group(81)
+
+
+def test_short_names_keep_their_bracket_where_two_would_be_the_same():
+    names = get_short_action_names()
+    assert len(set(names.values())) == 80
+    assert [names[i] for i in (17, 79, 80)] == ["carry/hold", "talk to", "watch (a person)"]
 
 
 def test_label_map_round_trip(tmp_path):

@@ -46,6 +46,17 @@ def test_labels_are_filtered(two_people, options, labels):
     assert two_people[0].filter_labels(**options).labels == labels
 
 
+def test_a_person_below_the_threshold_keeps_its_highest_score(two_people):
+    first, second = (person.choose_labels(0.3, top_k=2) for person in two_people)
+    assert (first.labels, first.is_unsure) == (((12, 0.9), (80, 0.4)), False)
+    assert (second.labels, second.is_unsure) == (((11, 0.2),), True)
+
+
+def test_of_the_chosen_actions_the_highest_score_is_kept(two_people):
+    person = two_people[0].choose_labels(0.5, actions={14, 80})
+    assert (person.labels, person.is_unsure) == (((80, 0.4),), True)
+
+
 def test_between_keyframes_boxes_lie_on_the_line_with_the_nearer_labels():
     (person,) = interpolate_people(PEOPLE_BY_TIME, 902.75)
     assert np.allclose(person.box, BOX + 0.15)

@@ -8,7 +8,8 @@ from figures import has_color
 from PIL import Image
 
 from avalib import draw
-from avalib.draw.box_styles import GRAY, build_person_style
+from avalib.draw.box_styles import GRAY, UNSURE, build_person_style
+from avalib.draw.render import SceneRenderer
 from avalib.video.reader import Video
 
 
@@ -41,6 +42,19 @@ def test_annotated_in_blue_beside_predicted_in_green(frames):
 
 def test_scores_below_the_threshold_are_not_drawn(scene):
     assert not has_color(render_first(scene, score_threshold=0.95), draw.GREEN.line)
+
+
+def test_a_person_below_the_threshold_is_gray_with_its_best_action(scene):
+    picture = render_first(scene, score_threshold=0.95)
+    assert has_color(picture[:, 204:404], UNSURE.line)
+    assert not has_color(picture[:, 204:404], draw.GREEN.line)
+    assert has_color(render_first(scene, score_threshold=0.1)[:, 204:404], draw.GREEN.line)
+
+
+def test_a_person_has_one_number_in_all_panels(scene):
+    options = draw.RenderOptions()
+    renderer = SceneRenderer(scene, options)
+    assert {style.prefix for panel in renderer.list_panels(0) for style in panel.styles} == {"7: "}
 
 
 def test_a_panel_for_each_model(scene):

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from figures import read_text
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from moving_square import list_rows
 
 from avalib import draw
+from avalib.draw.timeline_comparison import ANNOTATED_COLOR
 
 BOX = np.array([0.1, 0.1, 0.3, 0.9])
 
@@ -132,6 +134,31 @@ def test_the_figure_names_people_groups_and_time(three_people):
     text = read_text(draw.plot_timeline(three_people, top_k=2, people=2))
     for part in ("time [s]", "person 0", "person 1", "person and object"):
         assert part in text
+
+
+def test_the_first_people_can_be_chosen():
+    table = build_table((0, 5, 12, 0.4), *[(t, p, 12, 0.9) for t in range(1, 9) for p in (1, 2)])
+    assert "person 5" not in read_text(draw.plot_timeline(table, people=2))
+    assert "person 5" in read_text(draw.plot_timeline(table, people=2, first_people=True))
+
+
+def test_a_comparison_has_both_tables_on_one_axis_with_one_line_for_each_person_and_action(three_people):
+    annotated = build_table((0, 0, 12, 1.0), (1, 0, 12, 1.0), (2, 7, 5, 1.0))
+    figure = draw.plot_timeline_comparison(annotated, three_people, top_k=3, people=4)
+    (axis,) = figure.axes
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert len(names) == 3 * 3 + 1
+    # Black bars: two seconds of "stand", one of person 7, who was not detected.
+    black = [patch for patch in axis.patches if patch.get_facecolor()[:3] == to_rgb(ANNOTATED_COLOR)]
+    assert sorted(patch.get_width() for patch in black) == [1, 2]
+    assert names.count("fall down") == 1
+    assert {f"person {i}" for i in (0, 1, 2, 7)} <= set(read_text(figure).split(" | "))
+
+
+def test_scores_below_the_threshold_have_no_bar_in_a_comparison(three_people):
+    annotated = build_table((0, 0, 12, 1.0))
+    figure = draw.plot_timeline_comparison(annotated, three_people, score_threshold=0.95)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["stand"]
 
 
 def test_an_empty_figure_says_why(three_people):

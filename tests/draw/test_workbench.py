@@ -1,5 +1,6 @@
 """The workbench shows what its controls say, and finds mistakes and examples."""
 
+import base64
 import io
 
 import fake_predictions
@@ -12,7 +13,10 @@ from avalib import draw, zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.labels import shorten_action_name
 from avalib.data.row_checks import BOX_COLUMNS
+from avalib.draw.box_styles import UNSURE
 from avalib.draw.person_timeline import build_person_strips, render_person_html
+from avalib.evaluation.annotated_scores import list_annotated_scores
+from avalib.evaluation.error_analysis import analyze_errors
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +49,11 @@ def get_picture(bench):
         assert jpeg.size == picture.shape[1::-1]
         assert np.abs(np.asarray(jpeg) - picture.astype(int)).mean() < 8
     return picture
+
+
+def find_option(bench, beginning):
+    """The action_id whose text in the menu begins so."""
+    return next(action for text, action in bench.controls.action.options if text.startswith(beginning))
 
 
 def get_time_s(bench):
@@ -86,8 +95,47 @@ def test_the_threshold_hides_lower_scores(bench_of_one):
 
 def test_the_action_filter_changes_the_picture(bench_of_one):
     before = bench_of_one.controls.image.value
-    bench_of_one.controls.action.value = dict(bench_of_one.controls.action.options)["stand"]
+    bench_of_one.controls.action.value = find_option(bench_of_one, "stand (")
     assert bench_of_one.controls.image.value != before
+
+
+def test_a_person_below_the_threshold_keeps_a_gray_box_with_its_best_action(bench_of_one):
+    bench_of_one.controls.threshold.value = 1.0
+    assert has_color(get_picture(bench_of_one), UNSURE.tags[0], at_least=500)
+    bench_of_one.controls.threshold.value = 0.0
+    assert not has_color(get_picture(bench_of_one), UNSURE.tags[0], at_least=500)
+
+
+def test_actions_that_occur_are_listed_once_each_with_their_counts(bench_of_one):
+    options = dict(bench_of_one.controls.action.options)
+    tables = [bench_of_one.scene.to_table(source) for source in bench_of_one.scene.people_by_time]
+    occurring = {action for table in tables for action in table.action_id[table.score >= 0.3]}
+    assert set(options.values()) == {0, *occurring}
+    assert bench_of_one.controls.action.label == "all actions"
+    n_annotated = (bench_of_one.scene.to_table().action_id == 12).sum()
+    assert f"stand ({n_annotated} annotated, " in " ".join(options)
+    text = bench_of_one.controls.action.options[1][0]
+    bench_of_one.controls.threshold.value = 1.0
+    assert bench_of_one.controls.action.options[1][0] == text.replace(text.split()[-2], "0")
+
+
+@pytest.mark.parametrize("control", ["video", "action", "threshold"])
+def test_messages_and_selections_end_with_the_search_that_made_them(bench, control):
+    bench = draw.Workbench(lambda *_: bench.scene, [bench.scene.video_id, "other"], bench.navigator)
+    bench.controls.mistake_button.click()
+    assert bench.selected_person is not None
+    others = {"video": "other", "action": find_option(bench, "stand ("), "threshold": 0.75}
+    getattr(bench.controls, control).value = others[control]
+    assert bench.controls.message.value == ""
+    assert bench.selected_person is None
+    assert not any(button.icon for button in bench.controls.person_buttons.values())
+
+
+def test_the_executed_copy_has_the_picture_beside_the_widget(bench):
+    bundle = bench._repr_mimebundle_()
+    assert base64.b64decode(bundle["image/jpeg"]) == bench.controls.image.value
+    assert "VBox" not in bundle["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
 def test_a_color_per_person_replaces_green(bench_of_one):
@@ -128,7 +176,7 @@ def test_actions_without_a_name_in_the_label_map_have_avas(tiny, truth, predicti
     strips = build_person_strips(scene, person, 0.0, top_k=80)
     other_action = next(strip.action_id for strip in strips if strip.action_id != 12)
     assert shorten_action_name(other_action) in render_person_html(scene, person, strips, 0)
-    assert other_action in dict(draw.open_scrubber(scene).controls.action.options).values()
+    assert other_action in dict(draw.open_scrubber(scene, score_threshold=0.0).controls.action.options).values()
 
 
 def test_the_next_mistake_is_one(bench):
@@ -155,6 +203,29 @@ def test_mistakes_end_and_begin_again(bench):
         descriptions.append(target.description)
     assert first.description not in descriptions
     assert find("slowfast_r50", score_threshold=0.969).description == first.description
+
+
+def test_every_missed_action_is_visited_in_order_and_then_the_first_again(bench, truth, predictions):
+    table = list_annotated_scores(analyze_errors(truth, predictions["slowonly_r50"], bench.navigator.label_map))
+    assert len(table) == truth.action_id.isin(bench.navigator.label_map).sum()
+    expected = table[~(table.score >= 0.9)][["video_id", "timestamp", "action_id"]].to_numpy().tolist()
+    visited = [bench.navigator.find_next_missed("slowonly_r50", None, 0.9) for _ in range(len(expected) + 1)]
+    assert [[t.video_id, t.time_s] for t in visited] == [place[:2] for place in [*expected, expected[0]]]
+    assert len({target.description for target in visited}) == len(expected)
+
+
+def test_the_next_missed_action_is_shown_with_its_person(bench):
+    bench.controls.threshold.value = 0.9
+    bench.controls.missed_button.click()
+    assert ": missed " in bench.controls.message.value
+    assert f"{get_time_s(bench):.0f} s" in bench.controls.message.value
+    assert bench.selected_person is not None
+
+
+def test_nothing_is_missed_with_a_threshold_of_0(bench):
+    bench.controls.threshold.value = 0.0
+    bench.controls.missed_button.click()
+    assert bench.controls.message.value == "no (more) missed action with these settings"
 
 
 def test_an_example_needs_an_action(bench):
