@@ -39,7 +39,19 @@ def run_prepare(options):
         readable = videos.video_id[videos.frames > 0]
         build_frame_caches(layout, readable, options.cache_short_side, workers=options.workers)
     print(f"{options.dataset}: {layout.root}")
+    if options.weights:
+        print(f"weights: {_download_weights(options.weights)}")
     return 0
+
+
+def _download_weights(weights):
+    """Download trained weights of the mini-AVA: of a model of the zoo, or at a URL. Returns the file that was read."""
+    from avalib.models.checkpoint import download_checkpoint, open_checkpoint
+
+    entry = None if is_url(weights) else zoo.get(weights)
+    path = download_checkpoint(entry, "mini" if entry else weights)
+    open_checkpoint(entry, path)  # raises CheckpointError for a file that holds no weights
+    return path
 
 
 def run_check(options):
@@ -162,10 +174,10 @@ def find_run(options):
     """The folder of a model's run, and the checkpoint that the options name: best and final are files in it."""
     folder = get_run_folder(options.output_dir, options.dataset, zoo.get(options.model).alias, options.tag)
     checkpoint = resolve_checkpoint(folder, options.checkpoint)
-    if checkpoint not in ("published", "pretrained", "random") and not is_url(checkpoint):
+    if checkpoint not in ("published", "pretrained", "mini", "random") and not is_url(checkpoint):
         if not Path(checkpoint).is_file():
             raise FileNotFoundError(
-                f"--checkpoint {checkpoint}: no such file; expected best, final, published, a path or a URL"
+                f"--checkpoint {checkpoint}: no such file; expected best, final, published, mini, a path or a URL"
             )
     return folder, checkpoint
 

@@ -32,6 +32,7 @@ class Prepare:
     cut: bool = False  # AVA only: also cut the annotated 15 minutes out of each video
     max_videos: int | None = None  # AVA only: at most this many videos
     mirrors: dict[str, str] = field(default_factory=dict)  # AVA only: pairs of kind and folder or URL: videos /disk/ava
+    weights: str | None = None  # also download weights trained on the mini-AVA: a model of the zoo, or a file's URL
     cache_short_side: int | None = None  # also build frame caches with this short side in pixels, for fast training
 
 

@@ -41,8 +41,9 @@ def build_model(
     ----------
     model : str, ZooEntry or None
         A name of the zoo; None takes the entry that the checkpoint carries.
-    checkpoint : None, "published", "pretrained", path or URL
+    checkpoint : None, "published", "pretrained", "mini", path or URL
         None: initialized. "published": the model's own file. "pretrained": the recognizer's backbone and a new head.
+        "mini": trained on the rendered mini-AVA, see `zoo.load_mini_weights`.
     device : str or torch.device
     strict : bool
         Raise for anything that does not fit.

@@ -8,9 +8,11 @@ report.
 """
 
 import dataclasses
+from pathlib import Path
 
 import torch
 
+from avalib import zoo
 from avalib.data.labels import get_action_names
 from avalib.models.architecture import (
     POSITION_TABLE,
@@ -130,7 +132,7 @@ def find_different_class(names, other_names):
 def open_checkpoint(entry, checkpoint, mirror=None, progress=True):
     """Read a checkpoint, downloading it first where it is not on this machine; -> Checkpoint.
 
-    checkpoint: "published", "pretrained" (both the entry's), a URL or a path.
+    checkpoint: "published", "pretrained", "mini" (all the entry's), a URL or a path.
     """
     path, sha256 = _locate(entry, str(checkpoint), mirror, progress)
     file = read_checkpoint_file(path, sha256)
@@ -138,13 +140,21 @@ def open_checkpoint(entry, checkpoint, mirror=None, progress=True):
     return file
 
 
+def download_checkpoint(entry, checkpoint, mirror=None, progress=True):
+    """The path of a checkpoint on this machine, downloaded if need be. Parameters as for `open_checkpoint`."""
+    return Path(_locate(entry, str(checkpoint), mirror, progress)[0])
+
+
 def _locate(entry, checkpoint, mirror, progress):
     """A checkpoint's path on this machine and the beginning of its hash (None: unknown)."""
     # a file of the entry, an address, or a path
-    if checkpoint in ("published", "pretrained"):
+    if checkpoint in ("published", "pretrained", "mini"):
         if entry is None:
             raise ValueError(f"checkpoint={checkpoint!r} needs a model's name")
-        if checkpoint == "published":
+        if checkpoint == "mini":
+            weights = zoo.get_mini_weights(entry.alias)
+            url, sha256 = weights.url, weights.sha256
+        elif checkpoint == "published":
             url, sha256 = entry.checkpoint_url, entry.checkpoint_sha256
         else:
             url, sha256 = entry.pretrained_url, entry.pretrained_sha256

@@ -3,7 +3,7 @@
 entry: what an entry holds, and how two differ (`compare_fields`). mmaction_v0, mmaction_1x, mmaction_ava_kinetics,
 pyslowfast, videomae, umt: the entries of each code base. entries: all of them, and the lookup. recipe: what a recipe
 holds. published_recipes, recipes: the published ones, and which one a data set gets. families, ladder, zoo_table:
-groups and tables of models.
+groups and tables of models. mini_weights: weights trained on the mini-AVA.
 
 For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses.replace(entry, …)`; the run's record
 (run.json) lists the differences.
@@ -13,6 +13,7 @@ from avalib.zoo.entries import ENTRIES, get, list_models, select_models
 from avalib.zoo.entry import ZooEntry, compare_fields, get_test_dataset, is_same_network
 from avalib.zoo.families import DEFAULT_MODELS, FAMILIES, README_MODELS, get_family
 from avalib.zoo.ladder import LADDER, build_ladder_table, list_changes
+from avalib.zoo.mini_weights import get_mini_weights, load_mini_weights
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe, update_recipe
 from avalib.zoo.recipes import (
@@ -39,12 +40,14 @@ __all__ = [
     "compare_fields",
     "get",
     "get_family",
+    "get_mini_weights",
     "get_recipe",
     "get_test_dataset",
     "is_same_network",
     "is_same_training",
     "list_changes",
     "list_models",
+    "load_mini_weights",
     "render_published_files",
     "render_zoo_table",
     "scale_lr",

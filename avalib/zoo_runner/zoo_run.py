@@ -93,6 +93,8 @@ class ZooRun:
             parameters |= {"seed": self.seed, "minutes": self.minutes}
         if notebook == "04_evaluate":
             parameters |= {"seed": self.seed, "checkpoint": self.checkpoint or "best"}
+        if notebook == "05_visualise":
+            parameters["checkpoint"] = self.checkpoint or "best"  # of its explanations
         return parameters | self.notebook_parameters.get(notebook, {})
 
     def list_outputs(self, notebook: str) -> list[Path]:

@@ -51,7 +51,7 @@ def workplace(tiny, tmp_path_factory):
         write_ava_csv(fake_predictions.detections(truth, seed), path)
     notebook = nbformat.read(ROOT / "notebooks" / "05_visualise.ipynb", 4)
     parameters = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    for name, value in {"dataset": "tiny", "output_dir": str(folder / "runs"), "seconds": 2}.items():
+    for name, value in {"dataset": "tiny", "output_dir": str(folder / "runs"), "seconds": 2, "explain_top": 0}.items():
         parameters.source = re.sub(rf"(?m)^{name} = .*?  #", f"{name} = {value!r}  #", parameters.source)
     nbformat.write(notebook, folder / "05_visualise.ipynb")
     return folder
