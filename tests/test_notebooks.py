@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 from pathlib import Path
 
 import fake_ava_server
@@ -11,6 +12,7 @@ import papermill
 import pytest
 
 from avalib.data.synthetic.generate import render_dataset
+from avalib.models.checkpoint import read_meta
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -23,6 +25,7 @@ NAMES = [
     "06_zoo",
     "07_your_video",
     "08_your_data",
+    "09_time",
 ]
 MODEL = "slowonly_r50"
 TRAINING = {"epochs": 1, "short_side": 32, "batch_size": 4, "workers": 0}
@@ -38,7 +41,8 @@ PARAMETERS = {
         "parameters": {"05_visualise": {"seconds": 2, "score_threshold": 0.0}},
     },
     "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160, "live_seconds": 3.0},
-    "08_your_data": TRAINING | {"dataset": "own", "score_threshold": 0.0},
+    "08_your_data": TRAINING | {"dataset": "own", "example": "tiny", "trained_on": "tiny", "score_threshold": 0.3},
+    "09_time": TRAINING | {"trained_on": "tiny"},
 }
 MAX_LINES = 30  # of a cell
 FORBIDDEN = ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.Try
@@ -51,6 +55,11 @@ def read_code_cells(path):
 def read_output_text(cells):
     """All that the cells have printed."""
     return "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+
+
+def read_html_cells(row):
+    """The texts of the cells of one row of a table."""
+    return re.findall(r"<t[hd]>(.*?)</t[hd]>", row)
 
 
 def read_json(path):
@@ -239,6 +248,33 @@ def test_your_data_is_evaluated_by_its_own_classes(runs):
     assert record["classes"]["1"] == "answer phone"
     assert record["protocol"] == "frame"
     assert 0 <= record["headline"]["mAP@0.5"] <= 1
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_between_prediction_and_import(executed):
+    """Notebook 08 exports its predictions for CVAT and COCO, and reads them back."""
+    (table,) = [
+        output.data["text/html"]
+        for cell in executed["08_your_data"]
+        if "checks" in cell.source
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
+    rows = {cells[0]: cells[1:] for cells in map(read_html_cells, table.split("<tr>")) if len(cells) == 3}
+    assert rows["rows written"] == rows["rows read back"]
+    assert rows["sum of the scores before"] == rows["sum of the scores after"]
+    assert float(rows["rows written"][0]) > 0
+
+
+@pytest.mark.slow
+def test_time_is_measured_with_two_trainings_and_three_tests(runs):
+    folder = runs / "tiny" / MODEL / "time"
+    assert {path.name for path in folder.glob("*.png")} == {"frame_orders.png", "order.png"}
+    average_precision = read_json(folder / "run.json")["AP"]
+    assert len(average_precision) == 4
+    assert all("fall down" in of_test for of_test in average_precision.values())
+    recipes = [read_meta(folder / order / "best.pth").recipe for order in ("ordered", "shuffled")]
+    assert [recipe.shuffle_frames for recipe in recipes] == [False, True]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Pictures, videos, plots and notebook widgets. The only package that imports matplotlib, ipywidgets and IPython.
 
-- frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
+- frames: annotate, box_styles, label_tags, label_layout, sheets, frame_orders, heatmap
 - videos: people, scene, predictions, render, video_overlay, video_page, zoo_gif
 - figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
   timeline_comparison, figure_style, colors
@@ -10,9 +10,16 @@
 
 from avalib.draw.annotate import FrameAnnotator, annotate_frame
 from avalib.draw.box_styles import BLUE, GREEN, BoxStyle
-from avalib.draw.class_plots import plot_ap_by_training, plot_class_counts, plot_per_class, plot_pr_curves
+from avalib.draw.class_plots import (
+    plot_ap_by_training,
+    plot_ap_comparison,
+    plot_class_counts,
+    plot_per_class,
+    plot_pr_curves,
+)
 from avalib.draw.colors import GROUP_COLORS, MODEL_COLORS, get_person_color
 from avalib.draw.figure_style import save_figure
+from avalib.draw.frame_orders import draw_frame_orders
 from avalib.draw.heatmap import draw_explanation_sheet
 from avalib.draw.ladder_plot import plot_ladder
 from avalib.draw.live_overlay import LiveAnnotator, play_live, render_live
@@ -54,6 +61,7 @@ __all__ = [
     "annotate_frame",
     "draw_contact_sheet",
     "draw_explanation_sheet",
+    "draw_frame_orders",
     "draw_keyframe_sheet",
     "draw_mistakes_sheet",
     "find_busiest_video",
@@ -66,6 +74,7 @@ __all__ = [
     "open_workbench",
     "play_live",
     "plot_ap_by_training",
+    "plot_ap_comparison",
     "plot_class_counts",
     "plot_feature_maps",
     "plot_ladder",

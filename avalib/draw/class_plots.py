@@ -75,6 +75,43 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     return figure
 
 
+@apply_style
+def plot_ap_comparison(
+    reports: dict[str, Report], title: str = "Average precision of each action, side by side"
+) -> Figure:
+    """Plot the AP of each action in several evaluations: a group of bars for each action, a color for each evaluation.
+
+    Parameters
+    ----------
+    reports : dict
+        {name: what avalib.evaluate returns}, of one ground truth. The legend has their mAP. Actions without ground
+        truth are left out.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    # (A,) AP of each report, the actions in the order of the first one's AP.
+    first_table = next(iter(reports.values())).per_class.dropna(subset=["AP"])
+    first_table = first_table.sort_values("AP", ascending=False, kind="stable").head(MAX_BARS)
+    actions = first_table["action_id"]
+    figure, axis = create_figure(1, (10, 1.6 + 0.2 * len(actions) * len(reports)))
+    places = np.arange(len(actions))[::-1]
+    height = 0.8 / len(reports)
+    for i, (name, report) in enumerate(reports.items()):
+        values = report.per_class.set_index("action_id")["AP"].reindex(actions).to_numpy()
+        bar_places = places + 0.4 - (i + 0.5) * height
+        label = f"{name}, mAP {report.mAP:.3f}"
+        axis.barh(bar_places, values, height=0.9 * height, color=SERIES_COLORS[i % len(SERIES_COLORS)], label=label)
+        _write_bar_values(axis, bar_places, values)
+    axis.set_yticks(places, [strip_brackets(name) for name in first_table["action"]])
+    axis.grid(axis="y", visible=False)
+    axis.set(xlabel="average precision at IoU 0.5", xlim=(0, 1.06), ylim=(-0.6, len(actions) - 0.4), title=title)
+    place_legend_below(figure, axis.get_legend_handles_labels()[0])
+    return figure
+
+
 def _write_bar_values(axis, places, values, marks=None):
     """Write the values (N,) behind their bars; behind the mark (N,), where it would cover the text."""
     ends = values

@@ -9,7 +9,7 @@ import pandas as pd
 from avalib.data.layout import DatasetLayout
 from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.predictions import align_person_ids
-from avalib.video.clip_stream import find_cuts
+from avalib.video.cut_finder import find_cuts
 from avalib.video.frame_numbers import AVA_FPS, to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video

@@ -3,19 +3,16 @@
 Memory is bounded by one clip's span of scaled frames, however long the video is.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
+from avalib.video.cut_finder import WINDOW, CutFinder, make_thumbnail
 from avalib.video.frame_numbers import AVA_START_S, compute_clip_frames
 from avalib.video.resize import resize_frame
 
 ROUNDING_S = 6e-4  # by which a time in a table may lie before its frame's: tables have milliseconds
-# Two frames whose thumbnails differ by more levels, on average, are of two shots. In the mini-AVA, frame by frame,
-# cuts differ by 26 to 59, frames of one shot by at most 11.
-CUT_THRESHOLD = 22
 
 
 def iter_windows(frames: Iterator[tuple[int, np.ndarray]], numbers: np.ndarray) -> Iterator[list[np.ndarray]]:
@@ -58,27 +55,6 @@ def iter_scaled(frames: Iterable[tuple[int, np.ndarray]], short_side: int) -> It
         yield number, scaled
 
 
-def make_thumbnail(frame: np.ndarray) -> np.ndarray:
-    """A frame (H,W,3) uint8 as (16,24,3), float: colors, as two places may be equally bright."""
-    # few rows and columns tell a cut, and cost no time
-    every_nth_row = frame[:: max(1, frame.shape[0] // 128)]
-    picture = Image.fromarray(np.ascontiguousarray(every_nth_row))
-    narrow = picture.resize((192, picture.height), Image.Resampling.NEAREST)
-    return np.asarray(narrow.resize((24, 16), Image.Resampling.BOX), float)
-
-
-def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether two thumbnails of frames that follow each other are of two shots."""
-    return np.abs(after - before).mean() > CUT_THRESHOLD
-
-
-def find_cuts(frames: Sequence[np.ndarray], times_s: np.ndarray) -> np.ndarray:
-    """The times (K,) of the frames that a cut lies before; frames (N,H,W,3) uint8 at times_s (N,)."""
-    thumbnails = [make_thumbnail(frame) for frame in frames]
-    pairs = zip(times_s[1:], thumbnails, thumbnails[1:], strict=False)
-    return np.array([time_s for time_s, before, after in pairs if is_cut(before, after)])
-
-
 def find_shown_frames(frame_times_s: np.ndarray, times_s: np.ndarray) -> np.ndarray:
     """The native frame (M,) that is shown at each of times_s (M,): the last one that has begun.
 
@@ -94,7 +70,6 @@ class ClipSample:
 
     time_s: float  # from the video's first frame
     frame: int  # the native frame (0, 1, …) that is shown then
-    shot: int  # the number of cuts before
     picture: np.ndarray | None  # (H,W,3) uint8, that frame
     clip: np.ndarray | None  # (T,h,w,3) uint8, scaled to the short side
     clip_frames: np.ndarray  # (T,) the native frames in the clip
@@ -134,7 +109,7 @@ class ClipStream:
     n_read : int
         How many have been read so far.
     cut_frames : list of int
-        The native frames that the cuts so far lie before.
+        The native frames that the cuts so far lie before; all of them at the end.
     cuts_s : list of float
         The times of these frames.
     """
@@ -183,7 +158,16 @@ class ClipStream:
             return needed
         # cuts count between the frames at 30 a second, whatever the video's rate
         numbered = self.reader.ava_index
+        needed = np.concatenate([needed, *self._list_frames_around(next_frames)])
         return np.union1d(numbered[(numbered >= needed.min()) & (numbered <= needed.max())], needed)
+
+    def _list_frames_around(self, next_frames):
+        """Frames before this stretch and after the next one's first, that decide about cuts as in the whole video."""
+        numbered = self.reader.ava_index
+        first = np.searchsorted(numbered, self._shown_frames[:1], side="right")
+        last = np.searchsorted(numbered, next_frames, side="right")
+        before = [numbered[max(i - WINDOW, 0) : i] for i in first if self._first_cut]
+        return [*before, *[numbered[i : i + WINDOW - 1] for i in last]]
 
     def __iter__(self) -> Iterator[ClipSample]:
         in_clips = set(self._clip_frames.ravel().tolist())
@@ -193,44 +177,43 @@ class ClipStream:
         first_needed = np.minimum(self._clip_frames.min(axis=1, initial=self.reader.n_frames), self._shown_frames)
         oldest_needed = np.minimum.accumulate(first_needed[::-1])[::-1].tolist()
         scaled = {}  # native frame -> scaled picture
-        pictures = {}  # native frame -> (picture, shot)
+        pictures = {}  # native frame -> picture
         k = 0  # the next sample
         for n, frame in self._iter_frames():
             if n in in_clips:
                 scaled[n] = None if frame is None else resize_frame(frame, self.short_side)
             if n in shown:
-                pictures[n] = frame, len(self.cut_frames)
+                pictures[n] = frame
             while k < len(last_needed) and last_needed[k] <= n:
-                picture, shot = pictures[self._shown_frames[k]]
-                yield self._make_sample(k, scaled, picture, shot)
+                yield self._make_sample(k, scaled, pictures[self._shown_frames[k]])
                 k += 1
                 # drop what no later sample needs
                 oldest = oldest_needed[k] if k < len(oldest_needed) else n + 1
                 scaled = {m: frame for m, frame in scaled.items() if m >= oldest}
-                pictures = {m: pair for m, pair in pictures.items() if m >= oldest}
+                pictures = {m: picture for m, picture in pictures.items() if m >= oldest}
 
     def _iter_frames(self):
         """(native frame, its picture or None), each once; notes cuts between frames that can be decoded."""
-        previous = None  # the last thumbnail
+        finder = CutFinder()
         frames = self.reader.iter_native_frames(self._frames_to_read, allow_missing=True)
         for n, frame in zip(self._frames_to_read.tolist(), frames, strict=True):
             if frame is not None:
-                thumbnail = make_thumbnail(frame)
-                is_own = self._first_cut <= n <= self._last_cut
-                if previous is not None and is_own and is_cut(previous, thumbnail):
-                    self.cut_frames.append(n)
-                previous = thumbnail
+                self._note_cuts(finder.add(n, make_thumbnail(frame)))
             self.n_read += 1
             if self.on_frame is not None:
                 self.on_frame()
             yield n, frame
+        self._note_cuts(finder.finish())
 
-    def _make_sample(self, k, scaled, picture, shot):
+    def _note_cuts(self, cuts):
+        """Add the cuts that are this stretch's."""
+        self.cut_frames += [n for n in cuts if self._first_cut <= n <= self._last_cut]
+
+    def _make_sample(self, k, scaled, picture):
         frames = [scaled[n] for n in self._clip_frames[k].tolist()]
         return ClipSample(
             time_s=float(self.times_s[k]),
             frame=int(self._shown_frames[k]),
-            shot=shot,
             picture=picture,
             clip=None if any(frame is None for frame in frames) else np.stack(frames),
             clip_frames=self._clip_frames[k],

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 from av.video.reformatter import VideoReformatter
 
-from avalib.video.clip_stream import is_cut, make_thumbnail
+from avalib.video.cut_finder import is_cut, make_thumbnail
 from avalib.video.live_buffer import LiveBuffer, LiveFrame
 from avalib.video.live_source import OPEN_TIMEOUT_S, StreamError, StreamRefusedError, open_live, parse_live_source
 from avalib.video.rgb_picture import read_display_matrix, turn_upright

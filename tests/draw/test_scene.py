@@ -6,7 +6,7 @@ from moving_square import VIDEO_ID, find_square
 
 from avalib import draw
 from avalib.draw.scene import find_busiest_start
-from avalib.video.clip_stream import find_cuts
+from avalib.video.cut_finder import find_cuts
 
 
 @pytest.fixture(scope="module")

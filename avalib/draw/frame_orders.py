@@ -1,0 +1,74 @@
+"""The frames of one clip in order, backwards and in random order: what a model sees of a motion."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from avalib.data.layout import DatasetLayout
+from avalib.draw.sheets import draw_contact_sheet
+from avalib.utils.boxes import clip_boxes, to_pixels
+from avalib.video.frame_numbers import compute_clip_frames
+from avalib.video.frame_source import open_video
+from avalib.zoo.entry import ZooEntry
+
+MARGIN = 0.6  # around the person's box, as a share of its longer side
+MAX_FRAMES = 8  # of a clip, evenly spread, so that they are large enough
+
+
+def draw_frame_orders(
+    layout: DatasetLayout,
+    entry: ZooEntry,
+    video_id: str,
+    timestamp: float,
+    box_norm: Sequence[float],
+    width: int = 220,
+    seed: int = 0,
+    caption: str = "The frames of one clip: in order, backwards, in random order",
+) -> Image.Image:
+    """Draw the frames of a keyframe's clip around one person in three lines: in order, backwards, in random order.
+
+    Parameters
+    ----------
+    layout : DatasetLayout
+    entry : ZooEntry
+        The model, whose clip is drawn.
+    video_id : str
+    timestamp : float
+        The keyframe's second.
+    box_norm : (4,) float
+        The person's box in fractions of the frame.
+    width : int
+        Of a frame, in pixels.
+    seed : int
+        Of the random order.
+    caption : str
+
+    Returns
+    -------
+    PIL.Image.Image
+    """
+    with open_video(layout, video_id) as reader:
+        start_s = layout.get_start_s(video_id)
+        numbers = compute_clip_frames(
+            timestamp, entry.clip_len, entry.frame_interval, reader.n_ava_frames, first=1, start_s=start_s
+        )
+        numbers = numbers[np.linspace(0, len(numbers) - 1, min(len(numbers), MAX_FRAMES)).round().astype(int)]
+        frames = [_crop_square(frame, box_norm) for frame in reader.read_ava_frames(numbers)]
+    places = np.arange(len(frames))
+    random_order = np.random.default_rng(seed).permutation(places)
+    # Titles name the place in the clip: 1 is the earliest frame.
+    orders = [*places, *places[::-1], *random_order]
+    titles = [f"frame {i + 1}" for i in orders]
+    return draw_contact_sheet([frames[i] for i in orders], len(frames), titles, width, caption=caption)
+
+
+def _crop_square(frame, box_norm):
+    """The square part of a frame (H,W,3) around a person, as far as the frame goes."""
+    height, width = frame.shape[:2]
+    x1, y1, x2, y2 = to_pixels(np.asarray(box_norm, float)[None], width, height)[0]
+    half = (0.5 + MARGIN) * max(x2 - x1, y2 - y1)
+    center_x, center_y = (x1 + x2) / 2, (y1 + y2) / 2
+    square = np.array([[center_x - half, center_y - half, center_x + half, center_y + half]])
+    left, top, right, bottom = clip_boxes(square, width, height)[0].round().astype(int)
+    return frame[top : bottom + 1, left : right + 1]

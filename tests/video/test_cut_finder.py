@@ -1,0 +1,70 @@
+"""Cuts are found where shots meet and after a fade through black; motion and flashes are none."""
+
+import numpy as np
+import pytest
+from numbered_videos import draw_number, make_shot
+
+from avalib.video.cut_finder import WINDOW, find_cuts
+
+BRIGHT = np.uint8(255)
+
+
+def list_cuts(frames):
+    """The places in a list of frames that a cut lies before."""
+    return find_cuts(frames, np.arange(len(frames))).tolist()
+
+
+def test_a_cut_between_shots():
+    assert list_cuts([*make_shot(40, 9), *make_shot(150, 9), *make_shot(90, 9)]) == [9, 18]
+
+
+def test_a_cut_between_equally_bright_places():
+    red, blue = np.zeros((2, 48, 64, 3), np.uint8)
+    red[..., 0] = 120
+    blue[..., 2] = 250
+    blue[..., 1] = 13
+    assert list_cuts([red, red, blue, blue]) == [2]
+
+
+def test_moving_things_are_no_cut():
+    assert list_cuts([np.roll(draw_number(0), 6 * n, axis=1) for n in range(20)]) == []
+
+
+@pytest.mark.parametrize("length", range(1, WINDOW))
+@pytest.mark.parametrize("color", [(255, 255, 255), (0, 0, 250), (0, 0, 0)])
+def test_a_flash_is_no_cut(length, color):
+    frames = make_shot(110, 20)
+    for n in range(8, 8 + length):
+        frames[n] = np.full_like(frames[n], color)
+    assert list_cuts(frames) == []
+
+
+def test_a_flash_beside_a_cut_leaves_the_cut():
+    frames = [*make_shot(60, 12), *make_shot(160, 12)]
+    frames[6] = np.full_like(frames[6], BRIGHT)
+    assert list_cuts(frames) == [12]
+
+
+def test_a_shot_that_is_longer_than_a_flash_has_two_cuts():
+    insert = make_shot(170, WINDOW)
+    assert list_cuts([*make_shot(60, 12), *insert, *make_shot(60, 12)]) == [12, 12 + WINDOW]
+
+
+def test_a_fade_through_black_is_one_cut():
+    shots = [*make_shot(120, 20), *make_shot(120, 20)]
+    # From full brightness to nothing and back, in 30 frames around the middle.
+    brightness = np.clip(np.abs(np.arange(40) - 19.5) / 15, 0.03, 1) - 0.03
+    frames = [(frame * share).astype(np.uint8) for frame, share in zip(shots, brightness, strict=True)]
+    (cut,) = list_cuts(frames)
+    assert 19 <= cut <= 24
+
+
+def test_pictures_between_black_ones_are_a_shot():
+    black = [np.zeros((48, 64, 3), np.uint8)] * 5
+    assert list_cuts([*black, *[np.full((48, 64, 3), 90, np.uint8)] * 9, *black]) == [5, 14]
+
+
+def test_fewer_frames_than_a_window_are_enough():
+    assert list_cuts([]) == []
+    assert list_cuts(make_shot(40, 1)) == []
+    assert list_cuts([*make_shot(40, 1), *make_shot(150, 1)]) == [1]
