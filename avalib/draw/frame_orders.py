@@ -24,7 +24,7 @@ def draw_frame_orders(
     box_norm: Sequence[float],
     width: int = 220,
     seed: int = 0,
-    caption: str = "The frames of one clip: in order, backwards, in random order",
+    caption: str | None = "The frames of one clip: in order, backwards, in random order",
 ) -> Image.Image:
     """Draw the frames of a keyframe's clip around one person in three lines: in order, backwards, in random order.
 
@@ -42,7 +42,7 @@ def draw_frame_orders(
         Of a frame, in pixels.
     seed : int
         Of the random order.
-    caption : str
+    caption : str, optional
 
     Returns
     -------

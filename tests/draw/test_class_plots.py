@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from figures import read_text
+from matplotlib.patches import Rectangle
 
 from avalib import draw
 from avalib.draw.class_plots import MAX_BARS
@@ -94,3 +95,14 @@ def test_class_counts_of_train_and_val(square):
     assert [bar.get_width() for bar in axis.patches] == [5, 5]
     assert axis.lines[0].get_xdata().tolist() == [2, 2]
     assert "78 of 80 actions do not occur" in read_text(figure)
+
+
+def test_a_comparison_has_a_bar_for_each_action_and_evaluation_with_its_ap(report):
+    figure = draw.plot_ap_comparison({"in order": report, "shuffled": report}, title="Order")
+    n_actions = report.per_class.AP.notna().sum()
+    bars = [patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
+    assert len(bars) == 2 * n_actions
+    assert sorted(bar.get_width() for bar in bars) == sorted([*report.per_class.AP.dropna()] * 2)
+    text = read_text(figure)
+    for part in (f"in order, mAP {report.mAP:.3f}", f"shuffled, mAP {report.mAP:.3f}", "stand", "Order"):
+        assert part in text
