@@ -138,10 +138,10 @@ class ClipStream:
         self._clip_frames = reader.ava_index[np.array(numbers, np.int64).reshape(-1, clip_len) - 1]
         self._shown_frames = find_shown_frames(reader.times_s, times_s)
         next_frames = find_shown_frames(reader.times_s, [] if next_time_s is None else [next_time_s])
-        self._frames_to_read = self._choose_frames_to_read(next_frames)
         # cuts of this stretch lie before the frames first_cut .. last_cut
         self._first_cut = 0 if is_first else self._shown_frames[0] + 1
         self._last_cut = reader.n_frames if next_time_s is None else next_frames[0]
+        self._frames_to_read = self._choose_frames_to_read(next_frames)
         self.n_frames = len(self._frames_to_read)
         self.n_read = 0
         self.cut_frames = []
@@ -157,17 +157,17 @@ class ClipStream:
         if not len(needed):
             return needed
         # cuts count between the frames at 30 a second, whatever the video's rate
-        numbered = self.reader.ava_index
-        needed = np.concatenate([needed, *self._list_frames_around(next_frames)])
+        numbered = np.unique(self.reader.ava_index)
+        needed = np.concatenate([needed, *self._list_frames_around(numbered, next_frames)])
         return np.union1d(numbered[(numbered >= needed.min()) & (numbered <= needed.max())], needed)
 
-    def _list_frames_around(self, next_frames):
-        """Frames before this stretch and after the next one's first, that decide about cuts as in the whole video."""
-        numbered = self.reader.ava_index
+    def _list_frames_around(self, numbered, next_frames):
+        """The frames around this stretch that decide about its cuts, as in the whole video: [(n,) native frames]."""
         first = np.searchsorted(numbered, self._shown_frames[:1], side="right")
         last = np.searchsorted(numbered, next_frames, side="right")
         before = [numbered[max(i - WINDOW, 0) : i] for i in first if self._first_cut]
-        return [*before, *[numbered[i : i + WINDOW - 1] for i in last]]
+        after = [numbered[i : i + WINDOW - 1] for i in last]
+        return [*before, *after]
 
     def __iter__(self) -> Iterator[ClipSample]:
         in_clips = set(self._clip_frames.ravel().tolist())
