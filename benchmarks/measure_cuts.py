@@ -120,9 +120,9 @@ def measure_rendered(size, seed=0):
     for spec in list_videos(size, seed):
         expected = np.array([take.first_frame for take in build_takes(spec)][1:])
         with Video(layout.videos / spec.file_name) as video:
-            found = np.array(list_cuts(video.iter_frames()))
-        # (expected, found) bool: which of them are the same
-        is_same = np.abs(expected[:, None] - found[None]) <= TOLERANCE
+            cuts = np.array(list_cuts(video.iter_frames()))
+        # (expected, cuts) bool: which of them are the same
+        is_same = np.abs(expected[:, None] - cuts[None]) <= TOLERANCE
         row["cuts"] += len(expected)
         row["found"] += int(is_same.any(axis=1).sum())
         row["false"] += int((~is_same.any(axis=0)).sum())
@@ -136,15 +136,15 @@ def measure_made(kind):
     row = {"kind": kind, "cuts": 0, "found": 0, "false": 0, "frames": 0}
     for i in range(COUNT):
         transition = KINDS[kind](rng, 2 * i)
-        found = list_cuts(transition.frames)
+        cuts = list_cuts(transition.frames)
         row["frames"] += len(transition.frames)
         if transition.first is None:
-            row["false"] += len(found)
+            row["false"] += len(cuts)
             continue
-        is_in_place = [transition.first - TOLERANCE <= n <= transition.last + TOLERANCE for n in found]
+        is_in_place = [transition.first - TOLERANCE <= n <= transition.last + TOLERANCE for n in cuts]
         row["cuts"] += 1
         row["found"] += any(is_in_place)
-        row["false"] += len(found) - any(is_in_place)  # a second cut in one transition is one too many
+        row["false"] += len(cuts) - any(is_in_place)  # a second cut in one transition is one too many
     return row
 
 

@@ -46,11 +46,11 @@ def rank_uncertain_times(detections: pd.DataFrame, min_gap_s: float = 0.0) -> pd
 
 def _drop_neighbors(times, min_gap_s):
     """The rows whose time is at least min_gap_s away from those of all rows before them that stay."""
-    kept_times_s = []
-    is_kept = []
+    selected_times_s = []
+    is_selected = []
     for time_s in times["time_s"]:
-        is_far = all(abs(time_s - other_s) >= min_gap_s for other_s in kept_times_s)
-        is_kept.append(is_far)
+        is_far = all(abs(time_s - other_s) >= min_gap_s for other_s in selected_times_s)
+        is_selected.append(is_far)
         if is_far:
-            kept_times_s.append(time_s)
-    return times[is_kept]
+            selected_times_s.append(time_s)
+    return times[is_selected]

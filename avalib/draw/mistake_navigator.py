@@ -112,10 +112,10 @@ class MistakeNavigator:
             self._next_missed[key] = int(((table.video_id > video_id) | is_here).to_numpy().argmax())
         number = self._next_missed[key] % len(table)
         self._next_missed[key] = number + 1
-        missed = table.iloc[number]
-        found = f"score {missed.score:.2f}" if missed.score == missed.score else "not detected"
-        what = f"missed {number + 1} of {len(table)}: {missed.action}, {found}"
-        return _build_target(missed, f"{model}, {_format_place(missed)}: {what}")
+        label = table.iloc[number]
+        score = "not detected" if np.isnan(label.score) else f"score {label.score:.2f}"
+        what = f"missed {number + 1} of {len(table)}: {label.action}, {score}"
+        return _build_target(label, f"{model}, {_format_place(label)}: {what}")
 
     def _list_annotated_scores(self, model):
         """The table of the annotated actions with a model's scores."""
