@@ -41,7 +41,7 @@ PARAMETERS = {
         "parameters": {"05_visualise": {"seconds": 2, "score_threshold": 0.0}},
     },
     "07_your_video": {"start": 2.0, "stop": 4.0, "score_threshold": 0.0, "width": 160, "live_seconds": 3.0},
-    "08_your_data": TRAINING | {"dataset": "own", "example": "tiny", "trained_on": "tiny", "score_threshold": 0.3},
+    "08_your_data": TRAINING | {"dataset": "own", "example": "tiny", "trained_on": "tiny", "score_threshold": 0.0},
     "09_time": TRAINING | {"trained_on": "tiny"},
 }
 MAX_LINES = 30  # of a cell
@@ -260,10 +260,11 @@ def test_nothing_is_lost_between_prediction_and_import(executed):
         for output in cell.outputs
         if "text/html" in output.get("data", {})
     ]
-    rows = {cells[0]: cells[1:] for cells in map(read_html_cells, table.split("<tr>")) if len(cells) == 3}
+    lines = [read_html_cells(line) for line in table.split("<tr>")]
+    rows = {line[0]: [float(cell) for cell in line[1:]] for line in lines if len(line) == 3}
     assert rows["rows written"] == rows["rows read back"]
-    assert rows["sum of the scores before"] == rows["sum of the scores after"]
-    assert float(rows["rows written"][0]) > 0
+    assert rows["rows written"][0] > 0
+    assert rows["sum of the scores before"] == pytest.approx(rows["sum of the scores after"], rel=1e-3)
 
 
 @pytest.mark.slow
