@@ -70,6 +70,7 @@ class ClipSample:
 
     time_s: float  # from the video's first frame
     frame: int  # the native frame (0, 1, …) that is shown then
+    shot: int  # the number of cuts before
     picture: np.ndarray | None  # (H,W,3) uint8, that frame
     clip: np.ndarray | None  # (T,h,w,3) uint8, scaled to the short side
     clip_frames: np.ndarray  # (T,) the native frames in the clip
@@ -145,6 +146,7 @@ class ClipStream:
         self.n_frames = len(self._frames_to_read)
         self.n_read = 0
         self.cut_frames = []
+        self._last_decided = -1  # the last frame of which it is known whether a cut lies before it
 
     @property
     def cuts_s(self) -> list[float]:
@@ -184,7 +186,7 @@ class ClipStream:
                 scaled[n] = None if frame is None else resize_frame(frame, self.short_side)
             if n in shown:
                 pictures[n] = frame
-            while k < len(last_needed) and last_needed[k] <= n:
+            while k < len(last_needed) and last_needed[k] <= n and self._shown_frames[k] <= self._last_decided:
                 yield self._make_sample(k, scaled, pictures[self._shown_frames[k]])
                 k += 1
                 # drop what no later sample needs
@@ -193,17 +195,23 @@ class ClipStream:
                 pictures = {m: picture for m, picture in pictures.items() if m >= oldest}
 
     def _iter_frames(self):
-        """(native frame, its picture or None), each once; notes cuts between frames that can be decoded."""
+        """(native frame, its picture or None), each once; notes cuts between frames that can be decoded.
+
+        At the end (the video's number of frames, None): all cuts are known then.
+        """
         finder = CutFinder()
         frames = self.reader.iter_native_frames(self._frames_to_read, allow_missing=True)
         for n, frame in zip(self._frames_to_read.tolist(), frames, strict=True):
             if frame is not None:
                 self._note_cuts(finder.add(n, make_thumbnail(frame)))
+                self._last_decided = finder.last_decided
             self.n_read += 1
             if self.on_frame is not None:
                 self.on_frame()
             yield n, frame
         self._note_cuts(finder.finish())
+        self._last_decided = self.reader.n_frames
+        yield self.reader.n_frames, None
 
     def _note_cuts(self, cuts):
         """Add the cuts that are this stretch's."""
@@ -214,6 +222,7 @@ class ClipStream:
         return ClipSample(
             time_s=float(self.times_s[k]),
             frame=int(self._shown_frames[k]),
+            shot=int(np.searchsorted(self.cut_frames, self._shown_frames[k], side="right")),
             picture=picture,
             clip=None if any(frame is None for frame in frames) else np.stack(frames),
             clip_frames=self._clip_frames[k],

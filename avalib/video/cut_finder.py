@@ -50,6 +50,11 @@ class CutFinder:
         self._frames.append((number, thumbnail))
         return self._list_cuts(len(self._frames) - WINDOW, len(self._frames) - WINDOW + 1)
 
+    @property
+    def last_decided(self) -> int:
+        """The last frame of which it is known whether a cut lies before it; -1: none."""
+        return self._frames[-WINDOW][0] if len(self._frames) >= WINDOW else -1
+
     def finish(self) -> list[int]:
         """The frames that a cut lies before, of the last ones, after which no frame follows."""
         return self._list_cuts(len(self._frames) - WINDOW + 1, len(self._frames))

@@ -65,9 +65,14 @@ def test_cuts(tmp_path):
     assert find_cuts(frames, times) == pytest.approx([1.5, 3.0])
     with Video(write_mp4(tmp_path / "v.mp4", frames, 30)) as reader:
         clips = ClipStream(reader, [0, 1, 1.5, 2, 3.5], 4, 8, 32)
-        moments = list(clips)
-        assert clips.cuts_s == pytest.approx([1.5, 3.0])
-        assert [np.searchsorted(clips.cut_frames, m.frame, side="right") for m in moments] == [0, 0, 1, 1, 2]
+        assert [m.shot for m in clips] == [0, 0, 1, 1, 2] and clips.cuts_s == pytest.approx([1.5, 3.0])
+
+
+def test_the_shot_is_known_for_a_clip_that_ends_with_its_picture(tmp_path):
+    frames = make_shot(40, 45) + make_shot(150, 45)
+    with Video(write_mp4(tmp_path / "v.mp4", frames, 30)) as reader:
+        clips = ClipStream(reader, [1.4, 1.5, 2.9], 1, 1, 32)
+        assert [(m.frame, m.shot) for m in clips] == [(42, 0), (45, 1), (87, 1)]
 
 
 def test_frames_that_cannot_be_decoded_leave_their_clips_out(tmp_path):
