@@ -1,7 +1,7 @@
 """Several models' detections of the same videos: loaded, and with the same person_id for the same person."""
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from avalib import zoo
 from avalib.data.ava_csv import read_ava_csv
 from avalib.utils.boxes import compute_iou_matrix
 from avalib.utils.run_folder import get_run_folder
+from avalib.utils.tracker import match_boxes
+
+NEAR_IOU = 0.1  # with a lower IoU, two boxes are of two people
 
 logger = logging.getLogger(__name__)
 
@@ -56,47 +59,49 @@ def load_predictions(
 def align_person_ids(detected, annotated, min_iou=0.5):
     """Detected people under the annotation's person_ids.
 
-    A detected track becomes the annotated person that it overlaps (IoU of at least min_iou) at most keyframes. An
-    annotated person can be several tracks, but only one at a time. Tracks of nobody get new ids, after all others.
+    At each time a detected person is the annotated one that it overlaps, one for one, with an IoU of at least min_iou.
+    Somebody without such a partner has the id that its track has at most other times, unless that person is elsewhere
+    or has a partner. Tracks of nobody get new ids, after all others.
 
     detected, annotated: {timestamp: [Person]}. -> `detected` with other ids.
     """
-    # {track: times at which it exists}
-    overlap_times = _find_overlaps(detected, annotated, min_iou)
-    times_of_track = defaultdict(set)
+    # Partners by overlap: {timestamp: {place in the list: annotated person_id}}, and how often each track is whom.
+    partners = {time: _match_people(people, annotated.get(time, []), min_iou) for time, people in detected.items()}
+    counts_of_track = defaultdict(Counter)
     for time, people in detected.items():
-        for person in people:
-            times_of_track[person.person_id].add(time)
+        for i, person_id in partners[time].items():
+            counts_of_track[people[i].person_id][person_id] += 1
 
-    # Pairs with the most common keyframes first; a person's keyframes are used up by its tracks.
-    new_ids = {}
-    used_times = defaultdict(set)
-    for track, person_id in sorted(overlap_times, key=lambda pair: (-len(overlap_times[pair]), pair)):
-        if track not in new_ids and not times_of_track[track] & used_times[person_id]:
-            new_ids[track] = person_id
-            used_times[person_id] |= times_of_track[track]
-
-    # Ids that no annotated person has, for the tracks of nobody.
+    # The ids of everybody else, by their tracks.
     next_id = 1 + max((person.person_id for people in annotated.values() for person in people), default=-1)
-    for track in sorted(set(times_of_track) - set(new_ids)):
-        new_ids[track] = next_id
-        next_id += 1
-    return {
-        time: [replace(person, person_id=new_ids[person.person_id]) for person in people]
-        for time, people in detected.items()
-    }
-
-
-def _find_overlaps(detected, annotated, min_iou):
-    """{(track, annotated person_id): times at which this annotated person overlaps the track most}."""
-    overlap_times = defaultdict(set)
+    new_ids = {}  # {track: id}
+    aligned = {}
     for time, people in detected.items():
-        candidates = annotated.get(time, [])
-        if not candidates or not people:
-            continue
-        # (detected, annotated) IoUs; each detected person is paired with the annotated person of the largest.
-        iou = compute_iou_matrix(np.stack([p.box for p in people]), np.stack([p.box for p in candidates]))
-        for i, j in enumerate(iou.argmax(axis=1)):
-            if iou[i, j] >= min_iou:
-                overlap_times[people[i].person_id, candidates[j].person_id].add(time)
-    return overlap_times
+        ids = partners[time]
+        for i, person in enumerate(people):
+            if i in ids:
+                continue
+            usual_id = max(counts_of_track[person.person_id], key=counts_of_track[person.person_id].get, default=None)
+            is_free = usual_id is not None and usual_id not in ids.values()
+            if is_free and not _is_elsewhere(usual_id, person.box, annotated.get(time, [])):
+                ids[i] = usual_id
+            else:
+                ids[i] = new_ids.setdefault(person.person_id, next_id + len(new_ids))
+        aligned[time] = [replace(person, person_id=ids[i]) for i, person in enumerate(people)]
+    return aligned
+
+
+def _match_people(people, candidates, min_iou):
+    """{place in `people`: person_id of the candidate who is its partner}."""
+    if not people or not candidates:
+        return {}
+    # (candidates, people) IoUs
+    iou = compute_iou_matrix(np.stack([p.box for p in candidates]), np.stack([p.box for p in people]))
+    pairs = match_boxes(iou, np.full(len(candidates), min_iou))
+    return {int(i): candidates[j].person_id for j, i in pairs}
+
+
+def _is_elsewhere(person_id, box, people):
+    """Whether one of these people has this id and is not near a box."""
+    boxes = [person.box for person in people if person.person_id == person_id]
+    return bool(boxes) and compute_iou_matrix(np.stack(boxes), box[None]).max() < NEAR_IOU

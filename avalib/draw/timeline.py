@@ -275,4 +275,4 @@ def describe_left_out(segments, lanes):
     of_shown = segments[segments["person_id"].isin(shown_people)]
     n_actions = of_shown.groupby(["person_id", "action_id"]).ngroups - sum(len(actions) for _, actions in lanes)
     left_out = [f"{count} more {what}" for count, what in ((n_people, "people"), (n_actions, "actions")) if count]
-    return f"   (not shown: {', '.join(left_out)})" if left_out else ""
+    return f"\n(not shown: {', '.join(left_out)})" if left_out else ""

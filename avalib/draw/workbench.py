@@ -45,6 +45,8 @@ class Workbench:
         Of the picture, in pixels.
     video : str, optional
         The video_id to begin with.
+    by_person : bool
+        Whether each person has a color of its own at first.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class Workbench:
         top_k: int = 3,
         width: int = 1000,
         video: str | None = None,
+        by_person: bool = False,
     ):
         self._open_scene = lru_cache(maxsize=OPEN_SCENES)(open_scene)
         # Frames are kept scaled, so that a step of the slider only draws boxes and encodes one JPEG.
@@ -84,6 +87,7 @@ class Workbench:
             is_annotated=self.scene.is_annotated,
             has_navigation=navigator is not None,
             score_threshold=score_threshold,
+            by_person=by_person,
         )
         self._fill_controls()
         self._connect_controls()

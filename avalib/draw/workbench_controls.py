@@ -30,9 +30,11 @@ class WorkbenchControls:
         Whether mistakes and examples can be found.
     score_threshold : float
         The threshold's first value.
+    by_person : bool
+        Whether each person has a color of its own at first.
     """
 
-    def __init__(self, videos, video, models, is_annotated, has_navigation, score_threshold):
+    def __init__(self, videos, video, models, is_annotated, has_navigation, score_threshold, by_person):
         self.video = ui.Dropdown(options=videos, value=video, description="video")
         self.time = ui.IntSlider(
             value=0,
@@ -53,7 +55,7 @@ class WorkbenchControls:
             value="beside" if is_annotated else "off",
             description="truth",
         )
-        self.by_person = ui.Checkbox(not is_annotated, description="a color per person", indent=False)
+        self.by_person = ui.Checkbox(by_person, description="a color per person", indent=False)
         self.model_toggles = {name: ui.ToggleButton(True, description=name) for name in models}
         self.mistake_button = ui.Button(
             description="next mistake", tooltip="the surest mistakes of the first model, in order"

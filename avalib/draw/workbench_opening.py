@@ -22,6 +22,7 @@ def open_workbench(
     score_threshold: float = 0.3,
     top_k: int = 3,
     width: int = 1000,
+    by_person: bool = False,
 ) -> Workbench:
     """Open the Workbench of a data set's split.
 
@@ -38,7 +39,7 @@ def open_workbench(
         How much of a video is open at a time, frames per second.
     label_map, exclusions : path, optional
         The actions that count, and the seconds that do not, when mistakes are listed.
-    score_threshold, top_k, width
+    score_threshold, top_k, width, by_person
         As for Workbench.
 
     Returns
@@ -60,6 +61,7 @@ def open_workbench(
         top_k=top_k,
         width=width,
         video=video or find_busiest_video(truth),
+        by_person=by_person,
     )
 
 
@@ -77,5 +79,10 @@ def open_scrubber(scene: Scene, score_threshold: float = 0.3, top_k: int = 3, wi
     Workbench
     """
     return Workbench(
-        lambda video_id, time_s: scene, [scene.video_id], score_threshold=score_threshold, top_k=top_k, width=width
+        lambda video_id, time_s: scene,
+        [scene.video_id],
+        score_threshold=score_threshold,
+        top_k=top_k,
+        width=width,
+        by_person=not scene.is_annotated,
     )

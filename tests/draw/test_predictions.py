@@ -35,3 +35,20 @@ def test_tracks_get_the_annotated_persons_ids():
     detected[1.0].append(draw.Person(np.array([0.4, 0, 0.5, 0.2]), (), 9))
     ids = [[person.person_id for person in people] for people in align_person_ids(detected, annotated).values()]
     assert ids == [[50, 40], [50, 40, 51], [50, 40], [50, 40]]  # two tracks of one person, one of nobody
+
+
+def test_a_track_that_goes_on_as_somebody_else_has_the_ids_of_both():
+    """After a cut, another person is where the first one was."""
+    annotated = {0.0: [draw.Person(LEFT, (), 40)], 1.0: [draw.Person(LEFT + 0.01, (), 50)]}
+    detected = {time: [draw.Person(LEFT, (), 0)] for time in annotated}
+    ids = [people[0].person_id for people in align_person_ids(detected, annotated).values()]
+    assert ids == [40, 50]
+
+
+def test_a_poor_overlap_keeps_the_tracks_id_and_somebody_elsewhere_does_not():
+    annotated = {float(t): [draw.Person(LEFT, (), 40)] for t in range(4)}
+    detected = {time: [draw.Person(LEFT, (), 0)] for time in annotated}
+    detected[1.0] = [draw.Person(LEFT + [0.1, 0, 0.1, 0], (), 0)]  # an IoU of a third
+    detected[2.0] = [draw.Person(RIGHT, (), 0)]
+    ids = [people[0].person_id for people in align_person_ids(detected, annotated).values()]
+    assert ids == [40, 40, 41, 40]
