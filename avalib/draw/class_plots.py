@@ -108,7 +108,7 @@ def plot_ap_comparison(
     axis.set_yticks(places, [strip_brackets(name) for name in first_table["action"]])
     axis.grid(axis="y", visible=False)
     axis.set(xlabel="average precision at IoU 0.5", xlim=(0, 1.06), ylim=(-0.6, len(actions) - 0.4), title=title)
-    place_legend_below(figure, axis.get_legend_handles_labels()[0])
+    place_legend_below(figure, axis.get_legend_handles_labels()[0], columns=2)
     return figure
 
 

@@ -49,12 +49,12 @@ def create_figure(columns, size, **options):
     return plt.subplots(1, columns, figsize=size, layout="constrained", **options)
 
 
-def place_legend_below(figure, handles):
+def place_legend_below(figure, handles, columns=4):
     """A legend below a figure's axes and above the line that names the run."""
     # A line of 14 points as a share of the figure's height: a point is 1/72 inch, and get_figheight is in inches.
     line_height = 14 / 72 / figure.get_figheight()
     figure.get_layout_engine().set(rect=(0, line_height, 1, 1 - line_height))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, borderaxespad=1.8)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, borderaxespad=1.8)
 
 
 def build_group_handles(groups):

@@ -1,7 +1,6 @@
 """The frames of a clip in three orders: the same pictures, each in its place."""
 
 import numpy as np
-from moving_square import VIDEO_ID
 
 from avalib import draw, zoo
 
@@ -9,9 +8,9 @@ WIDTH, GAP = 120, 4
 
 
 def test_the_second_line_is_the_first_backwards_and_the_third_has_all_frames(square):
-    box = np.array([0.3, 0.3, 0.6, 0.6])
+    examples = square.truth[square.truth.timestamp == 903]
     entry = zoo.get("slowonly_r50")
-    sheet = draw.draw_frame_orders(square.layout, entry, VIDEO_ID, 903, box, width=WIDTH, seed=1, caption=None)
+    sheet = draw.draw_frame_orders(square.layout, entry, examples, width=WIDTH, seed=1, caption=None)
     sheet = np.asarray(sheet)
     # Three lines of four pictures, with a gap between them.
     height = (sheet.shape[0] + GAP) // 3
