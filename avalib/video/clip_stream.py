@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avalib.video.cut_finder import WINDOW, CutFinder, make_thumbnail
+from avalib.video.cut_finder import CutFinder, make_thumbnail
 from avalib.video.frame_numbers import AVA_START_S, compute_clip_frames
 from avalib.video.resize import resize_frame
 
@@ -167,8 +167,9 @@ class ClipStream:
         """The frames around this stretch that decide about its cuts, as in the whole video: [(n,) native frames]."""
         first = np.searchsorted(numbered, self._shown_frames[:1], side="right")
         last = np.searchsorted(numbered, next_frames, side="right")
-        before = [numbered[max(i - WINDOW, 0) : i] for i in first if self._first_cut]
-        after = [numbered[i : i + WINDOW - 1] for i in last]
+        n_ahead = CutFinder().n_ahead
+        before = [numbered[max(i - n_ahead - 2, 0) : i] for i in first if self._first_cut]
+        after = [numbered[i : i + n_ahead] for i in last]
         return [*before, *after]
 
     def __iter__(self) -> Iterator[ClipSample]:

@@ -1,17 +1,17 @@
-"""Cuts are found where shots meet and after a fade through black; motion and flashes are none."""
+"""Cuts are found where shots meet, in dissolves and after a fade through black; motion, flashes and light are none."""
 
 import numpy as np
 import pytest
 from numbered_videos import draw_number, make_shot
 
-from avalib.video.cut_finder import WINDOW, find_cuts
+from avalib.video.cut_finder import FLASH_WINDOW, find_cuts
 
 BRIGHT = np.uint8(255)
 
 
 def list_cuts(frames):
     """The places in a list of frames that a cut lies before."""
-    return find_cuts(frames, np.arange(len(frames))).tolist()
+    return (30 * find_cuts(frames, np.arange(len(frames)) / 30)).round().astype(int).tolist()
 
 
 def test_a_cut_between_shots():
@@ -30,7 +30,7 @@ def test_moving_things_are_no_cut():
     assert list_cuts([np.roll(draw_number(0), 6 * n, axis=1) for n in range(20)]) == []
 
 
-@pytest.mark.parametrize("length", range(1, WINDOW))
+@pytest.mark.parametrize("length", range(1, FLASH_WINDOW))
 @pytest.mark.parametrize("color", [(255, 255, 255), (0, 0, 250), (0, 0, 0)])
 def test_a_flash_is_no_cut(length, color):
     frames = make_shot(110, 20)
@@ -46,8 +46,8 @@ def test_a_flash_beside_a_cut_leaves_the_cut():
 
 
 def test_a_shot_that_is_longer_than_a_flash_has_two_cuts():
-    insert = make_shot(170, WINDOW)
-    assert list_cuts([*make_shot(60, 12), *insert, *make_shot(60, 12)]) == [12, 12 + WINDOW]
+    insert = make_shot(170, FLASH_WINDOW)
+    assert list_cuts([*make_shot(60, 12), *insert, *make_shot(60, 12)]) == [12, 12 + FLASH_WINDOW]
 
 
 def test_a_fade_through_black_is_one_cut():
@@ -68,3 +68,32 @@ def test_fewer_frames_than_a_window_are_enough():
     assert list_cuts([]) == []
     assert list_cuts(make_shot(40, 1)) == []
     assert list_cuts([*make_shot(40, 1), *make_shot(150, 1)]) == [1]
+
+
+def make_place(seed, n):
+    """n frames of a place of its own: coarse random colors and a little noise."""
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 240, (4, 8, 3)).repeat(16, axis=0).repeat(16, axis=1)
+    return [(picture + rng.integers(0, 8, picture.shape)).astype(np.uint8) for _ in range(n)]
+
+
+def mix(before, after, share):
+    return [((1 - s) * a + s * b).astype(np.uint8) for s, a, b in zip(share, before, after, strict=True)]
+
+
+@pytest.mark.parametrize("length", [8, 16, 24])
+def test_a_dissolve_is_one_cut_in_its_middle(length):
+    share = np.clip((np.arange(60) - 30 + length / 2) / length, 0, 1)
+    (cut,) = list_cuts(mix(make_place(0, 60), make_place(1, 60), share))
+    assert abs(cut - 30) <= 2
+
+
+def test_a_change_of_the_light_is_no_cut():
+    frames = make_place(2, 60)
+    brightness = 1 - 0.6 * np.clip((np.arange(60) - 20) / 16, 0, 1)
+    assert list_cuts([(b * f).astype(np.uint8) for b, f in zip(brightness, frames, strict=True)]) == []
+
+
+def test_a_pan_over_several_places_is_no_cut():
+    wide = np.concatenate([make_place(seed, 1)[0] for seed in range(8)], axis=1)
+    assert list_cuts([wide[:, n : n + 128] for n in range(200)]) == []
