@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from avalib.data.labels import get_short_action_names
+from avalib.data.labels import get_action_names, shorten_names
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.utils.tracker import link_boxes
 
@@ -69,17 +69,17 @@ class Person:
 
 
 def resolve_action_names(table, label_map=None):
-    """{action_id: name} for a table: label_map's names, else those in its column `action`, else AVA's."""
+    """{action_id: short name} for a table: label_map's names, else those in its column `action`, else AVA's."""
     if label_map is not None:
         names = {int(action_id): name for action_id, name in label_map.items()}
     elif "action" in table:
         named = table.drop_duplicates("action_id")
         names = dict(zip(named["action_id"].astype(int), named["action"].astype(str), strict=True))
     else:
-        names = dict(get_short_action_names())
+        names = dict(get_action_names())
     for action_id in table["action_id"].unique():
         names.setdefault(int(action_id), f"action {action_id}")
-    return names
+    return shorten_names(names)
 
 
 def select_people(keyframe: pd.DataFrame) -> list[Person]:

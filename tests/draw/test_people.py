@@ -80,4 +80,5 @@ def test_names_come_from_the_label_map_the_table_or_ava():
     assert resolve_action_names(table)[12] == "stand"
     assert resolve_action_names(table)[200] == "action 200"
     assert resolve_action_names(table.assign(action=["rise", "fall"])) == {12: "rise", 200: "fall"}
+    assert resolve_action_names(table.assign(action=["carry (a box)", "fall"]))[12] == "carry"
     assert resolve_action_names(table, {12: "up"}) == {12: "up", 200: "action 200"}
