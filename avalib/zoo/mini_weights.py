@@ -31,12 +31,32 @@ class MiniWeights:
 
 
 def load_mini_weights() -> dict[str, MiniWeights]:
-    """{alias: MiniWeights} of the models that have such a file."""
+    """Load the table of the models that have such a file.
+
+    Returns
+    -------
+    dict
+        {alias: MiniWeights}.
+    """
     return {alias: MiniWeights(**fields) for alias, fields in json.loads(PATH.read_text(encoding="utf-8")).items()}
 
 
 def get_mini_weights(alias: str) -> MiniWeights:
-    """The weights of a model. Raises ValueError where there are none, with what else can be done."""
+    """Get the weights of a model.
+
+    Parameters
+    ----------
+    alias : str
+
+    Returns
+    -------
+    MiniWeights
+
+    Raises
+    ------
+    ValueError
+        None are published; the message says what else can be done.
+    """
     weights = load_mini_weights()
     if alias not in weights:
         raise ValueError(
