@@ -69,10 +69,14 @@ def get_short_action_names() -> dict[int, str]:
 
 
 def shorten_names(names: Mapping[int, str]) -> dict[int, str]:
-    """{action_id: name} without brackets, except where two names would be the same: these keep theirs."""
-    short_names = {action_id: strip_brackets(name) for action_id, name in names.items()}
-    counts = Counter(short_names.values())
-    return {action_id: short if counts[short] == 1 else names[action_id] for action_id, short in short_names.items()}
+    """{action_id: name} without brackets, except where two names, of these or of AVA's, would be the same."""
+    # AVA's names count, too: a label map of some of its actions has the same short names as that of all.
+    counts = Counter(strip_brackets(name) for name in {*names.values(), *get_action_names().values()})
+    short_names = {}
+    for action_id, name in names.items():
+        short = strip_brackets(name)
+        short_names[action_id] = short if counts[short] == 1 else name
+    return short_names
 
 
 def strip_brackets(name: str) -> str:

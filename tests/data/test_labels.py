@@ -1,7 +1,13 @@
 import pytest
 
 from avalib.data.label_map import read_label_map, write_label_map
-from avalib.data.labels import get_action_group, get_action_names, get_evaluated_actions, get_short_action_names
+from avalib.data.labels import (
+    get_action_group,
+    get_action_names,
+    get_evaluated_actions,
+    get_short_action_names,
+    shorten_names,
+)
 
 
 def test_counts_and_groups():
@@ -15,6 +21,9 @@ def test_short_names_keep_their_bracket_where_two_would_be_the_same():
     names = get_short_action_names()
     assert len(set(names.values())) == 80
     assert [names[i] for i in (17, 79, 80)] == ["carry/hold", "talk to", "watch (a person)"]
+    some = {i: get_action_names()[i] for i in (12, 80)}
+    assert shorten_names(some) == {12: "stand", 80: "watch (a person)"}
+    assert shorten_names({1: "cut (bread)", 2: "cut (paper)", 3: "eat (bread)"})[2] == "cut (paper)"
 
 
 def test_label_map_round_trip(tmp_path):
