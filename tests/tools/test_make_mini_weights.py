@@ -79,7 +79,7 @@ def test_weights_are_downloaded_once_and_a_damaged_file_is_an_error(
         assert model.meta.extra["mAP"] == 0.24
         # The hash in the name is another one than that of the content.
         shutil.copy(path, path.with_name("slowonly_r50_mini-00000000.pth"))
-        with pytest.raises(DownloadError, match="sha256 begins with"):
+        with pytest.raises(DownloadError, match="its sha256 does not begin with 00000000"):
             build_model(ENTRY, f"{url}/slowonly_r50_mini-00000000.pth")
 
 
