@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from avalib import zoo
 from avalib.data.dataset import ClipDataset
@@ -26,6 +25,7 @@ from avalib.utils.boxes import clip_boxes, to_norm
 from avalib.utils.device import choose_device, choose_precision
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
+from avalib.utils.progress import show_progress
 from avalib.utils.workers import disable_malloc_trim
 from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource
@@ -167,7 +167,7 @@ def score_keyframes(
     batches = order_in_stretches(batches, max(workers, 1))
     scored = []
     with closing(build_loader(clips, batches, workers)) as loader:
-        for batch in tqdm(loader, desc="scoring", unit="batch", disable=not progress):
+        for batch in show_progress(loader, desc="scoring", unit="batch", disable=not progress):
             scores = score_batch(network, model.entry, batch["clips"], batch["rois"], device)
             indices = batch["index"].tolist()
             if np.isnan(scores).any():
