@@ -11,7 +11,7 @@ import torch
 
 from avalib import zoo
 from avalib.data.dataset import ClipDataset
-from avalib.data.keyframe_table import KeyframeTable, load_keyframes
+from avalib.data.keyframe_table import KeyframeTable, load_test_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.loader import build_loader
 from avalib.data.row_checks import BOX_COLUMNS
@@ -96,9 +96,7 @@ def detect_dataset(
         If the detector was trained for other classes than the data set's.
     """
     check_classes(detector, layout.load_label_map())
-    # of the published tests, those of MMAction2 score a frame's best boxes even where all scores are low
-    only_with_boxes = layout.is_real_ava and detector.entry.code_base != "mmaction"
-    keyframes = load_keyframes(layout, split, recipe.person_score, only_with_boxes=only_with_boxes)
+    keyframes = load_test_keyframes(detector.entry, layout, split, recipe)
     frames = open_frames(layout, recipe, [keyframes], progress)
     scores, boxes_norm = score_keyframes(
         detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress
