@@ -9,7 +9,7 @@ from avalib.utils.console import show_log_messages
 from avalib.utils.experiment import ExperimentRecord
 from avalib.utils.suggest import suggest
 
-JPEG_QUALITY = 90  # of pictures in notebooks
+JPEG_QUALITY = 80  # of pictures in notebooks
 INJECTED_CELL = "# Parameters"  # how papermill's cell with the values of -p begins
 
 _current_record = None  # of the run that `start_run` started last in this process

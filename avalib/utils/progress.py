@@ -19,7 +19,8 @@ class NotebookBar(tqdm):
 
     def __init__(self, *args: object, **options: object):
         self._display_id = None  # none before the first line is shown
-        super().__init__(*args, **{"file": io.StringIO(), "ncols": COLUMNS, "mininterval": MIN_INTERVAL_S, **options})
+        defaults = {"file": io.StringIO(), "ascii": False, "ncols": COLUMNS, "mininterval": MIN_INTERVAL_S}
+        super().__init__(*args, **(defaults | options))
 
     @staticmethod
     def status_printer(file):
