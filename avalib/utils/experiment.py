@@ -96,7 +96,9 @@ class ExperimentRecord:
         clear_abandoned_parts(path.parent)
         # hidden files are not listed
         visible_files = [file for file in written if not Path(file).name.startswith(".")]
-        logger.info("\n".join(["written:", *(f"  {file}" for file in (*visible_files, path))]))
+        # the record of an earlier run may be among them
+        names = dict.fromkeys(map(str, (*visible_files, path)))
+        logger.info("\n".join(["written:", *(f"  {name}" for name in names)]))
 
     def to_dict(self) -> dict:
         """Convert the record to a dict for json, without paths of this machine."""

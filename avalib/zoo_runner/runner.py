@@ -252,11 +252,12 @@ class ZooRunner:
         """Log a result and write the summary."""
         with self._results_lock:
             self._results.append(result)
-            # A line for the log, then the record of all results so far.
-            text = f"{result.run:<28} {result.notebook:<13} {result.status}"
-            text += f", {result.reason}" if result.reason else ""
-            text += f", {result.minutes} min" if result.minutes else ""
-            logger.info("%s %s", text, result.error[:200])
+            # A line for the log if something ran, then the record of all results so far.
+            if self.show_output or result.status != "done before":
+                text = f"{result.run:<28} {result.notebook:<13} {result.status}"
+                text += f", {result.reason}" if result.reason else ""
+                text += f", {result.minutes} min" if result.minutes else ""
+                logger.info("%s %s", text, result.error[:200])
             if self.path:
                 write_zoo_record(self.path, self.zoo_runs, self.summary)
 
