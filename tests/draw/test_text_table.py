@@ -21,3 +21,9 @@ def test_numbers_are_rounded_and_missing_ones_empty():
 
 def test_a_text_is_no_markup():
     assert "&lt;b&gt;" in TextTable(pd.DataFrame({"a": ["<b>"]}))._repr_html_()
+
+
+def test_whole_numbers_have_no_digits_and_large_ones_separators():
+    table = pd.DataFrame({"timestamp": [902.0, 1798.0], "parameters": [31800465, None], "ok": [True, False]})
+    table = TextTable(table.astype({"parameters": "Int64"}))
+    assert table.table.values.tolist() == [["902", "31,800,465", "True"], ["1798", "", "False"]]
