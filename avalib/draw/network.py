@@ -101,9 +101,9 @@ def plot_stage_shapes(
 def _draw_lateral(axis, x, block):
     """An arrow from the fast pathway up into the slow one, and what it adds."""
     arrow = {"arrowstyle": "-|>", "color": PATHWAY_COLORS["fast"]}
-    axis.annotate("", (x + 0.1, -1.62), (x + 0.1, -2.4), arrowprops=arrow)
+    axis.annotate("", (x + 0.1, -1.8), (x + 0.1, -2.5), arrowprops=arrow)
     operation = block.description.split(",")[0].removeprefix("lateral ")
-    axis.text(x + 0.16, -2.0, f"{operation}\n+{block.shape[0]} channels", fontsize=9, va="center")
+    axis.text(x + 0.16, -2.15, f"{operation}\n+{block.shape[0]} channels", fontsize=9, va="center")
 
 
 def _draw_block(axis, x, y, block):

@@ -15,7 +15,18 @@ FILE_SUFFIXES = ("_url", "_sha256")  # of the fields about files
 
 
 def read_field_texts(kind: type) -> dict[str, str]:
-    """{field: what it means} of ZooEntry or Recipe, from its docstring."""
+    """Read what the fields of a record mean, from its docstring.
+
+    Parameters
+    ----------
+    kind : type
+        ZooEntry or Recipe.
+
+    Returns
+    -------
+    dict
+        {field: text}.
+    """
     texts = {}
     # "a, b : type", then indented lines
     pattern = r"^(\w+(?:, \w+)*) : .+\n((?:    .+\n)*)"
