@@ -11,6 +11,7 @@ import papermill
 import pytest
 
 from avalib.data.synthetic.generate import render_dataset
+from avalib.models.checkpoint import read_meta
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -181,8 +182,9 @@ def test_no_record_has_a_path_of_this_machine(runs, workplace):
 
 
 @pytest.mark.slow
-def test_training_leaves_its_best_checkpoint(runs):
-    assert (runs / "tiny" / MODEL / "train" / "best.pth").exists()
+def test_training_leaves_its_best_checkpoint_which_says_what_it_was_trained_on(runs):
+    path = runs / "tiny" / MODEL / "train" / "best.pth"
+    assert read_meta(path).extra["dataset_version"] == "mini"
 
 
 @pytest.mark.slow
