@@ -14,7 +14,7 @@ class TextTable:
     ----------
     table : DataFrame
     digits : int
-        Behind the point of floats; a column of whole numbers has none.
+        Behind the point of the floats of a column of floats; if all of them are whole, none.
     """
 
     def __init__(self, table: pd.DataFrame, digits: int = 3):
@@ -28,23 +28,26 @@ class TextTable:
         with pd.option_context("display.max_colwidth", None):
             html = self.table.to_html(index=False, border=0, justify="left")
         # in each cell, as pages of notebooks drop style sheets
-        return html.replace("<td>", '<td style="text-align:left">')
+        for tag in ("td", "th"):
+            html = html.replace(f"<{tag}>", f'<{tag} style="text-align:left">')
+        return html
 
 
 def _format_column(column, digits):
     """The values of a column as texts."""
     values = column.tolist()
-    floats = [value for value in values if isinstance(value, float) and not pd.isna(value)]
-    if all(value.is_integer() for value in floats):
-        digits = 0
-    return [_format_value(value, digits) for value in values]
+    if not pd.api.types.is_float_dtype(column):
+        return [_format_value(value) for value in values]
+    is_whole = all(value.is_integer() for value in values if not pd.isna(value))
+    return [_format_value(value, 0 if is_whole else digits) for value in values]
 
 
-def _format_value(value, digits):
+def _format_value(value, digits=None):
+    """A value as text; digits: of a float, None: as it is."""
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return ""
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, numbers.Integral):
         return f"{value:,}" if abs(value) >= SEPARATOR_FROM else str(value)
-    return f"{value:.{digits}f}" if isinstance(value, numbers.Real) else str(value)
+    return str(value) if digits is None else f"{value:.{digits}f}"
