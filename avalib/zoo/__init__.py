@@ -3,7 +3,8 @@
 entry: what an entry holds, and how two differ (`compare_fields`). mmaction_v0, mmaction_1x, mmaction_ava_kinetics,
 pyslowfast, videomae, umt: the entries of each code base. entries: all of them, and the lookup. recipe: what a recipe
 holds. published_recipes, recipes: the published ones, and which one a data set gets. families, ladder, zoo_table:
-groups and tables of models. mini_weights: weights trained on the mini-AVA.
+groups and tables of models. mini_weights: weights trained on the mini-AVA. field_table: the fields of an entry or a
+recipe, with what they mean.
 
 For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses.replace(entry, …)`; the run's record
 (run.json) lists the differences.
@@ -12,6 +13,7 @@ For an experiment, change them with `update_recipe(recipe, …)` or `dataclasses
 from avalib.zoo.entries import ENTRIES, get, list_models, select_models
 from avalib.zoo.entry import ZooEntry, compare_fields, get_test_dataset, is_same_network
 from avalib.zoo.families import DEFAULT_MODELS, FAMILIES, README_MODELS, get_family
+from avalib.zoo.field_table import build_field_table, read_field_texts
 from avalib.zoo.ladder import LADDER, build_ladder_table, list_changes
 from avalib.zoo.mini_weights import get_mini_weights, load_mini_weights
 from avalib.zoo.published_recipes import build_published_recipe
@@ -33,6 +35,7 @@ __all__ = [
     "README_MODELS",
     "Recipe",
     "ZooEntry",
+    "build_field_table",
     "build_ladder_table",
     "build_mini_recipe",
     "build_published_recipe",
@@ -48,6 +51,7 @@ __all__ = [
     "list_changes",
     "list_models",
     "load_mini_weights",
+    "read_field_texts",
     "render_published_files",
     "render_zoo_table",
     "scale_lr",
