@@ -40,7 +40,7 @@ def resolve_checkpoint(run_folder: str | Path, checkpoint: str) -> str | Path:
     run_folder : path
         See `get_run_folder`.
     checkpoint : str
-        "best" or "final": the run's own. Anything else ("published", a path, a URL) is returned as it is.
+        "best" or "final": the run's own. Anything else ("published", "mini", a path, a URL) is returned as it is.
 
     Raises
     ------
