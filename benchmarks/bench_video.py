@@ -230,7 +230,8 @@ def measure_overlapping(path, options):
                     recipe.test_short_side,
                 )
                 rois = torch.tensor([[0, *box[0]]])
-                found.append(score_batch(form, torch.from_numpy(clip)[None], rois, torch.device("cpu"))[:, 1:])
+                clips = torch.from_numpy(clip)[None]  # (1,T,H,W,3)
+                found.append(score_batch(form, model.entry, clips, rois, torch.device("cpu"))[:, 1:])
         return np.concatenate(found).ravel()
 
     far = np.abs(together() - alone()).max()

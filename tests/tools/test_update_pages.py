@@ -1,6 +1,7 @@
 """The pages have the tables that the entries and the measurements give."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -45,3 +46,16 @@ def test_the_page_is_about_one_cpu(tmp_path):
     speeds = update_pages.load_cpu_speeds(tmp_path).set_index("model")
     assert list(speeds) == ["parameters M", "ms on AMD EPYC, 2 threads", "published mAP", "evaluated on"]
     assert pd.isna(speeds.loc["slowfast_r50", "ms on AMD EPYC, 2 threads"])
+
+
+def test_every_model_was_measured(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    times = update_pages.build_models_table().set_index("model")["ms a clip"]
+    assert (times != "").all(), list(times.index[times == ""])
+
+
+def test_acrn_has_a_cost_for_each_box(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    times = update_pages.build_models_table().set_index("model")["ms a clip"]
+    with_boxes = {name for name, text in times.items() if re.fullmatch(r"[\d,]+ \+ [\d.]+ a box above 3", text)}
+    assert with_boxes == {f"`{entry.alias}`" for entry in zoo.ENTRIES if entry.relation}
