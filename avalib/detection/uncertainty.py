@@ -37,7 +37,7 @@ def rank_uncertain_times(detections: pd.DataFrame, min_gap_s: float = 0.0) -> pd
     keys = ["time_s", "frame", "person_id", *BOX_COLUMNS]
     people = rows.groupby(keys, as_index=False)["uncertainty"].sum()
     times = people.sort_values("uncertainty", ascending=False, kind="stable").drop_duplicates("time_s")
-    times = times.merge(people.groupby("time_s").size().rename("people"), on="time_s")
+    times = times.merge(people.groupby("time_s").size().to_frame("people"), on="time_s")
     # Of each time's least certain person the action with the highest entropy.
     rows = rows.sort_values("uncertainty", ascending=False, kind="stable").drop_duplicates(["time_s", "person_id"])
     times = times.merge(rows[["time_s", "person_id", "action", "score"]], on=["time_s", "person_id"])
