@@ -23,6 +23,8 @@ from avalib.video.video_error import VideoError
 
 logger = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
+
 
 def collate_clips(samples):
     """Collate samples of one frame size.
@@ -113,7 +115,9 @@ class ClipLoader(DataLoader):
             )
 
 
-def build_loader(dataset: ClipDataset, batches: Iterable[list], workers: int = 0) -> ClipLoader:
+def build_loader(
+    dataset: ClipDataset, batches: Iterable[list], workers: int = 0, device: torch.device = CPU
+) -> ClipLoader:
     """Build a loader of clips.
 
     Parameters
@@ -124,6 +128,8 @@ def build_loader(dataset: ClipDataset, batches: Iterable[list], workers: int = 0
         A sampler of `samplers`, or a list of lists of indices.
     workers : int
         Processes that read clips; 0: this one.
+    device : torch.device
+        Where the batches will be copied to. For a GPU they lie in pinned memory, from which it copies by itself.
     """
     return ClipLoader(
         dataset,
@@ -134,6 +140,7 @@ def build_loader(dataset: ClipDataset, batches: Iterable[list], workers: int = 0
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=init_worker,
         prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from avalib.models.conv import ConvBN
 from avalib.models.cpu.winograd import WinogradFunction
+from avalib.models.kernel_forms import get_kernel_forms
 
 
 def merge_time_into_batch(x):
@@ -28,13 +29,17 @@ def split_time_from_batch(x, n_frames):
 
 
 def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
-    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one wherever its shape allows that."""
+    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one where its shape allows that.
+
+    Both 2-D forms can be turned off for a kind of device, see `kernel_forms`.
+    """
     kt, kh, kw = weight.shape[2:]
-    if kt == 1 and stride[0] == 1:
+    forms = get_kernel_forms(x.device)
+    if forms.frames_in_2d and kt == 1 and stride[0] == 1:
         # within frames: (B*T,C,H,W) * (O,C,kh,kw) -> (B*T,O,H',W')
         y = F.conv2d(merge_time_into_batch(x), weight.squeeze(2), bias, stride[1:], padding[1:], dilation[1:])
         return split_time_from_batch(y, x.shape[2])
-    if kh == kw == 1 and tuple(stride[1:]) == (1, 1):
+    if forms.time_in_2d and kh == kw == 1 and tuple(stride[1:]) == (1, 1):
         # along time: (B,C,T,H*W) * (O,C,kt,1) -> (B,O,T',H*W)
         y = F.conv2d(x.flatten(3), weight.squeeze(4), bias, (stride[0], 1), (padding[0], 0))
         return y.unflatten(3, (x.shape[3], x.shape[4]))
