@@ -37,11 +37,12 @@ def collate_clips(samples):
     Returns
     -------
     dict
-        - clips: (B,T,H,W,3) uint8.
+        - clips: (B,T,H,W,3) uint8; with augmentations a list of B (T,H,W,3), whose sizes may differ.
         - rois: (N,5) float32, [batch index, x1, y1, x2, y2] in pixels.
         - index: (B,) int64, the numbers of the keyframes.
         - targets: (N,81) float32, in training only.
         - flips: (B,) bool, in training only: which clips are still to be mirrored.
+        - augmentations: (B,4) int64, where clips are still to be resized and cropped (`transforms.cut_clips`).
         - missing: [(k, reason)] of the keyframes whose frames can't be read, if there are any; if all of a test's batch
           can't, it is the only key.
     """
@@ -50,7 +51,12 @@ def collate_clips(samples):
     samples = [sample for sample in samples if "clip" in sample]
     batch = {"missing": missing} if missing else {}
     if samples:
-        batch["clips"] = torch.stack([sample["clip"] for sample in samples])
+        clips = [sample["clip"] for sample in samples]
+        if "augmentation" in samples[0]:
+            batch["clips"] = clips
+            batch["augmentations"] = torch.stack([sample["augmentation"] for sample in samples])
+        else:
+            batch["clips"] = torch.stack(clips)
         # boxes of all clips in one table (N,5)
         batch["rois"] = torch.from_numpy(build_rois([sample["boxes"] for sample in samples]))
         batch["index"] = torch.tensor([sample["index"] for sample in samples])

@@ -168,7 +168,9 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
     sampler = TrainBatchSampler(
         len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, config.accumulate, context.rank, context.size
     )
-    clips = ClipDataset(keyframes["train"], config.entry, recipe, frames, training=True)
+    clips = ClipDataset(
+        keyframes["train"], config.entry, recipe, frames, training=True, resize_on_device=config.resize_on_device
+    )
     loader = build_loader(clips, sampler, config.workers, config.device)
     saver.exit_stack.callback(loader.close)
     while True:
