@@ -41,6 +41,12 @@ def main():
     use_checkout()
     from gpu_report import Report, get_default_path  # needs the packages
 
+    from avalib.utils.device import choose_device
+
+    try:
+        choose_device(options.device)
+    except ValueError as error:
+        raise SystemExit(f"check_gpu: nothing was measured. {error}") from None
     options.json = options.json or get_default_path(options.small)
     report = Report(options.json, small=options.small)
     deadline_s = time.monotonic() + 60 * options.minutes
@@ -49,7 +55,7 @@ def main():
             # what earlier sections left over is shared by the later ones
             shares = [SECONDS[name] for name in options.sections[number:]]
             seconds = (deadline_s - time.monotonic()) * shares[0] / sum(shares)
-            run_section(section, seconds, folder, options)
+            run_section(section, seconds, folder, options, report)
     report.load()
     print(f"\n{report.summarize()}\nwritten: {options.json}")
     raise SystemExit(1 if report.list_failures() else 0)
@@ -75,11 +81,12 @@ def parse_options():
     return arguments.parse_args()
 
 
-def run_section(section, seconds, folder, options):
+def run_section(section, seconds, folder, options, report):
     """Run a section in a process, again where that ended too early: it goes on behind the check that ended it."""
     deadline_s = time.monotonic() + seconds
     for _ in range(MAX_STARTS):
         left_s = deadline_s - time.monotonic()
+        n_begun = len(report.content["checks"])
         command = [sys.executable, str(Path(__file__).with_name("gpu_section.py")), section]
         command += ["--seconds", str(left_s), "--folder", folder, "--json", str(options.json)]
         command += ["--device", options.device, "--batch", str(options.batch), "--repeats", str(options.repeats)]
@@ -90,6 +97,11 @@ def run_section(section, seconds, folder, options):
             print(f"section {section}: ended after its {seconds:.0f} s", flush=True)
             return
         if status == 0:
+            return
+        report.load()
+        if len(report.content["checks"]) == n_begun:
+            error = f"its process ended with status {status} before any check"
+            report.finish(report.start(section, "start"), 0.0, "failed", errors=[error])
             return
         reason = "the GPU failed" if status == RESTART_STATUS else f"its process ended with status {status}"
         print(f"section {section}: {reason}; the rest of it in a new process", flush=True)

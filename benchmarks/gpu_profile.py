@@ -22,8 +22,9 @@ from avalib.video.frame_source import FrameSource
 N_KERNELS = 10  # that are listed
 WAITING_AIM = 5  # percent
 CACHE_SIDE = 320  # of the frame cache: the largest training size of the published recipes
-STEPS = 30  # whose waiting is measured, behind the first ones
-FIRST_STEPS = 5  # while the processes start
+MAX_WORKERS = 8  # processes that read clips
+FIRST_STEPS = 40  # whose clips lie ready when the processes have started
+STEPS = 120  # whose waiting is measured, behind those
 
 
 def check_profile(settings: Settings):
@@ -86,7 +87,7 @@ def check_waiting(settings: Settings):
     """Rows: percent of a training's time that it waits for the loader, which reads the frame cache."""
     name = settings.models[0]
     side = 48 if settings.small else CACHE_SIDE
-    workers = 0 if settings.small else count_cores()
+    workers = 0 if settings.small else min(MAX_WORKERS, count_cores())
     layout = prepare_pictures(settings)
     keyframes = load_keyframes(layout, "train", training=True)
     build_frame_caches(layout, keyframes.video_ids, side, workers=max(1, min(workers, 4)), progress=False)

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import check_gpu
 import common
 import estimate
 import gpu_report
@@ -55,6 +57,14 @@ def test_the_check_of_a_gpu_goes_through_with_small_networks_on_a_cpu(tmp_path):
     checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
     assert [check for check in checks if check["status"] != "passed"] == []
     assert {check["section"] for check in checks} == set("abcde")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA GPU")
+def test_without_a_gpu_its_check_says_so(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["check_gpu.py"])
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(SystemExit, match="nothing was measured. device='cuda': this machine .* has no CUDA"):
+        check_gpu.main()
 
 
 def test_a_row_that_misses_a_required_aim_fails_its_check(tmp_path):
