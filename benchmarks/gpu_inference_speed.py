@@ -6,6 +6,7 @@ tracking, the action network, one keyframe a second. Random weights find odd peo
 keyframe and three given boxes take the place of its own.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class FramesInMemory:
 
     def __init__(self, frames: list[np.ndarray]):
         self.frames = frames
-        self.n_frames = len(frames)
+        self.n_frames = self.n_ava_frames = len(frames)
         self.ava_index = np.arange(len(frames))
         self.times_s = np.arange(len(frames)) / FILM_FPS
 
@@ -70,7 +71,7 @@ def check_latency(settings: Settings):
         model = build_random_model(settings.get_entry(name)).to(settings.device)
         networks = {
             "fused, float32": FusedDetector(model, torch.float32),
-            "fused, low precision": FusedDetector(model, settings.low_dtype),
+            f"fused, {settings.low_name}": FusedDetector(model, settings.low_dtype),
         }
         for n_clips in (1, 2 if settings.small else 8):
             inputs = build_inputs(model, n_clips, settings)
@@ -78,7 +79,8 @@ def check_latency(settings: Settings):
             work = {"plain": partial(model, *inputs)}
             work |= {form: partial(network, *inputs) for form, network in networks.items()}
             if settings.device.type == "cuda":
-                work["CUDA graph, low precision"] = capture_graph(partial(networks["fused, low precision"], *inputs))
+                fused = networks[f"fused, {settings.low_name}"]
+                work[f"CUDA graph, {settings.low_name}"] = capture_graph(partial(fused, *inputs))
             ms = {form: 1e3 * seconds for form, seconds in time_on_device(work, settings).items()}
             for form in list(work)[1:]:
                 aim = LATENCY_AIM if n_clips == 1 and form.startswith("CUDA graph") else None
@@ -89,7 +91,7 @@ def check_latency(settings: Settings):
 def check_compiled_latency(settings: Settings):
     """A row: the first model's fused network compiled with CUDA graphs, beside the definition, one clip."""
     name = settings.models[0]
-    what = f"GPU inference, {name}, batch 1, compiled, low precision"
+    what = f"GPU inference, {name}, batch 1, compiled, {settings.low_name}"
     if settings.small:
         yield compare(what, None, None, "ms", note=COMPILING_TAKES_LONG)
         return
@@ -129,6 +131,7 @@ def check_detect(settings: Settings):
     frames = list(film.generate_frames(FILM_FPS * seconds, width, height))
     model = build_model(settings.get_entry(name))
     loaded = load_model(model, "", settings.device, settings.low_dtype)
+    loaded = replace(loaded, short_side=settings.picture_size[0])
     finders = {"boxes given": lambda frames: [(PEOPLE, np.full(len(PEOPLE), 0.9))] * len(frames)}
     for finder in FINDERS[1:] if settings.small else FINDERS:
         network = TorchvisionDetector(finder, None, settings.device, settings.low_dtype)

@@ -53,7 +53,7 @@ def check_goldens(settings: Settings):
         fused = FusedDetector(model, settings.low_dtype)
         difference = measure_difference(fused, inputs, expected)
         note = f"logits up to {scale:.2g}"
-        yield compare(f"goldens, {name}, fused, {format_dtype(settings.low_dtype)}", difference, None, "", note=note)
+        yield compare(f"goldens, {name}, fused, {settings.low_name}", difference, None, "", note=note)
 
 
 @torch.inference_mode()
@@ -70,10 +70,6 @@ def measure_difference(network, inputs, expected) -> float:
     """The largest difference of a network's logits from the recorded ones, which may lack the reserved column."""
     logits = network(*inputs).float().cpu()
     return (logits[:, logits.shape[1] - expected.shape[1] :] - expected).abs().max().item()
-
-
-def format_dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
@@ -104,7 +100,7 @@ def check_step_gradients(settings: Settings):
         cosine = torch.nn.functional.cosine_similarity(expected, gradients, dim=0).item()
         note = f"cosine {cosine:.4f}"
         difference = measure_relative_difference(expected, gradients)
-        yield compare(f"{what}, {format_dtype(settings.low_dtype)}, beside float32", difference, None, "", note=note)
+        yield compare(f"{what}, {settings.low_name}, beside float32", difference, None, "", note=note)
 
 
 def build_model(name, settings):

@@ -54,6 +54,11 @@ class Settings:
         return torch.bfloat16 if supports_bfloat16(self.device) else torch.float32
 
     @property
+    def low_name(self) -> str:
+        """The name of low_dtype."""
+        return str(self.low_dtype).removeprefix("torch.")
+
+    @property
     def clips(self) -> int:
         """Clips in a training step."""
         return 2 if self.small else self.batch

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from gpu_numbers import build_batch, build_gradient_config, collect_gradients, measure_relative_difference
 from gpu_settings import Settings
-from gpu_trainings import MODEL, build_config, get_low_precision
+from gpu_trainings import MODEL, build_config
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -29,7 +29,7 @@ def main(folder: Path, device_type: str, small: bool):
     distributed.all_reduce(total)
     distributed.barrier()
     gradients = [compute_gradients(settings, wrap) for wrap in (False, True)]
-    config = build_config(settings, get_low_precision(settings))
+    config = build_config(settings, settings.low_name)
     log = train_model(config, folder / "run", progress=False, context=context)
     results = {
         "backend": distributed.get_backend(),

@@ -88,7 +88,7 @@ def check_speed(settings: Settings):
     """Rows of each model: clips a second, memory a clip, share of the matrix product's rate."""
     rate = measure_matmul_rate(settings)
     settings.report.set_facts(matmul_tflop_s=rate / 1e12)
-    yield compare("GPU, matrix product in the low precision", rate / 1e12, None, "TFLOP/s", more=True)
+    yield compare(f"GPU, matrix product in {settings.low_name}", rate / 1e12, None, "TFLOP/s", more=True)
     clips = settings.clips
     for name in settings.models:
         config = settings.build_config(name, settings.low_dtype)

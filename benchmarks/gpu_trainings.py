@@ -37,10 +37,6 @@ def build_config(settings: Settings, precision: str, **options):
     return configure_training(entry, recipe, layout, settings.device, precision, workers=0, **options)
 
 
-def get_low_precision(settings: Settings) -> str:
-    return str(settings.low_dtype).removeprefix("torch.")
-
-
 def train(settings: Settings, config, name: str, **options) -> float:
     """Train in a folder of the run; a second call resumes. Returns the mean loss of all steps."""
     log = train_model(config, settings.folder / "runs" / name, progress=False, **options)
@@ -80,7 +76,7 @@ def check_resuming(settings: Settings):
         if rows[-1]["mode"] == "val" and rows[-1]["epoch"] < EPOCHS:
             raise InterruptedOnPurpose
 
-    config = build_config(settings, get_low_precision(settings), deterministic=True)
+    config = build_config(settings, settings.low_name, deterministic=True)
     train(settings, config, "whole")
     try:
         train(settings, config, "resumed", on_log=stop_after_validation)
@@ -88,14 +84,14 @@ def check_resuming(settings: Settings):
         pass
     train(settings, config, "resumed")
     difference = measure_weight_difference(settings, "whole", "resumed")
-    yield require(f"training in {get_low_precision(settings)}, deterministic, resumed: weights", difference, 0)
+    yield require(f"training in {settings.low_name}, deterministic, resumed: weights", difference, 0)
 
 
 def check_low_precision(settings: Settings):
     """Rows: the training in bfloat16 beside float32, and how far two runs of it are apart."""
-    config = build_config(settings, get_low_precision(settings))
+    config = build_config(settings, settings.low_name)
     loss = train(settings, config, "low")
-    yield compare_loss(settings, f"training in {get_low_precision(settings)}: loss beside float32's", loss)
+    yield compare_loss(settings, f"training in {settings.low_name}: loss beside float32's", loss)
     train(settings, config, "low again")
     difference = measure_weight_difference(settings, "low", "low again")
     yield compare("two equal trainings, not deterministic: weights", difference, None, "")
@@ -146,7 +142,7 @@ def check_float16(settings: Settings):
 
 def check_recompute(settings: Settings):
     """A row: activations that are computed again in backward give the same training."""
-    precision = get_low_precision(settings)
+    precision = settings.low_name
     loss = train(settings, build_config(settings, precision, recompute=True), "recompute")
     yield compare_loss(settings, "training with recompute: loss beside float32's", loss)
 
@@ -156,7 +152,7 @@ def check_compile(settings: Settings):
     if settings.small:
         yield compare("training with compile", None, None, "", note=COMPILING_TAKES_LONG)
         return
-    config = build_config(settings, get_low_precision(settings), compile=True)
+    config = build_config(settings, settings.low_name, compile=True)
     if not config.compile:
         yield compare("training with compile", None, None, "", note="torch.compile does not work on this machine")
         return
