@@ -255,7 +255,8 @@ def train_epoch(
             timing = {"clips": result.n_clips, "time": step_time_s, "data_time": data_time_s}
             state.log.append(position | progress_fields | result.metrics | timing)
             state.step += 1
-            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.4f}")
+            waiting = f"{data_time_s / step_time_s:.0%}"
+            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.4f}", waiting=waiting)
             bar.update()
 
             # 3. Save if it is time, stop if a signal asks for it
