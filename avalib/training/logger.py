@@ -189,8 +189,8 @@ def summarize_log(log: Iterable[dict] | pd.DataFrame) -> dict:
     Returns
     -------
     dict
-        best_mAP, best_epoch, last_mAP (None without a validation), minutes (of training), clips_per_s, waiting_share (see
-        `build_epoch_table`), last_epochs (see `compute_spread`). run.json holds these keys.
+        best_mAP, best_epoch, last_mAP (None without a validation), minutes (of training), clips_per_s,
+        waiting_share (see `build_epoch_table`), last_epochs (see `compute_spread`). run.json holds these keys.
     """
     steps, validations = split_log_table(log)
     # the best and the last validation
