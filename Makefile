@@ -21,7 +21,7 @@ BIN    := $(VENV)/bin
 BENCHES := models zoo video detect eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-all test-deep test-lowest test-browser lab lint bench bench-models bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-table check-gpu
+.PHONY: help install demo zoo grid test test-all test-deep test-lowest test-browser lab lint bench bench-models bench-runtimes bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-table check-gpu
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -87,6 +87,7 @@ lint: $(BIN)/.tested  ## ruff: check, and format in place
 bench: $(BENCHES:%=bench-%)  ## all of the following on this machine's CPU; leave the machine alone meanwhile
 
 bench-models: $(BIN)/.installed  ## inference and training beside the plain definition: seconds, share of the matmul rate
+bench-runtimes: $(BIN)/.installed  ## inference beside onnxruntime and OpenVINO; pip install onnxruntime openvino first
 bench-video: $(BIN)/.installed  ## clips from mp4, cache, jpgs beside OpenCV and TorchCodec; in order and at random; detect
 bench-detect: $(BIN)/.installed  ## people and actions in a video: the person detector, the action network, the whole
 bench-eval: $(BIN)/.installed  ## the evaluator at AVA's full size: seconds, memory, ratio to a per-frame baseline
@@ -97,7 +98,7 @@ bench-writing: $(BIN)/.installed  ## GIF and mp4: seconds and megabytes beside P
 bench-start: $(BIN)/.installed  ## imports, and what papermill adds to a notebook
 bench-growth: $(BIN)/.installed  ## time and memory over clips, people, length of video, classes; a plot
 
-$(BENCHES:%=bench-%): bench-%:
+$(BENCHES:%=bench-%) bench-runtimes: bench-%:
 	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
 
 # Without a .venv, on a machine that has torch: python benchmarks/check_gpu.py. GPU_OPTIONS="--sections c d --minutes 5"

@@ -1,12 +1,13 @@
 """Inference and training beside the published definition (Detector: 3-D layers, float32, eager), on the CPU.
 
-    python benchmarks/bench_models.py [--repeats 5] [--models slowonly_r50 slowfast_r50] [--height 256 --width 340]
+    python benchmarks/bench_models.py [--repeats 5] [--models slowonly_r50 …] [--height 256 --width 340]
 
-Inference: one clip, three boxes; the logits of both must agree within 1e-4 in float32. Overlapping: clips that share
-three of their four frames, beside the same inference form without sharing (the network alone: bench_video.py times
-`detect` whole). Training: whole steps of the mini's recipe on noise. bfloat16 is timed where precision="auto" would
-take it. ViT: beside attention that stores the matrix of all pairs of tokens, in time and memory. Rates are set beside
-the matrix product's, measured in the same turns: over 100 % is possible, as Winograd's algorithm saves multiplications.
+Inference: one clip, three boxes; the logits of both must agree in float32 (MAX_DIFFERENCE). Overlapping: clips that
+share three of their four frames, beside the same inference form without sharing (the network alone: bench_video.py
+times `detect` whole). Training: whole steps of the mini's recipe on noise. bfloat16 is timed where precision="auto"
+would take it. ViT: beside attention that stores the matrix of all pairs of tokens, in time and memory. Rates are set
+beside the matrix product's, measured in the same turns: over 100 % is possible, as Winograd's algorithm saves
+multiplications.
 """
 
 import itertools
@@ -35,9 +36,13 @@ INFERENCE_AIMS = {
     ("slowonly_r50", "bfloat16"): 3.0,
     ("slowfast_r50", "float32"): 1.45,
     ("slowfast_r50", "bfloat16"): 2.9,
+    ("slowonly_r50_8x8_ak", "float32"): 1.5,
+    ("slowonly_r50_16x4_ak_tricks", "float32"): 1.5,
+    ("psf_slowfast_r101_32x2_v22", "float32"): 1.5,
 }
+MODELS = list(dict.fromkeys(name for name, _ in INFERENCE_AIMS))
 TRAINING_AIM = 1.75
-MAX_DIFFERENCE = 1e-4  # of the logits
+MAX_DIFFERENCE = 1e-4  # of logits up to 1; more in proportion (random weights in R101 give logits of 94)
 CPU = torch.device("cpu")
 SIDE = 2048  # of the matrices whose product gives the processor's rate
 NO_BFLOAT16 = "no bfloat16 on this processor"
@@ -45,7 +50,7 @@ NO_BFLOAT16 = "no bfloat16 on this processor"
 
 def main():
     parser = build_parser("models", __doc__)
-    parser.add_argument("--models", nargs="+", default=["slowonly_r50", "slowfast_r50"])
+    parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--vit", default="videomae_vit_b_ak")
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=340)
@@ -76,7 +81,9 @@ def build_random_model(entry):
         torch.nn.init.uniform_(norm.weight, 0.3, 0.6)
         torch.nn.init.normal_(norm.running_mean, 0, 0.1)
         torch.nn.init.uniform_(norm.running_var, 0.5, 1.5)
-    torch.nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, 0, 0.2)
+    # the last layer; some heads have two
+    *_, classifier = (m for m in model.roi_head.bbox_head.modules() if isinstance(m, torch.nn.Linear))
+    torch.nn.init.normal_(classifier.weight, 0, 0.2)
     return model.eval()
 
 
@@ -90,7 +97,7 @@ def measure_inference(name, dtypes, options):
     networks = {get_dtype_name(dtype): FusedDetector(model, dtype) for dtype in dtypes}
     expected = model(clip, rois)
     difference = {kind: (network(clip, rois) - expected).abs().max().item() for kind, network in networks.items()}
-    if difference["float32"] > MAX_DIFFERENCE:
+    if difference["float32"] > MAX_DIFFERENCE * max(1, expected.abs().max().item()):
         raise SystemExit(f"{name}: float32 logits are {difference['float32']:.1e} from the plain definition's")
     work = {"plain": lambda: model(clip, rois)}
     work |= {kind: (lambda network=network: network(clip, rois)) for kind, network in networks.items()}

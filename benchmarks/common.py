@@ -11,6 +11,7 @@ from pathlib import Path
 
 from avalib.utils.experiment import describe_machine, get_git_state, get_versions, to_public_path
 from avalib.utils.files import write_json
+from avalib.utils.process import get_own_peak_memory_bytes
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "outputs" / "benchmarks"
@@ -120,7 +121,4 @@ def format_number(value, unit):
 
 def get_peak_gb():
     """The most memory this process has held so far, in GB."""
-    import resource  # not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
+    return get_own_peak_memory_bytes() / 2**30

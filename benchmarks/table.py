@@ -11,7 +11,7 @@ from common import RESULTS, ROOT, format_row
 from avalib.utils.files import write_text
 
 MARKS = re.compile(r"(<!-- bench table -->\n).*?(\n<!-- /bench table -->)", re.S)
-ORDER = ("models", "video", "detect", "eval", "data", "workbench", "writing", "start", "growth", "gpu")
+ORDER = ("models", "runtimes", "video", "detect", "eval", "data", "workbench", "writing", "start", "growth", "gpu")
 
 
 def main():

@@ -78,6 +78,7 @@ class CheckpointSaver:
         self.signal_at_s = 0.0
         self.is_interruptible = False
         self.skip_saving = False  # after a second Ctrl-C
+        self.is_forking = False  # a second Ctrl-C waits until it has ended
         self.exit_stack = ExitStack()  # what takes long to end, after everything is saved: worker processes
         self.previous_handlers = {}
 
@@ -107,12 +108,16 @@ class CheckpointSaver:
             self.signal_at_s = now_s
         elif number == signal.SIGINT and now_s - self.signal_at_s > SAME_INTERRUPT_S:
             self.skip_saving = True
-            position = describe_position(self.saved_position)
-            raise Stopped(f"stopped at once, without saving; {position} is on the disk", number)
+            if not self.is_forking:
+                self._raise_stopped_at_once()
         # where the state is whole, the first signal stops at once
         if self.is_interruptible:
             self.is_interruptible = False
             self.raise_stopped()
+
+    def _raise_stopped_at_once(self):
+        position = describe_position(self.saved_position)
+        raise Stopped(f"stopped at once, without saving; {position} is on the disk", signal.SIGINT)
 
     def raise_stopped(self):
         """Raise Stopped; the state is saved on the way out."""
@@ -199,19 +204,20 @@ class CheckpointSaver:
         if not hasattr(os, "fork") or self.config.device.type != "cpu" or self.context.size > 1:
             self.save()
             return
+        # Ctrl-C must not raise in the copy, nor here before the copy's process number is known
+        self.is_forking = True
         # os.fork returns twice: 0 in the copy, the copy's process number here
-        child = None
+        child = fork_quietly()
+        if child == 0:
+            self._save_as_child()
         try:
-            child = fork_quietly()
-            if child == 0:
-                self._save_as_child()
+            self.is_forking = False
+            if self.skip_saving:
+                self._raise_stopped_at_once()
             is_saved = wait_for_child(child, SAVE_TIMEOUT_S)
         except BaseException:  # a second Ctrl-C
-            if child == 0:
-                os._exit(1)
-            if child is not None:
-                kill_child(child)
-                remove_abandoned_parts(self.output_dir)
+            kill_child(child)
+            remove_abandoned_parts(self.output_dir)
             raise
         if is_saved:
             self._mark_as_saved()

@@ -1,6 +1,7 @@
 """This machine's processes, cores and memory, on Linux, macOS and Windows."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -54,14 +55,30 @@ def count_cores() -> int:
 
 def get_peak_memory_bytes() -> int | None:
     """The peak memory of this process plus that of its largest ended child; None on Windows."""
+    own = get_own_peak_memory_bytes()
+    return None if own is None else own + _read_max_rss("RUSAGE_CHILDREN")
+
+
+def get_own_peak_memory_bytes() -> int | None:
+    """The peak memory of this process alone; None on Windows."""
+    try:
+        text = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return _read_max_rss("RUSAGE_SELF")
+    # Linux's own count; ru_maxrss of a program that a large process has started begins with that process's size
+    match = re.search(r"^VmHWM:\s*(\d+) kB$", text, re.MULTILINE)
+    return 1024 * int(match.group(1)) if match else _read_max_rss("RUSAGE_SELF")
+
+
+def _read_max_rss(whose: str) -> int | None:
+    """Peak memory in bytes as the system counts it for this process or its ended children; None on Windows."""
     try:
         import resource
     except ImportError:
         return None
     # macOS counts bytes, Linux kilobytes
     unit = 1 if sys.platform == "darwin" else 1024
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return unit * sum(usage.ru_maxrss for usage in usages)
+    return unit * resource.getrusage(getattr(resource, whose)).ru_maxrss
 
 
 def get_total_memory_bytes() -> int:

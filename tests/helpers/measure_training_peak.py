@@ -15,7 +15,7 @@ from avalib.training.planner import estimate_memory
 from avalib.training.profiling import build_noise_batch, build_untrained_state
 from avalib.training.step import train_step
 from avalib.training.train_config import configure_training
-from avalib.utils.process import get_peak_memory_bytes
+from avalib.utils.process import get_own_peak_memory_bytes
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -28,4 +28,4 @@ if __name__ == "__main__":
     batch = build_noise_batch(config, state.model, n_clips)
     for i in range(2):
         train_step(state, [batch], config, 1e-4, i)
-    print((get_peak_memory_bytes() - without_model) / 1e9)
+    print((get_own_peak_memory_bytes() - without_model) / 1e9)

@@ -370,15 +370,16 @@ def test_a_torn_file(tmp_path, suffix, legacy):
 
 
 MEASURE = """
-import resource, sys
+import sys
 import torch
 from avalib.models.checkpoint_file import CheckpointError, read_checkpoint_file
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from avalib.utils.process import get_own_peak_memory_bytes
+before = get_own_peak_memory_bytes()
 try:
     read_checkpoint_file(sys.argv[1])
 except CheckpointError:
     pass
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(get_own_peak_memory_bytes() - before)
 """
 
 

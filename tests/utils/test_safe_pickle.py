@@ -245,15 +245,16 @@ AMPLIFIERS = {
     "large letters": b"X\x04\x00\x00\x02" + b"\xf0\x9f\x98\x80" + b"a" * (1 << 25) + b".",
 }
 MEASURE = """
-import resource, sys
+import sys
 from avalib.utils import safe_pickle
 import avalib.data.proposals
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from avalib.utils.process import get_own_peak_memory_bytes
+before = get_own_peak_memory_bytes()
 try:
     safe_pickle.load_pickle(sys.argv[1])
 except safe_pickle.PickleError:
     pass
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(get_own_peak_memory_bytes() - before)
 """
 
 
