@@ -62,10 +62,11 @@ def main():
 
 
 def use_checkout():
-    """Let this process and those that it starts import the checkout's own avalib, installed or not."""
-    root = str(Path(__file__).resolve().parents[1])
-    sys.path.insert(0, root)
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    """Let this process and those that it starts import the checkout's avalib, installed or not, and tests' helpers."""
+    root = Path(__file__).resolve().parents[1]
+    folders = [str(root), str(root / "tests" / "helpers")]
+    sys.path[:0] = folders
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
 
 
 def parse_options():

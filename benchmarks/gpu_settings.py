@@ -1,20 +1,17 @@
 """What the checks of check_gpu.py share: networks and sizes, small or real, data without PyAV, times and memory."""
 
-import sys
 import types
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import torch
-from common import ROOT, time_alternately
-from gpu_report import Report
-from PIL import Image
-
-sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # the recorded outputs, and the networks of the tests
 import tiny_model
 import tiny_vit
+import torch
+from common import time_alternately
+from gpu_report import Report
+from PIL import Image
 
 from avalib import zoo
 from avalib.data.layout import DatasetLayout
