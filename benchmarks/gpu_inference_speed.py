@@ -16,6 +16,7 @@ import torch
 from bench_detect import PEOPLE, GivenBoxesAfter, run_plain
 from bench_models import build_random_model
 from common import compare
+from gpu_kernels import use_kernel_forms
 from gpu_settings import COMPILING_TAKES_LONG, Settings, time_on_device
 from gpu_training_speed import capture_graph
 
@@ -24,6 +25,7 @@ from avalib.detection.person_detector import PersonDetector
 from avalib.detection.torchvision_detectors import TorchvisionDetector, build_torchvision_detector
 from avalib.detection.video_detector import VideoDetector
 from avalib.models.build import build_model
+from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.fused import FusedDetector
 
 LATENCY_AIM = 3
@@ -106,6 +108,32 @@ def check_compiled_latency(settings: Settings):
     yield compare(what, ms["compiled"], ms["plain"], "ms", LATENCY_AIM, note=note)
 
 
+@torch.inference_mode()
+def check_shared_frames(settings: Settings):
+    """A row: clips a second apart, as `detect` has them, with what they share computed once, beside each alone."""
+    name = settings.models[0]
+    model = build_random_model(settings.get_entry(name)).to(settings.device)
+    n_clips = 2 if settings.small else 8
+    clips, rois = build_inputs(model, n_clips, settings)
+    interval = model.entry.frame_interval
+    work = {}
+    for shares_frames in (True, False):
+        with use_kernel_forms(settings.device, shares_frames=shares_frames):
+            network = StreamingDetector(model, settings.low_dtype)
+        work[shares_frames] = partial(run_streaming, network, clips, rois, interval)
+    ms = {key: 1e3 * seconds for key, seconds in time_on_device(work, settings).items()}
+    what = f"GPU inference, {name}, {n_clips} clips a second apart, shared frames beside each clip alone"
+    yield compare(what, ms[True], ms[False], "ms")
+
+
+def run_streaming(network: StreamingDetector, clips, rois, interval: int) -> None:
+    """One batch of a video's clips, from its beginning."""
+    network.forget_frames()
+    # (B,T) numbers of frames: the clips begin a second apart
+    numbers = np.arange(len(clips))[:, None] * FILM_FPS // interval * interval + np.arange(clips.shape[2]) * interval
+    network(clips, rois, numbers)
+
+
 # --- detect -----------------------------------------------------------------------------------------------------------
 
 
@@ -159,5 +187,6 @@ CHECKS = {
     "latency": (check_latency, 50),
     "detect": (check_detect, 30),
     "person finders": (check_finders, 30),
+    "shared frames": (check_shared_frames, 20),
     "compiled latency": (check_compiled_latency, 70),
 }

@@ -17,11 +17,14 @@ class KernelForms:
     time_in_2d: bool  # convolutions kx1x1 on a picture of T rows with H*W cells; else as 3-D ones
     winograd: bool  # fused detectors in float32: wide 1x3x3 and 3x1x1 convolutions by Winograd's algorithm
     roi_align_by_matmul: bool  # RoIAlign in training as a matrix product; else torchvision's operator
+    shares_frames: bool  # clips of a video that overlap: what depends on the same frames is computed once
 
 
 KERNEL_FORMS = {  # by torch.device.type
-    "cpu": KernelForms(frames_in_2d=True, time_in_2d=True, winograd=True, roi_align_by_matmul=True),
-    "cuda": KernelForms(frames_in_2d=True, time_in_2d=True, winograd=True, roi_align_by_matmul=False),
+    "cpu": KernelForms(frames_in_2d=True, time_in_2d=True, winograd=True, roi_align_by_matmul=True, shares_frames=True),
+    "cuda": KernelForms(
+        frames_in_2d=True, time_in_2d=True, winograd=True, roi_align_by_matmul=False, shares_frames=True
+    ),
 }
 
 
