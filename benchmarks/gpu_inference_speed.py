@@ -110,27 +110,29 @@ def check_compiled_latency(settings: Settings):
 
 @torch.inference_mode()
 def check_shared_frames(settings: Settings):
-    """A row: clips a second apart, as `detect` has them, with what they share computed once, beside each alone."""
+    """Rows: clips of a video with what they share computed once, beside each alone."""
     name = settings.models[0]
     model = build_random_model(settings.get_entry(name)).to(settings.device)
     n_clips = 2 if settings.small else 8
     clips, rois = build_inputs(model, n_clips, settings)
     interval = model.entry.frame_interval
-    work = {}
+    networks = {}
     for shares_frames in (True, False):
         with use_kernel_forms(settings.device, shares_frames=shares_frames):
-            network = StreamingDetector(model, settings.low_dtype)
-        work[shares_frames] = partial(run_streaming, network, clips, rois, interval)
-    ms = {key: 1e3 * seconds for key, seconds in time_on_device(work, settings).items()}
-    what = f"GPU inference, {name}, {n_clips} clips a second apart, shared frames beside each clip alone"
-    yield compare(what, ms[True], ms[False], "ms")
+            networks[shares_frames] = StreamingDetector(model, settings.low_dtype)
+    steps = {"a second apart, no frame in two of them": FILM_FPS, "that share all frames but one": interval}
+    for kind, step in steps.items():
+        # (B,T) the number of each frame
+        numbers = np.arange(n_clips)[:, None] * step + np.arange(clips.shape[2]) * interval
+        work = {key: partial(run_streaming, network, clips, rois, numbers) for key, network in networks.items()}
+        ms = {key: 1e3 * seconds for key, seconds in time_on_device(work, settings).items()}
+        what = f"GPU inference, {name}, {n_clips} clips {kind}: with a memory of frames beside without"
+        yield compare(what, ms[True], ms[False], "ms")
 
 
-def run_streaming(network: StreamingDetector, clips, rois, interval: int) -> None:
+def run_streaming(network: StreamingDetector, clips, rois, numbers) -> None:
     """One batch of a video's clips, from its beginning."""
     network.forget_frames()
-    # (B,T) numbers of frames: the clips begin a second apart
-    numbers = np.arange(len(clips))[:, None] * FILM_FPS // interval * interval + np.arange(clips.shape[2]) * interval
     network(clips, rois, numbers)
 
 
