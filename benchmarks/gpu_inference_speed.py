@@ -141,7 +141,7 @@ def run_streaming(network: StreamingDetector, clips, rois, numbers) -> None:
 
 def check_finders(settings: Settings):
     """Rows: the person finders in their inference form, beside torchvision's own, a picture."""
-    width, height = (160, 96) if settings.small else (640, 360)
+    width, height = (320, 192) if settings.small else (640, 360)
     for name in FINDERS[1:] if settings.small else FINDERS:
         finder = TorchvisionDetector(name, None, settings.device, settings.low_dtype)
         plain = build_torchvision_detector(name, None, settings.device)
@@ -157,7 +157,7 @@ def check_detect(settings: Settings):
     """Rows: seconds of work for a second of video, with boxes given and with each finder."""
     name = settings.models[0]
     seconds = 3 if settings.small else 16
-    width, height = (160, 96) if settings.small else (640, 360)
+    width, height = (320, 192) if settings.small else (640, 360)
     frames = list(film.generate_frames(FILM_FPS * seconds, width, height))
     model = build_model(settings.get_entry(name))
     loaded = load_model(model, "", settings.device, settings.low_dtype)

@@ -106,7 +106,7 @@ def check_step_gradients(settings: Settings):
 def build_model(name, settings):
     """A detector whose weights do not depend on the device: random, no residual branch is zero."""
     torch.manual_seed(0)
-    model = Detector(settings.get_entry(name), dropout=0.0)
+    model = Detector(replace(settings.get_entry(name), drop_path=0.0), dropout=0.0)
     for norm in (module for module in model.modules() if isinstance(module, torch.nn.BatchNorm3d)):
         torch.nn.init.uniform_(norm.weight, 0.3, 0.6)
     return model
