@@ -11,9 +11,9 @@ c  training: clips a second, memory, share of the matrix product's rate, the lar
 d  inference: one clip and eight, folded, bfloat16, compiled, as a CUDA graph; `detect`; the person finders
 e  the most expensive kernels of a training step, and how long it waits for data
 
-Each section runs in a process of its own, with a limit on its time. Every figure is written into --json as soon as it
-is known, failures with their traceback; a crash of the GPU or an interruption costs one check. Needs a checkout of the
-repository and the packages of REQUIRED; neither PyAV nor Jupyter nor a network.
+Every check has a limit on its time. Every figure is written into --json as soon as it is known, failures with their
+traceback. The checks run in a process of its own, which is started again behind a check that hangs or breaks the GPU.
+Needs a checkout of the repository and the packages of REQUIRED; neither PyAV nor Jupyter nor a network.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from pathlib import Path
 
 REQUIRED = ("torch", "torchvision", "numpy", "pandas", "pyarrow", "scipy", "PIL", "tqdm", "safetensors", "psutil")
 SECONDS = {"a": 120, "b": 105, "c": 135, "d": 60, "e": 40}  # a section's share of the time
-MAX_STARTS = 6  # of one section's process
-GRACE_S = 15  # beyond its time, for a process to end by itself
+MAX_STARTS = 8  # of the process
+GRACE_S = 10  # beyond its limit, for a check to end by itself
 RESTART_STATUS = 3  # of a process whose GPU can't be used any more
 
 
@@ -49,23 +49,22 @@ def main():
         raise SystemExit(f"check_gpu: nothing was measured. {error}") from None
     options.json = options.json or get_default_path(options.small)
     report = Report(options.json, small=options.small)
-    deadline_s = time.monotonic() + 60 * options.minutes
     with tempfile.TemporaryDirectory() as folder:
-        for number, section in enumerate(options.sections):
-            # what earlier sections left over is shared by the later ones
-            shares = [SECONDS[name] for name in options.sections[number:]]
-            seconds = (deadline_s - time.monotonic()) * shares[0] / sum(shares)
-            run_section(section, seconds, folder, options, report)
+        run_sections(options, report, folder, time.monotonic() + 60 * options.minutes)
     report.load()
     print(f"\n{report.summarize()}\nwritten: {options.json}")
     raise SystemExit(1 if report.list_failures() else 0)
 
 
 def use_checkout():
-    """Let this process and those that it starts import the checkout's avalib, installed or not, and tests' helpers."""
+    """Let this process and those that it starts import the checkout's avalib, installed or not, and tests' helpers.
+
+    And let cuBLAS be deterministic, as one of the trainings is.
+    """
     root = Path(__file__).resolve().parents[1]
     folders = [str(root), str(root / "tests" / "helpers")]
     sys.path[:0] = folders
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once, at cuBLAS's first use
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*folders, os.environ.get("PYTHONPATH")]))
 
 
@@ -82,30 +81,36 @@ def parse_options():
     return arguments.parse_args()
 
 
-def run_section(section, seconds, folder, options, report):
-    """Run a section in a process, again where that ended too early: it goes on behind the check that ended it."""
-    deadline_s = time.monotonic() + seconds
+def run_sections(options, report, folder, deadline_s):
+    """Run the sections in a process, again where that ended too early: it goes on behind the check that ended it."""
     for _ in range(MAX_STARTS):
-        left_s = deadline_s - time.monotonic()
         n_begun = len(report.content["checks"])
-        command = [sys.executable, str(Path(__file__).with_name("gpu_section.py")), section]
-        command += ["--seconds", str(left_s), "--folder", folder, "--json", str(options.json)]
+        command = [sys.executable, str(Path(__file__).with_name("gpu_sections.py")), *options.sections]
+        command += ["--seconds", str(deadline_s - time.monotonic()), "--folder", folder, "--json", str(options.json)]
         command += ["--device", options.device, "--batch", str(options.batch), "--repeats", str(options.repeats)]
         command += ["--models", *options.models, *(["--small"] if options.small else [])]
-        try:
-            status = subprocess.run(command, timeout=max(left_s, 1) + GRACE_S).returncode
-        except subprocess.TimeoutExpired:
-            print(f"section {section}: ended after its {seconds:.0f} s", flush=True)
-            return
+        status = watch(subprocess.Popen(command), report, deadline_s)
+        report.load()
         if status == 0:
             return
-        report.load()
         if len(report.content["checks"]) == n_begun:
-            error = f"its process ended with status {status} before any check"
-            report.finish(report.start(section, "start"), 0.0, "failed", errors=[error])
+            error = f"the process ended with status {status} before any check"
+            report.finish(report.start("-", "start", GRACE_S), 0.0, "failed", errors=[error])
             return
-        reason = "the GPU failed" if status == RESTART_STATUS else f"its process ended with status {status}"
-        print(f"section {section}: {reason}; the rest of it in a new process", flush=True)
+        reason = "the GPU failed" if status == RESTART_STATUS else f"the process ended with status {status}"
+        print(f"{reason}; the rest in a new one", flush=True)
+
+
+def watch(process, report, deadline_s):
+    """Wait for the process, and kill it if a check, or all of it, does not end. Returns its status."""
+    while process.poll() is None:
+        time.sleep(0.5)
+        report.load()
+        if report.is_overdue(GRACE_S) or time.monotonic() > deadline_s + 2 * GRACE_S:
+            print("a check does not end; its process is killed", flush=True)
+            process.kill()
+            process.wait()
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The record of check_gpu.py: rows, checks and failures in one json, written after each; read again by each process."""
 
 import json
+import time
 from datetime import UTC, datetime
 
 from common import RESULTS, compare, format_row
@@ -64,9 +65,10 @@ class Report:
         self.content |= facts
         self.save()
 
-    def start(self, section, check):
-        """Note that a check begins. Returns its entry."""
+    def start(self, section, check, limit_s):
+        """Note that a check begins, which should end within so many seconds. Returns its entry."""
         entry = {"section": section, "check": check, "status": "running", "seconds": None}
+        entry |= {"limit_s": round(limit_s, 1), "started": time.time()}
         self.content["checks"].append(entry)
         self.save()
         return entry
@@ -88,14 +90,18 @@ class Report:
         entry |= {"seconds": round(seconds, 1), **details} | ({"errors": errors} if errors else {})
         self.save()
 
-    def close_dead_checks(self, section):
-        """Note the checks of a section that an earlier process began and did not finish. Returns all that are done."""
-        entries = [entry for entry in self.content["checks"] if entry["section"] == section]
-        for entry in entries:
+    def is_overdue(self, grace_s):
+        """Whether a check runs for longer than its limit and a grace."""
+        running = (entry for entry in self.content["checks"] if entry["status"] == "running")
+        return any(time.time() - entry["started"] > entry["limit_s"] + grace_s for entry in running)
+
+    def close_dead_checks(self):
+        """Note the checks that an earlier process did not finish. Returns the (section, name) of all that were begun."""
+        for entry in self.content["checks"]:
             if entry["status"] == "running":
                 entry["status"] = "died"
         self.save()
-        return {entry["check"] for entry in entries}
+        return {(entry["section"], entry["check"]) for entry in self.content["checks"]}
 
     def list_failures(self):
         """The checks that failed or died."""

@@ -105,7 +105,7 @@ def check_torchrun(settings: Settings):
     script = Path(__file__).with_name("gpu_torchrun.py")
     words = ["--standalone", "--nproc-per-node", "1", str(script), str(folder), settings.device.type]
     command = build_torchrun_command([*words, *(["--small"] if settings.small else [])])
-    run_to_end(command, folder / "output.txt")
+    run_to_end(command)
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     backend = results["backend"]
     yield require(f"torchrun, {backend}: gradients beside one process alone", results["gradients"], 1e-4)
@@ -113,18 +113,17 @@ def check_torchrun(settings: Settings):
     yield compare_loss(settings, f"torchrun, {backend}: loss beside float32's", results["loss"])
 
 
-def run_to_end(command: list[str], output_path: Path) -> None:
+def run_to_end(command: list[str]) -> None:
     """Run a command in a session of its own, which is killed whole if this one is interrupted; raise if it fails."""
-    with open(output_path, "w", encoding="utf-8") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
-        try:
-            status = process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    if status:
-        output = output_path.read_text(encoding="utf-8", errors="replace")
-        raise RuntimeError(f"torchrun ended with status {status}:\n{output[-2000:]}")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8", "errors": "replace"}
+    process = subprocess.Popen(command, start_new_session=True, **pipes)
+    try:
+        output, _ = process.communicate()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    if process.returncode:
+        raise RuntimeError(f"torchrun ended with status {process.returncode}:\n{output[-2000:]}")
 
 
 def check_float16(settings: Settings):

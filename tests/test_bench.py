@@ -69,13 +69,15 @@ def test_without_a_gpu_its_check_says_so(monkeypatch):
 
 def test_a_row_that_misses_a_required_aim_fails_its_check(tmp_path):
     report = gpu_report.Report(tmp_path / "check.json", small=True)
-    entry = report.start("a", "numbers")
+    entry = report.start("a", "numbers", 60)
     report.add_row(entry, gpu_report.require("difference", 1e-6, 1e-4))
     report.add_row(entry, gpu_report.require("another difference", float("nan"), 1e-4))
     report.finish(entry, 1.0)
-    report.start("a", "a crash")
+    report.start("a", "a crash", -1)
     again = gpu_report.Report(tmp_path / "check.json")
-    assert again.close_dead_checks("a") == {"numbers", "a crash"}
+    assert again.is_overdue(0)
+    assert again.close_dead_checks() == {("a", "numbers"), ("a", "a crash")}
+    assert not again.is_overdue(0)
     assert [check["status"] for check in again.list_failures()] == ["failed", "died"]
     assert "another difference: nan, expected at most 0.0001" in again.summarize()
 

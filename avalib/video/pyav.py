@@ -13,9 +13,7 @@ class LazyPyAV:
         try:
             return getattr(importlib.import_module("av"), name)
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "PyAV is not installed, and reads and writes all videos: pip install av"
-            ) from error
+            raise ModuleNotFoundError("PyAV, which reads and writes videos, is missing: pip install av") from error
 
 
 av = LazyPyAV()

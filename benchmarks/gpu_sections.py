@@ -1,4 +1,4 @@
-"""One section of check_gpu.py in a process: its checks in order, each with a time limit; what fails is noted.
+"""The sections of check_gpu.py in a process: their checks in order, each with a time limit; what fails is noted.
 
 A check is a generator of rows (`common.compare`, `gpu_report.require`). Those of a section are in its module's CHECKS:
 {name: (function of the settings, seconds that it may take at most)}, the most valuable first.
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from check_gpu import RESTART_STATUS
+from check_gpu import RESTART_STATUS, SECONDS
 from common import describe_platform
 from gpu_report import Report
 from gpu_settings import Settings
@@ -52,19 +52,36 @@ def main():
         repeats=options.repeats,
     )
     report.set_facts(machine=describe_platform(), repeats=options.repeats)
+    done = report.close_dead_checks()
+    checks = {section: list_checks(section, done, report) for section in options.sections}
+    sections = [section for section in options.sections if checks[section]]
+    for number, section in enumerate(sections):
+        # what earlier sections left over is shared by the later ones
+        shares = [SECONDS[name] for name in sections[number:]]
+        seconds = (deadline_s - time.monotonic()) * shares[0] / sum(shares)
+        section_deadline_s = time.monotonic() + seconds
+        print(f"section {section}: {len(checks[section])} checks in {seconds:.0f} s", flush=True)
+        for name, (check, limit_s) in checks[section].items():
+            run_check(name, check, min(limit_s, section_deadline_s - time.monotonic()), section, settings)
+
+
+def list_checks(section, done, report):
+    """{name: (check, seconds)} of a section, without those that are done: a set of (section, name)."""
     checks = {}
-    for name in MODULES[options.section]:
-        checks |= importlib.import_module(name).CHECKS
-    done = report.close_dead_checks(options.section)
-    print(f"section {options.section}: {len(checks) - len(done)} checks in {options.seconds:.0f} s", flush=True)
-    for name, (check, limit_s) in checks.items():
-        if name not in done:
-            run_check(name, check, min(limit_s, deadline_s - time.monotonic()), options.section, settings)
+    for name in MODULES[section]:
+        try:
+            checks |= importlib.import_module(name).CHECKS
+        except Exception:  # the other modules' checks can still run
+            if (section, name) not in done:
+                entry = report.start(section, name, 0.0)
+                report.finish(entry, 0.0, "failed", errors=["not imported"], traceback=traceback.format_exc())
+            traceback.print_exc()
+    return {name: check for name, check in checks.items() if (section, name) not in done}
 
 
 def parse_options():
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("section", choices=list(MODULES))
+    arguments.add_argument("sections", nargs="+", choices=list(MODULES))
     arguments.add_argument("--seconds", type=float, required=True)
     arguments.add_argument("--folder", type=Path, required=True, help="for data sets and runs")
     arguments.add_argument("--json", type=Path, required=True)
@@ -79,7 +96,7 @@ def parse_options():
 def run_check(name, check, limit_s, section, settings):
     """Run one check and note its rows and its end; leaves the process where the GPU can't be used any more."""
     report = settings.report
-    entry = report.start(section, name)
+    entry = report.start(section, name, limit_s)
     if limit_s < MIN_SECONDS:
         report.finish(entry, 0.0, "no time")
         print(f"{section}, {name}: no time left", flush=True)
