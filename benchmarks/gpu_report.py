@@ -96,7 +96,7 @@ class Report:
         return any(time.time() - entry["started"] > entry["limit_s"] + grace_s for entry in running)
 
     def close_dead_checks(self):
-        """Note the checks that an earlier process did not finish. Returns the (section, name) of all that were begun."""
+        """Note the checks that an earlier process did not finish. Returns the (section, name) of all so far."""
         for entry in self.content["checks"]:
             if entry["status"] == "running":
                 entry["status"] = "died"
