@@ -8,80 +8,21 @@ import logging
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from avalib.models.conv import ConvBN
 from avalib.models.cpu.accelerate import use_fast_forms
-from avalib.models.cpu.frame_layers import convolve
 from avalib.models.cpu.window import compute_stage_in_window, find_window
-from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
 from avalib.models.detector import Detector
+from avalib.models.folded_conv import FoldedConv, FusedBottleneck
 from avalib.models.kernel_forms import get_kernel_forms
-from avalib.models.resnet3d import Pathway
+from avalib.models.resnet3d import Bottleneck, Pathway
 from avalib.models.vit import VisionTransformer, compute_products_in
 from avalib.utils.plurals import format_count
 
 logger = logging.getLogger(__name__)
 
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-
-
-def fold_batch_norm(unit):
-    """The single convolution that equals a ConvBN in evaluation mode.
-
-    Returns
-    -------
-    weight, bias : Tensor
-        w g/s (O,C,kt,kh,kw) and b + (c - m) g/s (O,), c the convolution's own bias; float64, on the CPU: not every
-        device has float64.
-    """
-    bn = unit.bn
-    weight, gain, bias, mean, variance = (
-        value.detach().cpu().double()
-        for value in (unit.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
-    )
-    # a bias of the convolution itself shifts what the batch norm sees
-    if unit.conv.bias is not None:
-        mean = mean - unit.conv.bias.detach().cpu().double()
-    # g/s (O,) multiplies each output channel
-    scale = gain / (variance + bn.eps).sqrt()
-    return weight * scale.view(-1, 1, 1, 1, 1), bias - mean * scale
-
-
-class FoldedConv(nn.Module):
-    """A convolution with the batch norm behind it folded in, then ReLU where the unit has it.
-
-    Parameters
-    ----------
-    unit : ConvBN
-    fast : bool
-        Run on 2-D kernels where the shape allows that; else as the 3-D convolution that it is, a shorter graph.
-    winograd : bool
-        Use Winograd's algorithm where that is less work; for float32 and float64, whose rounding it keeps.
-    """
-
-    def __init__(self, unit, fast=False, winograd=False):
-        super().__init__()
-        conv = unit.conv
-        weight, bias = fold_batch_norm(unit)
-        self.winograd = winograd and is_supported(weight, conv.stride, conv.dilation)
-        if self.winograd:
-            weight = transform_weights(weight)
-        self.register_buffer("weight", weight.to(conv.weight))
-        self.register_buffer("bias", bias.to(conv.weight))
-        self.convolve = convolve if fast else F.conv3d
-        self.stride = conv.stride
-        self.padding = conv.padding
-        self.dilation = conv.dilation
-        self.relu = unit.relu
-
-    def forward(self, x):
-        if self.winograd:
-            x = convolve_winograd(x, self.weight, self.bias)
-        else:
-            x = self.convolve(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
-        return F.relu(x, inplace=True) if self.relu else x
 
 
 def fuse_model(model, fast=False, winograd=False):
@@ -103,7 +44,12 @@ def fuse_model(model, fast=False, winograd=False):
     # deepcopy takes memo[id(object)] as the copy of an object
     memo = {id(unit): FoldedConv(unit, fast, winograd) for unit in units}
     fused = copy.deepcopy(model, memo).eval().requires_grad_(False)
-    return use_fast_forms(fused) if fast else fused
+    if not fast:
+        return fused
+    for module in fused.modules():
+        if type(module) is Bottleneck:
+            module.__class__ = FusedBottleneck
+    return use_fast_forms(fused)
 
 
 def set_precision(backbone, dtype):

@@ -13,7 +13,8 @@ from avalib import zoo
 from avalib.models.checkpoint import save_checkpoint
 from avalib.models.conv import ConvBN
 from avalib.models.detector import Detector
-from avalib.models.fused import FoldedConv, FusedDetector, for_inference, fuse_model
+from avalib.models.folded_conv import FoldedConv
+from avalib.models.fused import FusedDetector, for_inference, fuse_model
 
 
 @pytest.fixture(scope="module")

@@ -28,22 +28,73 @@ def split_time_from_batch(x, n_frames):
     return x.unflatten(0, (-1, n_frames)).transpose(1, 2)
 
 
-def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
-    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one where its shape allows that.
+class WithinFrames:
+    """A 1xkxk convolution as a 2-D one on the batch of all frames: (B*T,C,H,W) * (O,C,kh,kw) -> (B*T,O,H',W')."""
 
-    Both 2-D forms can be turned off for a kind of device, see `kernel_forms`.
+    @staticmethod
+    def flatten(x):
+        return merge_time_into_batch(x)
+
+    @staticmethod
+    def restore(y, x):
+        return split_time_from_batch(y, x.shape[2])
+
+    @staticmethod
+    def flatten_weight(weight):
+        return weight.squeeze(2)
+
+    @staticmethod
+    def get_geometry(stride, padding, dilation):
+        """The stride, padding and dilation (2,) of the 2-D convolution."""
+        return stride[1:], padding[1:], dilation[1:]
+
+
+class AlongTime:
+    """A kx1x1 convolution as a 2-D one on pictures of all places by all times: (B,C,T,H*W) * (O,C,kt,1)."""
+
+    @staticmethod
+    def flatten(x):
+        return x.flatten(3)
+
+    @staticmethod
+    def restore(y, x):
+        return y.unflatten(3, (x.shape[3], x.shape[4]))
+
+    @staticmethod
+    def flatten_weight(weight):
+        return weight.squeeze(4)
+
+    @staticmethod
+    def get_geometry(stride, padding, dilation):
+        """The stride, padding and dilation (2,) of the 2-D convolution."""
+        return (1, 1), (padding[0], 0), (dilation[0], 1)
+
+
+def choose_planar_form(weight, stride, device):
+    """How a 3-D convolution with weight (O,C,kt,kh,kw) is a 2-D one: WithinFrames, AlongTime, or None: it isn't.
+
+    Both can be turned off for a kind of device, see `kernel_forms`.
     """
     kt, kh, kw = weight.shape[2:]
-    forms = get_kernel_forms(x.device)
-    if forms.frames_in_2d and kt == 1 and stride[0] == 1:
-        # within frames: (B*T,C,H,W) * (O,C,kh,kw) -> (B*T,O,H',W')
-        y = F.conv2d(merge_time_into_batch(x), weight.squeeze(2), bias, stride[1:], padding[1:], dilation[1:])
-        return split_time_from_batch(y, x.shape[2])
-    if forms.time_in_2d and kh == kw == 1 and tuple(stride[1:]) == (1, 1):
-        # along time: (B,C,T,H*W) * (O,C,kt,1) -> (B,O,T',H*W)
-        y = F.conv2d(x.flatten(3), weight.squeeze(4), bias, (stride[0], 1), (padding[0], 0))
-        return y.unflatten(3, (x.shape[3], x.shape[4]))
-    return F.conv3d(x, weight, bias, stride, padding, dilation)
+    forms = get_kernel_forms(device)
+    # a stride along time, as in SlowFast's laterals, is eight times slower in 2-D
+    if stride[0] > 1:
+        return None
+    if kt == 1:
+        return WithinFrames if forms.frames_in_2d else None
+    if kh == kw == 1 and tuple(stride[1:]) == (1, 1):
+        return AlongTime if forms.time_in_2d else None
+    return None
+
+
+def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
+    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one where `choose_planar_form` says so."""
+    form = choose_planar_form(weight, stride, x.device)
+    if form is None:
+        return F.conv3d(x, weight, bias, stride, padding, dilation)
+    geometry = form.get_geometry(stride, padding, dilation)
+    y = F.conv2d(form.flatten(x), form.flatten_weight(weight), bias, *geometry)
+    return form.restore(y, x)
 
 
 def convolve_pointwise(x, weight):

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from avalib.models.cpu.frame_layers import convolve
-from avalib.models.fused import FusedDetector, fold_batch_norm
+from avalib.models.folded_conv import fold_batch_norm
+from avalib.models.fused import FusedDetector
 from avalib.models.kernel_forms import get_kernel_forms
 
 

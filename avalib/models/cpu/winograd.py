@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 TILE = 4  # outputs of a tile along an axis (m), unless another number is passed
@@ -106,7 +107,7 @@ def transform_weights(weight, tile=TILE, backward=False):
     return transformed if backward else transformed.transpose(1, 2)
 
 
-def convolve_winograd(x, transformed, bias=None):
+def convolve_winograd(x, transformed, bias=None, dilation=1):
     """A convolution at stride 1 that keeps the size.
 
     Parameters
@@ -117,12 +118,16 @@ def convolve_winograd(x, transformed, bias=None):
         What `transform_weights` returns.
     bias : Tensor or None
         (O,).
+    dilation : int
+        Of height and width, for 1x3x3.
 
     Returns
     -------
     Tensor
         (B,O,T,H,W), channels last in memory.
     """
+    if dilation > 1:
+        return _convolve_dilated(x, transformed, bias, dilation)
     # tiles of the input, products with the kernel, and back
     x = x.permute(0, 2, 3, 4, 1)  # (B,T,H,W,C), the order in memory
     axes = _get_axis_transforms(x, n_products=len(transformed))
@@ -132,6 +137,20 @@ def convolve_winograd(x, transformed, bias=None):
     if bias is not None:
         y.add_(bias)
     return y.permute(0, 4, 1, 2, 3)
+
+
+def _convolve_dilated(x, transformed, bias, dilation):
+    """As `convolve_winograd`: every dilation-th row and column form a picture of their own."""
+    height, width = x.shape[3:]
+    # all pictures have the same size; the zeros at the end are what the padding would be
+    x = F.pad(x, (0, -width % dilation, 0, -height % dilation))
+    x = x.unflatten(4, (-1, dilation)).unflatten(3, (-1, dilation))  # (B,C,T,h,d,w,d)
+    x = x.permute(0, 4, 6, 2, 3, 5, 1).flatten(0, 2)  # (B*d*d,T,h,w,C)
+    y = convolve_winograd(x.permute(0, 4, 1, 2, 3), transformed, bias)  # (B*d*d,O,T,h,w)
+    # the rows and columns back to their places
+    y = y.unflatten(0, (-1, dilation, dilation)).permute(0, 4, 5, 1, 6, 2, 3)  # (B,T,h,d,w,d,O)
+    y = y.flatten(4, 5).flatten(2, 3)[:, :, :height, :width]  # (B,T,H,W,O)
+    return y.contiguous().permute(0, 4, 1, 2, 3)
 
 
 class WinogradFunction(torch.autograd.Function):

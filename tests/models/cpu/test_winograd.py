@@ -30,6 +30,18 @@ def test_it_is_the_convolution(shape, kernel):
     assert found.permute(0, 2, 3, 4, 1).is_contiguous()  # channels last, as what follows wants it
 
 
+@pytest.mark.parametrize("dilation", [2, 3])
+@pytest.mark.parametrize("shape", [(1, 3, 4, 8, 8), (2, 7, 3, 5, 6), (3, 4, 1, 1, 9), (1, 2, 3, 16, 22)], ids=str)
+def test_a_dilated_kernel_is_the_convolution(shape, dilation):
+    x, weight, bias = given(shape, (1, 3, 3))
+    dilations = (1, dilation, dilation)
+    expected = F.conv3d(x, weight, bias, padding=(0, dilation, dilation), dilation=dilations)
+    found = convolve_winograd(x, transform_weights(weight), bias, dilation)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-12
+    assert found.permute(0, 2, 3, 4, 1).is_contiguous()
+
+
 @pytest.mark.parametrize("kernel", [(3, 1, 1), (1, 3, 3)], ids=str)
 @pytest.mark.parametrize("shape", [(1, 3, 4, 8, 8), (2, 7, 8, 5, 6), (3, 4, 1, 2, 9), (2, 2, 2, 3, 1)], ids=str)
 def test_its_gradients_in_training_are_the_convolutions(shape, kernel):
