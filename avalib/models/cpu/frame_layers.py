@@ -88,7 +88,7 @@ def choose_planar_form(weight, stride, device):
 
 
 def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
-    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one where `choose_planar_form` says so."""
+    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one by `choose_planar_form`."""
     form = choose_planar_form(weight, stride, x.device)
     if form is None:
         return F.conv3d(x, weight, bias, stride, padding, dilation)
