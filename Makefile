@@ -76,8 +76,11 @@ test-browser: $(BIN)/.tested  ## the workbench and web pages in a real browser; 
 	$(BIN)/pip install -e '.[test,browser]'
 	$(BIN)/pytest -m browser tests/draw
 
-lab: $(BIN)/.installed  ## JupyterLab on the notebooks
-	$(BIN)/jupyter lab notebooks
+# From the repository's root, so that outputs/ can be opened too; as root (in a container) Jupyter asks for the option.
+# Notebooks are saved without outputs, and with them as a copy in outputs/runs/notebooks/: git stays clean.
+lab: $(BIN)/.installed  ## JupyterLab on the notebooks and what they write
+	JUPYTER_CONFIG_PATH=tools/jupyter$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH} $(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
+	  --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01_prepare_data.ipynb
 
 lint: $(BIN)/.tested  ## ruff: check, and format in place
 	$(BIN)/ruff check --fix .

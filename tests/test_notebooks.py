@@ -11,6 +11,7 @@ import papermill
 import pytest
 
 from avalib.data.synthetic.generate import render_dataset
+from avalib.models.checkpoint import read_meta
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -157,6 +158,17 @@ def test_a_notebook_runs_headless_and_shows_a_picture(executed, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
+def test_a_saved_notebook_has_no_unfinished_bar_and_each_picture_once(executed, name):
+    for cell in executed[name]:
+        for output in cell.outputs:
+            data = output.get("data", {})
+            text = data.get("text/plain", "")
+            assert "%|" not in text or "100%|" in text, text
+            assert not {"image/png", "image/jpeg"} <= set(data), cell.source
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_ends_with_the_files_that_it_wrote(executed, name):
     assert "written:" in read_output_text(executed[name][-1:])
 
@@ -170,8 +182,9 @@ def test_no_record_has_a_path_of_this_machine(runs, workplace):
 
 
 @pytest.mark.slow
-def test_training_leaves_its_best_checkpoint(runs):
-    assert (runs / "tiny" / MODEL / "train" / "best.pth").exists()
+def test_training_leaves_its_best_checkpoint_which_says_what_it_was_trained_on(runs):
+    path = runs / "tiny" / MODEL / "train" / "best.pth"
+    assert read_meta(path).extra["dataset_version"] == "mini"
 
 
 @pytest.mark.slow
@@ -268,6 +281,22 @@ def test_the_real_ava_is_prepared_and_checked(workplace):
     assert record["check"] == validation["verdict"]
     assert record["coverage"]["unreadable"] == 1
     assert str(workplace) not in json.dumps(record), "a path of this machine is in the record"
+
+
+@pytest.mark.slow
+def test_detections_of_an_unchanged_model_are_not_computed_again(executed, workplace):
+    cells = execute("04_evaluate", workplace)
+    assert "it is not computed again" in read_output_text(cells)
+    assert read_output_text(executed["04_evaluate"]).count("it is not computed again") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["04_evaluate", "06_zoo"])
+def test_no_published_number_stands_beside_one_of_another_data_set(executed, name):
+    for cell in executed[name]:
+        for output in cell.outputs:
+            html = output.get("data", {}).get("text/html", "")
+            assert "<th>expected</th>" not in html and "measured mAP" not in html, html
 
 
 @pytest.mark.slow

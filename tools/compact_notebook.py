@@ -2,8 +2,9 @@
 
     python tools/compact_notebook.py EXECUTED.ipynb PUBLISHED.ipynb
 
-Pictures become JPEG where that is smaller, then they are scaled down, until the file is small enough. Movies are left
-out (the notebook writes them to files). Widgets do not work in an executed copy and are left out, too.
+Pictures become JPEG where that is smaller, then they are scaled down, until the file is small enough. A movie becomes a
+link to its file, which has to lie beside the copy. Widgets and unfinished progress bars do not work in a copy and are
+left out: a picture stands beside each widget.
 """
 
 import base64
@@ -23,7 +24,8 @@ from avalib.utils.files import write_text
 MAX_BYTES = 1_500_000  # of a published notebook
 WIDGET = "application/vnd.jupyter.widget-view+json"
 MOVIE = re.compile(r'<video src="data:video/mp4;base64,[^"]*"[^>]*></video>')
-MOVIE_NOTE = "<p>(The movie is in a file; it is left out of this copy.)</p>"
+MOVIE_TITLE = re.compile(r'title="([^"]+)"')
+WIDGET_TEXT = re.compile(r"(\w+Box|Output|\w+Slider|Dropdown)\(|[^\n]*: +0%\|")  # what stands in a widget's place
 GIF = re.compile(r"data:image/gif;base64,([A-Za-z0-9+/=]+)")
 _PATH_START = r"(?<![\w.:/~+=-])"  # not inside a word, a URL or base64
 _NAME_CHARACTER = r"[^\s\"'<>:,;()\[\]{}`\\/]"
@@ -108,8 +110,17 @@ def compact_notebook(path, max_bytes=MAX_BYTES):
 def _compact_cell(cell, compression):
     compacted = cell | {"metadata": redact_paths_in(cell["metadata"]), "source": redact_paths_in(cell["source"])}
     if cell["cell_type"] == "code":
-        compacted["outputs"] = [_compact_output(output, compression) for output in cell.get("outputs", [])]
+        outputs = [output for output in cell.get("outputs", []) if not _is_widget(output)]
+        compacted["outputs"] = [_compact_output(output, compression) for output in outputs]
     return compacted
+
+
+def _is_widget(output):
+    """Whether an output is a widget, or the text that stands for one."""
+    data = output.get("data", {})
+    if set(data) - {WIDGET, "text/plain"}:
+        return False
+    return WIDGET in data or bool(WIDGET_TEXT.match("".join(data.get("text/plain", ""))))
 
 
 def _compact_output(output, compression):
@@ -129,8 +140,8 @@ def _compact_output(output, compression):
 
 
 def _compact_html(html, compression):
-    """HTML without movies, with smaller GIFs and without paths."""
-    html = MOVIE.sub(MOVIE_NOTE, html)
+    """HTML with links to movies, smaller GIFs and no paths."""
+    html = MOVIE.sub(_link_movie, html)
     parts = GIF.split(html)  # text, base64 of a GIF, text, …
     for i, part in enumerate(parts):
         is_gif = i % 2 == 1
@@ -150,6 +161,14 @@ def _compress_picture(content, compression):
     image.convert("RGB").save(buffer, "JPEG", quality=compression.jpeg_quality)
     jpeg = buffer.getvalue()
     return ("image/jpeg", jpeg) if is_too_wide or len(jpeg) < len(content) else (kind, content)
+
+
+def _link_movie(match):
+    """A link to the file of a movie, in place of the movie; without its title it is only mentioned."""
+    title = MOVIE_TITLE.search(match[0])
+    if not title:
+        return "<p>(The movie is in a file; it is left out of this copy.)</p>"
+    return f'<p>The movie: <a href="{title[1]}">{title[1]}</a></p>'
 
 
 def _compress_gif(encoded, compression):

@@ -2,8 +2,9 @@
 
     python tools/publish_results.py outputs/runs/mini/zoo
 
-Runs with uncommitted changes, missing records, files that are not the recorded ones, or a part of the keyframes
-without a label are refused.
+The notebooks of one model are published whole, those of the default one; of the others the records, figures and
+detections. Runs with uncommitted changes, missing records, files that are not the recorded ones, or a part of the
+keyframes without a label are refused.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from compact_notebook import compact_notebook, redact_paths_in
 
+from avalib import zoo
 from avalib.utils.console import allow_any_text, show_log_messages
 from avalib.utils.errors import AvalibError
 from avalib.utils.experiment import list_changed_files
@@ -35,6 +37,7 @@ MAX_DETECTIONS_BYTES = 1_500_000  # of packed detections that go into outputs/
 NOTEBOOKS = ("03_train", "04_evaluate", "05_visualise")
 ZOO_SUFFIXES = (".png", ".gif", ".csv")  # files of notebook 06 that are published
 FIGURES = ("train/curves.png", "evaluate/per_class.png")
+NOTEBOOKS_OF = zoo.DEFAULT_MODELS[0]  # the model whose notebooks are published
 
 
 class PublishError(AvalibError, ValueError):
@@ -202,7 +205,10 @@ def _write_result(result, folders, outputs):
     """
     first = min(folders, key=_get_seed)
     published = outputs / "published" / result["name"]
-    written = _write_notebooks([first / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS], published)
+    written = []
+    if result["name"] == f"{result['dataset']}_{NOTEBOOKS_OF}":
+        written += _write_notebooks([first / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS], published)
+        written += [copy_file(movie, published / movie.name) for movie in sorted(first.glob("visualise/*.mp4"))]
     for figure in FIGURES:
         if (first / figure).exists():
             written.append(copy_file(first / figure, published / Path(figure).name))

@@ -4,8 +4,6 @@ have theirs from the docstring of Recipe.
 Nothing here loads torch: `avalib COMMAND --help` is immediate.
 """
 
-import inspect
-import re
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Annotated, Literal
 
@@ -210,8 +208,7 @@ def build_train_options(recipe):
     type
         A dataclass with two fields: `training`, a TrainOptions, and `recipe`, a dataclass of the recipe's numbers.
     """
-    # {field: its text in the docstring}
-    texts = dict(re.findall(r"^(\w+) : .+\n    (.+)$", inspect.getdoc(zoo.Recipe), re.MULTILINE))
+    texts = zoo.read_field_texts(zoo.Recipe)
     # (name, type, default) of each number; what names the recipe itself is no option.
     numbers = []
     for recipe_field in fields(recipe):

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.ava_source import AvaSource, build_source
@@ -31,6 +30,7 @@ from avalib.data.proposals import read_proposals
 from avalib.utils.download_errors import DownloadError
 from avalib.utils.files import is_writable, join_inside, write_bytes, write_json, write_table
 from avalib.utils.limits import MAX_TEXT_BYTES
+from avalib.utils.progress import show_progress
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
@@ -262,7 +262,7 @@ def cut_videos(
     pending = [video_id for video_id in video_ids if layout.get_cut_range(layout.find_video(video_id))]
     workers = min(workers or os.cpu_count(), len(pending))
     failed = {}
-    with tqdm(total=len(pending), desc="cuts", unit="video", disable=not progress) as bar:
+    with show_progress(total=len(pending), desc="cuts", unit="video", disable=not progress) as bar:
         arguments = {video_id: (layout, video_id) for video_id in pending}
         for video_id, result in run_parallel(cut_video, workers, arguments):
             try:

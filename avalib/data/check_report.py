@@ -1,5 +1,6 @@
 """The report of `avalib.check`, `avalib.lint_csv` and the check of an import, and the findings in it."""
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,16 @@ class CheckReport:
         return f"{self.table.to_string(index=False, max_colwidth=70)}\n\n{self.verdict}"
 
     def _repr_html_(self):
-        return f"{self._get_main_table().to_html(index=False)}<p><b>{self.verdict}</b></p>"
+        table = self._get_main_table()
+        is_ok = table.status == OK
+        # the verdict, what is worth reading, and the rest folded
+        parts = [f"<p><b>{html.escape(self.verdict)}</b></p>"]
+        if not is_ok.all():
+            parts.append(table[~is_ok].to_html(index=False))
+        if is_ok.any():
+            summary = f"<summary>{format_count(int(is_ok.sum()), 'check')} without a finding</summary>"
+            parts.append(f"<details>{summary}{table[is_ok].to_html(index=False)}</details>")
+        return "".join(parts)
 
 
 def _format_problem(problem):

@@ -15,6 +15,8 @@ from avalib.data.kinetics_annotations import name_clips_of_proposals
 from avalib.data.layout import DatasetLayout
 from avalib.data.proposals import load_proposals
 from avalib.data.row_checks import BOX_COLUMNS
+from avalib.zoo.entry import ZooEntry
+from avalib.zoo.recipe import Recipe
 
 MAX_PROPOSALS = 1000  # of a keyframe
 WHOLE_FRAME = [0.0, 0.0, 1.0, 1.0]
@@ -162,6 +164,13 @@ def load_keyframes(
         start_s=np.array([layout.get_start_s(name) for name in video_names], np.float64)[video_of_keyframe],
         last_frame=np.array([layout.get_last_frame(name) for name in video_names], np.float64)[video_of_keyframe],
     )
+
+
+def load_test_keyframes(entry: ZooEntry, layout: DatasetLayout, split: str, recipe: Recipe) -> KeyframeTable:
+    """Load the keyframes of a split that a model is tested on, with their proposals."""
+    # of the published tests, those of MMAction2 score a frame's best boxes even where all scores are low
+    only_with_boxes = layout.is_real_ava and entry.code_base != "mmaction"
+    return load_keyframes(layout, split, recipe.person_score, only_with_boxes=only_with_boxes)
 
 
 def load_splits(layout, recipe):

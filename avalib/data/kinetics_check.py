@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.data.layout import DatasetLayout
 from avalib.utils.files import is_writable, write_table
+from avalib.utils.progress import show_progress
 from avalib.utils.workers import run_parallel
 from avalib.video.frame_numbers import AVA_FPS
 from avalib.video.frame_source import open_video
@@ -44,7 +44,7 @@ def find_faulty_clips(
     arguments = {name: (layout, name) for name in names if name not in faults}
     workers = workers or (1 if len(arguments) < MIN_CLIPS_FOR_PROCESSES else os.cpu_count())
     try:
-        with tqdm(
+        with show_progress(
             total=len(arguments), desc="checking clips", unit="clip", disable=not (progress and arguments)
         ) as bar:
             for name, get_fault in run_parallel(describe_clip_fault, workers, arguments):

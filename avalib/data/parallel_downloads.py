@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from tqdm.auto import tqdm
+from avalib.utils.progress import show_progress
 
 DOWNLOADS_AT_A_TIME = 4
 
@@ -36,7 +36,7 @@ def run_downloads(
     stop = threading.Event()
     pool = ThreadPoolExecutor(workers or DOWNLOADS_AT_A_TIME)
     failed = {}
-    with tqdm(total=len(jobs), desc=f"{unit}s", unit=unit, disable=not progress) as bar:
+    with show_progress(total=len(jobs), desc=f"{unit}s", unit=unit, disable=not progress) as bar:
         name_of_future = {pool.submit(function, stop): name for name, function in jobs.items()}
         try:
             for future in as_completed(name_of_future):

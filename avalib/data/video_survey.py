@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.exclusions import read_exclusions
 from avalib.data.layout import SPLITS, DatasetLayout
 from avalib.data.row_checks import BOX_COLUMNS
+from avalib.utils.progress import show_progress
 from avalib.utils.workers import run_parallel
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.frame_source import open_video
@@ -82,7 +82,7 @@ def survey_videos(
             arguments[split, video_id] = (layout, _count_annotations(split, rows, excluded_seconds), rows, decode)
     workers = workers or (os.cpu_count() if decode and len(arguments) >= MIN_VIDEOS_FOR_WORKERS else 1)
     videos = {}
-    with tqdm(total=len(arguments), desc="checking videos", unit="video", disable=not progress) as bar:
+    with show_progress(total=len(arguments), desc="checking videos", unit="video", disable=not progress) as bar:
         for key, get_result in run_parallel(inspect_video, workers, arguments):
             videos[key] = get_result()
             bar.update()

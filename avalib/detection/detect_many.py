@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.detection.detect_settings import DetectSettings
 from avalib.detection.local_engine import LocalEngine
@@ -27,6 +26,7 @@ from avalib.detection.video_item import RunPlan, VideoItem, choose_outputs, get_
 from avalib.detection.video_list import list_videos, parse_shard, select_shard
 from avalib.models.detector import Detector
 from avalib.utils.locks import hold_lock
+from avalib.utils.progress import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -176,4 +176,4 @@ def _is_done(plan: RunPlan, item: VideoItem, row: ManifestRow) -> bool:
 def _open_bar(items, progress):
     """A bar over the bytes of all videos, which tell the time that is left better than their number."""
     total = sum(get_file_size(item.source) or 1 for item in items)
-    return tqdm(total=total, unit="B", unit_scale=True, desc="all videos", disable=not progress)
+    return show_progress(total=total, unit="B", unit_scale=True, desc="all videos", disable=not progress)

@@ -20,6 +20,7 @@ from avalib.detection.detection_times import choose_times
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import read_person_boxes
 from avalib.detection.person_detector import load_person_detector
+from avalib.detection.training_data import warn_of_rendered_people
 from avalib.detection.video_detector import LoadedModel, VideoDetector, VideoResult
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
@@ -147,16 +148,17 @@ def detect(
         advice = describe_better_model(model, checkpoint)
         if progress and advice:
             logger.info("%s", advice)
+        if warning := warn_of_rendered_people(video_detector.loaded.action_model, reader.path):
+            warnings.warn(f"{reader.path.name}: {warning}", stacklevel=2)  # where `detect` is called
         result = video_detector.run(reader, times_s, progress)
         for note in result.notes:
-            warnings.warn(f"{reader.path.name}: {note}", stacklevel=2)  # where `detect` is called
+            warnings.warn(f"{reader.path.name}: {note}", stacklevel=2)
         if progress:
             logger.info("%s", result.speed)
         table = build_detections(result, describe_video(reader), video_detector.loaded.label_map, settings)
         if video_detector.person_detector is not None:
             table.attrs["notes"].insert(0, f"people: {video_detector.person_detector.description}")
-        if advice:
-            table.attrs["notes"].insert(0, advice)
+        table.attrs["notes"][:0] = filter(None, (warning, advice))
         return table
 
 

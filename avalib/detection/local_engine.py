@@ -1,5 +1,6 @@
 """Run many videos on this machine: in this process, or in several that have a share of the cores each."""
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -15,10 +16,13 @@ import torch
 from avalib.detection.detect_video import load_video_detector
 from avalib.detection.manifest import FAILED, ManifestRow
 from avalib.detection.run_settings import describe_settings
+from avalib.detection.training_data import warn_of_rendered_people
 from avalib.detection.video_item import RunPlan, VideoItem, VideoWorker, get_file_size
 from avalib.utils.interrupts import WorkerPool
 from avalib.utils.process import count_cores
 from avalib.utils.workers import disable_malloc_trim
+
+logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 2  # videos of each process: one in work, one that waits
 _worker = None  # this process's VideoWorker, in a process of the pool
@@ -43,6 +47,8 @@ class LocalEngine:
         self.progress = progress
         # The model is loaded here in any case: an error appears once, before any process has started.
         self._detector = load_video_detector(plan.settings, progress=progress)
+        if warning := warn_of_rendered_people(self._detector.loaded.action_model):
+            logger.warning("%s", warning)
         self._threads = torch.get_num_threads() if workers == 1 else max(1, count_cores() // workers)
 
     def describe(self) -> dict:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from avalib.data.kinetics_clips import parse_clip_name
 from avalib.data.proposals import write_proposals
@@ -16,6 +15,7 @@ from avalib.data.row_checks import BOX_COLUMNS, check_video_ids
 from avalib.detection.person_detector import PersonDetector, load_person_detector
 from avalib.detection.video_start import infer_start_from_file_name, infer_start_from_timestamps
 from avalib.utils.files import join_inside, write_json, write_table
+from avalib.utils.progress import show_progress
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.video.frame_numbers import AVA_FPS, to_frame_number
 from avalib.video.reader import Video
@@ -89,7 +89,7 @@ def make_proposals(
         person_detector = load_person_detector(
             detector, weights, person_score, device, mirror=mirror, progress=progress
         )
-        for video_id in tqdm(remaining, desc="detecting people", unit="video", disable=not progress):
+        for video_id in show_progress(remaining, desc="detecting people", unit="video", disable=not progress):
             with Video(videos[video_id]) as reader:
                 keyframes = _list_keyframes(reader, (seconds or {}).get(video_id), _choose_start(video_id, start))
                 table = _detect_at_keyframes(reader, keyframes, person_detector, batch_size)

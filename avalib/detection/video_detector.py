@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
@@ -20,6 +19,7 @@ from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
 from avalib.utils.gpu_memory import explain_full_gpu
+from avalib.utils.progress import show_progress
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
 
@@ -98,7 +98,7 @@ class VideoDetector:
         stretches = split_times(times_s, self.stretch_len)
         clips = [self.open_clips(reader, stretches, number) for number in range(len(stretches))]
         # The bar counts the frames of all stretches.
-        bar = tqdm(
+        bar = show_progress(
             total=sum(stretch_clips.n_frames for stretch_clips in clips),
             unit="frame",
             desc=f"watching {reader.path.name}",

@@ -3,6 +3,7 @@
 for result in avalib.watch_live("rtsp://camera/stream", checkpoint="published"): ...
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from avalib.detection.live_detector import LiveDetector
 from avalib.detection.live_people import DetectedFollower, GivenFollower
 from avalib.detection.person_boxes import read_person_boxes
 from avalib.detection.person_detector import load_person_detector
+from avalib.detection.training_data import warn_of_rendered_people
 from avalib.models.detector import Detector
 from avalib.video.live_reader import MAX_DELAY_S, STALL_S, LiveReader
 from avalib.video.reader import Video
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_STEP_S = 1.0
 
@@ -99,6 +103,8 @@ def watch_live(
     try:
         person_boxes = None if boxes is None else _read_boxes(reader.source, boxes, person_score)
         loaded = load_model(model, checkpoint, device, precision, mirror, progress)
+        if warning := warn_of_rendered_people(loaded.action_model, reader.source.address):
+            logger.warning("%s", warning)
         if person_boxes is not None:
             follow_people = GivenFollower(person_boxes)
         else:

@@ -2,10 +2,9 @@
 
 - frames: annotate, box_styles, label_tags, label_layout, sheets, heatmap
 - videos: people, scene, predictions, render, video_overlay, video_page, zoo_gif
-- figures: class_plots, training_plots, proposal_plots, model_plots, ladder_plot, network, timeline,
-  figure_style, colors
+- figures: class_plots, training_plots, run_comparison, proposal_plots, model_plots, ladder_plot, network, timeline,
+  point_labels, text_table, figure_style, colors
 - live: live_overlay, mjpeg_server, live_view
-- figures: class_plots, training_plots, proposal_plots, model_plots, network, timeline; figure_style, colors
 - the workbench: workbench, workbench_opening, workbench_controls, person_timeline, mistake_navigator
 """
 
@@ -25,8 +24,10 @@ from avalib.draw.people import Person, select_people
 from avalib.draw.predictions import load_predictions
 from avalib.draw.proposal_plots import plot_proposal_recall
 from avalib.draw.render import RenderOptions, SceneRenderer, render_side_by_side, save_gif, save_mp4, show_gif, show_mp4
+from avalib.draw.run_comparison import plot_run_comparison
 from avalib.draw.scene import Scene, find_busiest_video, load_scene, load_video_scene
 from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mistakes_sheet
+from avalib.draw.text_table import TextTable
 from avalib.draw.timeline import find_segments, plot_timeline
 from avalib.draw.training_plots import LiveCurves, plot_training_curves
 from avalib.draw.video_overlay import render_frames, write_overlay_video
@@ -50,6 +51,7 @@ __all__ = [
     "RenderOptions",
     "Scene",
     "SceneRenderer",
+    "TextTable",
     "Workbench",
     "annotate_frame",
     "draw_contact_sheet",
@@ -74,6 +76,7 @@ __all__ = [
     "plot_proposal_recall",
     "plot_published_order",
     "plot_roi_on_frame",
+    "plot_run_comparison",
     "plot_speed_accuracy",
     "plot_stage_shapes",
     "plot_timeline",

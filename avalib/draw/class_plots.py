@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from avalib.data.labels import get_action_groups, get_action_names, strip_brackets
 from avalib.draw.colors import GROUP_COLORS, SERIES_COLORS
 from avalib.draw.figure_style import apply_style, build_group_handles, create_figure, place_legend_below
+from avalib.draw.point_labels import label_points
 from avalib.evaluation.report import Report
 from avalib.utils.plurals import format_count
 
@@ -48,12 +49,12 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     # Left: average precisions, with their numbers.
     places = _draw_bars(left, table["AP"], colors, names)
     left.axvline(report.mAP, color="black", linewidth=1, linestyle=":", zorder=1)
-    left.set_title(f"mAP {report.mAP:.3f} (dotted)", fontsize=10)
+    left.set_title(f"mAP {report.mAP:.4f} (dotted)", fontsize=10)
     marks = None
     # The baseline's AP of the same actions, in the same order, as a vertical mark on each bar.
     if baseline is not None:
         marks = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"]).to_numpy()
-        label = f"guessing by class frequencies, mAP {baseline.mAP:.3f}"
+        label = f"guessing by class frequencies, mAP {baseline.mAP:.4f}"
         handles += left.plot(marks, places, "|", color="black", markersize=11, markeredgewidth=2.2, label=label)
     _write_bar_values(left, places, table["AP"].to_numpy(), marks)
     left.set(xlabel="average precision at IoU 0.5", xlim=(0, 1.06))
@@ -154,13 +155,13 @@ def plot_ap_by_training(
     # A logarithmic axis has no 0.
     boxes = table["training_boxes"].clip(lower=1)
     axis.scatter(boxes, table["AP"], s=42, color=[GROUP_COLORS[group] for group in table["group"]])
-    for name, x, ap in zip(table["action"], boxes, table["AP"], strict=True):
-        axis.annotate(strip_brackets(name), (x, ap), (5, 3), textcoords="offset points", fontsize=7.5)
     axis.set(
         xscale="log", xlabel="boxes with this label in training (log scale)", ylabel="average precision", title=title
     )
-    axis.set(ylim=(0, 1.02), xlim=(0.8 * boxes.min(), 2 * boxes.max()))
-    axis.legend(handles=build_group_handles(table["group"]), loc="upper left")
+    axis.set(ylim=(-0.04, 1.04), xlim=(0.8 * boxes.min(), 2 * boxes.max()))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    place_legend_below(figure, build_group_handles(table["group"]))
+    label_points(axis, boxes.to_list(), table["AP"].to_list(), [strip_brackets(name) for name in table["action"]])
     return figure
 
 
@@ -169,9 +170,9 @@ def plot_class_counts(
     train: pd.DataFrame,
     val: pd.DataFrame,
     label_map: dict[int, str] | None = None,
-    title: str = "A long tail: a few actions are most of the data",
+    title: str | None = None,
 ) -> Figure:
-    """Plot how many boxes each action has in train (bar) and val (dot), the commonest first.
+    """Plot how many boxes each action has in train and in val, the commonest first.
 
     Parameters
     ----------
@@ -179,7 +180,8 @@ def plot_class_counts(
         Tables of ground truth.
     label_map : dict, optional
         {action_id: name}; default: AVA's 80. Actions that do not occur are left out and counted.
-    title : str
+    title : str, optional
+        Default: the share of the labels that the commonest actions have.
 
     Returns
     -------
@@ -197,28 +199,37 @@ def plot_class_counts(
     groups = [group_of[action] for action in counts.index]
     names = [strip_brackets(label_map[action]) for action in counts.index]
     figure, axis = create_figure(1, (8.5, 1.4 + 0.22 * len(counts)))
-    # Bars for train with their numbers, dots for val where it has any.
-    places = _draw_bars(axis, counts["train"], [GROUP_COLORS[group] for group in groups], names)
+    # Points for both splits, as a bar on a log scale begins nowhere; the numbers of train, and of val, beside them.
+    places = np.arange(len(counts))[::-1]
+    axis.hlines(places, 0.7, counts.max(axis=1), color="#DDDDDD", linewidth=0.8, zorder=1)
+    axis.scatter(counts["train"].where(counts["train"] > 0), places, s=48, color=[GROUP_COLORS[g] for g in groups])
     axis.plot(counts["val"].where(counts["val"] > 0), places, "o", color="white", markeredgecolor="black", markersize=5)
-    for place, number in zip(places, counts["train"], strict=True):
-        point = (max(number, 1), place)
-        axis.annotate(f"{number:,}", point, (4, 0), textcoords="offset points", va="center", fontsize=8)
-    axis.set(xscale="log", xlabel="boxes with this label (bar: train, dot: val; log scale)", title=title)
-    axis.set_xlim(0.8, counts.to_numpy().max() * 2)
+    for place, number in zip(places, counts.itertuples(), strict=True):
+        point = (max(number.train, number.val), place)
+        text = f"{number.train:,} | {number.val:,}"
+        axis.annotate(text, point, (7, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.set_yticks(places, names)
+    axis.set_ylim(-0.6, len(counts) - 0.4)
+    axis.grid(axis="y", visible=False)
+    label = "boxes with this label, train | val (filled: train, hollow: val; log scale)"
+    label += f"\n{n_absent} of {len(label_map)} actions do not occur" if n_absent else ""
+    title = title or _describe_tail(counts["train"])
+    axis.set(xscale="log", xlabel=label, title=title, xlim=(0.7, counts.to_numpy().max() * 3))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.legend(handles=build_group_handles(groups), loc="lower right")
     if n_hidden:
         axis.set_title(f"{title} ({n_hidden} more actions not shown)")
-    if n_absent:
-        axis.annotate(
-            f"{n_absent} of {len(label_map)} actions do not occur",
-            (1, 0),
-            (0, -32),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-        )
     return figure
+
+
+def _describe_tail(counts):
+    """A title that says how uneven the actions are: how few of them have half of the boxes. counts: falling."""
+    total = int(counts.sum())
+    if not total:
+        return "No boxes to learn from"
+    n_common = int((counts.cumsum() < total / 2).sum()) + 1
+    share = counts.head(n_common).sum() / total
+    return f"{n_common} of {format_count(len(counts), 'action')} have {share:.0%} of the boxes to learn from"
 
 
 def _draw_bars(axis, values, colors, names):

@@ -79,7 +79,7 @@ def plot_stage_shapes(
     blocks = [StageBlock.from_row(row) for row in stages.to_dict("records")]
     has_two_pathways = any(block.pathway == "fast" for block in blocks)
     columns = list(dict.fromkeys(block.name for block in blocks if not block.is_lateral))
-    figure, axis = create_figure(1, (1.75 * len(columns), 7 if has_two_pathways else 3.9))
+    figure, axis = create_figure(1, (1.75 * len(columns), 7.6 if has_two_pathways else 4.3))
     for block in blocks:
         if block.is_lateral:
             _draw_lateral(axis, columns.index(block.name.removesuffix("_lateral")), block)
@@ -90,7 +90,7 @@ def plot_stage_shapes(
         _draw_block(axis, columns.index(block.name), level, block)
     if has_two_pathways:
         for pathway, level in PATHWAY_LEVELS.items():
-            axis.text(0.7, level + 0.95, PATHWAY_TITLES[pathway], color=PATHWAY_COLORS[pathway], fontsize=10)
+            axis.text(0.7, level + 0.95, PATHWAY_TITLES[pathway], color=PATHWAY_COLORS[pathway], fontsize=12)
     axis.set(xlim=(-0.55, len(columns) - 0.4), ylim=(-5.3 if has_two_pathways else -1.6, 1.2))
     axis.axis("off")
     n_parameters = sum(block.parameters for block in blocks)
@@ -101,9 +101,9 @@ def plot_stage_shapes(
 def _draw_lateral(axis, x, block):
     """An arrow from the fast pathway up into the slow one, and what it adds."""
     arrow = {"arrowstyle": "-|>", "color": PATHWAY_COLORS["fast"]}
-    axis.annotate("", (x + 0.1, -1.62), (x + 0.1, -2.4), arrowprops=arrow)
+    axis.annotate("", (x + 0.1, -1.8), (x + 0.1, -2.5), arrowprops=arrow)
     operation = block.description.split(",")[0].removeprefix("lateral ")
-    axis.text(x + 0.16, -2.0, f"{operation}\n+{block.shape[0]} channels", fontsize=7, va="center")
+    axis.text(x + 0.16, -2.15, f"{operation}\n+{block.shape[0]} channels", fontsize=9, va="center")
 
 
 def _draw_block(axis, x, y, block):
@@ -114,12 +114,12 @@ def _draw_block(axis, x, y, block):
         axis.annotate("", (x + 0.7, y), (x + 0.52, y), arrowprops=arrow)
     size = ""
     if block.parameters >= 1e5:
-        size = f"{block.parameters / 1e6:.2f} M parameters"
+        size = f"{block.parameters / 1e6:.2f} M param."
     elif block.parameters:
-        size = f"{block.parameters:,} parameters"
-    description = "\n".join(line for part in block.description.split(", ") for line in textwrap.wrap(part, 19))
-    axis.text(x - 0.27, y - 0.86, block.name, fontsize=9, fontweight="bold", va="top")
-    axis.text(x - 0.27, y - 1.0, f"{block.output}\n{description}\n{size}", fontsize=7, va="top")
+        size = f"{block.parameters:,} param."
+    description = "\n".join(line for part in block.description.split(", ") for line in textwrap.wrap(part, 17))
+    axis.text(x - 0.27, y - 0.84, block.name, fontsize=11, fontweight="bold", va="top")
+    axis.text(x - 0.27, y - 1.02, f"{block.output}\n{description}\n{size}", fontsize=9.5, va="top")
 
 
 def _draw_sheets(axis, x, y, block):

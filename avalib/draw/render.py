@@ -265,7 +265,8 @@ def show_mp4(path: str | Path, width: int | None = None) -> HTML:
     IPython.display.HTML
     """
     size = f' width="{width}"' if width else ""
-    return HTML(f'<video src="{_build_data_url(path, "video/mp4")}" controls loop muted playsinline{size}></video>')
+    source = f'src="{_build_data_url(path, "video/mp4")}" title="{Path(path).name}"'
+    return HTML(f"<video {source} controls loop muted playsinline{size}></video>")
 
 
 def _build_data_url(path, media_type):

@@ -96,7 +96,7 @@ def _plot_validation(axis, validations):
 class LiveCurves:
     """Training curves that redraw themselves below a notebook's cell: call it with the log's lines so far.
 
-    The curves are drawn again after each validation; the picture stays when training ends.
+    The curves are drawn again after each validation. `finish` draws them a last time, in the same place.
 
     Parameters
     ----------
@@ -116,10 +116,19 @@ class LiveCurves:
         has_validated = log[-1]["mode"] == "val"
         if time.monotonic() - self._drawn_at < self.seconds and not has_validated:
             return
-        figure = plot_training_curves(log, title="Training now")
+        self._show(plot_training_curves(log, title="Training now"))
+        self._drawn_at = time.monotonic()
+
+    def finish(self, log: str | Path | list[dict] | pd.DataFrame, title: str) -> Figure:
+        """Show the curves of the finished training in place of the last drawing; returns the figure, to be saved."""
+        figure = plot_training_curves(log, title)
+        self._show(figure)
+        return figure
+
+    def _show(self, figure):
+        """Show a figure below the cell that has shown the first one."""
         if self._display is None:
             self._display = display(figure, display_id=True)
         else:
             self._display.update(figure)
         plt.close(figure)  # or the notebook shows it a second time
-        self._drawn_at = time.monotonic()

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from avalib import zoo
 from avalib.data.dataset import ClipDataset
-from avalib.data.keyframe_table import KeyframeTable, load_keyframes
+from avalib.data.keyframe_table import KeyframeTable, load_test_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.loader import build_loader
 from avalib.data.row_checks import BOX_COLUMNS
@@ -26,6 +25,7 @@ from avalib.utils.boxes import clip_boxes, to_norm
 from avalib.utils.device import choose_device, choose_precision
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.errors import AvalibError
+from avalib.utils.progress import show_progress
 from avalib.utils.workers import disable_malloc_trim
 from avalib.video.dataset_frames import open_frames
 from avalib.video.frame_source import FrameSource
@@ -96,9 +96,7 @@ def detect_dataset(
         If the detector was trained for other classes than the data set's.
     """
     check_classes(detector, layout.load_label_map())
-    # of the published tests, those of MMAction2 score a frame's best boxes even where all scores are low
-    only_with_boxes = layout.is_real_ava and detector.entry.code_base != "mmaction"
-    keyframes = load_keyframes(layout, split, recipe.person_score, only_with_boxes=only_with_boxes)
+    keyframes = load_test_keyframes(detector.entry, layout, split, recipe)
     frames = open_frames(layout, recipe, [keyframes], progress)
     scores, boxes_norm = score_keyframes(
         detector, keyframes, recipe, frames, device, precision, workers=workers, progress=progress
@@ -167,7 +165,7 @@ def score_keyframes(
     batches = order_in_stretches(batches, max(workers, 1))
     scored = []
     with closing(build_loader(clips, batches, workers, device)) as loader:
-        for batch in tqdm(loader, desc="scoring", unit="batch", disable=not progress):
+        for batch in show_progress(loader, desc="scoring", unit="batch", disable=not progress):
             scores = score_batch(network, model.entry, batch["clips"], batch["rois"], device)
             indices = batch["index"].tolist()
             if np.isnan(scores).any():

@@ -17,6 +17,7 @@ from avalib.utils.plurals import format_count
 from avalib.utils.process import check_memory
 
 MAX_DRAWS = 100_000  # of videos in a bootstrap
+BAR_COLOR = "rgba(66,146,198,.4)"  # behind an AP in a notebook: the text is legible on it in light and dark themes
 
 
 @dataclass
@@ -295,5 +296,5 @@ def _format_html_bar(value):
     """A number in 0..1 with a bar of that length behind it."""
     if np.isnan(value):
         return "–"
-    style = f"background:linear-gradient(90deg,#9ecae1 {100 * value:.1f}%,transparent 0);padding:0 3em 0 .3em"
+    style = f"background:linear-gradient(90deg,{BAR_COLOR} {100 * value:.1f}%,transparent 0);padding:0 3em 0 .3em"
     return f"<span style='{style}'>{value:.4f}</span>"

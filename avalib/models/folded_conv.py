@@ -84,7 +84,7 @@ class FoldedConv(nn.Module):
             geometry = form.get_geometry(self.stride, self.padding, self.dilation)
             self.packed = PackedConv(form.flatten_weight(self.weight), self.bias, geometry, flat.shape)
         if shortcut is None:
-            return form.restore(self.packed.convolve(flat, self.relu), x)
+            return form.restore(self.packed.convolve(flat, "relu" if self.relu else "none"), x)
         return form.restore(self.packed.convolve_and_add(flat, form.flatten(shortcut)), x)
 
     def _apply(self, fn, recurse=True):

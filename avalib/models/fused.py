@@ -12,6 +12,7 @@ from torch import nn
 
 from avalib.models.conv import ConvBN
 from avalib.models.cpu.accelerate import use_fast_forms
+from avalib.models.cpu.packed_linear import pack_linear_layers
 from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.detector import Detector
 from avalib.models.folded_conv import FoldedConv, FusedBottleneck
@@ -49,6 +50,7 @@ def fuse_model(model, fast=False, winograd=False):
     for module in fused.modules():
         if type(module) is Bottleneck:
             module.__class__ = FusedBottleneck
+    pack_linear_layers(fused)
     return use_fast_forms(fused)
 
 

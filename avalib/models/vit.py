@@ -73,14 +73,19 @@ class Attention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x):
-        x = x.to(self.qkv.weight.dtype)
-        # queries, keys and values of all heads by one product
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])  # (3C,)
-        qkv = F.linear(x, self.qkv.weight, bias)  # (B,N,3C)
+        qkv = self.compute_qkv(x.to(self.qkv.weight.dtype))  # (B,N,3C)
         # three times (B,heads,N,64)
         q, k, v = qkv.unflatten(2, (3, self.n_heads, HEAD_WIDTH)).permute(2, 0, 3, 1, 4).unbind(0)
         x = F.scaled_dot_product_attention(q, k, v)  # no (N,N) matrix is stored
         return self.proj(x.transpose(1, 2).flatten(2))
+
+    def compute_qkv(self, x):
+        """Queries, keys and values of all heads by one product, (B,N,C) -> (B,N,3C)."""
+        return F.linear(x, self.qkv.weight, self.build_qkv_bias())
+
+    def build_qkv_bias(self):
+        """(3C,), zeros for the keys."""
+        return torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
 
 
 class MLP(nn.Module):

@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import load_splits
@@ -34,6 +33,7 @@ from avalib.training.train_state import TrainState
 from avalib.utils.distributed import SINGLE_PROCESS, DistributedContext
 from avalib.utils.files import write_json
 from avalib.utils.plurals import format_count
+from avalib.utils.progress import show_progress
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -236,7 +236,7 @@ def train_epoch(
     state.ddp_model.train()
     base_lr = config.compute_base_lr(saver.context)
     title = f"epoch {state.epoch + 1}/{config.recipe.epochs}"
-    with tqdm(total=steps_per_epoch, initial=state.step, desc=title, disable=not progress) as bar:
+    with show_progress(total=steps_per_epoch, initial=state.step, desc=title, disable=not progress) as bar:
         previous_end_s = time.perf_counter()
         for micro_batches in saver.wait_for_each(group_micro_batches(loader, config.accumulate)):
             data_time_s = time.perf_counter() - previous_end_s
@@ -256,7 +256,7 @@ def train_epoch(
             state.log.append(position | progress_fields | result.metrics | timing)
             state.step += 1
             waiting = f"{data_time_s / step_time_s:.0%}"
-            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.4f}", waiting=waiting)
+            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.2g}", waiting=waiting)
             bar.update()
 
             # 3. Save if it is time, stop if a signal asks for it

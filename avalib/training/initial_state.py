@@ -82,6 +82,7 @@ def save_weights(state: TrainState, config: TrainConfig, path: str | Path) -> No
         recipe=config.recipe,
         label_map=read_label_map(config.layout.evaluated_label_map_path),
         protocol=choose_protocol(config.layout, config.entry),
+        dataset_version=config.layout.version,
         epoch=state.epoch,
         mAP=validations[-1] if validations else None,
     )

@@ -236,3 +236,15 @@ def compute_spread(values: Iterable[float], count: int = SPREAD_VALIDATIONS) -> 
         "lowest": round(float(values.min()), 5),
         "highest": round(float(values.max()), 5),
     }
+
+
+def describe_spread(spread: dict | None) -> str:
+    """What `compute_spread` returns, as a line of text."""
+    if spread is None:
+        return "not validated"
+    if spread["validations"] == 1:
+        return f"validation mAP@0.5: {spread['mean']:.4f}"
+    return (
+        f"validation mAP@0.5, the last {spread['validations']}: {spread['mean']:.4f} ± {spread['std']:.4f}, from "
+        f"{spread['lowest']:.4f} to {spread['highest']:.4f}"
+    )

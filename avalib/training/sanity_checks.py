@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import read_ava_csv
 from avalib.data.dataset import ClipDataset
@@ -29,6 +28,7 @@ from avalib.training.step import train_step
 from avalib.training.train_config import TrainConfig
 from avalib.utils.errors import AvalibError
 from avalib.utils.plurals import format_count
+from avalib.utils.progress import show_progress
 from avalib.video.dataset_frames import open_frames
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ def overfit_one_batch(
     state = build_untrained_state(config)
     with lock_run(output_dir):
         log = TrainingLog(Path(output_dir) / "log.jsonl")
-        for step in tqdm(range(1, steps + 1), desc="overfitting one batch", disable=not progress):
+        for step in show_progress(range(1, steps + 1), desc="overfitting one batch", disable=not progress):
             started = time.perf_counter()
             result = train_step(state, [batch], config, ONE_BATCH_LR, iteration=step - 1)
             position = {"mode": "train", "epoch": 1, "iter": step, "iteration": step, "lr": ONE_BATCH_LR}

@@ -18,7 +18,7 @@ from avalib.data.catalog import prepare
 from avalib.evaluation.protocols import choose_protocol
 from avalib.training.engine import train_model
 from avalib.training.existing_run import resolve_existing_run
-from avalib.training.logger import build_epoch_table, build_log_table, summarize_log
+from avalib.training.logger import build_epoch_table, build_log_table, describe_spread, summarize_log
 from avalib.training.planner import CostEstimate, estimate_cost
 from avalib.training.sanity_checks import overfit_one_batch
 from avalib.training.time_limit import limit_epochs
@@ -119,7 +119,7 @@ def record_training(
     epochs = build_epoch_table(log)
     write_table(epochs, folder / "epochs.csv")
     summary = summarize_log(log)
-    logger.info(f"last validations: {summary['last_epochs'] or 'none'}")
+    logger.info(describe_spread(summary["last_epochs"]))
     # hashes of what the run read and wrote, then run.json
     layout = config.layout
     record.hash(layout.get_csv_path("train"), layout.get_proposals_path("train"), *folder.glob("best.pth"))

@@ -1,6 +1,7 @@
 """The record of one run, run.json: parameters, results, hashes of files, versions, git, hardware, times."""
 
 import importlib.metadata
+import json
 import logging
 import platform
 import subprocess
@@ -24,7 +25,8 @@ CPU_INFO = Path("/proc/cpuinfo")
 def get_git_state() -> dict | None:
     """Get the state of the repository around the current folder.
 
-    Files under outputs/ do not count as changes: the record of one benchmark must not mark the next one's as dirty.
+    Files under outputs/ do not count as changes: the record of one benchmark must not mark the next one's as dirty. Nor
+    do notebooks whose code is unchanged: JupyterLab writes outputs into them.
 
     Returns
     -------
@@ -33,10 +35,10 @@ def get_git_state() -> dict | None:
     """
     try:
         commit = _run_git("rev-parse", "HEAD")
-        changes = _run_git("status", "--porcelain", "--", ":/", ":(top,exclude)outputs")
+        is_dirty = any(not path.startswith("outputs/") for path in list_changed_files())
     except (OSError, subprocess.CalledProcessError):
         return None
-    return {"commit": commit, "dirty": bool(changes)}
+    return {"commit": commit, "dirty": is_dirty}
 
 
 @dataclass
@@ -94,7 +96,9 @@ class ExperimentRecord:
         clear_abandoned_parts(path.parent)
         # hidden files are not listed
         visible_files = [file for file in written if not Path(file).name.startswith(".")]
-        logger.info("\n".join(["written:", *(f"  {file}" for file in (*visible_files, path))]))
+        # the record of an earlier run may be among them
+        names = dict.fromkeys(map(str, (*visible_files, path)))
+        logger.info("\n".join(["written:", *(f"  {name}" for name in names)]))
 
     def to_dict(self) -> dict:
         """Convert the record to a dict for json, without paths of this machine."""
@@ -124,13 +128,34 @@ def to_public_path(path: str | Path) -> str:
 def list_changed_files() -> list[str]:
     """List the files that differ from the last commit or are not in it, in the repository around the current folder.
 
+    Notebooks whose code cells are those of the last commit are left out.
+
     Raises
     ------
     OSError, subprocess.CalledProcessError
         There is no git, or no repository.
     """
-    # each line: the kind of change, the path
-    return [line.split(maxsplit=1)[1] for line in _run_git("status", "--porcelain", "-uall").splitlines()]
+    root = Path(_run_git("rev-parse", "--show-toplevel"))
+    # each line: the kind of change, the path from the root
+    changes = _run_git("status", "--porcelain", "-uall").splitlines()
+    paths = [change.split(maxsplit=1)[1] for change in changes]
+    return [path for path in paths if not _has_committed_code(root, path)]
+
+
+def _has_committed_code(root, path):
+    """Whether a file is a notebook with the code cells of the last commit."""
+    if not path.endswith(".ipynb"):
+        return False
+    try:
+        committed = _run_git("show", f"HEAD:{path}")
+        return _read_code(committed) == _read_code((root / path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, subprocess.CalledProcessError):
+        return False  # new, removed, or no notebook
+
+
+def _read_code(text):
+    """The sources of a notebook's code cells, from its file's text."""
+    return ["".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
 
 
 def _run_git(*arguments):

@@ -12,8 +12,6 @@ import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from avalib.utils.completeness import check_complete
 from avalib.utils.disk_space import get_free_bytes, is_disk_full
 from avalib.utils.download_errors import DownloadError, describe_failures, describe_stop, make_download_disk_error
@@ -21,6 +19,7 @@ from avalib.utils.files import compute_sha256
 from avalib.utils.http_answer import check_answer, check_head, make_connection_error, raise_for_status
 from avalib.utils.http_request import RetryableError, open_url
 from avalib.utils.partial_download import PartialDownload
+from avalib.utils.progress import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def transfer_file(url: str, path: Path, sha256: str | None, options: TransferOpt
     try:
         part.final_path.parent.mkdir(parents=True, exist_ok=True)
         part.claim()
-        with tqdm(
+        with show_progress(
             desc=part.final_path.name, unit="B", unit_scale=True, unit_divisor=1024, disable=not options.progress
         ) as bar:
             _download_until_complete(part, sha256, bar, options)

@@ -1,6 +1,7 @@
 """Start a notebook's run: check its parameters, go to the repository's root, start its record."""
 
 import ast
+import io
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from avalib.utils.console import show_log_messages
 from avalib.utils.experiment import ExperimentRecord
 from avalib.utils.suggest import suggest
 
+JPEG_QUALITY = 80  # of pictures in notebooks
 INJECTED_CELL = "# Parameters"  # how papermill's cell with the values of -p begins
 
 _current_record = None  # of the run that `start_run` started last in this process
@@ -52,7 +54,9 @@ def start_run(name: str, namespace: dict) -> ExperimentRecord:
     if root != Path.cwd():
         os.chdir(root)
     if "get_ipython" in namespace:
-        _shorten_interruptions(namespace["get_ipython"]())
+        shell = namespace["get_ipython"]()
+        _shorten_interruptions(shell)
+        _show_pictures_as_jpeg(shell)
     global _current_record
     _current_record = ExperimentRecord(name, {key: namespace[key] for key in declared if key in namespace})
     return _current_record
@@ -138,3 +142,17 @@ def _shorten_interruptions(shell):
         return lines
 
     shell.set_custom_exc((KeyboardInterrupt,), show_line)
+
+
+def _show_pictures_as_jpeg(shell):
+    """Let a notebook store each picture (PIL's) once, as JPEG; by itself it stores a PNG as well, six times larger."""
+    formatters = shell.display_formatter.formatters
+    formatters["image/png"].for_type_by_name("PIL.Image", "Image", lambda picture: None)
+    formatters["image/jpeg"].for_type_by_name("PIL.Image", "Image", _encode_jpeg)
+
+
+def _encode_jpeg(picture):
+    """A picture's bytes as JPEG."""
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()

@@ -53,6 +53,27 @@ def resolve_checkpoint(run_folder: str | Path, checkpoint: str) -> str | Path:
     return require_file(path, "notebook 03 with the same model, dataset, tag and output_dir")
 
 
+def choose_checkpoint(run_folder: str | Path, checkpoint: str) -> str | Path | None:
+    """The weights that a notebook shows: as `resolve_checkpoint`, and two more words.
+
+    Parameters
+    ----------
+    run_folder : path
+        See `get_run_folder`.
+    checkpoint : str
+        "auto": the run's best, if it was trained, else random weights. "random" or "": random weights.
+
+    Returns
+    -------
+    str, Path or None
+        None stands for random weights.
+    """
+    best = Path(run_folder) / "train" / "best.pth"
+    if checkpoint == "auto":
+        return best if best.exists() else None
+    return None if checkpoint in ("random", "") else resolve_checkpoint(run_folder, checkpoint)
+
+
 def require_file(path: str | Path, maker: str) -> Path:
     """`path`, if it exists. Raises FileNotFoundError with `maker`, the run that writes it, otherwise."""
     if not Path(path).exists():

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tqdm.auto import tqdm
-
 from avalib.utils.disk_space import check_free_space, get_free_bytes
 from avalib.utils.plurals import format_count
+from avalib.utils.progress import show_progress
 from avalib.utils.temporary_files import clear_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.container import read_duration_s
@@ -156,7 +155,7 @@ def _run_builders(layout, paths, short_side, workers, progress):
     """Build the caches {video_id: path} in worker processes. Returns {video_id: reason} of the failures."""
     failures = {}
     arguments = {video_id: (layout, video_id, path, short_side) for video_id, path in paths.items()}
-    bar = tqdm(
+    bar = show_progress(
         total=len(paths), desc=f"building frame caches at short side {short_side}", unit="video", disable=not progress
     )
     with bar:

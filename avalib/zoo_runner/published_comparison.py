@@ -132,7 +132,7 @@ def judge_mAP(
     dict
         VERDICT_COLUMNS, mAPs in percent. The verdict is "pass" or "FAIL" for the published checkpoint on all keyframes
         of the published data set under the published protocol, else "none: " and the reason. Numbers of another data
-        set are not compared: expected and difference are None.
+        set are not compared: expected, difference, tolerance and reason are None.
     """
     entry = zoo.get(model)
     tolerance = get_tolerance(model, jitter)
@@ -150,12 +150,14 @@ def judge_mAP(
         verdict = "none: no tolerance"
     else:
         verdict = "pass" if abs(difference) <= tolerance.points else "FAIL"
-    return {
-        "model": entry.alias,
-        "expected": entry.published_mAP if is_comparable else None,
-        "measured": round(100 * mAP, 2),
-        "difference": round(difference, 2) if is_comparable else None,
-        "tolerance": None if tolerance.points is None else round(tolerance.points, 2),
-        "reason": tolerance.reason,
-        "verdict": verdict,
-    }
+    # What was published stands beside numbers of the same data set only.
+    published = dict.fromkeys(("expected", "difference", "tolerance", "reason"))
+    if is_comparable:
+        published = {
+            "expected": entry.published_mAP,
+            "difference": round(difference, 2),
+            "tolerance": None if tolerance.points is None else round(tolerance.points, 2),
+            "reason": tolerance.reason,
+        }
+    row = {"model": entry.alias, "measured": round(100 * mAP, 2), "verdict": verdict} | published
+    return {column: row[column] for column in VERDICT_COLUMNS}

@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 
-from tqdm.auto import tqdm
-
 from avalib.data.layout import DatasetLayout
 from avalib.utils.files import compute_sha256, write_json
 from avalib.utils.interrupts import Stopped
 from avalib.utils.locks import hold_lock
+from avalib.utils.progress import show_progress
 from avalib.zoo_runner.notebook_kernel import describe_error, execute_notebook, signal_kernels
 from avalib.zoo_runner.notebook_result import NotebookResult
 from avalib.zoo_runner.run_inputs import compute_inputs, explain_rerun, get_inputs_path
@@ -123,7 +122,10 @@ class ZooRunner:
         Ctrl-C interrupts the running notebooks (a training saves first) and raises Stopped; the next call resumes.
         """
         total = sum(len(zoo_run.notebooks) for zoo_run in self.zoo_runs)
-        with tqdm(total=total, desc="zoo", unit="notebook") as bar, ThreadPoolExecutor(self._n_devices) as pool:
+        with (
+            show_progress(total=total, desc="zoo", unit="notebook") as bar,
+            ThreadPoolExecutor(self._n_devices) as pool,
+        ):
             # A run that copies a training has to wait for it, so it follows in the same thread.
             training_runs = [zoo_run for zoo_run in self.zoo_runs if zoo_run.name not in self.training_sources]
             futures = [pool.submit(self._run_with_copies, zoo_run, bar) for zoo_run in training_runs]
@@ -250,11 +252,12 @@ class ZooRunner:
         """Log a result and write the summary."""
         with self._results_lock:
             self._results.append(result)
-            # A line for the log, then the record of all results so far.
-            text = f"{result.run:<28} {result.notebook:<13} {result.status}"
-            text += f", {result.reason}" if result.reason else ""
-            text += f", {result.minutes} min" if result.minutes else ""
-            logger.info("%s %s", text, result.error[:200])
+            # A line for the log if something ran, then the record of all results so far.
+            if self.show_output or result.status != "done before":
+                text = f"{result.run:<28} {result.notebook:<13} {result.status}"
+                text += f", {result.reason}" if result.reason else ""
+                text += f", {result.minutes} min" if result.minutes else ""
+                logger.info("%s %s", text, result.error[:200])
             if self.path:
                 write_zoo_record(self.path, self.zoo_runs, self.summary)
 

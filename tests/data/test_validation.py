@@ -33,7 +33,10 @@ def test_whole_data_is_all_right(tiny, tmp_path):
     assert checkup.ok and checkup.verdict.startswith("All right: 3 videos"), checkup
     saved = json.loads(checkup.save(tmp_path / "check.json").read_text(encoding="utf-8"))
     assert saved["ok"] and len(saved["videos"]) == 3 and saved["verdict"] == checkup.verdict
-    assert "<table" in checkup._repr_html_()
+    # a notebook shows the verdict, and all checks folded
+    shown = checkup._repr_html_()
+    assert shown.startswith("<p><b>All right: 3 videos")
+    assert shown.index("<details>") < shown.index("<table")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,13 @@ def damaged(tiny, tmp_path_factory):
     exclusions = pd.DataFrame({"video_id": ["nobody"], "timestamp": [902.0]})
     write_exclusions(exclusions, layout.get_exclusions_path("train"))
     return avalib.check(layout, progress=False), train_ids
+
+
+def test_a_notebook_shows_what_is_wrong_before_the_rest(damaged):
+    shown, folded = damaged[0]._repr_html_().split("<details>")
+    assert "<td>wrong</td>" in shown
+    assert "<td>ok</td>" not in shown
+    assert "<td>ok</td>" in folded
 
 
 def test_the_verdict_on_damaged_data(damaged):

@@ -16,6 +16,7 @@ from avalib.data.keyframe_table import load_keyframes
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import video_detector
 from avalib.detection.detections_table import COLUMNS
+from avalib.detection.training_data import warn_of_rendered_people
 from avalib.evaluation.inference import score_keyframes
 from avalib.video.clip_stream import ClipStream
 from avalib.video.frame_source import FrameSource
@@ -51,6 +52,22 @@ def test_scores_are_those_of_the_data_sets_own_path(tiny, network):
         detections = table[table.time_s == timestamp - 900]
         assert np.allclose(detections.score, scores[rows][:, list(LABEL_MAP)].ravel(), atol=1e-5)
         assert np.allclose(detections[BOX_COLUMNS][:: len(LABEL_MAP)], boxes[rows], atol=1e-5)
+
+
+def test_weights_of_rendered_people_say_so_on_other_video(calm_video, network):
+    rendered = copy.copy(network)
+    rendered.meta = replace(network.meta, extra={"dataset_version": "mini"})
+    with pytest.warns(UserWarning, match=r"v\.mp4: the model was trained on rendered people"):
+        table = detect(calm_video, rendered, two_people(1))
+    assert table.attrs["notes"][0].startswith("the model was trained on rendered people")
+
+
+def test_weights_of_rendered_people_say_nothing_on_a_rendered_video(tiny, network):
+    rendered = copy.copy(network)
+    rendered.meta = replace(network.meta, extra={"dataset_version": "mini"})
+    assert not warn_of_rendered_people(rendered, next(tiny.videos.iterdir()))
+    assert not warn_of_rendered_people(network, "street.mp4")
+    assert warn_of_rendered_people(rendered)
 
 
 @pytest.mark.slow

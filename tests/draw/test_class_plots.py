@@ -91,6 +91,8 @@ def test_an_action_without_detections_has_a_curve_of_one_point(square):
 def test_class_counts_of_train_and_val(square):
     figure = draw.plot_class_counts(square.truth, square.truth[square.truth.timestamp < 903])
     axis = figure.axes[0]
-    assert [bar.get_width() for bar in axis.patches] == [5, 5]
+    assert axis.collections[1].get_offsets()[:, 0].tolist() == [5, 5]
     assert axis.lines[0].get_xdata().tolist() == [2, 2]
+    assert [text.get_text() for text in axis.texts[:2]] == ["5 | 2", "5 | 2"]
+    assert axis.get_title() == "1 of 2 actions have 50% of the boxes to learn from"
     assert "78 of 80 actions do not occur" in read_text(figure)

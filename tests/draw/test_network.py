@@ -34,7 +34,7 @@ def outputs():
 
 def test_stages_are_named_with_output_and_parameters():
     text = read_text(draw.plot_stage_shapes(STAGES))
-    for part in ("64x4x32x32", "8x32x32x32", "+16 channels", "9,536 parameters", "(0.2 M parameters)", "fast pathway"):
+    for part in ("64x4x32x32", "8x32x32x32", "+16 channels", "9,536 param.", "(0.2 M parameters)", "fast pathway"):
         assert part in text
 
 

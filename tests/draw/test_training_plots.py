@@ -62,3 +62,12 @@ def test_live_curves_draw_after_a_validation(capsys):
     live(STEPS)
     live(STEPS + VALIDATIONS[:1])
     assert capsys.readouterr().out.count("Figure") == 2
+
+
+def test_the_end_of_a_training_is_drawn_in_the_place_of_its_curves(capsys):
+    live = draw.LiveCurves(seconds=60)
+    live(STEPS)
+    figure = live.finish(STEPS + VALIDATIONS, title="finished")
+    assert figure.get_suptitle() == "finished"
+    assert capsys.readouterr().out.count("Figure") == 2
+    assert not plt.get_fignums(), "the notebook would show it again"

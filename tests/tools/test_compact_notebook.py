@@ -49,7 +49,8 @@ def outputs():
     noise = [Image.fromarray(rng.integers(0, 255, (*SIZE[::-1], 3), dtype=np.uint8)) for _ in range(8)]
     png = encode(noise[0], "PNG")
     gif = encode(noise[0], "GIF", save_all=True, append_images=noise[1:], duration=100)
-    html = f'<img src="data:image/gif;base64,{gif}" alt="x.gif"><video src="data:video/mp4;base64,AAAA" loop></video>'
+    html = f'<img src="data:image/gif;base64,{gif}" alt="x.gif">'
+    html += '<video src="data:video/mp4;base64,AAAA" title="x.mp4" loop></video>'
     return [
         {"output_type": "stream", "name": "stdout", "text": ["written: {folder}/x.png\n"]},
         {"output_type": "display_data", "metadata": {}, "data": {"image/png": png, "text/plain": ["<Figure>"]}},
@@ -98,10 +99,27 @@ def test_pictures_become_jpeg_and_texts_beside_them_stay(executed):
     assert data["text/plain"] == ["<Figure>"]
 
 
-def test_movies_are_left_out_with_a_note(executed):
+def test_movies_become_links_to_their_files(executed):
     html = compact_outputs(executed)[2]["data"]["text/html"]
     assert "video/mp4" not in html
-    assert "movie is in a file" in html
+    assert '<a href="x.mp4">x.mp4</a>' in html
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("scoring:   0%|          | 0/51 [00:00<?, ?batch/s]", False),
+        ("scoring: 100%|##########| 51/51 [00:20<00:00, 2.5batch/s]", True),
+        ("VBox(children=(HBox(children=(Dropdown(description='video', index=11", False),
+        ("<Report: mAP@0.5 = 0.2437>", True),
+    ],
+)
+def test_what_stands_for_a_widget_is_left_out(executed, text, stays):
+    content = json.loads(executed.read_text(encoding="utf-8"))
+    output = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": [text]}}
+    content["cells"][1]["outputs"] = [output]
+    executed.write_text(json.dumps(content), encoding="utf-8")
+    assert (len(compact_outputs(executed)) == 1) == stays
 
 
 def test_gifs_have_fewer_frames(executed):

@@ -67,6 +67,11 @@ def test_notebooks_and_detections_are_published_and_missing_ones_are_named(repos
     assert "03_train.ipynb: does not exist, so it is not published" in capsys.readouterr().out
 
 
+def test_of_other_runs_than_the_default_models_no_notebook_is_published(repository):
+    publish_runs([RUN], name="tiny_slowonly_r50_long")
+    assert {path.name for path in PUBLISHED.with_name("tiny_slowonly_r50_long").iterdir()} == {"detections.csv.gz"}
+
+
 def test_no_path_of_the_machine_is_published(repository):
     publish_runs([RUN])
     for path in (RESULT, PUBLISHED / "04_evaluate.ipynb"):

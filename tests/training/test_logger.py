@@ -11,6 +11,8 @@ from avalib.training.logger import (
     TrainingLog,
     build_epoch_table,
     build_log_table,
+    compute_spread,
+    describe_spread,
     read_log,
     summarize_log,
 )
@@ -152,3 +154,15 @@ def test_a_full_disk_is_named_when_a_row_is_appended(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.open", lambda *_, **__: Full())
     with pytest.raises(DiskFullError, match="log.jsonl"):
         log.append(ROW)
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        ([], "not validated"),
+        ([0.2], "validation mAP@0.5: 0.2000"),
+        ([0.2, 0.4], "validation mAP@0.5, the last 2: 0.3000 ± 0.1000, from 0.2000 to 0.4000"),
+    ],
+)
+def test_the_spread_as_text(scores, text):
+    assert describe_spread(compute_spread(scores)) == text

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from avalib.utils.experiment import ExperimentRecord, get_git_state
+from avalib.utils.experiment import ExperimentRecord, get_git_state, list_changed_files
 from avalib.utils.files import compute_sha256
 
 
@@ -80,3 +80,39 @@ def test_records_under_outputs_do_not_make_the_git_state_dirty(repository):
     (repository / "outputs").mkdir()
     (repository / "outputs" / "bench.json").write_text("{}", encoding="utf-8")
     assert get_git_state()["dirty"] is False
+
+
+def write_notebook(path, code, outputs=(), note="text"):
+    """A notebook with a text cell and a code cell, as JupyterLab would save it after a run."""
+    cells = [
+        {"cell_type": "markdown", "id": "0", "metadata": {}, "source": [note]},
+        {"cell_type": "code", "id": "1", "metadata": {}, "source": [code], "outputs": list(outputs)},
+    ]
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}), encoding="utf-8")
+
+
+def commit_all(folder):
+    for arguments in (["add", "-A"], ["commit", "-q", "-m", "next"]):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], check=True, cwd=folder)
+
+
+def test_outputs_in_a_notebook_do_not_make_the_git_state_dirty(repository):
+    path = repository / "notebooks" / "01_a.ipynb"
+    write_notebook(path, "1 + 1")
+    commit_all(repository)
+    write_notebook(path, "1 + 1", outputs=[{"output_type": "stream", "text": "2"}], note="other text")
+    assert get_git_state()["dirty"] is False
+    assert list_changed_files() == []
+
+
+@pytest.mark.parametrize("content", ["1 + 2", None])
+def test_other_code_in_a_notebook_makes_the_git_state_dirty(repository, content):
+    path = repository / "notebooks" / "01_a.ipynb"
+    write_notebook(path, "1 + 1")
+    commit_all(repository)
+    if content:
+        write_notebook(path, content)
+    else:
+        path.write_text("no notebook", encoding="utf-8")
+    assert get_git_state()["dirty"] is True
+    assert list_changed_files() == ["notebooks/01_a.ipynb"]

@@ -7,6 +7,7 @@ import pytest
 from avalib.utils.run_folder import (
     DamagedRecordError,
     archive_folder,
+    choose_checkpoint,
     get_run_folder,
     print_run_report,
     read_record,
@@ -33,6 +34,19 @@ def test_a_missing_checkpoint_is_named_with_its_notebook(tmp_path):
 
 def test_other_checkpoints_are_returned_as_they_are(tmp_path):
     assert resolve_checkpoint(tmp_path, "published") == "published"
+
+
+def test_auto_is_the_best_checkpoint_if_there_is_one(tmp_path):
+    assert choose_checkpoint(tmp_path, "auto") is None
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "best.pth").touch()
+    assert choose_checkpoint(tmp_path, "auto") == tmp_path / "train" / "best.pth"
+    assert choose_checkpoint(tmp_path, "random") is None
+
+
+def test_a_checkpoint_by_name_has_to_exist(tmp_path):
+    with pytest.raises(FileNotFoundError, match="run notebook 03"):
+        choose_checkpoint(tmp_path, "best")
 
 
 def test_a_report_needs_runs(tmp_path):

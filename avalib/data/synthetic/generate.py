@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from avalib.data.ava_csv import write_ava_csv
 from avalib.data.exclusions import write_exclusions
@@ -26,6 +25,7 @@ from avalib.data.synthetic.video_specs import VideoSpec, list_videos
 from avalib.utils.disk_space import DiskFullError, check_free_space
 from avalib.utils.files import is_writable
 from avalib.utils.process import ignore_interrupts
+from avalib.utils.progress import show_progress
 from avalib.utils.temporary_files import clear_abandoned_parts, remove_abandoned_parts
 from avalib.utils.workers import run_parallel
 from avalib.video.writer import write_mp4
@@ -152,7 +152,7 @@ def render_dataset(
     if not missing and manifest.has_tables():
         return layout
     _prepare_folder(layout, missing, n_videos=len(specs))
-    progress_bar = tqdm(
+    progress_bar = show_progress(
         total=sum(spec.n_frames for spec in missing), unit=" frames", desc=f"render {size}", disable=not progress
     )
     annotations = {}
