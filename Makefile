@@ -21,7 +21,7 @@ BIN    := $(VENV)/bin
 BENCHES := models zoo video detect eval data workbench writing start growth
 REPEATS ?= 5
 
-.PHONY: help install demo zoo grid test test-all test-deep test-lowest test-browser lab lint bench bench-models bench-runtimes bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth bench-gpu bench-table
+.PHONY: help install demo zoo grid test test-all test-deep test-lowest test-browser lab lint bench bench-models bench-runtimes bench-video bench-detect bench-eval bench-data bench-workbench bench-zoo bench-writing bench-start bench-growth check-gpu bench-table
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -100,10 +100,13 @@ bench-zoo: $(BIN)/.installed  ## a clip in each model of the zoo: milliseconds, 
 bench-writing: $(BIN)/.installed  ## GIF and mp4: seconds and megabytes beside Pillow's and OpenCV's
 bench-start: $(BIN)/.installed  ## imports, and what papermill adds to a notebook
 bench-growth: $(BIN)/.installed  ## time and memory over clips, people, length of video, classes; a plot
-bench-gpu: $(BIN)/.installed  ## training and inference on an NVIDIA GPU beside float32; not part of `bench`
 
-$(BENCHES:%=bench-%) bench-runtimes bench-gpu: bench-%:
+$(BENCHES:%=bench-%) bench-runtimes: bench-%:
 	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
+
+# Without a .venv, on a machine that has torch: python benchmarks/check_gpu.py. GPU_OPTIONS="--sections c d --minutes 5"
+check-gpu: $(BIN)/.installed  ## an NVIDIA GPU: right numbers, trainings, speed, memory, what limits them; under eight minutes
+	$(BIN)/python benchmarks/check_gpu.py $(GPU_OPTIONS)
 
 bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md and docs/models.md, from outputs/benchmarks/
 	$(BIN)/python benchmarks/table.py

@@ -2,7 +2,7 @@
 
     python benchmarks/estimate.py
 
-Inputs: FLOPs a clip (counted), clips a second of a GPU (bench_gpu.json, else assumed), core-seconds a
+Inputs: FLOPs a clip (counted), clips a second of a GPU (bench_gpu.json of check_gpu.py, else assumed), core-seconds a
 clip of decoding (bench_video.json). Everything scales by its count; nothing here was run at these sizes.
 """
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-import bench_gpu
+import check_gpu
 import common
 import estimate
+import gpu_report
 import table
 
 PAGE = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
@@ -46,11 +47,39 @@ def test_a_row_says_what_was_missed():
     ]
 
 
-def test_without_a_gpu_it_says_so(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(sys, "argv", ["bench_gpu.py"])
-    with pytest.raises(SystemExit, match="no CUDA GPU; nothing was measured"):
-        bench_gpu.main()
+@pytest.mark.slow
+def test_the_check_of_a_gpu_goes_through_with_small_networks_on_a_cpu(tmp_path):
+    script = Path(__file__).parents[1] / "benchmarks" / "check_gpu.py"
+    path = tmp_path / "check.json"
+    command = [sys.executable, str(script), "--device", "cpu", "--small", "--repeats", "1", "--minutes", "8"]
+    done = subprocess.run([*command, "--json", str(path)], capture_output=True, encoding="utf-8", timeout=600)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    checks = json.loads(path.read_text(encoding="utf-8"))["checks"]
+    assert [check for check in checks if check["status"] != "passed"] == []
+    assert {check["section"] for check in checks} == set("abcde")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a CUDA GPU")
+def test_without_a_gpu_its_check_says_so(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["check_gpu.py"])
+    monkeypatch.setenv("PYTHONPATH", "")
+    with pytest.raises(SystemExit, match="nothing was measured. device='cuda': this machine .* has no CUDA"):
+        check_gpu.main()
+
+
+def test_a_row_that_misses_a_required_aim_fails_its_check(tmp_path):
+    report = gpu_report.Report(tmp_path / "check.json", small=True)
+    entry = report.start("a", "numbers", 60)
+    report.add_row(entry, gpu_report.require("difference", 1e-6, 1e-4))
+    report.add_row(entry, gpu_report.require("another difference", float("nan"), 1e-4))
+    report.finish(entry, 1.0)
+    report.start("a", "a crash", -1)
+    again = gpu_report.Report(tmp_path / "check.json")
+    assert again.is_overdue(0)
+    assert again.close_dead_checks() == {("a", "numbers"), ("a", "a crash")}
+    assert not again.is_overdue(0)
+    assert [check["status"] for check in again.list_failures()] == ["failed", "died"]
+    assert "another difference: nan, expected at most 0.0001" in again.summarize()
 
 
 @pytest.mark.slow

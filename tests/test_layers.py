@@ -22,6 +22,7 @@ LAYERS = (  # from the lowest to the highest
 )
 OWNERS = {
     "av": {"video"},
+    "avalib.video.pyav": {"video"},
     "matplotlib": {"draw"},
     "ipywidgets": {"draw"},
     "IPython": {"draw"},

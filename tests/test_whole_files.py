@@ -52,6 +52,7 @@ ALLOWED = {
     },
     "avalib/utils/locks.py": {"_create": "made under a temporary name, or exclusively where there are no links"},
     "benchmarks/bench_video.py": {"*": "jpgs in a temporary folder, made and read by one benchmark"},
+    "benchmarks/gpu_settings.py": {"render_pictures": "jpgs in a temporary folder, made and read by one benchmark"},
     "benchmarks/bench_writing.py": {"*": "GIFs in a temporary folder, what is measured"},
     "benchmarks/soak_live.py": {"send_stretch": "a stream into a socket"},
     "tools/make_mini_weights.py": {"*": "a whole file that was checked gets the name with its hash"},

@@ -80,6 +80,7 @@ class TrainOptions(RunOptions):
     recompute: bool = False  # recompute activations in the backward pass: less memory, a third more time
     compile: bool = False  # torch.compile the backbone
     deterministic: bool = False  # use deterministic algorithms only
+    resize_on_device: bool = False  # resize and crop clips on the GPU, not in the processes that read them
     tensorboard: bool = False  # also write TensorBoard event files
     minutes: float | None = None  # train as many epochs as fit into about this many minutes
     fitted_minutes: float | None = None  # set by the launcher: minutes to which it has limited the epochs

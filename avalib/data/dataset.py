@@ -14,7 +14,7 @@ from avalib.data.assigner import select_training_boxes
 from avalib.data.frame_protocols import choose_clip_frames, get_frame_protocol
 from avalib.data.keyframe_table import KeyframeTable
 from avalib.data.sequential_reader import SequentialReader
-from avalib.data.transforms import augment_clip
+from avalib.data.transforms import augment_clip, draw_augmentation
 from avalib.utils.boxes import to_pixels
 from avalib.video.frame_source import FrameSource
 from avalib.video.resize import resize_boxes
@@ -38,6 +38,7 @@ class ClipDataset(Dataset):
     - targets: (n,81) float32, in training only.
     - flip: whether the clip is still to be mirrored, as its boxes already are (`transforms.flip_clips`), in training
       only.
+    - augmentation: (4,) int64, only with resize_on_device: what `transforms.cut_clips` is still to do with the clip.
     - missing: (k, reason), only if the frames of keyframe k can't be read. In training the sample is then that of
       another keyframe, drawn at random, and `index` is the other one's; in a test it holds nothing else. `ClipLoader`
       counts these keyframes.
@@ -54,15 +55,27 @@ class ClipDataset(Dataset):
         Where the frames come from.
     training : bool
         True: random crops with targets. False: whole frames with proposals.
+    resize_on_device : bool
+        Training clips keep their frames' size, and are resized and cropped later. Recipes that change colors, which
+        comes after the crop, take no notice of it.
     """
 
-    def __init__(self, keyframes: KeyframeTable, entry: ZooEntry, recipe: Recipe, frames: FrameSource, training: bool):
+    def __init__(
+        self,
+        keyframes: KeyframeTable,
+        entry: ZooEntry,
+        recipe: Recipe,
+        frames: FrameSource,
+        training: bool,
+        resize_on_device: bool = False,
+    ):
         get_frame_protocol(recipe.numbering)  # an unknown one is an error before the first clip
         self.keyframes = keyframes
         self.entry = entry
         self.recipe = recipe
         self.frames = frames
         self.training = training
+        self.resize_on_device = resize_on_device and not recipe.color_jitter
         self.sequential_reader = SequentialReader(recipe.test_short_side)
 
     def __len__(self):
@@ -146,7 +159,14 @@ class ClipDataset(Dataset):
         proposals_norm = self.keyframes.get_proposals(k)
         # people and proposals are augmented together, then separated again
         boxes_px = to_pixels(np.concatenate([truth_norm, proposals_norm]), width, height)
-        clip, boxes_px, flip = augment_clip(clip, boxes_px, self.recipe, rng)
+        if self.resize_on_device:
+            drawn = draw_augmentation((height, width), self.recipe, rng)
+            boxes_px = drawn.move_boxes(boxes_px, (height, width), self.recipe.flip_shift)
+            later = {"augmentation": torch.tensor([drawn.height, drawn.width, drawn.left, drawn.top])}
+            flip = drawn.flip
+        else:
+            clip, boxes_px, flip = augment_clip(clip, boxes_px, self.recipe, rng)
+            later = {}
         n_people = len(truth_norm)
         boxes_px, targets = select_training_boxes(
             ground_truth=boxes_px[:n_people],
@@ -158,7 +178,7 @@ class ClipDataset(Dataset):
         )
         # column 0 is reserved: it is no action
         has_action = targets[:, 1:].any(axis=1)
-        return {"clip": clip, "flip": flip, "boxes": boxes_px[has_action], "targets": targets[has_action]}
+        return {"clip": clip, "flip": flip, "boxes": boxes_px[has_action], "targets": targets[has_action], **later}
 
     def _load_test_sample(self, k):
         """The whole frame at the recipe's short side, not mirrored, with the proposals."""

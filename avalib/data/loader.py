@@ -23,6 +23,8 @@ from avalib.video.video_error import VideoError
 
 logger = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
+
 
 def collate_clips(samples):
     """Collate samples of one frame size.
@@ -35,11 +37,12 @@ def collate_clips(samples):
     Returns
     -------
     dict
-        - clips: (B,T,H,W,3) uint8.
+        - clips: (B,T,H,W,3) uint8; with augmentations a list of B (T,H,W,3), whose sizes may differ.
         - rois: (N,5) float32, [batch index, x1, y1, x2, y2] in pixels.
         - index: (B,) int64, the numbers of the keyframes.
         - targets: (N,81) float32, in training only.
         - flips: (B,) bool, in training only: which clips are still to be mirrored.
+        - augmentations: (B,4) int64, where clips are still to be resized and cropped (`transforms.cut_clips`).
         - missing: [(k, reason)] of the keyframes whose frames can't be read, if there are any; if all of a test's batch
           can't, it is the only key.
     """
@@ -48,7 +51,12 @@ def collate_clips(samples):
     samples = [sample for sample in samples if "clip" in sample]
     batch = {"missing": missing} if missing else {}
     if samples:
-        batch["clips"] = torch.stack([sample["clip"] for sample in samples])
+        clips = [sample["clip"] for sample in samples]
+        if "augmentation" in samples[0]:
+            batch["clips"] = clips
+            batch["augmentations"] = torch.stack([sample["augmentation"] for sample in samples])
+        else:
+            batch["clips"] = torch.stack(clips)
         # boxes of all clips in one table (N,5)
         batch["rois"] = torch.from_numpy(build_rois([sample["boxes"] for sample in samples]))
         batch["index"] = torch.tensor([sample["index"] for sample in samples])
@@ -113,7 +121,9 @@ class ClipLoader(DataLoader):
             )
 
 
-def build_loader(dataset: ClipDataset, batches: Iterable[list], workers: int = 0) -> ClipLoader:
+def build_loader(
+    dataset: ClipDataset, batches: Iterable[list], workers: int = 0, device: torch.device = CPU
+) -> ClipLoader:
     """Build a loader of clips.
 
     Parameters
@@ -124,6 +134,8 @@ def build_loader(dataset: ClipDataset, batches: Iterable[list], workers: int = 0
         A sampler of `samplers`, or a list of lists of indices.
     workers : int
         Processes that read clips; 0: this one.
+    device : torch.device
+        Where the batches will be copied to. For a GPU they lie in pinned memory, from which it copies by itself.
     """
     return ClipLoader(
         dataset,
@@ -134,6 +146,7 @@ def build_loader(dataset: ClipDataset, batches: Iterable[list], workers: int = 0
         multiprocessing_context="spawn" if workers else None,
         worker_init_fn=init_worker,
         prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
     )
 
 

@@ -6,12 +6,14 @@ Source: MMAction2 v0.10.0 SampleAVAFrames, RandomRescale, RandomCrop, Flip, Norm
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from avalib.utils.boxes import crop_boxes, flip_boxes
-from avalib.video.resize import resize_frames_and_boxes
+from avalib.video.resize import compute_resized_shape, resize_boxes, resize_frames
 from avalib.zoo import Recipe
 
 # of jitter_colors at strength 1
@@ -20,41 +22,48 @@ MAX_GAIN_CHANGE = 0.35
 MAX_OFFSET = 0.15  # of 0..1
 
 
-def crop_randomly(
-    frames: np.ndarray, boxes_px: np.ndarray, size: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Crop a square at a random place.
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a clip in training, but for its colors: its frames are resized, cropped and perhaps mirrored."""
 
-    As in the original, offsets are uniform in 0..side-size-1 (0 if side equals size): the last possible one never
-    occurs.
+    height: int  # of the resized frames
+    width: int
+    left: int  # of the crop, a square
+    top: int
+    side: int
+    flip: bool
 
-    Parameters
-    ----------
-    frames, boxes_px
-        The clip and its boxes.
-    size : int
-        Side of the crop in pixels.
-    rng : Generator
-        Where the offsets are drawn from.
+    def move_boxes(self, boxes_px: np.ndarray, old_shape: tuple[int, int], flip_shift: int) -> np.ndarray:
+        """Move boxes (N,4) of frames of old_shape (height, width) as the frames are, and clip them to the crop."""
+        boxes_px = resize_boxes(boxes_px, old_shape, (self.height, self.width))
+        boxes_px = crop_boxes(boxes_px, self.left, self.top, self.side, self.side)
+        return flip_boxes(boxes_px, self.side, flip_shift) if self.flip else boxes_px
 
-    Returns
-    -------
-    frames : (T,size,size,3) uint8
-    boxes_px : (N,4)
-        Clipped to the crop.
+    def cut(self, frames: np.ndarray) -> np.ndarray:
+        """Resize and crop frames (T,H,W,3) uint8, without mirroring them: a view (T,side,side,3)."""
+        frames = resize_frames(frames, (self.height, self.width))
+        return frames[:, self.top : self.top + self.side, self.left : self.left + self.side]
+
+
+def draw_augmentation(shape: tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> Augmentation:
+    """Draw the augmentation of a clip whose frames have a shape (height, width).
+
+    As in the original, offsets of the crop are uniform in 0..side-crop-1 (0 if side equals crop): the last possible one
+    never occurs.
 
     Raises
     ------
     ValueError
         If the crop doesn't fit.
     """
-    height, width = frames.shape[1:3]
-    if min(height, width) < size:
-        raise ValueError(f"a crop of {size} does not fit into frames of {width}x{height}")
-    # draws in this order, x before y, as the original
-    left = int(rng.integers(max(width - size, 1)))
-    top = int(rng.integers(max(height - size, 1)))
-    return frames[:, top : top + size, left : left + size], crop_boxes(boxes_px, left, top, size, size)
+    # the draws come in a fixed order: short side, x and y of the crop, flip
+    lowest, highest = recipe.train_short_side
+    height, width = compute_resized_shape(*shape, int(rng.integers(lowest, highest + 1)))
+    if min(height, width) < recipe.crop:
+        raise ValueError(f"a crop of {recipe.crop} does not fit into frames of {width}x{height}")
+    left = int(rng.integers(max(width - recipe.crop, 1)))
+    top = int(rng.integers(max(height - recipe.crop, 1)))
+    return Augmentation(height, width, left, top, recipe.crop, flip=bool(rng.random() < recipe.flip))
 
 
 def jitter_colors(frames: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -103,17 +112,37 @@ def augment_clip(
     flip : bool
         Whether the frames are to be mirrored.
     """
-    # the draws come in a fixed order: short side, crop, flip, colors
-    lowest, highest = recipe.train_short_side
-    short_side = int(rng.integers(lowest, highest + 1))
-    frames, boxes_px = resize_frames_and_boxes(frames, boxes_px, short_side)
-    frames, boxes_px = crop_randomly(frames, boxes_px, recipe.crop, rng)
-    flip = bool(rng.random() < recipe.flip)
-    if flip:
-        boxes_px = flip_boxes(boxes_px, recipe.crop, recipe.flip_shift)
+    augmentation = draw_augmentation(frames.shape[1:3], recipe, rng)
+    boxes_px = augmentation.move_boxes(boxes_px, frames.shape[1:3], recipe.flip_shift)
+    frames = augmentation.cut(frames)
     if recipe.color_jitter:
         frames = jitter_colors(frames, recipe.color_jitter, rng)
-    return np.ascontiguousarray(frames), boxes_px, flip
+    return np.ascontiguousarray(frames), boxes_px, augmentation.flip
+
+
+def cut_clips(clips: Sequence[torch.Tensor], augmentations: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize and crop clips on their device, within one level of `Augmentation.cut`.
+
+    Parameters
+    ----------
+    clips : sequence of (T,H,W,3) uint8 tensors
+        The frames may differ in size.
+    augmentations : (B,4) int tensor
+        Height and width of the resized frames, left and top of the crop.
+    side : int
+        Of the crop.
+
+    Returns
+    -------
+    (B,T,side,side,3) uint8 tensor
+    """
+    cut = []
+    for clip, (height, width, left, top) in zip(clips, augmentations.tolist(), strict=True):
+        # (T,H,W,3) -> (T,3,height,width), rounded as interpolation on uint8 rounds
+        frames = F.interpolate(clip.permute(0, 3, 1, 2).float(), (height, width), mode="bilinear")
+        frames = frames[:, :, top : top + side, left : left + side].round().to(torch.uint8)
+        cut.append(frames.permute(0, 2, 3, 1))
+    return torch.stack(cut)
 
 
 def flip_clips(clips: torch.Tensor, flips: torch.Tensor) -> torch.Tensor:

@@ -164,7 +164,7 @@ def score_keyframes(
     batches = PerVideoBatchSampler(keyframes.video_ids, batch_size).batches[context.rank :: context.size]
     batches = order_in_stretches(batches, max(workers, 1))
     scored = []
-    with closing(build_loader(clips, batches, workers)) as loader:
+    with closing(build_loader(clips, batches, workers, device)) as loader:
         for batch in show_progress(loader, desc="scoring", unit="batch", disable=not progress):
             scores = score_batch(network, model.entry, batch["clips"], batch["rois"], device)
             indices = batch["index"].tolist()

@@ -1,5 +1,6 @@
 """Convolutions with the batch norm behind them folded in, and bottlenecks of them: for inference only."""
 
+import torch
 import torch.nn.functional as F
 from torch import nn
 
@@ -7,6 +8,8 @@ from avalib.models.cpu.frame_layers import choose_planar_form, convolve
 from avalib.models.cpu.packed_conv import PackedConv, can_run
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
 from avalib.models.resnet3d import Bottleneck
+
+CPU = torch.device("cpu")
 
 
 def fold_batch_norm(unit):
@@ -54,7 +57,8 @@ class FoldedConv(nn.Module):
         self.register_buffer("bias", bias.to(conv.weight))
         self.convolve = convolve if fast else F.conv3d
         # on a CPU the weights are packed at the first call
-        self.planar_form = choose_planar_form(conv.weight, conv.stride) if fast and not self.winograd else None
+        can_be_packed = fast and not self.winograd
+        self.planar_form = choose_planar_form(conv.weight, conv.stride, CPU) if can_be_packed else None
         self.packed = None
         self.stride = conv.stride
         self.padding = conv.padding

@@ -16,6 +16,7 @@ from avalib.models.cpu.packed_linear import pack_linear_layers
 from avalib.models.cpu.window import compute_stage_in_window, find_window
 from avalib.models.detector import Detector
 from avalib.models.folded_conv import FoldedConv, FusedBottleneck
+from avalib.models.kernel_forms import get_kernel_forms
 from avalib.models.resnet3d import Bottleneck, Pathway
 from avalib.models.vit import VisionTransformer, compute_products_in
 from avalib.utils.plurals import format_count
@@ -103,7 +104,9 @@ class FusedDetector(nn.Module):
 
     def __init__(self, model, dtype):
         super().__init__()
-        self.detector = fuse_model(model, fast=True, winograd=dtype in (torch.float32, torch.float64))
+        device = next(model.parameters()).device
+        winograd = dtype in (torch.float32, torch.float64) and get_kernel_forms(device).winograd
+        self.detector = fuse_model(model, fast=True, winograd=winograd)
         set_precision(self.detector.backbone, dtype)
         self.dtype = dtype
         self.entry = model.entry

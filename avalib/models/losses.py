@@ -61,6 +61,7 @@ def compute_batch_metrics(logits, targets, top=(3, 5)):
     metrics = {}
     for name, predicted in predictions.items():
         n_correct = (predicted & truth).sum(dim=1)  # (M,)
-        metrics[f"recall@{name}"] = (n_correct / truth.sum(dim=1)).mean().item()
-        metrics[f"prec@{name}"] = (n_correct / (predicted.sum(dim=1) + 1e-6)).mean().item()
-    return metrics
+        metrics[f"recall@{name}"] = (n_correct / truth.sum(dim=1)).mean()
+        metrics[f"prec@{name}"] = (n_correct / (predicted.sum(dim=1) + 1e-6)).mean()
+    # all numbers at once: a GPU is waited for a single time
+    return dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))

@@ -21,6 +21,7 @@ from avalib.training.checkpoint_sizes import check_checkpoint_space
 from avalib.training.checkpointing import CheckpointSaver
 from avalib.training.epoch_validation import validate
 from avalib.training.existing_run import load_checkpoint_to_resume, lock_run, resolve_existing_run
+from avalib.training.full_memory import explain_full_memory
 from avalib.training.initial_state import initialize_state, save_weights
 from avalib.training.logger import TrainingLog, build_log_table, has_log_file
 from avalib.training.optimizer import compute_lr
@@ -91,6 +92,8 @@ def train_model(
         Two checkpoints don't fit on the disk.
     LossNotFiniteError
         The loss is NaN or infinite; bad_batch.json then names the keyframes.
+    GpuMemoryError
+        A GPU has too little memory for a step; the message says which batch size fits.
     WorkerDiedError
         A process that reads frames has ended.
     Stopped
@@ -165,8 +168,10 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
     sampler = TrainBatchSampler(
         len(keyframes["train"]), recipe.videos_per_gpu, recipe.seed, config.accumulate, context.rank, context.size
     )
-    clips = ClipDataset(keyframes["train"], config.entry, recipe, frames, training=True)
-    loader = build_loader(clips, sampler, config.workers)
+    clips = ClipDataset(
+        keyframes["train"], config.entry, recipe, frames, training=True, resize_on_device=config.resize_on_device
+    )
+    loader = build_loader(clips, sampler, config.workers, config.device)
     saver.exit_stack.callback(loader.close)
     while True:
         # 1. Validation, if one is due after the last finished epoch
@@ -183,7 +188,8 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
         sampler.epoch = state.epoch
         sampler.skip = state.step
         try:
-            train_epoch(state, config, loader, sampler.steps, saver, progress=progress, on_log=on_log)
+            with explain_full_memory(config, state):
+                train_epoch(state, config, loader, sampler.steps, saver, progress=progress, on_log=on_log)
         except LossNotFiniteError as error:
             # name the keyframes in a file, for a look at them
             path = saver.output_dir / "bad_batch.json"
@@ -249,7 +255,8 @@ def train_epoch(
             timing = {"clips": result.n_clips, "time": step_time_s, "data_time": data_time_s}
             state.log.append(position | progress_fields | result.metrics | timing)
             state.step += 1
-            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.2g}")
+            waiting = f"{data_time_s / step_time_s:.0%}"
+            bar.set_postfix(loss=f"{result.metrics['loss']:.4f}", lr=f"{lr:.2g}", waiting=waiting)
             bar.update()
 
             # 3. Save if it is time, stop if a signal asks for it

@@ -128,7 +128,8 @@ def to_command_line(
     if config.minutes is not None:
         options["fitted_minutes"] = config.minutes
     # flags, where they are on
-    flags = {name: getattr(config, name) for name in ("channels_last", "recompute", "compile", "deterministic")}
+    flag_names = ("channels_last", "recompute", "compile", "deterministic", "resize_on_device")
+    flags = {name: getattr(config, name) for name in flag_names}
     flags["tensorboard"] = tensorboard
     options |= {name: True for name, is_on in flags.items() if is_on}
     # of the recipe, what differs from the data set's own

@@ -147,7 +147,7 @@ def build_log_table(log: Iterable[dict] | pd.DataFrame) -> pd.DataFrame:
         A row for each entry. The columns that this package reads exist even where no entry has them.
     """
     table = log if isinstance(log, pd.DataFrame) else pd.DataFrame(list(log))
-    required = ["mode", "epoch", "iter", "iteration", "lr", LOSS, "recall@top3", "time", "clips", MAP]
+    required = ["mode", "epoch", "iter", "iteration", "lr", LOSS, "recall@top3", "time", "data_time", "clips", MAP]
     return table.reindex(columns=[*table.columns, *(name for name in required if name not in table)])
 
 
@@ -167,14 +167,15 @@ def build_epoch_table(log: Iterable[dict] | pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        epoch, loss_action_cls and recall@top3 (means), lr (the last), clips_per_s, mAP@0.5IOU (NaN where the epoch was
-        not validated).
+        epoch, loss_action_cls and recall@top3 (means), lr (the last), clips_per_s, waiting_share (the part of
+        the time that waits for clips, 0..1), mAP@0.5IOU (NaN where the epoch was not validated).
     """
     steps, validations = split_log_table(log)
     # the steps of each epoch, then its validation beside them
     by_epoch = steps.groupby("epoch")
     table = by_epoch.agg({LOSS: "mean", "recall@top3": "mean", "lr": "last"})
     table["clips_per_s"] = by_epoch.clips.sum() / by_epoch.time.sum()
+    table["waiting_share"] = by_epoch.data_time.sum(min_count=1) / by_epoch.time.sum()
     return table.join(validations.set_index("epoch")[[MAP]]).reset_index().astype(float).round(5)
 
 
@@ -188,8 +189,8 @@ def summarize_log(log: Iterable[dict] | pd.DataFrame) -> dict:
     Returns
     -------
     dict
-        best_mAP, best_epoch, last_mAP (None without a validation), minutes (of training), clips_per_s, last_epochs
-        (see `compute_spread`). run.json holds these keys.
+        best_mAP, best_epoch, last_mAP (None without a validation), minutes (of training), clips_per_s,
+        waiting_share (see `build_epoch_table`), last_epochs (see `compute_spread`). run.json holds these keys.
     """
     steps, validations = split_log_table(log)
     # the best and the last validation
@@ -202,6 +203,8 @@ def summarize_log(log: Iterable[dict] | pd.DataFrame) -> dict:
     seconds = float(steps.time.sum())
     summary["minutes"] = round(seconds / 60, 2)
     summary["clips_per_s"] = round(float(steps.clips.sum()) / seconds, 2) if seconds else None
+    waiting_s = steps.data_time.sum(min_count=1)
+    summary["waiting_share"] = round(float(waiting_s) / seconds, 4) if seconds and pd.notna(waiting_s) else None
     summary["last_epochs"] = compute_spread(validations[MAP])
     return summary
 

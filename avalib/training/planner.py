@@ -11,7 +11,7 @@ from avalib.training.profiling import (
     build_untrained_state,
     find_missing_caches,
     get_free_memory_bytes,
-    measure_activation_bytes,
+    measure_step_memory,
     time_clip_reading,
     time_micro_batch,
 )
@@ -226,20 +226,13 @@ def estimate_time(
 
 
 def estimate_memory(config: TrainConfig, state: TrainState) -> MemoryEstimate:
-    """Estimate the memory of a process.
-
-    Activations are measured on one clip (by a GPU's allocator, elsewhere as what autograd stores) and are proportional
-    to the clips; weights, gradients and the optimizer's values are counted.
-    """
-    sizes = estimate_checkpoint_sizes(config, state.model)
-    # weights and the optimizer's values, gradients
-    fixed_bytes = sizes.last + sizes.weights
-    clip_bytes = measure_activation_bytes(config, state)
+    """Estimate the memory of a process: a fixed part, and activations in proportion to the clips."""
+    step = measure_step_memory(config, state)
     usable_bytes = get_free_memory_bytes(config.device)
-    max_clips = max(0, int((usable_bytes - fixed_bytes) // clip_bytes))
+    max_clips = max(0, int((usable_bytes - step.fixed_bytes) // step.clip_bytes))
     batch_clips = config.recipe.videos_per_gpu
     return MemoryEstimate(
-        gb_per_process=round((fixed_bytes + batch_clips * clip_bytes) / 1e9, 2),
+        gb_per_process=round((step.fixed_bytes + batch_clips * step.clip_bytes) / 1e9, 2),
         gb_free=round(usable_bytes / 1e9, 2),
         max_clips=max_clips,
         advice=advise_batch_size(config, max_clips) if max_clips < batch_clips else "",

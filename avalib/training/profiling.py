@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from avalib.data.dataset import ClipDataset
 from avalib.data.keyframe_table import KeyframeTable
 from avalib.models.detector import Detector
+from avalib.training.checkpoint_sizes import estimate_checkpoint_sizes
 from avalib.training.model_options import RECOMPUTED_BLOCKS, apply_model_options, find_modules
 from avalib.training.optimizer import build_optimizer, build_scaler
 from avalib.training.step import run_forward, train_step
@@ -138,14 +139,42 @@ class StorageCounter:
         return torch.autograd.graph.saved_tensors_hooks(self.note, lambda tensor: tensor)
 
 
+@dataclass(frozen=True)
+class StepMemory:
+    """The memory of a training step: fixed_bytes + clips * clip_bytes."""
+
+    fixed_bytes: int  # weights, gradients, the optimizer's values
+    clip_bytes: int  # activations of one clip
+
+
+def measure_step_memory(config: TrainConfig, state: TrainState) -> StepMemory:
+    """Measure the memory of a training step, on a GPU by its allocator, elsewhere as what autograd stores."""
+    if config.device.type == "cuda":
+        return _measure_cuda_steps(config, state)
+    sizes = estimate_checkpoint_sizes(config, state.model)
+    # weights and the optimizer's values, gradients
+    return StepMemory(sizes.last + sizes.weights, measure_activation_bytes(config, state))
+
+
+def _measure_cuda_steps(config, state, sizes=(1, 2)):
+    """The StepMemory from the peaks of steps of two sizes: workspaces and parts of the gradients are in both."""
+    peaks = []
+    for n_clips in sizes:
+        batch = build_noise_batch(config, state.model, n_clips)
+        train_step(state, [batch], config, lr=0.0)  # the first step also allocates the optimizer's values
+        torch.cuda.reset_peak_memory_stats(config.device)
+        train_step(state, [batch], config, lr=0.0)
+        peaks.append(torch.cuda.max_memory_allocated(config.device))
+    clip_bytes = max(1, (peaks[1] - peaks[0]) // (sizes[1] - sizes[0]))
+    return StepMemory(peaks[0] - sizes[0] * clip_bytes, clip_bytes)
+
+
 def measure_activation_bytes(config: TrainConfig, state: TrainState) -> int:
-    """Measure the bytes that the forward pass of one clip stores for backward.
+    """Measure the bytes that the forward pass of one clip stores for backward, as autograd stores them.
 
     Where blocks are recomputed, that is their inputs, and what the largest of them stores in backward.
     """
     batch = build_noise_batch(config, state.model, 1)
-    if config.device.type == "cuda":
-        return _measure_cuda_step(config, state, batch)
     counter = StorageCounter(state.model)
     block_bytes = []
 
@@ -167,19 +196,10 @@ def measure_activation_bytes(config: TrainConfig, state: TrainState) -> int:
     return counter.total + max(block_bytes, default=0)
 
 
-def _measure_cuda_step(config, state, batch):
-    """Bytes that a step takes on a GPU beyond what stays between steps."""
-    train_step(state, [batch], config, lr=0.0)  # the first step allocates the optimizer's values
-    between_steps = torch.cuda.memory_allocated(config.device)
-    torch.cuda.reset_peak_memory_stats(config.device)
-    train_step(state, [batch], config, lr=0.0)
-    return max(1, torch.cuda.max_memory_allocated(config.device) - between_steps)
-
-
 def get_free_memory_bytes(device: torch.device) -> float:
-    """Bytes that a training may take on a device: a share of what is free now."""
+    """Bytes that a training may take on a device: a share of what is free now, or held by this process already."""
     if device.type == "cuda":
-        return USABLE_GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+        return USABLE_GPU_SHARE * (torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
     return USABLE_RAM_SHARE * get_available_memory_bytes()
 
 

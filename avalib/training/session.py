@@ -31,7 +31,15 @@ from avalib.utils.run_folder import get_run_folder
 
 logger = logging.getLogger(__name__)
 
-RECORDED_OPTIONS = ("accumulate", "channels_last", "recompute", "compile", "deterministic", "workers")
+RECORDED_OPTIONS = (
+    "accumulate",
+    "channels_last",
+    "recompute",
+    "compile",
+    "deterministic",
+    "resize_on_device",
+    "workers",
+)
 
 
 def get_run_subdir(overfit: bool = False, plan_only: bool = False) -> str:
@@ -207,6 +215,7 @@ def _configure_from_options(options, entry, recipe, layout, device):
         recompute=options.recompute,
         compile=options.compile,
         deterministic=options.deterministic,
+        resize_on_device=options.resize_on_device,
         minutes=options.fitted_minutes,
     )
 

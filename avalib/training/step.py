@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from avalib.data.keyframe_table import KeyframeTable
-from avalib.data.transforms import flip_clips, normalize_clips
+from avalib.data.transforms import cut_clips, flip_clips, normalize_clips
 from avalib.models.losses import compute_action_loss, compute_batch_metrics
 from avalib.training.checkpointing import CheckpointSaver
 from avalib.training.optimizer import set_lr
@@ -129,8 +129,12 @@ def _run_micro_batch(state, config, micro_batches, micro_batch_index, iteration,
 
 def run_forward(model: nn.Module, batch: dict, config: TrainConfig) -> tuple[torch.Tensor, dict]:
     """Run the forward pass of one batch. Returns the loss () and the metrics {name: float}."""
-    # clips, flipped and normalized on the device: uint8 is a quarter of the transfer
-    clips = batch["clips"].to(config.device, non_blocking=True)  # (B,T,H,W,3) uint8
+    # clips (B,T,H,W,3), flipped and normalized on the device: uint8 is a quarter of the transfer
+    if "augmentations" in batch:
+        clips = [clip.to(config.device, non_blocking=True) for clip in batch["clips"]]
+        clips = cut_clips(clips, batch["augmentations"], config.recipe.crop)
+    else:
+        clips = batch["clips"].to(config.device, non_blocking=True)
     clips = flip_clips(clips, batch["flips"])
     clips = normalize_clips(clips, config.entry.mean, config.entry.std)  # (B,3,T,H,W) float
     # boxes (N,5) [batch index, x1, y1, x2, y2], labels (N,81) -> logits (N,81)

@@ -35,6 +35,7 @@ class TrainConfig:
     recompute: bool = False  # compute activations again in backward instead of storing them
     compile: bool = False  # torch.compile the backbone
     deterministic: bool = False  # deterministic algorithms only
+    resize_on_device: bool = False  # resize and crop clips on the device, not in the processes that read them
     minutes: float | None = None  # the time limit that `recipe.epochs` was set from; None: no limit
 
     def count_clips_per_step(self, context: DistributedContext = SINGLE_PROCESS) -> int:
@@ -74,6 +75,7 @@ def configure_training(
     recompute: bool = False,
     compile: bool = False,
     deterministic: bool = False,
+    resize_on_device: bool = False,
     minutes: float | None = None,
 ) -> TrainConfig:
     """Choose device, precision and the other defaults of a training run.
@@ -96,7 +98,7 @@ def configure_training(
         "random", "pretrained", "published", a path or a URL. Default: what the recipe says.
     accumulate : int
         Micro-batches that each process runs in one step.
-    channels_last, recompute, compile, deterministic : bool
+    channels_last, recompute, compile, deterministic, resize_on_device : bool
         See TrainConfig. `compile` is turned off, with a message, where torch.compile does not work.
     minutes : float, optional
         The time limit that `recipe.epochs` was set from.
@@ -138,5 +140,6 @@ def configure_training(
         recompute=recompute,
         compile=compile,
         deterministic=deterministic,
+        resize_on_device=resize_on_device,
         minutes=minutes,
     )

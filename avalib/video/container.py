@@ -5,14 +5,15 @@ FFmpeg recognizes a file by its content, not by its name. Of its 400 formats som
 themselves are allowed here.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import re
 from pathlib import Path
 
-import av
-
 from avalib.video.container_header import check_declared_frames, has_box
+from avalib.video.pyav import av
 from avalib.video.video_error import VideoError
 
 # formats of video inside the file itself, and of sound, so that a message can say that there is only sound
@@ -27,8 +28,6 @@ OPTIONS = {
     "enable_drefs": "0",  # a mov track may name another file with its pictures
     "max_pixels": str(MAX_PIXELS),
 }
-# before PyAV 19, metadata that is not UTF-8 was an error without this option
-METADATA_OPTIONS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # files that are no video: (the first bytes, the kind of file, what to do); "?" stands for any byte
 SIGNATURES = [
@@ -51,6 +50,11 @@ SIGNATURES = [
 ]
 
 
+def get_metadata_options() -> dict[str, str]:
+    """Options of `av.open`: before PyAV 19, metadata that is not UTF-8 was an error without this one."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
 def open_container(path: str | Path) -> av.container.InputContainer:
     """Open a file that has moving pictures.
 
@@ -67,7 +71,7 @@ def open_container(path: str | Path) -> av.container.InputContainer:
         raise error if isinstance(error, VideoError) else VideoError(f"{path}: not readable ({error})") from error
     try:
         # after "file:", colons, percent signs and dashes in an absolute path have no meaning to FFmpeg
-        container = av.open(f"file:{path.absolute()}", options=OPTIONS, **METADATA_OPTIONS)
+        container = av.open(f"file:{path.absolute()}", options=OPTIONS, **get_metadata_options())
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise VideoError(f"{path}: not readable as a video: {_describe(path, error)}") from error
     if not any(_is_moving(stream) for stream in container.streams.video):

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import av
 import numpy as np
 
 from avalib.video.container import check_is_file, explain_undecodable, open_stream
 from avalib.video.packet_index import NO_TIME, PacketIndex, get_packet_key, read_index
+from avalib.video.pyav import av
 from avalib.video.video_error import VideoError
 
 LEAD_INS = (0, 1, 3)  # key packets before the nearest one to start from, when a frame doesn't come from that
@@ -131,7 +131,7 @@ class FrameDecoder:
                 return key
             key -= is_early
 
-    def iter_pictures(self, frames: np.ndarray) -> Iterator[tuple[int, av.VideoFrame | None]]:
+    def iter_pictures(self, frames: np.ndarray) -> Iterator["tuple[int, av.VideoFrame | None]"]:
         """(n, picture) of the native `frames` (n,), ascending; None for a picture that the file doesn't give."""
         keys = self.find_key_packets(frames)
         done = 0
@@ -231,7 +231,7 @@ class FrameDecoder:
             yield place, packet
         yield last, None
 
-    def iter_packets(self, start: int) -> Iterator[tuple[int, av.Packet]]:
+    def iter_packets(self, start: int) -> Iterator["tuple[int, av.Packet]"]:
         """(place in the file, packet) in file order, from the packet `start` or somewhat before."""
         for seek in self._iter_seeks(start):
             try:

@@ -9,12 +9,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-from av.video.reformatter import VideoReformatter
-
 from avalib.video.cut_finder import is_cut, make_thumbnail
 from avalib.video.live_buffer import LiveBuffer, LiveFrame
 from avalib.video.live_source import OPEN_TIMEOUT_S, StreamError, StreamRefusedError, open_live, parse_live_source
+from avalib.video.pyav import av
 from avalib.video.rgb_picture import read_display_matrix, turn_upright
 from avalib.video.stream_clock import StreamClock
 
@@ -76,7 +74,7 @@ class LiveReader:
         self.buffer = None  # a LiveBuffer, from `start` on
         self.counts = LiveCounts()
         self._clock = StreamClock()
-        self._to_rgb = VideoReformatter()
+        self._to_rgb = av.video.reformatter.VideoReformatter()
         self._stop = threading.Event()
         self._wait_s = FIRST_WAIT_S
         self._shot = 0

@@ -9,9 +9,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
-
-from avalib.video.container import MAX_PIXELS, METADATA_OPTIONS, find_best_stream, open_container
+from avalib.video.container import MAX_PIXELS, find_best_stream, get_metadata_options, open_container
+from avalib.video.pyav import av
 from avalib.video.video_error import VideoError
 
 OPEN_TIMEOUT_S = 10.0
@@ -157,7 +156,7 @@ def _open_device_or_address(source, open_timeout_s, read_timeout_s):
             format=device.format,
             options=options,
             timeout=(open_timeout_s, read_timeout_s),
-            **METADATA_OPTIONS,
+            **get_metadata_options(),
         )
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         # FFmpeg's own message has the address in it, so it is neither quoted nor chained

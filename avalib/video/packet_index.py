@@ -5,15 +5,17 @@ has none, some files have equal ones or jumps back where streams were joined), t
 decoder's order counts.
 """
 
+from __future__ import annotations
+
 import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 
 from avalib.video.container import explain_undecodable, open_stream
 from avalib.video.container_header import MAX_FRAMES
+from avalib.video.pyav import av
 from avalib.video.video_error import VideoError
 
 NO_TIME = np.iinfo(np.int64).min

@@ -8,15 +8,14 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from avalib.video.container import open_container
 from avalib.video.container_header import is_torn
 from avalib.video.frame_decoder import FrameDecoder
 from avalib.video.frame_numbers import compute_ava_numbering, select_cut_frames, validate_frame_numbers
 from avalib.video.packet_index import PacketIndex
+from avalib.video.pyav import av
 from avalib.video.rgb_picture import compute_rotation_degrees, read_display_matrix, turn_upright
 from avalib.video.video_error import VideoError
 
@@ -90,8 +89,8 @@ class Video(FrameDecoder):
         first_picture = self._first_picture
         self._first_picture = None
         self._ava_index = None
-        # how pictures become arrays
-        self._to_rgb = VideoReformatter()  # one for all frames: to set one up takes longer than to use it
+        # how pictures become arrays; one for all frames, as to set one up takes longer than to use it
+        self._to_rgb = av.video.reformatter.VideoReformatter()
         self._display_matrix = read_display_matrix(first_picture)
         self._coded_size = {"width": first_picture.width, "height": first_picture.height}
         self.rotation = -compute_rotation_degrees(self._display_matrix) % 360

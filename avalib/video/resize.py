@@ -31,17 +31,22 @@ def resize_frames_and_boxes(frames: np.ndarray, boxes_px: np.ndarray, short_side
     frames : (T,h,w,3) uint8
     boxes_px : (N,4) float32
     """
+    old_shape = frames.shape[1:3]
+    new_shape = compute_resized_shape(*old_shape, short_side)
+    return resize_frames(frames, new_shape), resize_boxes(boxes_px, old_shape, new_shape)
+
+
+def resize_frames(frames: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Frames (T,H,W,3) uint8 at another (height, width), as `resize_frames_and_boxes` scales them."""
+    if frames.shape[1:3] == shape:
+        return frames
     import torch  # not needed by those who only read frames
     from torch.nn import functional as F
 
-    height, width = frames.shape[1:3]
-    new_height, new_width = compute_resized_shape(height, width, short_side)
-    if (new_height, new_width) != (height, width):
-        # channels-last in memory, the fast path; numpy gives a lone frame the stride 0, by which torch would miss that
-        frames = torch.from_numpy(frames[0])[None] if len(frames) == 1 else torch.from_numpy(frames)
-        chw = F.interpolate(frames.permute(0, 3, 1, 2), (new_height, new_width), mode="bilinear")
-        frames = chw.permute(0, 2, 3, 1).contiguous().numpy()
-    return frames, resize_boxes(boxes_px, (height, width), (new_height, new_width))
+    # channels-last in memory, the fast path; numpy gives a lone frame the stride 0, by which torch would miss that
+    frames = torch.from_numpy(frames[0])[None] if len(frames) == 1 else torch.from_numpy(frames)
+    chw = F.interpolate(frames.permute(0, 3, 1, 2), shape, mode="bilinear")
+    return chw.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def resize_frame(frame: np.ndarray, short_side: int) -> np.ndarray:

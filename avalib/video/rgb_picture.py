@@ -1,9 +1,12 @@
 """Turn and mirror the pictures of a video as players show them: the display matrix of a file."""
 
+from __future__ import annotations
+
 import math
 
-import av
 import numpy as np
+
+from avalib.video.pyav import av
 
 IDENTITY = (1, 0, 0, 1)
 UNIT = 1 << 16  # the numbers of a display matrix are fixed-point

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from avalib.utils.files import atomic_path
 from avalib.utils.suggest import suggest
+from avalib.video.pyav import av
 
 MAX_GIF_FPS = 50  # viewers slow down anything under two hundredths of a second
 
@@ -106,7 +105,7 @@ def write_mp4(
     options = {key: str(value) for key, value in options.items() if value is not None}
     times = None if times_s is None else iter(times_s)
     stream = None
-    reformatter = VideoReformatter()
+    reformatter = av.video.reformatter.VideoReformatter()
     with (
         atomic_path(path) as part,
         av.open(str(part), "w", options={"movflags": "+faststart"} if part.suffix == ".mp4" else {}) as container,

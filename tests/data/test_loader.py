@@ -14,6 +14,7 @@ from avalib.data.keyframe_table import load_keyframes
 from avalib.data.layout import DatasetLayout
 from avalib.data.loader import build_loader
 from avalib.data.samplers import PerVideoBatchSampler, TrainBatchSampler
+from avalib.data.transforms import cut_clips
 from avalib.evaluation.inference import build_detections_table
 from avalib.video.dataset_frames import find_missing_keyframes
 from avalib.video.frame_source import FrameSource
@@ -38,6 +39,21 @@ def test_loader_gives_the_same_batches_with_and_without_workers(tiny):
     assert len(plain) == len(spread) == -(-len(clips) // 4)
     for a, b in zip(plain, spread, strict=True):
         assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_clips_for_the_device_to_resize_have_the_same_boxes_and_the_same_pixels_within_a_level(tiny):
+    recipe = replace(RECIPE, color_jitter=0.0)
+    keyframes = load_keyframes(tiny, "train", recipe.person_score, training=True)
+    batches = []
+    for resize_on_device in (False, True):
+        frames = FrameSource(tiny)
+        clips = ClipDataset(keyframes, ENTRY, recipe, frames, training=True, resize_on_device=resize_on_device)
+        batches.append(next(iter(build_loader(clips, [[0, 5]]))))
+    expected, batch = batches
+    assert all(torch.equal(batch[key], expected[key]) for key in ("rois", "targets", "flips", "index"))
+    assert [tuple(clip.shape) for clip in batch["clips"]] == [(4, 240, 320, 3)] * 2
+    cut = cut_clips(batch["clips"], batch["augmentations"], recipe.crop)
+    assert (cut.int() - expected["clips"].int()).abs().max() <= 1
 
 
 @pytest.fixture

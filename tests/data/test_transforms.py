@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from avalib import zoo
-from avalib.data.transforms import augment_clip, crop_randomly, flip_clips, normalize_clips
+from avalib.data.transforms import augment_clip, cut_clips, draw_augmentation, flip_clips, normalize_clips
 from avalib.utils.boxes import crop_boxes, flip_boxes, to_pixels
 from avalib.video.frame_numbers import compute_clip_frames
 from avalib.video.resize import resize_frames_and_boxes
@@ -57,15 +57,16 @@ def test_boxes_follow_resize_crop_flip(case):
 
 
 def test_crop_offsets_never_reach_the_last():
-    frames = np.broadcast_to(np.arange(260, dtype=np.uint16)[None, None, :, None], (1, 256, 260, 3))
+    recipe = replace(RECIPE, train_short_side=(256, 256))
     rng = np.random.default_rng(0)
-    seen = {int(crop_randomly(frames, np.zeros((0, 4), np.float32), 256, rng)[0][0, 0, 0, 0]) for _ in range(200)}
-    assert sorted(seen) == GOLDEN["crop_offsets_w260"]
+    offsets = {draw_augmentation((256, 260), recipe, rng).left for _ in range(200)}
+    assert sorted(offsets) == GOLDEN["crop_offsets_w260"]
 
 
 def test_a_crop_that_does_not_fit_is_refused():
+    recipe = replace(RECIPE, train_short_side=(200, 200))
     with pytest.raises(ValueError, match="crop of 256 does not fit into frames of 300x200"):
-        crop_randomly(np.zeros((1, 200, 300, 3), np.uint8), np.zeros((0, 4)), 256, np.random.default_rng(0))
+        draw_augmentation((200, 300), recipe, np.random.default_rng(0))
 
 
 def test_normalise():
@@ -108,6 +109,17 @@ def test_training_clip_and_boxes_move_together():
         assert px[0] == pytest.approx([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], abs=2.1)
         flips.add(flip)
     assert flips == {True, False}
+
+
+def test_clips_that_the_device_resizes_are_the_same_within_a_level():
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (2, *shape, 3), dtype=np.uint8) for shape in ((240, 320), (256, 300))]
+    drawn = [draw_augmentation(clip.shape[1:3], RECIPE, rng) for clip in clips]
+    expected = np.stack([augmentation.cut(clip) for augmentation, clip in zip(drawn, clips, strict=True)])
+    numbers = torch.tensor([[d.height, d.width, d.left, d.top] for d in drawn])
+    cut = cut_clips([torch.from_numpy(clip) for clip in clips], numbers, RECIPE.crop)
+    assert cut.shape == (2, 2, 256, 256, 3) and cut.dtype == torch.uint8
+    assert np.abs(cut.numpy().astype(int) - expected).max() <= 1
 
 
 def test_only_the_clips_that_say_so_are_mirrored_and_the_batch_stays_as_it_is():

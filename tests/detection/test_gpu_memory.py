@@ -6,8 +6,8 @@ import torch
 from detection_inputs import build_network, detect, two_people, write_calm_video
 
 from avalib.detection import action_scorer, video_detector
-from avalib.detection.gpu_memory import GpuMemoryError, explain_full_gpu
 from avalib.evaluation.inference import score_batch
+from avalib.utils.gpu_memory import GpuMemoryError, explain_full_gpu
 
 
 def limit_memory(monkeypatch, module, max_clips):
@@ -63,6 +63,4 @@ def test_live_it_is_the_same_error(video, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpus_error_says_how_much_is_free():
     device = torch.device("cuda")
-    with pytest.raises(torch.OutOfMemoryError) as raised:
-        torch.empty(1 << 50, dtype=torch.uint8, device=device)
-    assert "GB free: out of memory with one clip" in str(explain_full_gpu(raised.value, "one clip", device))
+    assert "GB free: out of memory with one clip" in str(explain_full_gpu("one clip", device))

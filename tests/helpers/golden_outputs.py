@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,10 @@ def _draw(key, shape):
 @functools.lru_cache(maxsize=3)
 def draw_state_dict(name):
     """The goldens' weights of a model (or recogniser): {key: tensor}, each key with a generator of its own."""
-    return {key: torch.as_tensor(_draw(key, shape)) for key, (shape, _) in read_keys(name).items()}
+    keys = read_keys(name)
+    with ThreadPoolExecutor() as pool:  # numpy draws without Python's lock
+        arrays = pool.map(_draw, keys, [shape for shape, _ in keys.values()])
+        return dict(zip(keys, map(torch.as_tensor, arrays), strict=True))
 
 
 def compute_weights_sha256(weights):
@@ -134,6 +138,20 @@ def load_rois():
 def load_vit_rois():
     """The seven boxes of the ViTs' goldens: (7,5) float32."""
     return torch.as_tensor(LATER_ARRAYS["rois_vit"])
+
+
+def load_inputs(name):
+    """The goldens' (clips, rois) of a model; UMT's boxes grouped by clip, as its recorded outputs are."""
+    if get_entry(name).backbone != "ViT":
+        return draw_clips(name), load_rois()
+    order = LATER_GOLDEN["models"][name].get("row_order", list(range(7)))
+    return draw_clips(name), load_vit_rois()[order]
+
+
+def load_logits(name):
+    """The recorded logits of a model in float32: (7,81), or (7,80) where the original has no reserved column."""
+    arrays = LATER_ARRAYS if name in LATER_GOLDEN["models"] else ARRAYS
+    return torch.as_tensor(arrays[f"{name}/logits"])
 
 
 def load_labels():

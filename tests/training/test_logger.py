@@ -79,6 +79,16 @@ def test_a_summary_has_time_and_speed(validated_log):
     assert (summary["minutes"], summary["clips_per_s"]) == (0.07, 2.0)
 
 
+def test_a_summary_and_each_epoch_have_the_share_of_the_time_that_waits_for_clips():
+    log = [ROW | {"data_time": seconds, "recall@top3": 0.5} for seconds in (0.5, 1.5)]
+    assert summarize_log(log)["waiting_share"] == 0.5
+    assert build_epoch_table(log).waiting_share.tolist() == [0.5]
+
+
+def test_a_log_without_the_time_that_waits_has_no_share(validated_log):
+    assert summarize_log(validated_log)["waiting_share"] is None
+
+
 def test_a_summary_has_the_spread_of_the_last_validations(validated_log):
     expected = {"validations": 5, "mean": 0.31, "std": 0.01414, "lowest": 0.29, "highest": 0.33}
     assert summarize_log(validated_log)["last_epochs"] == pytest.approx(expected)

@@ -170,7 +170,7 @@ def render_dataset(
             rendering.close()
             remove_abandoned_parts(layout.videos)
             raise
-        _write_tables(layout, specs, annotations)
+        write_tables(layout, specs, annotations)
         manifest.finish(specs)
     return layout
 
@@ -221,7 +221,7 @@ def _prepare_folder(layout, missing, n_videos):
     check_free_space(layout.root, int(video_bytes) + ANNOTATION_BYTES, "for the videos")
 
 
-def _write_tables(layout, specs, annotations):
+def write_tables(layout, specs, annotations):
     """Write csv files, exclusions, proposals and label maps; annotations: {VideoSpec: VideoAnnotations}."""
     layout.annotations.mkdir(parents=True, exist_ok=True)
     layout.get_proposals_path("train").parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from torch import nn
 
 from avalib.models.conv import ConvBN
 from avalib.models.cpu.winograd import WinogradFunction
+from avalib.models.kernel_forms import get_kernel_forms
 
 
 def merge_time_into_batch(x):
@@ -69,22 +70,26 @@ class AlongTime:
         return (1, 1), (padding[0], 0), (dilation[0], 1)
 
 
-def choose_planar_form(weight, stride):
-    """How a 3-D convolution with weight (O,C,kt,kh,kw) is a 2-D one: WithinFrames, AlongTime, or None: it isn't."""
+def choose_planar_form(weight, stride, device):
+    """How a 3-D convolution with weight (O,C,kt,kh,kw) is a 2-D one: WithinFrames, AlongTime, or None: it isn't.
+
+    Both can be turned off for a kind of device, see `kernel_forms`.
+    """
     kt, kh, kw = weight.shape[2:]
+    forms = get_kernel_forms(device)
     # a stride along time, as in SlowFast's laterals, is eight times slower in 2-D
     if stride[0] > 1:
         return None
     if kt == 1:
-        return WithinFrames
+        return WithinFrames if forms.frames_in_2d else None
     if kh == kw == 1 and tuple(stride[1:]) == (1, 1):
-        return AlongTime
+        return AlongTime if forms.time_in_2d else None
     return None
 
 
 def convolve(x, weight, bias, stride, padding, dilation=(1, 1, 1)):
-    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one wherever its shape allows that."""
-    form = choose_planar_form(weight, stride)
+    """A 3-D convolution of x (B,C,T,H,W) with weight (O,C,kt,kh,kw), as a 2-D one by `choose_planar_form`."""
+    form = choose_planar_form(weight, stride, x.device)
     if form is None:
         return F.conv3d(x, weight, bias, stride, padding, dilation)
     geometry = form.get_geometry(stride, padding, dilation)

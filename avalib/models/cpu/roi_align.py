@@ -6,11 +6,12 @@ its weights are the outer product of those down and those across.
 
 import torch
 
+from avalib.models.kernel_forms import get_kernel_forms
 from avalib.models.roi_head import FEATURE_STRIDE, RoIHead
 
 
 class FastRoIHead(RoIHead):
-    """RoIHead that pools over time in memory order, and trains with RoIAlign as a matrix product on a CPU."""
+    """RoIHead that pools over time in memory order, and trains with RoIAlign as a matrix product where chosen."""
 
     def pool_time(self, maps):
         # (B,T,H/16,W/16,C), as it lies in memory, -> (B,H/16,W/16,C); over (B,C,T,…) it takes twenty times as long
@@ -20,8 +21,8 @@ class FastRoIHead(RoIHead):
 
     def align(self, features, rois):
         # the matrix form has a deterministic gradient, which torchvision's operator lacks on a GPU
-        needs_matmul = features.device.type == "cpu" or torch.are_deterministic_algorithms_enabled()
-        if features.requires_grad and needs_matmul:
+        is_faster = get_kernel_forms(features.device).roi_align_by_matmul
+        if features.requires_grad and (is_faster or torch.are_deterministic_algorithms_enabled()):
             return roi_align_by_matmul(features, rois, 1 / FEATURE_STRIDE, self.roi_size, self.roi_aligned)
         return super().align(features, rois)
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from avalib.models.cpu.frame_layers import convolve
 from avalib.models.folded_conv import fold_batch_norm
 from avalib.models.fused import FusedDetector
+from avalib.models.kernel_forms import get_kernel_forms
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class StreamingDetector(FusedDetector):
 
     In SlowOnly the stem and stages 1 and 2 see one frame, and so does each tap of the first convolution over time, in
     the first block of stage 3. That block's output depends on three frames. SlowFast and non-local models have no
-    such stages and are computed as they are.
+    such stages and are computed as they are, as all are where `kernel_forms` says so.
     Memory: about 1280 x H/8 x W/8 numbers for each frame between the last clip's first and last one.
 
     Parameters
@@ -110,6 +111,8 @@ class StreamingDetector(FusedDetector):
     def __init__(self, model, dtype):
         super().__init__(model, dtype)
         self.cache = None
+        if not get_kernel_forms(next(model.parameters()).device).shares_frames:
+            return
         if model.entry.backbone == "SlowOnly" and not model.entry.non_local_blocks:
             self.cache = TripletCache(self._compute_frames, self._compute_triplets)
             unit = model.backbone.layer3[0].conv1
