@@ -56,7 +56,7 @@ def count_cores() -> int:
 def get_peak_memory_bytes() -> int | None:
     """The peak memory of this process plus that of its largest ended child; None on Windows."""
     own = get_own_peak_memory_bytes()
-    return None if own is None else own + _read_max_rss("RUSAGE_CHILDREN")
+    return None if own is None else own + (_read_max_rss("RUSAGE_CHILDREN") or 0)
 
 
 def get_own_peak_memory_bytes() -> int | None:
