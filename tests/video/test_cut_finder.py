@@ -88,8 +88,10 @@ def test_a_dissolve_is_one_cut_in_its_middle(length):
     assert abs(cut - 30) <= 2
 
 
-def test_a_change_of_the_light_is_no_cut():
-    frames = make_place(2, 60)
+@pytest.mark.parametrize("speed", [0, 1])
+def test_a_change_of_the_light_is_no_cut(speed):
+    """Also while the camera moves, by `speed` pixels a frame."""
+    frames = [np.roll(frame, speed * n, axis=1) for n, frame in enumerate(make_place(2, 60))]
     brightness = 1 - 0.6 * np.clip((np.arange(60) - 20) / 16, 0, 1)
     assert list_cuts([(b * f).astype(np.uint8) for b, f in zip(brightness, frames, strict=True)]) == []
 
