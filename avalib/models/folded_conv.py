@@ -2,10 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from avalib.models.cpu.frame_layers import choose_planar_form, convolve
-from avalib.models.cpu.packed_conv import PackedConv, can_run
+from avalib.models.cpu.packed_conv import PackedConv, PackingModule, can_run
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
 from avalib.models.resnet3d import Bottleneck
 
@@ -34,7 +33,7 @@ def fold_batch_norm(unit):
     return weight * scale.view(-1, 1, 1, 1, 1), bias - mean * scale
 
 
-class FoldedConv(nn.Module):
+class FoldedConv(PackingModule):
     """A convolution with the batch norm behind it folded in, then ReLU where the unit has it.
 
     Parameters
@@ -59,7 +58,6 @@ class FoldedConv(nn.Module):
         # on a CPU the weights are packed at the first call
         can_be_packed = fast and not self.winograd
         self.planar_form = choose_planar_form(conv.weight, conv.stride, CPU) if can_be_packed else None
-        self.packed = None
         self.stride = conv.stride
         self.padding = conv.padding
         self.dilation = conv.dilation
@@ -86,13 +84,6 @@ class FoldedConv(nn.Module):
         if shortcut is None:
             return form.restore(self.packed.convolve(flat, "relu" if self.relu else "none"), x)
         return form.restore(self.packed.convolve_and_add(flat, form.flatten(shortcut)), x)
-
-    def _apply(self, fn, recurse=True):
-        self.packed = None  # another type or device: packed anew
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self):
-        return self.__dict__ | {"packed": None}
 
 
 class FusedBottleneck(Bottleneck):

@@ -11,6 +11,7 @@ where a version lacks them, `is_available` is False and the layers run as other 
 from functools import cache
 
 import torch
+from torch import nn
 
 DTYPES = (torch.float32, torch.bfloat16)
 
@@ -70,3 +71,21 @@ class PackedConv:
         return torch.ops.mkldnn._convolution_pointwise_.binary(
             shortcut, x, self.weight, self.bias, *self.geometry, "add", 1.0, "relu", [], ""
         )
+
+
+class PackingModule(nn.Module):
+    """A module that keeps a PackedConv of its weights, made at the first call, as `packed`.
+
+    It is made anew after a change of type or device, and in a copy.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.packed = None
+
+    def _apply(self, fn, recurse=True):
+        self.packed = None
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self):
+        return self.__dict__ | {"packed": None}

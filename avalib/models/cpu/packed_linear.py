@@ -3,13 +3,13 @@
 import torch.nn.functional as F
 from torch import nn
 
-from avalib.models.cpu.packed_conv import PackedConv, can_run
+from avalib.models.cpu.packed_conv import PackedConv, PackingModule, can_run
 from avalib.models.vit import MLP, Attention
 
 _GEOMETRY = ((1, 1), (0, 0), (1, 1))  # of a 1x1 convolution
 
 
-class PackedLinear(nn.Module):
+class PackedLinear(PackingModule):
     """A linear layer for inference, then the exact GELU if `gelu`; (B,N,C) -> (B,N,O).
 
     Parameters
@@ -24,7 +24,6 @@ class PackedLinear(nn.Module):
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", bias.detach())
         self.activation = "gelu" if gelu else "none"
-        self.packed = None
 
     def forward(self, x):
         if not can_run(x):
@@ -35,13 +34,6 @@ class PackedLinear(nn.Module):
         if self.packed is None:
             self.packed = PackedConv(self.weight[:, :, None, None], self.bias, _GEOMETRY, picture.shape)
         return self.packed.convolve(picture, self.activation)[..., 0].transpose(1, 2)  # (B,N,O)
-
-    def _apply(self, fn, recurse=True):
-        self.packed = None  # another type or device: packed anew
-        return super()._apply(fn, recurse)
-
-    def __getstate__(self):
-        return self.__dict__ | {"packed": None}
 
 
 class PackedAttention(Attention):
