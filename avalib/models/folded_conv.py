@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from avalib.models.cpu import frame_pairs
 from avalib.models.cpu.frame_layers import choose_planar_form, convolve
 from avalib.models.cpu.packed_conv import PackedConv, PackingModule, can_run
 from avalib.models.cpu.winograd import convolve_winograd, is_supported, transform_weights
@@ -52,9 +53,12 @@ class FoldedConv(PackingModule):
         self.winograd = winograd and conv.dilation[0] == 1 and is_supported(weight, conv.stride)
         if self.winograd:
             weight = transform_weights(weight)
+        self.convolve = convolve if fast else F.conv3d
+        if fast and frame_pairs.is_supported(conv.weight, conv.stride, conv.dilation):
+            weight = frame_pairs.pair_weights(weight)
+            self.convolve = frame_pairs.convolve_in_pairs
         self.register_buffer("weight", weight.to(conv.weight))
         self.register_buffer("bias", bias.to(conv.weight))
-        self.convolve = convolve if fast else F.conv3d
         # on a CPU the weights are packed at the first call
         can_be_packed = fast and not self.winograd
         self.planar_form = choose_planar_form(conv.weight, conv.stride, CPU) if can_be_packed else None
@@ -83,7 +87,7 @@ class FoldedConv(PackingModule):
             self.packed = PackedConv(form.flatten_weight(self.weight), self.bias, geometry, flat.shape)
         if shortcut is None:
             return form.restore(self.packed.convolve(flat, "relu" if self.relu else "none"), x)
-        return form.restore(self.packed.convolve_and_add(flat, form.flatten(shortcut)), x)
+        return form.restore(self.packed.convolve_and_add(flat, form.flatten(shortcut), relu=True), x)
 
 
 class FusedBottleneck(Bottleneck):

@@ -73,15 +73,21 @@ class Attention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x):
-        qkv = self.compute_qkv(x.to(self.qkv.weight.dtype))  # (B,N,3C)
-        # three times (B,heads,N,64)
-        q, k, v = qkv.unflatten(2, (3, self.n_heads, HEAD_WIDTH)).permute(2, 0, 3, 1, 4).unbind(0)
-        x = F.scaled_dot_product_attention(q, k, v)  # no (N,N) matrix is stored
-        return self.proj(x.transpose(1, 2).flatten(2))
+        return self.proj(self.attend(x))
 
-    def compute_qkv(self, x):
-        """Queries, keys and values of all heads by one product, (B,N,C) -> (B,N,3C)."""
-        return F.linear(x, self.qkv.weight, self.build_qkv_bias())
+    def attend(self, x):
+        """The values of all tokens, weighted by attention: (B,N,C) -> (B,N,C)."""
+        q, k, v = self.compute_heads(x.to(self.qkv.weight.dtype))
+        x = F.scaled_dot_product_attention(q, k, v)  # no (N,N) matrix is stored
+        return x.transpose(1, 2).flatten(2)
+
+    def compute_heads(self, x):
+        """Queries, keys and values by one product, (B,N,C) -> (3,B,heads,N,64)."""
+        return self.split_heads(F.linear(x, self.qkv.weight, self.build_qkv_bias()))
+
+    def split_heads(self, qkv):
+        """(B,N,3C) -> (3,B,heads,N,64), a view."""
+        return qkv.unflatten(2, (3, self.n_heads, HEAD_WIDTH)).permute(2, 0, 3, 1, 4)
 
     def build_qkv_bias(self):
         """(3C,), zeros for the keys."""

@@ -66,10 +66,11 @@ class PackedConv:
         form = "none" if activation == "gelu" else ""  # GELU by erf, without tanh
         return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.geometry, activation, [], form)
 
-    def convolve_and_add(self, x, shortcut):
-        """relu(convolution of x (N,C,H,W) + shortcut (N,O,H',W')), written over the shortcut."""
+    def convolve_and_add(self, x, shortcut, relu):
+        """The convolution of x (N,C,H,W) + shortcut (N,O,H',W'), then ReLU if `relu`, written over the shortcut."""
+        activation = "relu" if relu else None
         return torch.ops.mkldnn._convolution_pointwise_.binary(
-            shortcut, x, self.weight, self.bias, *self.geometry, "add", 1.0, "relu", [], ""
+            shortcut, x, self.weight, self.bias, *self.geometry, "add", 1.0, activation, [], ""
         )
 
 
