@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -161,25 +162,21 @@ def measure_private_gb(data):
     """Private memory of a spawned process that was given `data` and has read all of it, in GB; the mean of two."""
     import torch.multiprocessing as mp
 
-    context = mp.get_context("spawn")
-    queue = context.SimpleQueue()
-    workers = [context.Process(target=hold, args=(data, queue)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    found = [queue.get() for _ in workers]
-    for worker in workers:
-        worker.join()
+    found = []
+    for _ in range(2):
+        with ProcessPoolExecutor(1, mp.get_context("spawn")) as pool:
+            found.append(pool.submit(hold, data).result())
     return statistics.mean(found)
 
 
-def hold(data, queue):
-    import avalib.dataset  # noqa: F401  what a worker imports anyway
+def hold(data):
+    import avalib.data.dataset  # noqa: F401  what a worker imports anyway
 
     if data is not None:
         for value in vars(data).values():
             np.asarray(value).view(np.uint8).sum() if isinstance(value, np.ndarray) else None
     lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    queue.put(sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 2**20)
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 2**20
 
 
 def step_plain(root):

@@ -1,5 +1,7 @@
-"""The benchmarks' figures come from what they say."""
+"""The benchmarks run with this package, and their figures come from what they say."""
 
+import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -22,6 +24,34 @@ def test_the_page_has_what_the_records_say():
     for marks, text in ((table.MARKS, table.format_table()), (estimate.MARKS, estimate.format_table())):
         (found,) = marks.finditer(PAGE)
         assert found[0] == found[1] + text + found[2], "make bench-table"
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "tools"])
+def test_all_that_the_scripts_import_is_there(folder):
+    missing = []
+    for path in sorted(Path(__file__).parents[1].joinpath(folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [(alias.name, None) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [(node.module, alias.name) for alias in node.names]
+            else:
+                continue
+            for module, name in names:
+                if module.split(".")[0] == "avalib" and not exists(module, name):
+                    missing.append(f"{path.name}:{node.lineno}: {module} {name}")
+    assert missing == []
+
+
+def exists(module, name):
+    """Whether `import module`, or `from module import name`, works."""
+    try:
+        loaded = importlib.import_module(module)
+        if name is not None and not hasattr(loaded, name):
+            importlib.import_module(f"{module}.{name}")
+    except ImportError:
+        return False
+    return True
 
 
 def test_alternating_takes_the_median_of_each():

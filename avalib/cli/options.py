@@ -15,7 +15,7 @@ from avalib import zoo
 Existing = Literal["stop", "continue", "new"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Protocol = Literal["mmaction", "activitynet", "mmaction1x", "pyslowfast", "frame"]
-VideoQualityName = Literal["good", "fast"]
+VideoQualityName = Literal["good", "fast", "mpeg4"]
 NotebookName = Literal["01_prepare_data", "03_train"]
 
 
@@ -146,7 +146,7 @@ class Detect(RunOptions):
     width: int | None = None  # of the drawn video, in pixels
     html: str | None = None  # where a web page with player, timeline, table and search goes
     export: tuple[str, ...] = ()  # more files for other tools: .json is COCO, .xml is CVAT
-    quality: VideoQualityName = "good"  # of the drawn video: a small file, or half of the encoder's time
+    quality: VideoQualityName = "good"  # of the drawn video: a small file; a fast one; the fastest, not for browsers
     out_dir: str | None = None  # many videos: folder of a table for each, and of the manifest
     format: Literal["parquet", "csv"] = "parquet"  # many videos: of the tables
     overlay: Literal["mp4", "mkv", "gif"] | None = None  # many videos: also write each with boxes and labels

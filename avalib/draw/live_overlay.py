@@ -120,7 +120,7 @@ def play_live(
         Each is called with (LiveResult, the drawn frame): a `MjpegServer`'s `publish`, a `LiveView`.
     score_threshold, top_k, width
         As for LiveAnnotator.
-    quality : {"good", "fast"}
+    quality : {"good", "fast", "mpeg4"}
         Of the file, see `video.writer.write_mp4`.
 
     Returns

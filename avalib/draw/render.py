@@ -223,7 +223,7 @@ def save_gif(
 def save_mp4(
     path: str | Path, frames: Iterable[np.ndarray], fps: float, crf: int | None = None, quality: str = "good"
 ) -> Path:
-    """Write frames as an H.264 mp4 that browsers play; it has about a tenth of the GIF's size.
+    """Write frames as an mp4, by default of H.264, which browsers play; it has about a tenth of the GIF's size.
 
     Parameters
     ----------
@@ -233,8 +233,8 @@ def save_mp4(
         Frames per second.
     crf : int, optional
         0 (lossless) to 51; None: that of `quality`.
-    quality : {"good", "fast"}
-        A small file, or half of the time. See `video.writer.write_mp4`.
+    quality : {"good", "fast", "mpeg4"}
+        A small file, a faster one, or the fastest, which browsers do not play. See `video.writer.write_mp4`.
 
     Returns
     -------

@@ -128,8 +128,8 @@ def write_overlay_video(
         As for render_frames.
     fps : float, optional
         Frames per second; None: the video's own, 10 in a GIF.
-    quality : {"good", "fast"}
-        Of .mp4 and .mkv: a small file, or half of the encoder's time.
+    quality : {"good", "fast", "mpeg4"}
+        Of .mp4 and .mkv: a small file, a faster one, or the fastest, which browsers do not play.
 
     Returns
     -------

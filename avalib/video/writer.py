@@ -9,27 +9,43 @@ import numpy as np
 from PIL import Image
 
 from avalib.utils.files import atomic_path
+from avalib.utils.process import count_cores
 from avalib.utils.suggest import suggest
 from avalib.video.pyav import av
 
+MPEG4_BIT_RATE = 20_000_000  # without a limit on the bits the encoder weighs them less against the picture
 MAX_GIF_FPS = 50  # viewers slow down anything under two hundredths of a second
 
 
 @dataclass(frozen=True)
 class VideoQuality:
-    """How frames become H.264: the encoder's settings, and how colors are halved to yuv420p's resolution."""
+    """How frames are encoded, and how colors are halved to yuv420p's resolution."""
 
-    crf: int  # 18 good, 23 usual, 28 small
-    preset: str  # x264's, from "ultrafast" to "veryslow"
-    params: str = ""  # more of x264's settings, key=value:key=value
-    interpolation: str = "BICUBIC"  # swscale's; sharper colors of thin lines than BILINEAR, at no cost in time
+    crf: int | None = None  # of H.264: 18 good, 23 usual, 28 small
+    preset: str | None = None  # x264's, from "ultrafast" to "veryslow"
+    params: str | None = None  # more of x264's settings, key=value:key=value
+    quantizer: int | None = None  # of MPEG-4 part 2, the same in each frame: 2 good, 31 small
+    gop: int | None = None  # frames from key frame to key frame; None: the encoder's default
+    interpolation: str = "BICUBIC"  # swscale's; sharper colors of thin lines than BILINEAR
+
+    @property
+    def codec(self):
+        """libavcodec's name of the encoder."""
+        return "libx264" if self.quantizer is None else "mpeg4"
+
+    @property
+    def ticks_a_second(self):
+        """Of frames at times of their own: 90,000 as in transport streams; MPEG-4 part 2 has at most 65,535."""
+        return 90000 if self.quantizer is None else 60000
 
 
-# By benchmarks/bench_writing.py: "good" is nearer to its frames than OpenCV's in 0.7 of the size, "fast" in the same.
+# By benchmarks/bench_writing.py: "good" is nearer to its frames than OpenCV's in 0.7 of the size, "fast" in the same;
+# "mpeg4" is OpenCV's own codec.
 # mbtree, which "superfast" leaves out, spends the bits on what stays in the picture: a quarter smaller.
 QUALITIES = {
-    "good": VideoQuality(crf=19, preset="superfast", params="mbtree=1:rc-lookahead=5"),
+    "good": VideoQuality(crf=19, preset="superfast", params="mbtree=1:rc-lookahead=5:subme=0:weightp=0"),
     "fast": VideoQuality(crf=22, preset="ultrafast"),
+    "mpeg4": VideoQuality(quantizer=3, gop=60, interpolation="BILINEAR"),
     "data": VideoQuality(crf=23, preset="veryfast", interpolation="BILINEAR"),
 }
 
@@ -53,7 +69,7 @@ def write_mp4(
     threads: int = 0,
     quality: str = "good",
 ) -> Path:
-    """Write frames as H.264 (yuv420p); the file appears when it is complete.
+    """Write frames as H.264, or MPEG-4 part 2, in yuv420p; the file appears when it is complete.
 
     The encoder works on some frames in threads of its own while the next ones are drawn.
 
@@ -77,9 +93,10 @@ def write_mp4(
         Presentation times in seconds, for a variable rate. Each is taken after its frame.
     threads : int
         The encoder's; 0 means one per core.
-    quality : {"good", "fast", "data"}
-        "good": a small file. "fast": as good a picture in half of the time, one and a half to two and a half times as
-        large. "data": the settings of data sets, whose frames stay the same from version to version.
+    quality : {"good", "fast", "mpeg4", "data"}
+        "good": a small file. "fast": as good a picture in less time, one and a half to two and a half times as
+        large. "mpeg4": MPEG-4 part 2 as OpenCV writes it, the fastest; players show it, browsers don't; without `crf`
+        and `preset`. "data": the settings of data sets, whose frames stay the same from version to version.
 
     Returns
     -------
@@ -88,24 +105,31 @@ def write_mp4(
     Raises
     ------
     ValueError
-        There are no frames, their size changes, or the quality is unknown.
+        There are no frames, their size changes, the quality is unknown, or it has no `crf` and `preset`.
     DiskFullError
     """
     settings = get_video_quality(quality)
+    if settings.codec == "mpeg4" and (crf, preset) != (None, None):
+        raise ValueError(f"quality={quality!r} is not H.264: it has no crf and no preset; leave them out")
     # 29.97 becomes 30000/1001
     rate = Fraction(fps).limit_denominator(1001)
-    tick_s = 1 / rate if times_s is None else Fraction(1, 90000)
+    tick_s = 1 / rate if times_s is None else Fraction(1, settings.ticks_a_second)
     options = {
         "crf": settings.crf if crf is None else crf,
         "preset": preset or settings.preset,
-        "x264-params": settings.params or None,
-        "g": gop,
+        "x264-params": settings.params,
+        "qmin": settings.quantizer,
+        "qmax": settings.quantizer,
+        "b": settings.quantizer and MPEG4_BIT_RATE,
+        "g": settings.gop if gop is None else gop,
         "bf": bframes,
     }
     options = {key: str(value) for key, value in options.items() if value is not None}
     times = None if times_s is None else iter(times_s)
     stream = None
     reformatter = av.video.reformatter.VideoReformatter()
+    # x264 encodes beside the conversion of colors, the other encoder after it
+    reformat_threads = 1 if settings.codec == "libx264" else count_cores()
     with (
         atomic_path(path) as part,
         av.open(str(part), "w", options={"movflags": "+faststart"} if part.suffix == ".mp4" else {}) as container,
@@ -113,18 +137,18 @@ def write_mp4(
         for n, array in enumerate(frames):
             array = _pad_to_even(array)
             if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options=options)
+                stream = container.add_stream(settings.codec, rate=rate, options=options)
                 stream.height, stream.width = array.shape[:2]
                 stream.pix_fmt = "yuv420p"
-                stream.codec_context.thread_count = threads
-                # PyAV's default, threads by slices, makes every frame wait for the one before
-                stream.codec_context.thread_type = "FRAME"
+                _set_threads(stream.codec_context, threads)
                 stream.codec_context.time_base = tick_s
             elif array.shape[:2] != (stream.height, stream.width):
                 raise ValueError(f"{path}: frame {n} is {array.shape[:2]}, the first {(stream.height, stream.width)}")
             # the array's own memory, without a copy
             picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(array), format="rgb24")
-            picture = reformatter.reformat(picture, format="yuv420p", interpolation=settings.interpolation, threads=1)
+            picture = reformatter.reformat(
+                picture, format="yuv420p", interpolation=settings.interpolation, threads=reformat_threads
+            )
             picture.time_base = tick_s
             # in ticks: the frame's number, or its time
             picture.pts = n if times is None else round(next(times) / tick_s)
@@ -134,6 +158,17 @@ def write_mp4(
         # the frames that the encoder holds back
         container.mux(stream.encode(None))
     return Path(path)
+
+
+def _set_threads(encoder, threads):
+    """Let an encoder use a number of threads; 0: one for each core."""
+    if encoder.codec.name == "libx264":
+        # PyAV's default, threads by slices, makes every frame wait for the one before
+        encoder.thread_type = "FRAME"
+        encoder.thread_count = threads
+    else:
+        # by slices only, of which libavcodec's own choice are too many
+        encoder.thread_count = threads or count_cores()
 
 
 def _pad_to_even(array):

@@ -1,5 +1,6 @@
 """Written videos and GIFs: whole or not there, the right times and colors."""
 
+import av
 import numpy as np
 import pytest
 from numbered_videos import draw_number, read_number
@@ -53,6 +54,28 @@ def test_the_fast_quality_is_a_larger_file_of_the_same_picture(scene, tmp_path):
     assert max(measure_error(good, scene), measure_error(fast, scene)) < 4
 
 
+def test_mpeg4_is_the_same_picture_in_the_codec_of_opencv(scene, tmp_path):
+    path = write_mp4(tmp_path / "v.mp4", scene, 30, quality="mpeg4")
+    assert measure_error(path, scene) < 4
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == "mpeg4"
+
+
+def test_mpeg4_keeps_times_of_the_frames_own(scene, tmp_path):
+    times_s = np.cumsum(np.linspace(0.02, 0.2, len(scene)))
+    path = write_mp4(tmp_path / "v.mkv", scene, 30, times_s=times_s, quality="mpeg4")
+    with av.open(str(path)) as container:
+        written_s = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    np.testing.assert_allclose(np.diff(written_s), np.diff(times_s), atol=0.0021)  # mkv counts milliseconds
+
+
+@pytest.mark.parametrize("setting", [{"crf": 20}, {"preset": "slow"}])
+def test_settings_of_h264_are_refused_with_mpeg4(setting, scene, tmp_path):
+    with pytest.raises(ValueError, match="quality='mpeg4' is not H.264"):
+        write_mp4(tmp_path / "v.mp4", scene, 30, quality="mpeg4", **setting)
+    assert not list(tmp_path.iterdir())
+
+
 def test_crf_and_preset_replace_those_of_the_quality(scene, tmp_path):
     usual = write_mp4(tmp_path / "usual.mp4", scene, 30)
     small = write_mp4(tmp_path / "small.mp4", scene, 30, crf=30)
@@ -63,7 +86,9 @@ def test_crf_and_preset_replace_those_of_the_quality(scene, tmp_path):
 
 
 def test_an_unknown_quality_is_named_before_a_file_is_begun(tmp_path):
-    with pytest.raises(ValueError, match="quality='fsat': expected one of good, fast, data. Did you mean 'fast'"):
+    with pytest.raises(
+        ValueError, match="quality='fsat': expected one of good, fast, mpeg4, data. Did you mean 'fast'"
+    ):
         write_mp4(tmp_path / "v.mp4", [draw_number(0)], 25, quality="fsat")
     assert not list(tmp_path.iterdir())
 
