@@ -128,16 +128,29 @@ def _compute_area(model):
 
 
 def _name_best_models(axis, models, column, val_split):
-    """Names beside the models that no other one of the same val split beats within NEARBY times their cost."""
-    # Names of v2.2 stand at the upper left, where no better points are; those of v2.1, which lie lower, at the right.
-    is_left = val_split == "AVA v2.2 val"
-    for model in models.to_dict("records"):
+    """Names of the models that no other one of the same val split beats within NEARBY times their cost."""
+    best = []
+    for model in models.sort_values("published mAP").to_dict("records"):
         is_affordable = models[column] <= NEARBY * model[column]
         if model["published mAP"] == models["published mAP"][is_affordable].max():
-            position = (model[column], model["published mAP"])
+            best.append(model)
+    for place, model in enumerate(best):
+        position = (model[column], model["published mAP"])
+        if val_split == "AVA v2.2 val":
+            # at the upper left of the mark, where no better points are
             distance = 4 + _compute_area(model) ** 0.5 / 2  # in points, from the middle of the mark
-            offset, alignment = ((-distance, 4), "right") if is_left else ((distance, -9), "left")
-            axis.annotate(model["model"], position, offset, textcoords="offset points", ha=alignment, fontsize=7)
+            axis.annotate(model["model"], position, (-distance, 4), textcoords="offset points", ha="right", fontsize=7)
+        else:
+            # those of v2.1 lie close together: a list in the free corner, a line from each name to its mark
+            axis.annotate(
+                model["model"],
+                position,
+                (0.98, 0.03 + 0.045 * place),
+                textcoords="axes fraction",
+                ha="right",
+                fontsize=7,
+                arrowprops={"arrowstyle": "-", "color": "#9A9A9A", "linewidth": 0.6, "relpos": (0, 0.5)},
+            )
 
 
 def _build_handles(table):
