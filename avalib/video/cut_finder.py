@@ -1,4 +1,6 @@
-"""Cuts: frames that follow each other and are of two shots. Flashes are no cuts; dissolves and fades through black are.
+"""Cuts: frames that follow each other and are of two shots; dissolves and fades through black, too.
+
+Flashes, fast pans and changes of the light are no cuts.
 
 Frames are compared as thumbnails, and nothing but the frames within half a second decides about a cut. So a stretch of
 a video has the same cuts as the whole.
@@ -15,6 +17,15 @@ from avalib.video.frame_numbers import AVA_FPS
 # Two frames whose thumbnails differ by more levels, on average, are of two shots. In the mini-AVA, frame by frame,
 # cuts differ by 26 to 59, frames of one shot by at most 11.
 CUT_THRESHOLD = 22
+# A jump is no cut if the camera has moved: the thumbnails, shifted by up to MAX_SHIFT, differ by less than this share of
+# the jump. By measure_cuts.py it is at most 0.46 in pans of up to a fifth of the picture a frame, at least 0.67 at cuts.
+MOVED_SHARE = 0.56
+MAX_SHIFT = (3, 7)  # rows and columns of a thumbnail
+# Nor is it one if only the light has changed: one thumbnail, times a factor, differs from the other by less than this
+# share of the mean level, and their correlation is higher. By measure_cuts.py the first is at most 0.11 in changes of
+# the light, at least 0.21 at cuts; the second at least 0.68. Plain pictures have none.
+MAX_LIGHT_RESIDUAL = 0.16
+MIN_LIGHT_CORRELATION = 0.6
 # A jump between two frames is a flash if the picture of before is back within FLASH_WINDOW frames: a difference of less
 # than this share of the jump. At the mini-AVA's cuts it is 0.93 or more.
 SAME_SHOT_SHARE = 0.6
@@ -45,7 +56,36 @@ def measure_difference(a: np.ndarray, b: np.ndarray) -> float:
 
 def is_cut(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether two thumbnails of frames that follow each other are of two shots, for who cannot wait for more frames."""
-    return measure_difference(before, after) > CUT_THRESHOLD
+    jump = measure_difference(before, after)
+    return jump > CUT_THRESHOLD and not _has_other_light(before, after) and not _has_moved(before, after, jump)
+
+
+def _has_other_light(before, after):
+    """Whether one thumbnail is the other one times a factor."""
+    if min(before.std(), after.std()) == 0:
+        return False
+    if np.corrcoef(before.ravel(), after.ravel())[0, 1] < MIN_LIGHT_CORRELATION:
+        return False
+    for dark, bright in ((before, after), (after, before)):
+        factor = (dark * bright).sum() / max((dark**2).sum(), 1e-9)
+        if np.abs(bright - factor * dark).mean() < MAX_LIGHT_RESIDUAL * bright.mean():
+            return True
+    return False
+
+
+def _has_moved(before, after, jump):
+    """Whether two thumbnails are of one place, shifted; `jump` is their difference."""
+    height, width = before.shape[:2]
+    for down in range(-MAX_SHIFT[0], MAX_SHIFT[0] + 1):
+        for across in range(-MAX_SHIFT[1], MAX_SHIFT[1] + 1):
+            # the part that both show
+            rows = slice(max(0, down), height + min(0, down))
+            columns = slice(max(0, across), width + min(0, across))
+            rows_after = slice(max(0, -down), height + min(0, -down))
+            columns_after = slice(max(0, -across), width + min(0, -across))
+            if measure_difference(before[rows, columns], after[rows_after, columns_after]) < MOVED_SHARE * jump:
+                return True
+    return False
 
 
 class CutFinder:
@@ -103,6 +143,8 @@ def _is_hard_cut(before, after):
     jump = measure_difference(before[-1], after[0])
     if jump <= CUT_THRESHOLD:
         return _is_black(before[-1]) and not _is_black(after[0])
+    if not is_cut(before[-1], after[0]):
+        return False
     # a flash: the picture of before is back
     pairs = [(a, b) for a in before[-FLASH_WINDOW:] for b in after[:FLASH_WINDOW]]
     return min(measure_difference(a, b) for a, b in pairs) > SAME_SHOT_SHARE * jump

@@ -99,3 +99,24 @@ def test_a_change_of_the_light_is_no_cut(speed):
 def test_a_pan_over_several_places_is_no_cut():
     wide = np.concatenate([make_place(seed, 1)[0] for seed in range(8)], axis=1)
     assert list_cuts([wide[:, n : n + 128] for n in range(200)]) == []
+
+
+@pytest.mark.parametrize("speed", [12, 24])
+def test_a_fast_pan_is_no_cut(speed):
+    """By up to a fifth of the picture a frame."""
+    wide = np.concatenate([make_place(seed, 1)[0] for seed in range(16)], axis=1)
+    frames = [wide[:, speed * n : speed * n + 128] for n in range(60)]
+    assert list_cuts(frames) == []
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_light_that_goes_out_in_a_few_frames_is_no_cut(length):
+    brightness = 1 - 0.5 * np.clip((np.arange(40) - 20) / length, 0, 1)
+    frames = [(b * f).astype(np.uint8) for b, f in zip(brightness, make_place(2, 40), strict=True)]
+    assert list_cuts(frames) == []
+    assert list_cuts(frames[::-1]) == []
+
+
+def test_a_cut_to_a_darker_place_is_one():
+    darker = [(0.5 * frame).astype(np.uint8) for frame in make_place(1, 20)]
+    assert list_cuts([*make_place(0, 20), *darker]) == [20]
