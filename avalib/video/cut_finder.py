@@ -17,8 +17,9 @@ from avalib.video.frame_numbers import AVA_FPS
 # Two frames whose thumbnails differ by more levels, on average, are of two shots. In the mini-AVA, frame by frame,
 # cuts differ by 26 to 59, frames of one shot by at most 11.
 CUT_THRESHOLD = 22
-# A jump is no cut if the camera has moved: the thumbnails, shifted by up to MAX_SHIFT, differ by less than this share of
-# the jump. By measure_cuts.py it is at most 0.46 in pans of up to a fifth of the picture a frame, at least 0.67 at cuts.
+# A jump is no cut if the camera has moved: the thumbnails, shifted by up to MAX_SHIFT, differ by less than this share
+# of the jump. By measure_cuts.py it is at most 0.46 in pans of up to a fifth of the picture a frame, at least 0.67 at
+# cuts.
 MOVED_SHARE = 0.56
 MAX_SHIFT = (3, 7)  # rows and columns of a thumbnail
 # Nor is it one if only the light has changed: one thumbnail, times a factor, differs from the other by less than this
