@@ -79,6 +79,8 @@ class LiveReader:
         self._wait_s = FIRST_WAIT_S
         self._shot = 0
         self._size = None  # (width, height) of the newest frame
+        self._coded_size = None  # the same as coded, of the frame whose display matrix was read
+        self._display_matrix = None
         self._thumbnail = None
         self._thread = None
         self._container, self._stream = open_live(self.source, open_timeout_s, stall_s)
@@ -140,6 +142,7 @@ class LiveReader:
         self._picture_at_s = time.monotonic()
         self._connected_at_s = self._picture_at_s
         self._is_catching_up = False
+        self._coded_size = None
         self._begin_shot()
 
     def _begin_shot(self):
@@ -200,8 +203,13 @@ class LiveReader:
 
     def _convert(self, frame):
         """An av frame as an upright RGB array (H,W,3) uint8."""
+        # once for a connection and size: a frame whose side data was read stays in memory until the garbage collector
+        # comes, as the two refer to each other
+        if self._coded_size != (frame.width, frame.height):
+            self._coded_size = frame.width, frame.height
+            self._display_matrix = read_display_matrix(frame)
         rgb = self._to_rgb.reformat(frame, format="rgb24", src_colorspace="ITU601", threads=1)
-        return turn_upright(rgb.to_ndarray(), read_display_matrix(frame))
+        return turn_upright(rgb.to_ndarray(), self._display_matrix)
 
     def _count_shots(self, picture):
         """Begin a shot where the size changes or a cut lies before this picture."""

@@ -1,9 +1,11 @@
 """A reader of live sources against real streams: stalls, cuts, changes of size, slow decoding, files at their speed."""
 
+import gc
 import socket
 import threading
 import time
 
+import av
 import numpy as np
 import pytest
 import torch  # noqa: F401 - its import takes seconds, in which frames would be dropped
@@ -169,3 +171,22 @@ def test_closing_ends_the_thread(start_reader):
         collect(reader, lambda frames: len(frames) > 3)
         reader.close()
         assert "avalib live reader" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_decoded_frames_need_no_garbage_collector(start_reader, tmp_path):
+    """PyAV's frames and their side data refer to each other; in a large process they would stay for minutes."""
+    path = write_numbered_video(tmp_path, "v.mp4", fps=60, n=60)
+    gc.collect()
+    before = count_decoded_frames()
+    gc.disable()
+    try:
+        reader = start_reader(path)
+        collect(reader, lambda frames: False)
+        assert reader.counts.received == 60
+        assert count_decoded_frames() - before < 6
+    finally:
+        gc.enable()
+
+
+def count_decoded_frames():
+    return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
