@@ -4,7 +4,7 @@
 
 Clips per core-second (of processor time, one thread each) for windows of 4x16, 8x8 and 32x2 around random seconds of a
 640x360 film, H.264 with a keyframe every 250 frames, read and scaled to short side 256 (from jpgs and the training
-cache: to 288, the middle of the recipe's range). Every frame carries its number: wrong ones are counted and said. Peers
+cache: to 288, the middle of the recipe's range). Every frame carries its number: wrong ones are counted. Peers
 that aren't installed are left out, and named: pip install opencv-python-headless torchcodec (which needs FFmpeg's
 libraries on the system). `detect` is timed whole, with SlowOnly R50 at random weights.
 """

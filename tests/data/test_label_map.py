@@ -41,7 +41,7 @@ def test_a_file_is_read_as_it_is_meant(tmp_path, name, content, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("lm.txt", "0: fall\n1: walk", "line 1: action_id 0; are ids counted from 0?"),
         ("lm.txt", "1: fall\nwalk", "line 2: 'walk' without an id"),
@@ -69,9 +69,9 @@ def test_a_file_is_read_as_it_is_meant(tmp_path, name, content, expected):
         ("m.pbtxt", 'item { name: "fall" id: 9223372036854775808 }', "expected a whole number"),
     ],
 )
-def test_what_can_be_misread_is_refused_with_its_place(tmp_path, name, content, said):
+def test_what_can_be_misread_is_refused_with_its_place(tmp_path, name, content, message):
     (tmp_path / name).write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(ValueError, match=message) as error:
         read_label_map(tmp_path / name)
     assert name in str(error.value)
 
@@ -95,7 +95,7 @@ def test_a_list_counts_from_1():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({True: "a"}, "action id True"),
         ({1.5: "a"}, "action id 1.5"),
@@ -110,8 +110,8 @@ def test_a_list_counts_from_1():
         (pd.DataFrame({"x": [1]}), "expected action_id and action"),
     ],
 )
-def test_wrong_label_maps_in_memory(source, said):
-    with pytest.raises(ValueError, match=said):
+def test_wrong_label_maps_in_memory(source, message):
+    with pytest.raises(ValueError, match=message):
         load_label_map(source)
 
 

@@ -1,4 +1,4 @@
-"""A video as clips: every clip is what random access gives, each frame is read once, cuts are seen, damage is said."""
+"""A video as clips: each is what random access gives, each frame is read once, cuts are seen, damage is reported."""
 
 import numpy as np
 import pytest
