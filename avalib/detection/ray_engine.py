@@ -106,10 +106,13 @@ class RayEngine:
         ray = self._ray
         try:
             ready, _ = ray.wait([actor.describe.remote() for actor in self._actors], num_returns=1)
-            described, self._label_map = ray.get(ready[0])
+            model = ray.get(ready[0])
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None  # as without Ray: the model could not be loaded
-        return described
+        if model.warning:
+            logger.warning("%s", model.warning)
+        self._label_map = model.label_map
+        return model.settings
 
     def run(self, items: list[VideoItem], recorded: dict) -> Iterator[ManifestRow]:
         """Yield each video's row as soon as it is done. recorded: what the tables' metadata says of the settings."""

@@ -14,6 +14,7 @@ from avalib.detection.detection_times import choose_times
 from avalib.detection.detections_file import read_detections
 from avalib.detection.run_settings import describe_settings
 from avalib.detection.stretches import StretchResult, split_times
+from avalib.detection.training_data import warn_of_rendered_people
 from avalib.detection.video_item import (
     RunPlan,
     VideoItem,
@@ -45,6 +46,15 @@ class StretchOutput:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class ModelFacts:
+    """What an actor says about the model that it has loaded."""
+
+    settings: dict  # what the results depend on, see `describe_settings`
+    label_map: dict  # {action_id: name}
+    warning: str  # see `warn_of_rendered_people`
+
+
 class StretchActor:
     """What runs on the machines of the cluster; see VideoWorker.
 
@@ -65,10 +75,14 @@ class StretchActor:
         self._source = None
         self._path = None
 
-    def describe(self) -> tuple[dict, dict]:
-        """What the results depend on, see `describe_settings`, and the label map."""
+    def describe(self) -> ModelFacts:
+        """What the driver, which loads no model, has to know of it."""
         detector = self._load()
-        return describe_settings(self.plan.settings, detector, torch.get_num_threads()), dict(detector.loaded.label_map)
+        return ModelFacts(
+            describe_settings(self.plan.settings, detector, torch.get_num_threads()),
+            dict(detector.loaded.label_map),
+            warn_of_rendered_people(detector.loaded.action_model),
+        )
 
     def detect_stretch(self, item: VideoItem, number: int, start: VideoStart | None) -> StretchOutput:
         """Detect in a stretch of a video. start: from the first stretch, None for that."""

@@ -95,7 +95,7 @@ def plot_speed_accuracy(
             of_split = measured[measured["evaluated on"] == val_split]
             _name_best_models(axis, of_split, column, val_split)
         # Plain numbers at 1, 2 and 5 times a power of ten; with space for the names at the left.
-        axis.set(xscale="log", xlabel=label, xlim=(0.4 * measured[column].min(), 1.5 * measured[column].max()))
+        axis.set(xscale="log", xlabel=label, xlim=(0.3 * measured[column].min(), 1.5 * measured[column].max()))
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter(ScalarFormatter())
         axis.xaxis.set_minor_formatter(NullFormatter())
