@@ -62,7 +62,7 @@ def list_conv_calls(config, n_clips: int) -> dict[ConvCall, int]:
 
     with torch.device("meta"):
         model = Detector(config.entry)
-        clips = torch.zeros(n_clips, 3, config.entry.clip_len, config.recipe.crop, config.recipe.crop)
+        clips = torch.zeros(n_clips, 3, config.entry.clip_len, *config.recipe.crop_shape)
     for module in model.modules():
         if isinstance(module, torch.nn.Conv3d):
             module.register_forward_hook(note)

@@ -115,7 +115,7 @@ def build_model(name, settings):
 def build_gradient_config(name, dtype, device, settings):
     """A config of two small clips without dropout, whose random numbers differ between devices."""
     config = settings.build_config(name, dtype, clips=2)
-    recipe = replace(config.recipe, dropout=0.0, drop_path=0.0, crop=SIDE)
+    recipe = replace(config.recipe, dropout=0.0, drop_path=0.0, crop=SIDE, crop_aspect=1.0)
     return replace(config, recipe=recipe, device=device)
 
 

@@ -78,7 +78,7 @@ def count_training_flops(config) -> float:
     """FLOPs of a clip's training step."""
     with torch.device("meta"):  # counted from the shapes
         model = Detector(config.entry)
-    return 3 * count_backbone_flops(model, config.recipe.crop, config.recipe.crop)
+    return 3 * count_backbone_flops(model, *config.recipe.crop_shape)
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

@@ -28,28 +28,30 @@ class Augmentation:
 
     height: int  # of the resized frames
     width: int
-    left: int  # of the crop, a square
+    left: int  # of the crop
     top: int
-    side: int
+    crop_shape: tuple[int, int]  # height, width
     flip: bool
 
     def move_boxes(self, boxes_px: np.ndarray, old_shape: tuple[int, int], flip_shift: int) -> np.ndarray:
         """Move boxes (N,4) of frames of old_shape (height, width) as the frames are, and clip them to the crop."""
         boxes_px = resize_boxes(boxes_px, old_shape, (self.height, self.width))
-        boxes_px = crop_boxes(boxes_px, self.left, self.top, self.side, self.side)
-        return flip_boxes(boxes_px, self.side, flip_shift) if self.flip else boxes_px
+        crop_height, crop_width = self.crop_shape
+        boxes_px = crop_boxes(boxes_px, self.left, self.top, crop_width, crop_height)
+        return flip_boxes(boxes_px, crop_width, flip_shift) if self.flip else boxes_px
 
     def cut(self, frames: np.ndarray) -> np.ndarray:
-        """Resize and crop frames (T,H,W,3) uint8, without mirroring them: a view (T,side,side,3)."""
+        """Resize and crop frames (T,H,W,3) uint8, without mirroring them: a view (T,*crop_shape,3)."""
         frames = resize_frames(frames, (self.height, self.width))
-        return frames[:, self.top : self.top + self.side, self.left : self.left + self.side]
+        crop_height, crop_width = self.crop_shape
+        return frames[:, self.top : self.top + crop_height, self.left : self.left + crop_width]
 
 
 def draw_augmentation(shape: tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> Augmentation:
     """Draw the augmentation of a clip whose frames have a shape (height, width).
 
     As in the original, offsets of the crop are uniform in 0..side-crop-1 (0 if side equals crop): the last possible one
-    never occurs.
+    never occurs. Frames that are narrower than a crop that is no square, as of a phone, are enlarged to its width.
 
     Raises
     ------
@@ -61,9 +63,12 @@ def draw_augmentation(shape: tuple[int, int], recipe: Recipe, rng: np.random.Gen
     height, width = compute_resized_shape(*shape, int(rng.integers(lowest, highest + 1)))
     if min(height, width) < recipe.crop:
         raise ValueError(f"a crop of {recipe.crop} does not fit into frames of {width}x{height}")
-    left = int(rng.integers(max(width - recipe.crop, 1)))
-    top = int(rng.integers(max(height - recipe.crop, 1)))
-    return Augmentation(height, width, left, top, recipe.crop, flip=bool(rng.random() < recipe.flip))
+    crop_height, crop_width = recipe.crop_shape
+    if width < crop_width:
+        height, width = round(height * crop_width / width), crop_width
+    left = int(rng.integers(max(width - crop_width, 1)))
+    top = int(rng.integers(max(height - crop_height, 1)))
+    return Augmentation(height, width, left, top, recipe.crop_shape, flip=bool(rng.random() < recipe.flip))
 
 
 def jitter_colors(frames: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -105,8 +110,8 @@ def augment_clip(
 
     Returns
     -------
-    frames : (T,crop,crop,3) uint8
-        Contiguous, and not mirrored yet: `flip_clips` mirrors a whole batch on the device.
+    frames : (T,h,w,3) uint8
+        The crop. Contiguous, and not mirrored yet: `flip_clips` mirrors a whole batch on the device.
     boxes_px : (N,4)
         Clipped to the crop, and mirrored if the frames are to be.
     flip : bool
@@ -120,7 +125,7 @@ def augment_clip(
     return np.ascontiguousarray(frames), boxes_px, augmentation.flip
 
 
-def cut_clips(clips: Sequence[torch.Tensor], augmentations: torch.Tensor, side: int) -> torch.Tensor:
+def cut_clips(clips: Sequence[torch.Tensor], augmentations: torch.Tensor, crop_shape: tuple[int, int]) -> torch.Tensor:
     """Resize and crop clips on their device, within one level of `Augmentation.cut`.
 
     Parameters
@@ -129,18 +134,19 @@ def cut_clips(clips: Sequence[torch.Tensor], augmentations: torch.Tensor, side: 
         The frames may differ in size.
     augmentations : (B,4) int tensor
         Height and width of the resized frames, left and top of the crop.
-    side : int
-        Of the crop.
+    crop_shape : (int, int)
+        Height and width of the crop.
 
     Returns
     -------
-    (B,T,side,side,3) uint8 tensor
+    (B,T,*crop_shape,3) uint8 tensor
     """
     cut = []
+    crop_height, crop_width = crop_shape
     for clip, (height, width, left, top) in zip(clips, augmentations.tolist(), strict=True):
         # (T,H,W,3) -> (T,3,height,width), rounded as interpolation on uint8 rounds
         frames = F.interpolate(clip.permute(0, 3, 1, 2).float(), (height, width), mode="bilinear")
-        frames = frames[:, :, top : top + side, left : left + side].round().to(torch.uint8)
+        frames = frames[:, :, top : top + crop_height, left : left + crop_width].round().to(torch.uint8)
         cut.append(frames.permute(0, 2, 3, 1))
     return torch.stack(cut)
 

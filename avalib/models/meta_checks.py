@@ -40,6 +40,7 @@ _RANGES = {
     "test_short_side": _SIDE,
     "train_short_side": _SIDE,
     "crop": _SIDE,
+    "crop_aspect": (0.25, 4, ""),
     "cache_short_side": _SIDE,
 }
 _DEPTHS = {"SlowOnly": N_BLOCKS, "SlowFast": N_BLOCKS, "ViT": WIDTHS}  # by backbone

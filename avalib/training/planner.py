@@ -142,6 +142,7 @@ def estimate_cost(
     """
     recipe = config.recipe
     entry = config.entry
+    crop_height, crop_width = recipe.crop_shape
     keyframes = load_splits(config.layout, recipe)
     # the last step of an epoch may have fewer clips
     steps = -(-len(keyframes["train"]) // config.count_clips_per_step(context)) * recipe.epochs
@@ -149,7 +150,7 @@ def estimate_cost(
     memory = estimate_memory(config, state)
     return CostEstimate(
         model=entry.alias,
-        clip=f"{entry.clip_len} frames, {entry.frame_interval} apart, {recipe.crop}x{recipe.crop} px",
+        clip=f"{entry.clip_len} frames, {entry.frame_interval} apart, {crop_width}x{crop_height} px",
         training_clips=len(keyframes["train"]),
         epochs=recipe.epochs,
         steps=steps,
@@ -209,8 +210,8 @@ def estimate_time(
             wait_s = max(wait_s, read_train_s * batch_clips / count_cores())
     step_s = config.accumulate * (compute_s + wait_s)
 
-    # 3. Validation: forward is a third of a step; whole frames, about 4:3, instead of square crops
-    frame_area = (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3
+    # 3. Validation: forward is a third of a step; whole frames, about 4:3, instead of crops
+    frame_area = (recipe.test_short_side / recipe.crop) ** 2 * 4 / 3 / recipe.crop_aspect
     score_s = compute_s / batch_clips / 3 * frame_area
     validations = -(-recipe.epochs // recipe.validate_every)
     validation_s = validations * len(keyframes["val"]) * (score_s + read_val_s) / context.size

@@ -35,14 +35,14 @@ def build_untrained_state(config: TrainConfig) -> TrainState:
 
 def build_noise_batch(config: TrainConfig, model: nn.Module, n_clips: int, boxes_per_clip: int = 3) -> dict:
     """Build a batch of noise, as the loader gives it: every box has action 1."""
-    crop = config.recipe.crop
+    height, width = config.recipe.crop_shape
     n_boxes = n_clips * boxes_per_clip
     # every box is the middle of its clip
-    box = [crop / 4, crop / 4, crop * 3 / 4, crop * 3 / 4]
+    box = [width / 4, height / 4, width * 3 / 4, height * 3 / 4]
     targets = torch.zeros(n_boxes, model.n_classes + 1)
     targets[:, 1] = 1
     return {
-        "clips": torch.randint(0, 255, (n_clips, config.entry.clip_len, crop, crop, 3), dtype=torch.uint8),
+        "clips": torch.randint(0, 255, (n_clips, config.entry.clip_len, height, width, 3), dtype=torch.uint8),
         "rois": torch.tensor([[i // boxes_per_clip, *box] for i in range(n_boxes)]),  # (N,5)
         "targets": targets,  # (N,81)
         "flips": torch.arange(n_clips) % 2 == 1,

@@ -132,7 +132,7 @@ def run_forward(model: nn.Module, batch: dict, config: TrainConfig) -> tuple[tor
     # clips (B,T,H,W,3), flipped and normalized on the device: uint8 is a quarter of the transfer
     if "augmentations" in batch:
         clips = [clip.to(config.device, non_blocking=True) for clip in batch["clips"]]
-        clips = cut_clips(clips, batch["augmentations"], config.recipe.crop)
+        clips = cut_clips(clips, batch["augmentations"], config.recipe.crop_shape)
     else:
         clips = batch["clips"].to(config.device, non_blocking=True)
     clips = flip_clips(clips, batch["flips"])

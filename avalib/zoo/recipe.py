@@ -21,6 +21,7 @@ MINIMA = {  # of the numbers that have a lowest value
     "milestones": 0,
     "train_short_side": 16,
     "crop": 16,
+    "crop_aspect": 0.25,
     "test_short_side": 16,
     "rois_per_frame": 1,
     "cache_short_side": 16,
@@ -75,7 +76,7 @@ class Recipe:
     train_short_side : (int, int)
         short side of the training pictures, pixels: uniform, both ends included
     crop : int
-        side of the training crop, pixels
+        height of the training crop, pixels; also its width, but for `crop_aspect`
     test_short_side : int
         short side of the test pictures, pixels
     flip : float
@@ -124,6 +125,8 @@ class Recipe:
         warmup_cosine: the share of lr at its end
     flip_shift : int
         a mirrored box's edge lies at width - x - flip_shift: 1, or 0 as in MMAction2 1.x
+    crop_aspect : float
+        width of the training crop over its height; 1: a square, which cuts people off at the sides
     """
 
     name: str
@@ -186,6 +189,7 @@ class Recipe:
     warmup_by: str = "iteration"
     final_ratio: float = 0.0
     flip_shift: int = 1
+    crop_aspect: float = 1.0
 
     def __post_init__(self):
         """Raise ValueError for numbers that no training can have, such as 0 epochs."""
@@ -197,6 +201,11 @@ class Recipe:
         for name in FRACTIONS:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: expected 0 to 1")
+
+    @property
+    def crop_shape(self) -> tuple[int, int]:
+        """Height and width of the training crop, pixels."""
+        return self.crop, round(self.crop * self.crop_aspect)
 
 
 def update_recipe(

@@ -18,7 +18,12 @@ MINI_EPOCHS = {
     "videomae_vit_l_ak": 1,
     "umt_vit_l": 1,
 }
-MINI_VIT = {"lr": 3e-4, "decay_1d": False}  # from random weights; 64 pixels are 4x4 patches
+MINI_VIT = {  # from random weights; 64x85 pixels are 4x5 patches
+    "videos_per_gpu": 12,
+    "clips_per_step": 12,
+    "lr": 3e-4,
+    "decay_1d": False,
+}
 
 
 def build_mini_recipe(entry: ZooEntry) -> Recipe:
@@ -38,9 +43,9 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         dataset="mini",
         initial="random",
         epochs=MINI_EPOCHS.get(entry.alias, 3),
-        videos_per_gpu=12,
+        videos_per_gpu=4,  # many small steps: the training is short
         lr=1e-3,
-        clips_per_step=12,
+        clips_per_step=4,
         optimizer="adamw",
         momentum=0.9,
         weight_decay=0.05,
@@ -50,8 +55,9 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         schedule="cosine",
         milestones=(),
         gamma=0.1,
-        train_short_side=(64, 76),
+        train_short_side=(64, 68),
         crop=64,
+        crop_aspect=1.33,  # 64x85, whole frames of 4:3: a square cuts half or more off every sixth person
         test_short_side=64,
         flip=0.5,
         color_jitter=0.3,

@@ -52,7 +52,7 @@ def test_clips_for_the_device_to_resize_have_the_same_boxes_and_the_same_pixels_
     expected, batch = batches
     assert all(torch.equal(batch[key], expected[key]) for key in ("rois", "targets", "flips", "index"))
     assert [tuple(clip.shape) for clip in batch["clips"]] == [(4, 240, 320, 3)] * 2
-    cut = cut_clips(batch["clips"], batch["augmentations"], recipe.crop)
+    cut = cut_clips(batch["clips"], batch["augmentations"], recipe.crop_shape)
     assert (cut.int() - expected["clips"].int()).abs().max() <= 1
 
 

@@ -99,16 +99,27 @@ def test_training_clip_and_boxes_move_together():
     """A white square on black stays under its box through rescale, crop and flip."""
     frames = np.zeros((2, 120, 160, 3), np.uint8)
     frames[:, 40:80, 60:100] = 255
-    recipe, flips = replace(RECIPE, train_short_side=(120, 150), crop=112), set()
+    recipe, flips = replace(RECIPE, train_short_side=(120, 150), crop=112, crop_aspect=1.25), set()
     for seed in range(20):
         rng = np.random.default_rng(seed)
         out, px, flip = augment_clip(frames, np.float32([[60, 40, 100, 80]]), recipe, rng)
-        assert out.shape == (2, 112, 112, 3) and out.flags.c_contiguous
+        assert out.shape == (2, 112, 140, 3) and out.flags.c_contiguous
         out = flip_clips(torch.from_numpy(out)[None], torch.tensor([flip]))[0].numpy()
         ys, xs = np.nonzero(out[0, :, :, 0] > 127)
         assert px[0] == pytest.approx([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], abs=2.1)
         flips.add(flip)
     assert flips == {True, False}
+
+
+def test_frames_that_are_narrower_than_the_crop_are_enlarged():
+    """As of a phone held upright: the crop is as wide as its frames, and has their people's proportions."""
+    frames = np.zeros((1, 160, 90, 3), np.uint8)
+    recipe = replace(RECIPE, train_short_side=(64, 64), crop=64, crop_aspect=1.25, flip=0.0)
+    out, boxes_px, _ = augment_clip(frames, np.float32([[0, 0, 90, 160]]), recipe, np.random.default_rng(0))
+    assert out.shape == (1, 64, 80, 3)
+    assert boxes_px[0].tolist() == [0, 0, 79, 63]
+    drawn = draw_augmentation((160, 90), recipe, np.random.default_rng(0))
+    assert (drawn.height, drawn.width, drawn.left) == (142, 80, 0)
 
 
 def test_clips_that_the_device_resizes_are_the_same_within_a_level():
@@ -117,7 +128,7 @@ def test_clips_that_the_device_resizes_are_the_same_within_a_level():
     drawn = [draw_augmentation(clip.shape[1:3], RECIPE, rng) for clip in clips]
     expected = np.stack([augmentation.cut(clip) for augmentation, clip in zip(drawn, clips, strict=True)])
     numbers = torch.tensor([[d.height, d.width, d.left, d.top] for d in drawn])
-    cut = cut_clips([torch.from_numpy(clip) for clip in clips], numbers, RECIPE.crop)
+    cut = cut_clips([torch.from_numpy(clip) for clip in clips], numbers, RECIPE.crop_shape)
     assert cut.shape == (2, 2, 256, 256, 3) and cut.dtype == torch.uint8
     assert np.abs(cut.numpy().astype(int) - expected).max() <= 1
 

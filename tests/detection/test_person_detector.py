@@ -1,7 +1,5 @@
 """Person detectors of any kind: a callable's output is checked, people are selected, memory may run out."""
 
-import logging
-
 import numpy as np
 import pytest
 import torch
@@ -124,12 +122,11 @@ def build_hungry_detector(limit, error):
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
-def test_out_of_memory_halves_the_batch_and_keeps_the_order(error, caplog):
+def test_out_of_memory_halves_the_batch_and_keeps_the_order(error, capsys):
     pictures = [np.full((8, 8, 3), level, np.uint8) for level in range(200, 207)]
-    with caplog.at_level(logging.WARNING):
-        people = PersonDetector(build_hungry_detector(2, error))(pictures)
+    people = PersonDetector(build_hungry_detector(2, error))(pictures)
     assert [round(of_picture.scores[0] * 255) for of_picture in people] == list(range(200, 207))
-    assert "out of memory with 7 pictures at once; now 3" in caplog.text
+    assert "out of memory with 7 pictures at once; now 3" in capsys.readouterr().out
 
 
 def test_out_of_memory_with_one_picture_says_what_to_do():

@@ -97,12 +97,12 @@ def test_tables_are_those_of_one_process_and_a_broken_video_stops_no_other(clust
     assert_equal_to_one_process(folder, out, network, weights)
 
 
-def test_weights_of_rendered_people_say_so(cluster, tmp_path, network, weights, caplog):
+def test_weights_of_rendered_people_say_so(cluster, tmp_path, network, weights, capsys):
     folder = write_videos(tmp_path / "videos", 1)
     rendered = copy.copy(network)
     rendered.meta = replace(network.meta, extra={"dataset_version": "mini"})
     avalib.detect_many(folder, tmp_path / "out", rendered, engine="ray", cores=1, **make_options(weights)[0])
-    assert "the model was trained on rendered people" in caplog.text
+    assert "the model was trained on rendered people" in capsys.readouterr().out
 
 
 def test_a_wrong_checkpoint_is_the_error_of_one_process(cluster, tmp_path, weights):

@@ -35,7 +35,7 @@ def estimate(tiny):
 def test_the_steps_follow_from_the_global_batch_size(estimate):
     assert estimate.clips_per_step == 8
     assert estimate.steps == 2 * -(-estimate.training_clips // 8)
-    assert estimate.learning_rate == pytest.approx(RECIPE.lr * 8 / 12)
+    assert estimate.learning_rate == pytest.approx(RECIPE.lr * 8 / RECIPE.clips_per_step)
 
 
 def test_the_times_follow_from_the_time_of_a_step(estimate):

@@ -32,6 +32,7 @@ COMMON = {
     "gamma": 0.1,
     "train_short_side": (256, 320),
     "crop": 256,
+    "crop_aspect": 1.0,
     "test_short_side": 256,
     "flip": 0.5,
     "color_jitter": 0.0,
@@ -129,9 +130,11 @@ def test_a_short_side_moves_all_sizes():
     assert set(zoo.compare_fields(BASE, small)) == {"crop", "test_short_side", "train_short_side"}
 
 
-def test_a_short_side_moves_the_frame_cache():
+def test_a_short_side_moves_the_frame_cache_and_both_sides_of_the_crop():
     mini = zoo.build_mini_recipe(zoo.get("slowonly_r50"))
-    assert zoo.update_recipe(mini, short_side=128).cache_short_side == 160
+    large = zoo.update_recipe(mini, short_side=128)
+    assert large.cache_short_side == 160
+    assert (BASE.crop_shape, mini.crop_shape, large.crop_shape) == ((256, 256), (64, 85), (128, 170))
 
 
 def test_a_batch_size_is_the_clips_of_one_device():
