@@ -1,5 +1,6 @@
 """A stretch of one video with its annotations and models' detections."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from avalib.video.frame_numbers import AVA_FPS, to_time_s
 from avalib.video.frame_source import open_video
 from avalib.video.reader import Video
 from avalib.video.resize import resize_to_width
+
+logger = logging.getLogger(__name__)
 
 ANNOTATED = "annotated"  # the name of the ground truth among the models' names
 PREDICTED = "predicted"  # the name of detections that come without a model's name
@@ -156,7 +159,14 @@ def load_scene(
     video_truth = truth[truth.video_id == video_id]
     if not len(video_truth):
         raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
-    start = find_busiest_start(video_truth, seconds) if start is None else float(start)
+    if not video:
+        logger.info("video %s: the first with the most different annotated actions", video_id)
+    if start is None:
+        start = find_busiest_start(video_truth, seconds)
+        end = start + seconds
+        logger.info("seconds %g to %g of %s: the first with the most different annotated actions", start, end, video_id)
+    else:
+        start = float(start)
     start_s = layout.get_start_s(video_id)
     with open_video(layout, video_id) as reader:
         # The AVA numbers (30 a second, from 1) of the stretch's frames, those that the video has: (N,)

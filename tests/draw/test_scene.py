@@ -83,6 +83,15 @@ def test_the_busiest_video_and_second_have_the_most_actions(square):
     assert find_busiest_start(other, seconds=1) == 905
 
 
+def test_what_is_chosen_comes_with_its_rule(square, capsys):
+    scene = draw.load_scene(square.layout, square.truth, seconds=2)
+    rule = "the first with the most different annotated actions"
+    seconds = f"seconds {scene.start:g} to {scene.start + 2:g} of {VIDEO_ID}"
+    assert capsys.readouterr().out == f"video {VIDEO_ID}: {rule}\n{seconds}: {rule}\n"
+    draw.load_scene(square.layout, square.truth, video=VIDEO_ID, start=902, seconds=1)
+    assert capsys.readouterr().out == ""
+
+
 def test_a_cut_is_found():
     frames = np.full((10, 60, 80, 3), 60, np.uint8)
     frames[6:] = 160
