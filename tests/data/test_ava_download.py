@@ -86,7 +86,7 @@ def test_from_an_empty_disk(servers, tiny, tmp_path, capsys):
     recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
     keyframes = load_keyframes(layout, "val")
     clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=True)
-    assert clips[0]["clip"].shape == (4, 32, 32, 3) and "missing" not in clips[0]
+    assert clips[0]["clip"].shape == (4, 32, 43, 3) and "missing" not in clips[0]
 
 
 def test_v22_shares_the_videos(servers, tiny, tmp_path):

@@ -130,7 +130,7 @@ def test_clips_of_both_parts_are_read(prepared):
     names = keyframes.video_ids.tolist()
     for name in (WHOLE, next(name for name in names if not layout.get_clip(name))):
         sample = clips[names.index(name)]
-        assert "missing" not in sample and sample["clip"].shape == (4, 32, 32, 3)
+        assert "missing" not in sample and sample["clip"].shape == (4, 32, 43, 3)
     # second 14 of a clip from 12 on: file numbers 60 - 32, … of MMAction2, frame n shows the number n - 1
     test_clips = ClipDataset(keyframes, ENTRY, recipe, FrameSource(layout), training=False)
     numbers = test_clips.choose_frame_numbers(names.index(WHOLE), 0, 120)
@@ -246,7 +246,7 @@ def test_a_folder_that_mmaction2_made_is_used_as_it_is(prepared, servers, tmp_pa
     assert keyframes.get_proposals(k).tolist() == [[0.1, 0.1, 0.5, 0.9]]
     frames = FrameSource(layout)
     assert isinstance(frames.get_reader(WHOLE), JpegFolder if kind == "frames" else Video)
-    assert ClipDataset(keyframes, ENTRY, RECIPE, frames, training=True)[k]["clip"].shape == (4, 32, 32, 3)
+    assert ClipDataset(keyframes, ENTRY, RECIPE, frames, training=True)[k]["clip"].shape == (4, 32, 43, 3)
 
 
 def test_a_clip_that_is_no_video_is_listed(servers, tmp_path):

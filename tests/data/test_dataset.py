@@ -31,7 +31,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone(tiny):
     a, b = first[(3, 0)], second[(3, 0)]
     assert torch.equal(a["clip"], b["clip"]) and np.array_equal(a["boxes"], b["boxes"])
     assert not torch.equal(a["clip"], first[(4, 0)]["clip"])
-    assert a["clip"].shape == (4, 48, 48, 3) and a["targets"][:, 1:].any(axis=1).all()
+    assert a["clip"].shape == (4, 48, 64, 3) and a["targets"][:, 1:].any(axis=1).all()
 
 
 @pytest.mark.slow
