@@ -74,7 +74,7 @@ class TrainOptions(RunOptions):
     checkpoint: str | None = None  # random, pretrained, published, a path or a URL; None: the recipe's
     workers: int | None = None  # processes that read clips, for each training process; None: 4 with a GPU, 1 on a CPU
     batch_size: int | None = None  # clips in one micro-batch of a process; the learning rate follows by the linear rule
-    short_side: int | None = None  # side of the training crop in pixels; the other sizes follow
+    short_side: int | None = None  # short side of the training crop in pixels; the other sizes follow
     accumulate: int = 1  # micro-batches of a process in one step
     channels_last: bool = False  # keep weights in channels-last memory format
     recompute: bool = False  # recompute activations in the backward pass: less memory, a third more time

@@ -126,7 +126,7 @@ class Recipe:
     flip_shift : int
         a mirrored box's edge lies at width - x - flip_shift: 1, or 0 as in MMAction2 1.x
     crop_aspect : float
-        width of the training crop over its height; 1: a square, which cuts people off at the sides
+        width of the training crop over its height; 1: a square
     """
 
     name: str

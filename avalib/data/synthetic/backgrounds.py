@@ -111,7 +111,7 @@ def _extend(panorama):
     return np.concatenate([panorama, panorama[:, : PAINTED_WIDTH - PANORAMA_WIDTH]], axis=1)
 
 
-def _paint_room(rng, far, draw):
+def _paint_indoors(rng, far, draw):
     """A wall with a pattern, windows, pictures and doors."""
     color = draw_muted_color(rng, 0.6, 0.9)
     accent = draw_muted_color(rng, 0.35, 0.7)
@@ -227,7 +227,7 @@ def _paint_ground(rng, kind, height):
     for index in range(7):
         y = int(height * (index / 7) ** 1.6)
         draw.line((0, y, PAINTED_WIDTH, y), fill=dark, width=2)
-    for x in range(0, PAINTED_WIDTH, 96 if kind == "room" else 192):
+    for x in range(0, PAINTED_WIDTH, 96 if kind == "indoors" else 192):
         draw.line((x, 0, x - 60, height), fill=dark, width=2)
     return ground, color
 
@@ -235,24 +235,24 @@ def _paint_ground(rng, kind, height):
 def _draw_ground_colors(rng):
     """{kind of place: RGB}; all are drawn, so that the random numbers that follow are the same for all kinds."""
     return {
-        "room": convert_hsv(rng.uniform(0.03, 0.13), rng.uniform(0.1, 0.4), rng.uniform(0.45, 0.75)),
+        "indoors": convert_hsv(rng.uniform(0.03, 0.13), rng.uniform(0.1, 0.4), rng.uniform(0.45, 0.75)),
         "street": convert_hsv(0.6, 0.04, rng.uniform(0.45, 0.7)),
         "field": convert_hsv(rng.uniform(0.2, 0.33), rng.uniform(0.25, 0.42), rng.uniform(0.45, 0.65)),
         "gym": convert_hsv(rng.uniform(0.06, 0.6), rng.uniform(0.1, 0.3), rng.uniform(0.5, 0.75)),
     }
 
 
-_FAR_PAINTERS = {"room": _paint_room, "street": _paint_street, "field": _paint_field, "gym": _paint_gym}
+_FAR_PAINTERS = {"indoors": _paint_indoors, "street": _paint_street, "field": _paint_field, "gym": _paint_gym}
 PLACE_KINDS = tuple(_FAR_PAINTERS)
-FAR_RATES = {"room": 0.62, "gym": 0.62, "street": 0.45, "field": 0.25}
+FAR_RATES = {"indoors": 0.62, "gym": 0.62, "street": 0.45, "field": 0.25}
 BACKGROUND_THINGS = {
-    "room": ("sofa", "shelf", "lamp", "plant"),
+    "indoors": ("sofa", "shelf", "lamp", "plant"),
     "street": ("lamp", "tree", "fence"),
     "field": ("tree", "tree", "fence"),
     "gym": ("table", "shelf"),
 }
 FOREGROUND_THINGS = {
-    "room": ("table", "plant"),
+    "indoors": ("table", "plant"),
     "street": ("fence", "plant"),
     "field": ("fence", "plant"),
     "gym": ("table",),
