@@ -87,7 +87,7 @@ lint: $(BIN)/.tested  ## ruff: check, and format in place
 	$(BIN)/ruff format .
 
 # Each can be run alone (`make bench-eval REPEATS=3`); records go to outputs/benchmarks/bench_*.json.
-bench: $(BENCHES:%=bench-%)  ## all of the following on this machine's CPU; leave the machine alone meanwhile
+bench: $(BENCHES:%=bench-%)  ## all of the following but bench-runtimes, on this machine's CPU; leave the machine alone meanwhile
 
 bench-models: $(BIN)/.installed  ## inference and training beside the plain definition: seconds, share of the matmul rate
 bench-runtimes: $(BIN)/.installed  ## inference beside onnxruntime and OpenVINO; pip install onnxruntime openvino first
@@ -105,7 +105,7 @@ $(BENCHES:%=bench-%) bench-runtimes: bench-%:
 	$(BIN)/python benchmarks/bench_$*.py --repeats $(REPEATS)
 
 # Without a .venv, on a machine that has torch: python benchmarks/check_gpu.py. GPU_OPTIONS="--sections c d --minutes 5"
-check-gpu: $(BIN)/.installed  ## an NVIDIA GPU: right numbers, trainings, speed, memory, what limits them; under eight minutes
+check-gpu: $(BIN)/.installed  ## an NVIDIA GPU: right numbers, trainings, speed, memory, what limits them; stops after 7.5 minutes
 	$(BIN)/python benchmarks/check_gpu.py $(GPU_OPTIONS)
 
 bench-table: $(BIN)/.installed  ## the tables of docs/benchmarks.md and docs/models.md, from outputs/benchmarks/

@@ -79,9 +79,9 @@ def measure(path, options):
     names = f"{entry.torchvision_name}, {DETECTORS[STRONG_DETECTOR].torchvision_name}"
     rows = [
         compare(
-            "person finder, inference form, torchvision's own forward", seconds["ours"], seconds["plain"], "s/picture"
+            "person detector, inference form, torchvision's own forward", seconds["ours"], seconds["plain"], "s/picture"
         ),
-        compare(f"person finder, {names}", seconds["ours"], seconds["strong"], "s/picture"),
+        compare(f"person detector, {names}", seconds["ours"], seconds["strong"], "s/picture"),
     ]
 
     # The whole, and the same without the finder: the difference between the two is the finder's.
@@ -96,9 +96,9 @@ def measure(path, options):
     aim = WHOLE_AIM_S.get(device.type)
     rows += [
         compare(f"decoding and {options.model}, boxes given", per_second["actions"], None, "s/s of video"),
-        compare("person finder inside detect", per_second["whole"] - per_second["actions"], None, "s/s of video"),
-        compare("detect with person finder", per_second["whole"], None, "s/s of video", aim),
-        compare("detect with person finder, with the strong one plain", per_second["whole"], before, "s/s of video"),
+        compare("person detector inside detect", per_second["whole"] - per_second["actions"], None, "s/s of video"),
+        compare("detect with person detector", per_second["whole"], None, "s/s of video", aim),
+        compare("detect with person detector, with the strong one plain", per_second["whole"], before, "s/s of video"),
     ]
     return rows, {"finder": finder.description, "model": options.model, "film_s": options.seconds}
 

@@ -8,7 +8,7 @@ Sections, in order of value:
 a  every network against its recorded outputs; the gradients of a training step against the CPU's
 b  short trainings on the rendered data set `tiny`: resumed, under torchrun with nccl, float16, recompute, compile
 c  training: clips a second, memory, share of the matrix product's rate, the largest batch, the forms of the kernels
-d  inference: one clip and eight, folded, bfloat16, compiled, as a CUDA graph; `detect`; the person finders
+d  inference: one clip and eight, folded, bfloat16, compiled, as a CUDA graph; `detect`; the person detectors
 e  the most expensive kernels of a training step, and how long it waits for data
 
 Every check has a limit on its time. Every figure is written into --json as soon as it is known, failures with their

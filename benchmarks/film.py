@@ -31,7 +31,7 @@ def generate_frames(count, width=640, height=360, seed=0):
 
 
 def draw_smooth(rng, height, width):
-    """Colour that varies coarsely and finely, as in pictures of the world."""
+    """Color that varies coarsely and finely, as in pictures of the world."""
     total = np.zeros((height, width, 3))
     for cell, weight in ((4, 0.2), (16, 0.3), (64, 0.5)):
         small = rng.integers(0, 256, (height // cell + 2, width // cell + 2, 3), np.uint8)

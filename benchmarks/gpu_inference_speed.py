@@ -1,9 +1,9 @@
-"""Section d of check_gpu.py: inference of one clip and of eight; `detect` with frames from memory; person finders.
+"""Section d of check_gpu.py: inference of one clip and of eight; `detect` with frames from memory; person detectors.
 
 The networks have random weights, which cost what trained ones cost. The baseline of a clip is `Detector` in float32,
-eager, as PyTorch computes it by default. `detect` is everything behind the decoder: resizing, cuts, the person finder,
-tracking, the action network, one keyframe a second. Random weights find odd people or none, so the finder runs on each
-keyframe and three given boxes take the place of its own.
+eager, as PyTorch computes it by default. `detect` is everything behind the decoder: resizing, cuts, the person
+detector, tracking, the action network, one keyframe a second. Random weights find odd people or none, so the
+detector runs on each keyframe and three given boxes take the place of its own.
 """
 
 from dataclasses import replace
@@ -140,7 +140,7 @@ def run_streaming(network: StreamingDetector, clips, rois, numbers) -> None:
 
 
 def check_finders(settings: Settings):
-    """Rows: the person finders in their inference form, beside torchvision's own, a picture."""
+    """Rows: the person detectors in their inference form, beside torchvision's own, a picture."""
     width, height = (320, 192) if settings.small else (640, 360)
     for name in FINDERS[1:] if settings.small else FINDERS:
         finder = TorchvisionDetector(name, None, settings.device, settings.low_dtype)
@@ -149,7 +149,7 @@ def check_finders(settings: Settings):
             frames = np.stack(list(film.generate_frames(n_pictures, width, height)))
             work = {"ours": partial(finder, frames), "plain": partial(run_plain, plain, frames)}
             ms = {kind: 1e3 * s / n_pictures for kind, s in time_on_device(work, settings, inner=1).items()}
-            what = f"GPU, person finder {name}, {n_pictures} at once"
+            what = f"GPU, person detector {name}, {n_pictures} at once"
             yield compare(what, ms["ours"], ms["plain"], "ms/picture", note="random weights")
 
 
@@ -165,7 +165,7 @@ def check_detect(settings: Settings):
     finders = {"boxes given": lambda frames: [(PEOPLE, np.full(len(PEOPLE), 0.9))] * len(frames)}
     for finder in FINDERS[1:] if settings.small else FINDERS:
         network = TorchvisionDetector(finder, None, settings.device, settings.low_dtype)
-        finders[f"person finder {finder}"] = GivenBoxesAfter(network)
+        finders[f"person detector {finder}"] = GivenBoxesAfter(network)
     work = {
         kind: partial(run_detector, loaded, finder, frames, 2 if settings.small else 8)
         for kind, finder in finders.items()
@@ -188,7 +188,7 @@ def run_detector(loaded, finder, frames, batch_size: int) -> None:
 CHECKS = {
     "latency": (check_latency, 50),
     "detect": (check_detect, 30),
-    "person finders": (check_finders, 30),
+    "person detectors": (check_finders, 30),
     "shared frames": (check_shared_frames, 20),
     "compiled latency": (check_compiled_latency, 70),
 }

@@ -122,7 +122,7 @@ def run_check(name, check, limit_s, section, settings):
 
 @contextmanager
 def limit_time(seconds):
-    """Inside, TimeIsUp is raised after so many seconds, where the system has alarms (not on Windows)."""
+    """Raise TimeIsUp after this many seconds in the block, where the system has alarms (not on Windows)."""
     if not hasattr(signal, "setitimer"):
         yield
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from avalib.utils import errors
 from avalib.utils.errors import AvalibError
 
 ROOT = Path(__file__).parents[1]
@@ -39,3 +40,12 @@ def test_exception_derives_from_avalib_error(name):
 
 def test_the_exceptions_to_the_rule_exist():
     assert set(NOT_FOR_USERS) <= set(EXCEPTIONS)
+
+
+def test_the_base_class_lists_all_exceptions_with_their_modules():
+    listed = {}  # {class name: module}
+    for line in (errors.__doc__ or "").splitlines():
+        module_name, _, names = line.strip().partition("  ")
+        listed |= dict.fromkeys(names.replace(",", " ").split(), f"avalib.{module_name}")
+    expected = {name: EXCEPTIONS[name] for name in set(EXCEPTIONS) - set(NOT_FOR_USERS) - {"AvalibError"}}
+    assert listed == expected

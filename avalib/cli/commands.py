@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from avalib import zoo
+from avalib.cli.detect_modes import LIVE, MANY, choose_mode
 from avalib.utils.credentials import hide_credentials
 from avalib.utils.download import is_url
 from avalib.utils.files import atomic_path
@@ -184,13 +185,12 @@ def find_run(options):
 
 def run_detect(options):
     """Detect people and actions in a video; write the table and the annotated video."""
-    if options.live is not None:
+    mode = choose_mode(options)
+    if mode == LIVE:
         from avalib.cli.live_command import run_live
 
         return run_live(options)
-    if options.serve is not None:
-        raise ValueError("--serve shows a live detection: give --live SOURCE instead of a video")
-    if options.out_dir is not None:
+    if mode == MANY:
         from avalib.cli.detect_folder import run_detect_folder
 
         return run_detect_folder(options)

@@ -5,14 +5,9 @@ from pathlib import Path
 
 from avalib.cli.commands import find_run
 
-ONE_VIDEO_OPTIONS = ("csv", "out", "html", "export", "boxes", "boxes_start")
-
 
 def run_detect_folder(options):
     """Detect in many videos; print the failed ones. Returns 1 if there are any."""
-    for name in ONE_VIDEO_OPTIONS:
-        if getattr(options, name) not in (None, ()):
-            raise ValueError(f"--{name.replace('_', '-')} is for one video; it does not go with --out-dir")
     # The videos, and the folder of the run, before torch is loaded.
     from avalib.detection.video_list import list_videos
 

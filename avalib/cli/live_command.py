@@ -5,19 +5,11 @@ import contextlib
 from avalib.cli.commands import find_run
 from avalib.video.live_source import hide_secrets
 
-# options of videos that a live source does not have
-NOT_LIVE = ("boxes_start", "smooth", "batch_size", "out_dir", "html", "export", "overlay", "workers", "shard", "cores")
-
 
 def run_live(options):
     """Detect live; write the video and the table, show it in a browser. Returns the exit status."""
     if options.videos:
         raise ValueError(f"expected --live {hide_secrets(options.live)} or videos, not both")
-    for name in NOT_LIVE:
-        if getattr(options, name):
-            raise ValueError(f"--{name.replace('_', '-')} is not possible with --live")
-    if options.start:
-        raise ValueError("--start is not possible with --live, which begins now")
     _, checkpoint = find_run(options)
     from avalib.detection.live_table import LiveTable
     from avalib.detection.watch_live import watch_live

@@ -29,7 +29,9 @@ class Prepare:
     again: bool = False  # try again to download what is missing
     cut: bool = False  # AVA only: also cut the annotated 15 minutes out of each video
     max_videos: int | None = None  # AVA only: at most this many videos
-    mirrors: dict[str, str] = field(default_factory=dict)  # AVA only: pairs of kind and folder or URL: videos /disk/ava
+    mirrors: dict[str, str] = field(
+        default_factory=dict
+    )  # AVA only: kinds (annotations, names, videos, …) with folder or URL
     weights: str | None = None  # also download weights trained on the mini-AVA: a model of the zoo, or a file's URL
     cache_short_side: int | None = None  # also build frame caches with this short side in pixels, for fast training
 
@@ -71,7 +73,7 @@ class TrainOptions(RunOptions):
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
     precision: Precision = "auto"  # of the arithmetic; weights stay float32
-    checkpoint: str | None = None  # random, pretrained, published, a path or a URL; None: the recipe's
+    checkpoint: str | None = None  # random, pretrained, published, mini, a path or a URL; None: the recipe's
     workers: int | None = None  # processes that read clips, for each training process; None: 4 with a GPU, 1 on a CPU
     batch_size: int | None = None  # clips in one micro-batch of a process; the learning rate follows by the linear rule
     short_side: int | None = None  # short side of the training crop in pixels; the other sizes follow
@@ -98,9 +100,9 @@ class Evaluate(RunOptions):
     set `ava` stands for the version of AVA that the model's mAP was published on.
     """
 
-    ground_truth: Positional[str | None] = None  # AVA csv of annotations, plain or gzip
-    detections: Positional[str | None] = None  # csv of detections, plain or gzip
-    label_map: str | None = None  # pbtxt of the actions that are evaluated; None: the 60 of AVA, or the data set's
+    ground_truth: Positional[str | None] = None  # AVA csv of annotations (plain or gzip) or parquet
+    detections: Positional[str | None] = None  # AVA csv (plain or gzip) or parquet
+    label_map: str | None = None  # pbtxt, json or text of the evaluated actions; None: AVA's 60, or the data set's
     exclusions: str | None = None  # csv of excluded keyframes; None: nothing is excluded, or the data set's
     protocol: Protocol | None = None  # evaluation protocol; None: mmaction, the data set's, or on AVA the model's
     iou: tuple[float, ...] = (0.5,)  # IoU thresholds; the mAP is the mean over them
@@ -108,7 +110,7 @@ class Evaluate(RunOptions):
     bootstrap: int = 0  # resample the videos this many times for a confidence interval
     compare_protocols: bool = False  # also score under the other protocols and explain the differences
     json: str | None = None  # where the report goes; None: beside the detections
-    checkpoint: str = "best"  # with a model: best or final (of its last run), published, a path or a URL
+    checkpoint: str = "best"  # with a model: best or final (of its last run), published, mini, a path or a URL
     device: str = "auto"  # with a model: auto, cpu, cuda, cuda:1, mps
     precision: Precision = "auto"  # with a model: of the arithmetic
     workers: int = 0  # with a model: processes that read clips
@@ -124,7 +126,7 @@ class Detect(RunOptions):
     videos: Positional[tuple[str, ...]] = ()  # a file or a URL; many: also folders, globs, list files (.txt)
     live: str | None = None  # instead of videos: a camera's number (0), rtsp://…, udp://…, http://…, a file
     serve: int | None = None  # with --live: show it in a browser on this machine, at this port (0: any free one)
-    checkpoint: str = "published"  # published, best or final (of the last run), a path or a URL
+    checkpoint: str = "published"  # published, mini, best or final (of the last run), a path or a URL
     boxes: str | None = None  # person boxes: csv, parquet or AVA's proposals; None: found by the detector
     boxes_start: float | None = None  # timestamp in the boxes file of the video's first frame; None: from the file
     detector: str = "auto"  # person detector: auto, a name (docs/detection.md), or an .onnx file
@@ -185,7 +187,7 @@ class Export(RunOptions):
     """Write a model as a torch.export program (.pt2) or as ONNX (.onnx), and check its logits."""
 
     path: Positional[str] = tyro.MISSING  # the file to write: its suffix, .pt2 or .onnx, is the format
-    checkpoint: str = "best"  # best or final (of the last run), published, pretrained, random, a path or a URL
+    checkpoint: str = "best"  # best or final (of the last run), published, pretrained, mini, random, a path or a URL
     size: tuple[int, int] | None = None  # height and width in pixels, if fixed; None: any size
 
 

@@ -141,8 +141,8 @@ def check_label_maps(layout):
 
 
 def check_splits(layout, tables):
-    """Yield the checks of videos and keyframes in both splits. An own video may be divided in time."""
-    # whole videos are in one split; only an own video may be divided
+    """Yield the checks of videos and keyframes in both splits. A user's video may be divided in time."""
+    # whole videos are in one split; only a user's video may be divided
     both = sorted(set(tables["train"].video_id) & set(tables["val"].video_id))
     status = OK
     if both:

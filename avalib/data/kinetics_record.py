@@ -97,7 +97,7 @@ def summarize_kinetics(layout: DatasetLayout, record: dict) -> str:
         lines.append(f"{format_count(len(faults), 'clip')} can't be used, such as: {faults[0]}")
     if actions := record["missing_actions"][:SHOWN_ACTIONS]:
         shares = ", ".join(f"{row['action']} {row['share_missing']:.1%}" for row in actions)
-        lines.append(f"the actions that lose most of their labels: {shares}")
+        lines.append(f"the actions with the largest share of missing labels: {shares}")
     if record["videos"] < record["videos_required"]:
         lines.append(f"all of it: {layout.root / MISSING_FILE}, {layout.root / ACTIONS_FILE}")
     return "\n".join(lines)

@@ -118,7 +118,7 @@ def _format_verdict(findings, videos):
     wrong = [finding for finding in findings if finding.status == WRONG]
     if wrong:
         failed = "; ".join(f"{finding.check} ({finding.split}): {finding.value}" for finding in wrong)
-        return f"Not right, {len(wrong)} of {len(findings)} checks: {failed}"
+        return f"{len(wrong)} of {len(findings)} checks failed: {failed}"
     verdict = (
         f"All right: {format_count(len(videos), 'video')}, {format_count(int(videos.keyframes.sum()), 'keyframe')}."
     )

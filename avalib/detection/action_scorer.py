@@ -15,7 +15,7 @@ from avalib.detection.detections_table import FrameResult
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.fused import FusedDetector
 from avalib.utils.boxes import build_rois, to_pixels
-from avalib.utils.gpu_memory import explain_full_gpu
+from avalib.utils.gpu_memory import build_gpu_memory_error
 from avalib.video.frame_numbers import AVA_FPS, compute_clip_frames
 from avalib.video.live_buffer import LiveBuffer, LiveClip
 
@@ -125,7 +125,7 @@ class ActionScorer:
         try:
             scores = score_batch(self._network, model.entry, clips, rois, self.loaded.device)
         except torch.OutOfMemoryError as error:
-            raise explain_full_gpu("one clip", self.loaded.device) from error
+            raise build_gpu_memory_error("one clip", self.loaded.device) from error
         if np.isnan(scores).any():
             raise build_non_finite_error(model, f"the clip at {people.time_s:g} s")
         return people, scores

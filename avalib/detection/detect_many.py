@@ -21,7 +21,7 @@ from avalib.detection.manifest import (
     read_manifest,
     read_manifests,
 )
-from avalib.detection.run_settings import keep_settings
+from avalib.detection.run_settings import write_or_compare_settings
 from avalib.detection.video_item import RunPlan, VideoItem, choose_outputs, get_file_size, get_overlay_path
 from avalib.detection.video_list import list_videos, parse_shard, select_shard
 from avalib.models.detector import Detector
@@ -123,7 +123,7 @@ def detect_many(
         with contextlib.closing(_open_engine(engine, plan, workers, cores, progress)) as open_engine:
             # The folder has results of these settings alone.
             recorded = {**open_engine.describe(), "format": format}
-            keep_settings(folder, recorded)
+            write_or_compare_settings(folder, recorded)
             return _run_items(open_engine, plan, items, recorded, get_manifest_path(folder, share), progress)
 
 

@@ -20,7 +20,7 @@ from avalib.detection.detection_times import choose_times
 from avalib.detection.detections_table import build_table
 from avalib.detection.person_boxes import read_person_boxes
 from avalib.detection.person_detector import load_person_detector
-from avalib.detection.training_data import warn_of_rendered_people
+from avalib.detection.training_data import describe_rendered_people
 from avalib.detection.video_detector import LoadedModel, VideoDetector, VideoResult
 from avalib.detection.video_location import locate_video
 from avalib.models.build import build_model
@@ -84,7 +84,7 @@ def detect(
     detector_step : float, optional
         Seconds from one detection of people to the next, in between they are followed; None: at every time.
     person_score : float, optional
-        People with a lower score of their own are left out; of detected people, those who are not tracked already.
+        Leave out people whose detection score is lower; at small steps a tracked person is kept down to half of it.
         None: what suits the detector, 0.7 with `boxes`.
     smooth : float
         Average scores along a person's track over this many seconds.
@@ -148,7 +148,7 @@ def detect(
         advice = describe_better_model(model, checkpoint)
         if progress and advice:
             logger.info("%s", advice)
-        if warning := warn_of_rendered_people(video_detector.loaded.action_model, reader.path):
+        if warning := describe_rendered_people(video_detector.loaded.action_model, reader.path):
             warnings.warn(f"{reader.path.name}: {warning}", stacklevel=2)  # where `detect` is called
         result = video_detector.run(reader, times_s, progress)
         for note in result.notes:

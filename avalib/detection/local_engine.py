@@ -16,7 +16,7 @@ import torch
 from avalib.detection.detect_video import load_video_detector
 from avalib.detection.manifest import FAILED, ManifestRow
 from avalib.detection.run_settings import describe_settings
-from avalib.detection.training_data import warn_of_rendered_people
+from avalib.detection.training_data import describe_rendered_people
 from avalib.detection.video_item import RunPlan, VideoItem, VideoWorker, get_file_size
 from avalib.utils.interrupts import WorkerPool
 from avalib.utils.process import count_cores
@@ -47,7 +47,7 @@ class LocalEngine:
         self.progress = progress
         # The model is loaded here in any case: an error appears once, before any process has started.
         self._detector = load_video_detector(plan.settings, progress=progress)
-        if warning := warn_of_rendered_people(self._detector.loaded.action_model):
+        if warning := describe_rendered_people(self._detector.loaded.action_model):
             logger.warning("%s", warning)
         self._threads = torch.get_num_threads() if workers == 1 else max(1, count_cores() // workers)
 
@@ -115,7 +115,7 @@ def make_death_row(item: VideoItem) -> ManifestRow:
         FAILED,
         item.output,
         get_file_size(item.source),
-        error=f"{item.video}: its process died, alone as well: out of memory, or a fault in a library",
+        error=f"{item.video}: its process died twice, then with this video alone: no memory, or a fault in a library",
     )
 
 

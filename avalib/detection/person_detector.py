@@ -103,7 +103,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def stack_pictures(pictures: list[np.ndarray]) -> list[np.ndarray]:
-    """Stack neighbouring pictures of one size: a list of (n,H,W,3), in the same order."""
+    """Stack neighboring pictures of one size: a list of (n,H,W,3), in the same order."""
     stacks = []
     for picture in pictures:
         if stacks and stacks[-1][0].shape == picture.shape:

@@ -83,7 +83,7 @@ def compute_weights_sha256(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def keep_settings(folder: str | Path, settings: dict) -> None:
+def write_or_compare_settings(folder: str | Path, settings: dict) -> None:
     """Write the settings of a folder, or compare them with those that it has.
 
     Parameters
@@ -112,5 +112,5 @@ def keep_settings(folder: str | Path, settings: dict) -> None:
     ]
     if differences:
         raise SettingsError(
-            f"{folder}: has results of other settings: {'; '.join(differences)}. Use these again, or another folder."
+            f"{folder}: holds results of other settings: {'; '.join(differences)}. Use those, or another folder."
         )

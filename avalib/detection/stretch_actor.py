@@ -14,7 +14,7 @@ from avalib.detection.detection_times import choose_times
 from avalib.detection.detections_file import read_detections
 from avalib.detection.run_settings import describe_settings
 from avalib.detection.stretches import StretchResult, split_times
-from avalib.detection.training_data import warn_of_rendered_people
+from avalib.detection.training_data import describe_rendered_people
 from avalib.detection.video_item import (
     RunPlan,
     VideoItem,
@@ -52,7 +52,7 @@ class ModelFacts:
 
     settings: dict  # what the results depend on, see `describe_settings`
     label_map: dict  # {action_id: name}
-    warning: str  # see `warn_of_rendered_people`
+    warning: str  # see `describe_rendered_people`
 
 
 class StretchActor:
@@ -81,7 +81,7 @@ class StretchActor:
         return ModelFacts(
             describe_settings(self.plan.settings, detector, torch.get_num_threads()),
             dict(detector.loaded.label_map),
-            warn_of_rendered_people(detector.loaded.action_model),
+            describe_rendered_people(detector.loaded.action_model),
         )
 
     def detect_stretch(self, item: VideoItem, number: int, start: VideoStart | None) -> StretchOutput:

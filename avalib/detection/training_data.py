@@ -6,12 +6,12 @@ from avalib.data.layout import DatasetLayout
 
 RENDERED = "mini"  # the version of the rendered data sets, as a checkpoint stores it
 WARNING = (
-    "the model was trained on rendered people (the mini-AVA): on real film its scores mean nothing; take the published "
-    "weights (checkpoint='published', --checkpoint published)"
+    "the model was trained on rendered people (the mini-AVA): on real video its scores mean nothing; take the "
+    "published weights (checkpoint='published', --checkpoint published)"
 )
 
 
-def warn_of_rendered_people(model: object, video: str | Path | None = None) -> str:
+def describe_rendered_people(model: object, video: str | Path | None = None) -> str:
     """What to say about a model that knows rendered people only.
 
     Parameters

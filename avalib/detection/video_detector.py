@@ -18,7 +18,7 @@ from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
 from avalib.models.detector import Detector
 from avalib.utils.boxes import build_rois, to_pixels
-from avalib.utils.gpu_memory import explain_full_gpu
+from avalib.utils.gpu_memory import build_gpu_memory_error
 from avalib.utils.progress import show_progress
 from avalib.video.clip_stream import ClipStream
 from avalib.video.reader import Video
@@ -185,7 +185,7 @@ class VideoDetector:
             return self._score_at_once(batch)
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
-                raise explain_full_gpu("one clip", self.loaded.device) from error
+                raise build_gpu_memory_error("one clip", self.loaded.device) from error
         # Outside of the handler, whose traceback would keep the tensors in memory.
         half = len(batch) // 2
         self.batch_size = min(self.batch_size, max(half, 1))

@@ -17,7 +17,7 @@ from avalib.detection.live_detector import LiveDetector
 from avalib.detection.live_people import DetectedFollower, GivenFollower
 from avalib.detection.person_boxes import read_person_boxes
 from avalib.detection.person_detector import load_person_detector
-from avalib.detection.training_data import warn_of_rendered_people
+from avalib.detection.training_data import describe_rendered_people
 from avalib.models.detector import Detector
 from avalib.video.live_reader import MAX_DELAY_S, STALL_S, LiveReader
 from avalib.video.reader import Video
@@ -64,9 +64,9 @@ def watch_live(
     step : float, optional
         Seconds from one scoring of the actions to the next; None: 1. A machine that needs longer scores less often.
     seconds : float, optional
-        Stop after so long; None: at the end of a file, else never.
+        Stop after this many seconds; None: at the end of a file, else never.
     stall_s : float
-        A stream without a picture for so long is connected again.
+        A stream without a picture for this many seconds is connected again.
     max_delay_s : float
         Frames that arrive later than this after the fastest one are dropped.
     progress : bool
@@ -103,7 +103,7 @@ def watch_live(
     try:
         person_boxes = None if boxes is None else _read_boxes(reader.source, boxes, person_score)
         loaded = load_model(model, checkpoint, device, precision, mirror, progress)
-        if warning := warn_of_rendered_people(loaded.action_model, reader.source.address):
+        if warning := describe_rendered_people(loaded.action_model, reader.source.address):
             logger.warning("%s", warning)
         if person_boxes is not None:
             follow_people = GivenFollower(person_boxes)

@@ -28,7 +28,7 @@ def label_points(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequ
     points = axis.transData.transform(np.column_stack([x, y])) / pixels_per_point  # (N,2)
     frame = axis.get_window_extent().extents / pixels_per_point
     taken = [(px - POINT_RADIUS, py - POINT_RADIUS, px + POINT_RADIUS, py + POINT_RADIUS) for px, py in points]
-    # crowded points are few places' neighbours: the highest first, so that names fan out upwards
+    # crowded points are few places' neighbors: the highest first, so that names fan out upwards
     for i in np.argsort(-points[:, 1], kind="stable"):
         size = _measure(axis, names[i], font_size) / pixels_per_point
         offset, distance = _find_free_offset(points[i], size, taken, frame)

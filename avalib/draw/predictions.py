@@ -31,8 +31,8 @@ def load_predictions(
     dataset : str
         The data set's name.
     models : list of str, optional
-        Aliases, published names or patterns; default: the whole zoo. Models without detections are left out; others
-        are logged.
+        Aliases, published names or patterns; default: the whole zoo. Models without detections are left out;
+        those with detections are logged.
     tag : str
         The runs' tag.
 

@@ -57,7 +57,7 @@ def compute_average_precision(true: np.ndarray, scores: np.ndarray, n_gt: int, g
     return float((np.diff(n_true, prepend=0) * envelope).sum() / n_gt)
 
 
-def compute_resampled_precision(
+def compute_resampled_ap(
     ranking: Ranking, true: np.ndarray, video: np.ndarray, draws: np.ndarray, grouped: bool, undetected: float
 ) -> np.ndarray:
     """Compute the average precision with each video counted as often as it is drawn.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.labels import get_action_groups
-from avalib.evaluation.average_precision import compute_average_precision, compute_mean, compute_resampled_precision
+from avalib.evaluation.average_precision import compute_average_precision, compute_mean, compute_resampled_ap
 from avalib.utils.files import write_text
 from avalib.utils.plurals import format_count
 from avalib.utils.process import check_memory
@@ -213,7 +213,7 @@ class Report:
     def _resample_ap(self, action, t, draws):
         """AP (n,) of one action in each draw (V,n)."""
         ranking = self.rankings[action]
-        return compute_resampled_precision(
+        return compute_resampled_ap(
             ranking,
             true=ranking.true[t],
             video=self.video,

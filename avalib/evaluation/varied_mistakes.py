@@ -19,7 +19,7 @@ def select_varied_mistakes(mistakes: pd.DataFrame, n: int = 20) -> pd.DataFrame:
     mistakes : DataFrame
         From ErrorAnalysis.find_top_mistakes, many more than n.
     n : int
-        At most so many.
+        At most this many.
 
     Returns
     -------

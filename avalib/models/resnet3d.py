@@ -35,7 +35,7 @@ class Lateral(nn.Module):
 
 
 def build_lateral(channels, entry):
-    """The lateral for a fast pathway of so many channels; PySlowFast's have batch norm and ReLU."""
+    """The lateral for a fast pathway of this many channels; PySlowFast's have batch norm and ReLU."""
     if not entry.lateral_norm:
         return Lateral(channels, entry.fusion_kernel, entry.speed_ratio)
     return ConvBN(channels, 2 * channels, (entry.fusion_kernel, 1, 1), (entry.speed_ratio, 1, 1))

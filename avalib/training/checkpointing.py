@@ -25,6 +25,7 @@ from avalib.utils.errors import AvalibError
 from avalib.utils.files import atomic_path
 from avalib.utils.interrupts import SAME_INTERRUPT_S, Stopped
 from avalib.utils.locks import Lock
+from avalib.utils.plurals import format_count
 from avalib.utils.temporary_files import remove_abandoned_parts
 
 logger = logging.getLogger(__name__)
@@ -116,19 +117,19 @@ class CheckpointSaver:
             self.raise_stopped()
 
     def _raise_stopped_at_once(self):
-        position = describe_position(self.saved_position)
-        raise Stopped(f"stopped at once, without saving; {position} is on the disk", signal.SIGINT)
+        saved = describe_position(self.saved_position)
+        raise Stopped(f"stopped at once, without saving; saved before: {saved}", signal.SIGINT)
 
     def raise_stopped(self):
         """Raise Stopped; the state is saved on the way out."""
         position = self.state.position
         if position == (0, 0):
             raise Stopped("stopped before the first step; nothing is lost: call again to begin", self.stop_signal)
-        raise Stopped(f"stopped; {describe_position(position)} is on the disk: call again to resume", self.stop_signal)
+        raise Stopped(f"stopped, saved after {describe_position(position)}: call again to resume", self.stop_signal)
 
     @contextmanager
     def allow_interrupts(self, all_saved: bool = False) -> Iterator[None]:
-        """Inside, a signal raises Stopped at once: the state is whole.
+        """Let a signal raise Stopped at once in the block: the state is whole.
 
         One of several processes must not leave the others waiting, so there it does nothing, unless everything is
         saved (all_saved=True): then all processes receive the signal and resume from there.
@@ -166,7 +167,7 @@ class CheckpointSaver:
                 raise
             raise WorkerDiedError(
                 f"a process that reads frames has ended ({error}). If the memory was full, use fewer workers. "
-                f"{describe_position(self.state.position)} is on the disk: call again to resume"
+                f"Saved: {describe_position(self.state.position)}; call again to resume"
             ) from None
 
     def save_if_due(self, stop_signal: int = 0) -> None:
@@ -239,6 +240,7 @@ class CheckpointSaver:
 
 
 def describe_position(position):
-    """(3, 12) as text: "epoch 3, step 12"."""
+    """(3, 12) as text: "3 epochs and 12 steps"."""
     epoch, step = position
-    return f"epoch {epoch}, step {step}" if epoch or step else "no step yet"
+    parts = [format_count(number, unit) for number, unit in ((epoch, "epoch"), (step, "step")) if number]
+    return " and ".join(parts) or "nothing yet"

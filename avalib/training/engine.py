@@ -18,7 +18,7 @@ from avalib.data.keyframe_table import load_splits
 from avalib.data.loader import ClipLoader, build_loader
 from avalib.data.samplers import TrainBatchSampler
 from avalib.training.checkpoint_sizes import check_checkpoint_space
-from avalib.training.checkpointing import CheckpointSaver
+from avalib.training.checkpointing import CheckpointSaver, describe_position
 from avalib.training.epoch_validation import validate
 from avalib.training.existing_run import load_checkpoint_to_resume, lock_run, resolve_existing_run
 from avalib.training.full_memory import explain_full_memory
@@ -148,7 +148,7 @@ def _report_start(state, config, output_dir, is_finished, context):
         f"({recipe.lr:g} for {recipe.clips_per_step})"
     )
     if state.position != (0, 0):
-        logger.info(f"{output_dir}: resuming after epoch {state.epoch}, step {state.step}")
+        logger.info(f"{output_dir}: resuming after {describe_position(state.position)}")
 
 
 def _open_log(output_dir, checkpoint, is_finished, tensorboard, context):
@@ -197,7 +197,7 @@ def _run_epochs(state, config, keyframes, frames, saver, *, progress, on_log):
             if context.is_main:
                 write_json(path, position | {"micro_batches": describe_bad_batches(error, keyframes["train"])})
             raise LossNotFiniteError(
-                f"epoch {position['epoch']}, iter {position['iter']}: {error}. Their names are in {path}", error.batches
+                f"epoch {position['epoch']}, iter {position['iter']}: {error}, which {path} lists", error.batches
             ) from None
         # 3. A checkpoint
         state.epoch += 1

@@ -9,13 +9,13 @@ import torch
 from avalib.training.planner import advise_batch_size, estimate_memory
 from avalib.training.train_config import TrainConfig
 from avalib.training.train_state import TrainState
-from avalib.utils.gpu_memory import GpuMemoryError, explain_full_gpu
+from avalib.utils.gpu_memory import GpuMemoryError, build_gpu_memory_error
 from avalib.utils.plurals import format_count
 
 
 @contextmanager
 def explain_full_memory(config: TrainConfig, state: TrainState) -> Iterator[None]:
-    """Inside, a GPU that runs out of memory raises GpuMemoryError with the batch size that fits by the plan."""
+    """Make a GPU that runs out of memory in the block raise GpuMemoryError with the batch size that fits."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -36,6 +36,6 @@ def build_training_memory_error(config: TrainConfig, state: TrainState) -> GpuMe
     # the step itself did not fit, whatever the estimate
     batch_clips = config.recipe.videos_per_gpu
     max_clips = min(max_clips, batch_clips - 1)
-    plan = f"By the plan {max_clips} of them would fit: " if max_clips else "By the plan "
+    plan = f"By the estimate {max_clips} of them fit: " if max_clips else "The estimate advises: "
     amount = f"a training step on {format_count(batch_clips, 'clip')}"
-    return explain_full_gpu(amount, config.device, plan + advise_batch_size(config, max_clips))
+    return build_gpu_memory_error(amount, config.device, plan + advise_batch_size(config, max_clips))

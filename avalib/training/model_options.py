@@ -72,7 +72,7 @@ def _forward_recomputed(block, forward, x):
 
 @contextmanager
 def _freeze_running_statistics(block):
-    """Inside, a block's batch norms leave their running statistics as they are: the same clips must not count twice."""
+    """Keep the running statistics of a block's batch norms: the same clips must not count twice."""
     # momentum 0: forward leaves mean and variance, and only counts the batch
     norms = find_modules(block, nn.BatchNorm3d)
     momenta = [norm.momentum for norm in norms]

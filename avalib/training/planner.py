@@ -119,7 +119,7 @@ class CostEstimate:
 
 
 def estimate_cost(
-    config: TrainConfig, timed_steps: int = 3, context: DistributedContext = SINGLE_PROCESS
+    config: TrainConfig, timed_steps: int = 7, context: DistributedContext = SINGLE_PROCESS
 ) -> CostEstimate:
     """Estimate what a training takes, from a few steps on noise and a few clips.
 
@@ -127,7 +127,7 @@ def estimate_cost(
     ----------
     config : TrainConfig
     timed_steps : int
-        Steps that are timed.
+        Steps that are timed; their median counts, so that one that another program slowed down does not.
     context : DistributedContext
         How many processes will train; only its size counts.
 

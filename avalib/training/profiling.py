@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,8 +18,9 @@ from avalib.training.step import run_forward, train_step
 from avalib.training.train_config import TrainConfig
 from avalib.training.train_state import TrainState
 from avalib.utils.process import get_available_memory_bytes, get_peak_memory_bytes
+from avalib.video.frame_cache import FrameCachePreview
 from avalib.video.frame_cache_builder import find_outdated_caches
-from avalib.video.frame_source import FrameSource
+from avalib.video.frame_source import FrameSource, open_video
 
 TIME_LIMIT_S = 30  # that timing a step may take, about
 USABLE_GPU_SHARE = 0.92  # of the free memory
@@ -89,18 +90,27 @@ def _time_step(config, state, n_clips):
 
 
 def time_clip_reading(config: TrainConfig, keyframes: KeyframeTable, split: str, count: int = 4) -> float:
-    """Time reading a clip of a split: mean seconds, from the frame cache if it has all of the split's videos."""
+    """Time reading a clip of a split: mean seconds. Frame caches that are still to be built count as built."""
     recipe = config.recipe
-    if find_missing_caches(config, [keyframes]):
-        recipe = replace(recipe, cache_short_side=None)
-    frames = FrameSource(config.layout, recipe.cache_short_side)
+    needs_preview = bool(find_missing_caches(config, [keyframes]))
+    frames = (PreviewSource if needs_preview else FrameSource)(config.layout, recipe.cache_short_side)
     clips = ClipDataset(keyframes, config.entry, recipe, frames, training=split == "train")
     # clips from all over the split
-    chosen = np.linspace(0, len(keyframes) - 1, count).astype(int)
+    chosen = np.linspace(0, len(keyframes) - 1, count).astype(int).tolist()
+    if needs_preview:
+        for index in chosen:
+            clips[index]  # the same frames as below: a clip is drawn from the seed, the epoch and its number
     started = time.perf_counter()
     for index in chosen:
-        clips[int(index)]
+        clips[index]
     return (time.perf_counter() - started) / len(chosen)
+
+
+class PreviewSource(FrameSource):
+    """A FrameSource whose frames are read as from frame caches that are not built yet."""
+
+    def open_reader(self, video_id: str) -> FrameCachePreview:
+        return FrameCachePreview(open_video(self.layout, video_id), self.cache_short_side)
 
 
 def find_missing_caches(config: TrainConfig, keyframes: Iterable[KeyframeTable]) -> list[str]:

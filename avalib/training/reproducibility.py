@@ -20,7 +20,7 @@ def seed_everything(*numbers: int) -> None:
 
 @contextmanager
 def use_deterministic_algorithms(enabled: bool) -> Iterator[None]:
-    """Inside, torch uses deterministic algorithms only and raises where an operation has none."""
+    """Make torch use deterministic algorithms only in the block, and raise where an operation has none."""
     if not enabled:
         yield
         return

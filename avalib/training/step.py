@@ -172,7 +172,7 @@ def reduce_metrics(metrics, *, n_clips, stop_signal, context, device):
 
 @contextmanager
 def _allow_stopping(state, config, saver):
-    """Inside, a signal stops a CPU process at once, as a step takes long there.
+    """Let a signal stop a CPU process at once in the block, as a step takes long there.
 
     Forward changes nothing but the running statistics of batch norm; on any exception they get their old values.
     """

@@ -119,6 +119,12 @@ def configure_training(
         workers = 4 if device.type == "cuda" else 1
     if checkpoint is None:
         checkpoint = recipe.initial
+        if layout.is_own and checkpoint == "random":
+            logger.warning(
+                f"{layout.root}: the default recipe is that of the rendered mini-AVA: random weights, a short side of "
+                f"{recipe.test_short_side} pixels. Real videos on a GPU: checkpoint='published', short_side=256 "
+                "(--checkpoint published --short-side 256)"
+            )
     # combinations that do not work
     if accumulate < 1:
         raise ValueError(f"accumulate={accumulate}: expected at least 1")

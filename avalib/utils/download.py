@@ -3,6 +3,8 @@
 A file is cached under ~/.cache/avalib (or AVALIB_CACHE), by its server's name and path. An incomplete file is called
 `<name>.part`; the next call resumes it (see partial_download). On a machine without a network, AVALIB_MIRROR (or
 `mirror=`) names a folder, or another server, that holds the same files under the same paths or just by their names.
+
+What is downloaded for a data set: avalib.data.ava_download, avalib.data.ava_kinetics_download.
 """
 
 import contextlib

@@ -1,4 +1,30 @@
-"""The base class of this package's own exceptions. Each exception lives in the module that raises it."""
+"""The base class of this package's own exceptions. Each is defined beside the code that it belongs to:
+
+detection.detector_output  DetectorOutputError
+detection.onnx_error       OnnxDetectorError
+detection.person_detector  DetectorMemoryError
+detection.run_settings     SettingsError
+draw.mjpeg_server          PortError
+evaluation.inference       LogitsNotFiniteError
+models.checkpoint_file     CheckpointError
+models.export              ExportError
+training.checkpointing     WorkerDiedError
+training.existing_run      RunExistsError
+training.launch            LaunchError
+training.logger            DamagedLogError
+training.sanity_checks     OverfitError
+training.saved_run         DamagedCheckpointError
+training.step              LossNotFiniteError
+utils.disk_space           DiskFullError
+utils.download_errors      DownloadDiskFullError, DownloadError
+utils.gpu_memory           GpuMemoryError
+utils.locks                LockedError
+utils.markdown             PageError
+utils.pickled_arrays       ForbiddenNameError, PickleError
+utils.run_folder           DamagedRecordError
+video.live_source          StreamError, StreamRefusedError
+video.video_error          VideoError
+"""
 
 
 class AvalibError(Exception):

@@ -11,7 +11,7 @@ class GpuMemoryError(AvalibError, MemoryError):
     """A GPU has too little free memory for what is to be computed at once; the message says what to do."""
 
 
-def explain_full_gpu(amount: str, device: torch.device, advice: str = ADVICE) -> GpuMemoryError:
+def build_gpu_memory_error(amount: str, device: torch.device, advice: str = ADVICE) -> GpuMemoryError:
     """Build the error for a GPU that has too little memory.
 
     Parameters

@@ -1,6 +1,7 @@
 """Track people from one time to the next by the overlap of their boxes and Hungarian assignment.
 
-It needs numpy and scipy alone, so that video mAP, drawing and the video detector share it.
+Used by drawing, by video mAP, and by `detect` at steps above 0.2 s; below that, and live, see motion_tracker. It needs
+numpy and scipy alone.
 """
 
 from collections.abc import Callable

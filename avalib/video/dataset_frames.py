@@ -71,7 +71,7 @@ def open_frames(
     missing = find_missing_keyframes(FrameSource(layout, short_side, uncached=uncached), table, broken)
     if len(missing) > max_missing * len(table):
         raise VideoError(
-            f"{layout.root}: {_describe_missing(missing, table, f', more than the {max_missing:.0%} that may be')}. "
+            f"{layout.root}: {_describe_missing(missing, table, f', more than the {max_missing:.0%} allowed')}. "
             "Run notebook 01 (avalib.check), or take their rows out of the csv."
         )
     if len(missing):

@@ -1,7 +1,7 @@
 """The frame cache: all frames of a video as JPEGs in one file with an index, read by AVA number.
 
-Random access to a training clip takes a tenth of the time that it takes from H.264; the file has six times the bytes
-(measured when this format was chosen).
+Random access to a training clip takes a half to a thirteenth of the time that it takes from H.264 (docs/benchmarks.md);
+the file has six times the bytes.
 
 A zip (`zipfile`, stored) would have the same size and survive the same damage, but opening one takes longer: for a
 15-minute video 78 ms and 15 MB, against 0.4 ms and 0.3 MB for this index. Training in random order opens a file for
@@ -166,3 +166,34 @@ class FrameCache(JpegReader):
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+class FrameCachePreview(JpegReader):
+    """The frames that a frame cache of a video would hold, without the file: to time reading before it is built.
+
+    A frame is encoded when it is first read, and then kept in memory.
+
+    Parameters
+    ----------
+    video : Video or JpegFolder
+        It is closed with the preview.
+    short_side, quality : int
+        See `write_frame_cache`.
+    """
+
+    def __init__(self, video, short_side, quality=90):
+        self.video = video
+        self.path = video.path
+        self.n_ava_frames = video.n_ava_frames
+        self.height, self.width = compute_resized_shape(video.height, video.width, short_side)
+        self.quality = quality
+        self._jpegs = {}  # {AVA number: bytes}
+
+    def _read_jpeg(self, number):
+        if number not in self._jpegs:
+            frame = self.video.read_ava_frames([number])[0]
+            self._jpegs[number] = _encode(frame, (self.height, self.width), self.quality)
+        return self._jpegs[number]
+
+    def close(self) -> None:
+        self.video.close()

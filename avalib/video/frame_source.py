@@ -111,16 +111,18 @@ class FrameSource:
             # the last one used is at the end
             self._readers.move_to_end(video_id)
             return self._readers[video_id]
-        if self._is_cached(video_id):
-            reader = FrameCache(self.get_path(video_id))
-        else:
-            reader = open_video(self.layout, video_id)
-        self._readers[video_id] = reader
+        reader = self._readers[video_id] = self.open_reader(video_id)
         # limits open files and their memory
         if len(self._readers) > self.max_open_files:
             _, least_recently_used = self._readers.popitem(last=False)
             least_recently_used.close()
         return reader
+
+    def open_reader(self, video_id: str) -> FrameCache | Video | JpegFolder:
+        """A new reader of one video."""
+        if self._is_cached(video_id):
+            return FrameCache(self.get_path(video_id))
+        return open_video(self.layout, video_id)
 
     def get_path(self, video_id: str) -> Path:
         """The file or folder that a video's frames are read from."""
@@ -134,7 +136,7 @@ class FrameSource:
     def check_available(self, video_id: str, timestamp: float) -> None:
         """Raise VideoError for a keyframe that is in `missing_keyframes`."""
         if (video_id, timestamp) in self._missing:
-            raise VideoError(f"{video_id},{timestamp:04.0f}: its frames are missing, see the list at the start")
+            raise VideoError(f"{video_id},{timestamp:04.0f}: its frames are missing (listed in the log before)")
 
     def __getstate__(self):
         return {**self.__dict__, "_readers": OrderedDict()}  # open files do not travel to workers

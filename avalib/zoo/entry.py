@@ -90,7 +90,7 @@ class ZooEntry:
     code_base : {"mmaction", "pyslowfast", "pytorchvideo", "umt"}
         The code base whose names the keys of the state_dict are.
     inflated_blocks : int or None
-        Stage 3: only the first so many bottlenecks have kernels over time; None: all.
+        Stage 3: only the first this many bottlenecks have kernels over time; None: all.
     last_stage_dilation : int
         Of the 1x3x3 kernels of stage 4.
     lateral_norm : bool

@@ -104,7 +104,7 @@ class Recipe:
     validate_every : int
         epochs between validations
     seed : int
-        of initialisation, sampling and dropout
+        of initialization, sampling and dropout
     numbering : str
         which frames a keyframe's clip has: "v0.10.0", "v1.x", "ava_kinetics", "pyslowfast" or "umt"
     focal_alpha : float
@@ -228,7 +228,7 @@ def update_recipe(
         Pixels of the test pictures and of the training crop. The range of training sizes and the frame cache's short
         side follow in proportion.
     batch_size : int, optional
-        Clips a step on one device. The learning rate follows by the linear rule.
+        Clips in a micro-batch of one process. The learning rate follows by the linear rule.
     **changes
         Values of the recipe's own fields; None leaves a field as it is. `lr` is for the recipe's own batch.
 

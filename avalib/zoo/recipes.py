@@ -6,7 +6,7 @@ from avalib.zoo.entry import ZooEntry, is_same_network
 from avalib.zoo.published_recipes import build_published_recipe
 from avalib.zoo.recipe import Recipe
 
-# the mini-AVA's epochs: what two CPU cores train in about eight minutes, so fewer for models that cost more a clip
+# the mini-AVA's epochs: fewer for models that cost more per clip; two CPU cores train some of them in eight minutes
 MINI_EPOCHS = {
     "slowonly_r50": 9,
     "slowonly_omnisource_r50": 9,
@@ -43,9 +43,9 @@ def build_mini_recipe(entry: ZooEntry) -> Recipe:
         dataset="mini",
         initial="random",
         epochs=MINI_EPOCHS.get(entry.alias, 3),
-        videos_per_gpu=4,  # many small steps: the training is short
-        lr=1e-3,
-        clips_per_step=4,
+        videos_per_gpu=6,  # many small steps: the training is short
+        lr=1.2e-3,
+        clips_per_step=6,
         optimizer="adamw",
         momentum=0.9,
         weight_decay=0.05,

@@ -67,6 +67,9 @@ def test_files_for_other_tools_have_the_same_rows(arguments, tmp_path):
         (["--html", "page.txt"], "page.txt: expected a name that ends in .html"),
         (["--export", "people.yaml"], "people.yaml: expected a name that ends in .json (COCO) or .xml (CVAT)"),
         (["--checkpoint", "no.pth"], "no.pth: no such file"),
+        (["--overlay", "mp4"], "error: --overlay is not possible with one video; it goes with many videos (--out-dir)"),
+        (["--format", "csv"], "error: --format is not possible with one video"),
+        (["--shard", "1/2"], "error: --shard is not possible with one video"),
     ],
 )
 def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):

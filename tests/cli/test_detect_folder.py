@@ -14,7 +14,7 @@ from avalib.models.checkpoint import save_checkpoint
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["v.mp4", "--csv", "a.csv", "--out-dir", "out"], "--csv is for one video; it does not go with --out-dir"),
+        (["v.mp4", "--csv", "a.csv", "--out-dir", "out"], "--csv is not possible with many videos (--out-dir)"),
         (["empty", "--out-dir", "out"], "empty: no videos in this folder"),
         (["none.mp4", "--out-dir", "out"], "none.mp4: no such video, folder or list file"),
         (["v.mp4", "v.mp4"], "expected one video; many need --out-dir FOLDER"),

@@ -103,14 +103,19 @@ def count_frames(port):
     ("options", "message"),
     [
         (["--live", "0", "film.mp4"], "error: expected --live 0 or videos, not both"),
-        (["--live", "0", "--smooth", "2"], "error: --smooth is not possible with --live"),
-        (["--live", "0", "--start", "2"], "error: --start is not possible with --live"),
+        (["--live", "0", "--smooth", "2"], "error: --smooth is not possible with a live source (--live)"),
+        (["--live", "0", "--start", "2"], "error: --start is not possible with a live source (--live)"),
+        (["--live", "0", "--detector-step", "1"], "error: --detector-step is not possible with a live source"),
+        (["--live", "0", "--engine", "ray"], "error: --engine is not possible with a live source"),
         (["--live", "97"], "error: camera 97: this machine has no such camera"),
         (["--live", "0", "--out", "o.gif"], "o.gif: expected a name that ends in .mp4 or .mkv"),
         (["--live", "nowhere.mp4"], "nowhere.mp4: no such video file"),
         (["--live", "rtsp://me:s3cr3t@127.0.0.1:1/a"], "error: rtsp://127.0.0.1:1/a: cannot be opened: Connection"),
         (["--live", "0", "--step", "0"], "error: --step 0.0: expected seconds above 0"),
-        (["--serve", "8080", "film.mp4"], "error: --serve shows a live detection: give --live SOURCE"),
+        (
+            ["--serve", "8080", "film.mp4"],
+            "error: --serve is not possible with one video; it goes with a live source (--live)",
+        ),
         ([], "error: expected one video; many need --out-dir FOLDER, a camera --live 0"),
     ],
 )

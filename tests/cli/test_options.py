@@ -9,6 +9,7 @@ import pytest
 from avalib import zoo
 from avalib.cli.app import COMMANDS, parse_options
 from avalib.cli.options import Protocol
+from avalib.data.layout import DatasetLayout
 from avalib.evaluation.protocols import EXTRA_PROTOCOLS, PROTOCOLS
 from avalib.training.launch import to_command_line
 from avalib.training.train_config import configure_training
@@ -104,7 +105,7 @@ def test_a_training_and_its_command_line_are_the_same(dataset):
 
 def test_an_entry_that_was_changed_has_no_command_line():
     entry = replace(zoo.get("slowfast_r50"), fusion_kernel=7)
-    config = configure_training(entry, zoo.get_recipe(entry, "mini"), None, device="cpu")
+    config = configure_training(entry, zoo.get_recipe(entry, "mini"), DatasetLayout("nowhere", "mini"), device="cpu")
     with pytest.raises(ValueError, match="slowfast_r50 was changed.*gpus=1"):
         to_command_line(config, dataset="mini")
 

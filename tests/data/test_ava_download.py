@@ -122,7 +122,7 @@ def test_what_can_not_be_had_is_listed_with_what_it_costs(servers, tiny, tmp_pat
     assert f"missing: {gone}" in capsys.readouterr().out
     assert pd.read_csv(layout.root / "missing_videos_v2.1.csv").video_id.tolist() == [gone]
     recipe = zoo.update_recipe(zoo.build_mini_recipe(ENTRY), short_side=32, cache_short_side=None)
-    with pytest.raises(VideoError, match=rf"1 of 1 videos are missing.*more than the 1% that may be.*{gone}"):
+    with pytest.raises(VideoError, match=rf"1 of 1 videos are missing.*more than the 1% allowed.*{gone}"):
         open_frames(layout, recipe, [load_keyframes(layout, "val")])
     layout, record = prepare(tmp_path, folder)  # from elsewhere
     assert record["missing_videos"] == [] and layout.find_video(gone).is_symlink() == (os.name != "nt")

@@ -170,7 +170,7 @@ def test_a_video_that_kills_its_process_stops_no_other(tmp_path, network, weight
         folder, tmp_path / "out", network, workers=2, write_overlay=kill_in_v1, **get_options(weights)
     )
     assert manifest["state"].tolist() == ["done", "failed", "done", "done"]
-    assert "v1.mp4: its process died, alone as well" in manifest["error"][1]
+    assert "v1.mp4: its process died twice" in manifest["error"][1]
 
 
 @is_posix

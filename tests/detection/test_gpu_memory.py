@@ -7,7 +7,7 @@ from detection_inputs import build_network, detect, two_people, write_calm_video
 
 from avalib.detection import action_scorer, video_detector
 from avalib.evaluation.inference import score_batch
-from avalib.utils.gpu_memory import GpuMemoryError, explain_full_gpu
+from avalib.utils.gpu_memory import GpuMemoryError, build_gpu_memory_error
 
 
 def limit_memory(monkeypatch, module, max_clips):
@@ -63,4 +63,4 @@ def test_live_it_is_the_same_error(video, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpus_error_says_how_much_is_free():
     device = torch.device("cuda")
-    assert "GB free: out of memory with one clip" in str(explain_full_gpu("one clip", device))
+    assert "GB free: out of memory with one clip" in str(build_gpu_memory_error("one clip", device))

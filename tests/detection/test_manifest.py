@@ -17,7 +17,7 @@ from avalib.detection.manifest import (
     read_manifest,
     read_manifests,
 )
-from avalib.detection.run_settings import SettingsError, keep_settings
+from avalib.detection.run_settings import SettingsError, write_or_compare_settings
 from avalib.detection.video_item import choose_outputs
 from avalib.utils.disk_space import DiskFullError
 from avalib.utils.locks import LockedError, hold_lock
@@ -101,16 +101,17 @@ def test_a_name_that_an_earlier_run_has_given_stays_and_is_not_given_again():
 
 
 def test_other_settings_are_named_with_both_values(tmp_path):
-    keep_settings(tmp_path, {"model": "a", "step": None, "checkpoint": "best"})
-    keep_settings(tmp_path, {"model": "a", "step": None, "checkpoint": "best.pth"})  # its hash counts, not its name
-    with pytest.raises(SettingsError, match="step is 0.5, was None. Use these again, or another folder"):
-        keep_settings(tmp_path, {"model": "a", "step": 0.5, "checkpoint": "best"})
+    write_or_compare_settings(tmp_path, {"model": "a", "step": None, "checkpoint": "best"})
+    # the hash of the weights counts, not the checkpoint's name
+    write_or_compare_settings(tmp_path, {"model": "a", "step": None, "checkpoint": "best.pth"})
+    with pytest.raises(SettingsError, match="step is 0.5, was None. Use those, or another folder"):
+        write_or_compare_settings(tmp_path, {"model": "a", "step": 0.5, "checkpoint": "best"})
 
 
 def test_damaged_settings_name_the_file(tmp_path):
     (tmp_path / "settings.json").write_text("{", encoding="utf-8")
     with pytest.raises(SettingsError, match="settings.json: not the settings of a run"):
-        keep_settings(tmp_path, {})
+        write_or_compare_settings(tmp_path, {})
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="another process with the same modules")

@@ -16,7 +16,7 @@ from avalib.data.keyframe_table import load_keyframes
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection import video_detector
 from avalib.detection.detections_table import COLUMNS
-from avalib.detection.training_data import warn_of_rendered_people
+from avalib.detection.training_data import describe_rendered_people
 from avalib.evaluation.inference import score_keyframes
 from avalib.video.clip_stream import ClipStream
 from avalib.video.frame_source import FrameSource
@@ -65,9 +65,9 @@ def test_weights_of_rendered_people_say_so_on_other_video(calm_video, network):
 def test_weights_of_rendered_people_say_nothing_on_a_rendered_video(tiny, network):
     rendered = copy.copy(network)
     rendered.meta = replace(network.meta, extra={"dataset_version": "mini"})
-    assert not warn_of_rendered_people(rendered, next(tiny.videos.iterdir()))
-    assert not warn_of_rendered_people(network, "street.mp4")
-    assert warn_of_rendered_people(rendered)
+    assert not describe_rendered_people(rendered, next(tiny.videos.iterdir()))
+    assert not describe_rendered_people(network, "street.mp4")
+    assert describe_rendered_people(rendered)
 
 
 @pytest.mark.slow

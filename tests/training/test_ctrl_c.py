@@ -13,6 +13,7 @@ import process_groups
 import pytest
 import torch
 
+from avalib.training.checkpointing import describe_position
 from avalib.training.logger import read_log
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX's")
@@ -49,7 +50,7 @@ def test_a_terminals_ctrl_c_saves_the_last_step_and_the_next_call_resumes(run_fo
     assert process.returncode == 130
     done = count_saved_steps(run_folder)
     assert done == count_steps(run_folder) >= 3
-    expected = f"stopped; epoch {done // 5}, step {done % 5} is on the disk: call again to resume"
+    expected = f"stopped, saved after {describe_position(divmod(done, 5))}: call again to resume"
     assert output.strip().splitlines()[-1] == expected
     assert "Traceback" not in output
     assert "DataLoader" not in output
@@ -57,7 +58,7 @@ def test_a_terminals_ctrl_c_saves_the_last_step_and_the_next_call_resumes(run_fo
     assert {path.name for path in run_folder.iterdir()} == {"log.jsonl", "last.pth"}
     again = process_groups.start_python(MAIN, *LONG)
     process_groups.wait_until(lambda: count_steps(run_folder) > done, again)
-    assert f"resuming after epoch {done // 5}, step {done % 5}" in process_groups.interrupt(again)
+    assert f"resuming after {describe_position(divmod(done, 5))}" in process_groups.interrupt(again)
     assert count_saved_steps(run_folder) > done
 
 
@@ -142,7 +143,7 @@ def test_a_kernels_interrupt_is_one_line_in_the_notebook_and_everything_is_saved
     done = count_saved_steps(run_folder)
     assert done >= 2 and error["ename"] == "Stopped"
     (line,) = error["traceback"]
-    assert line == f"Stopped: stopped; epoch {done // 5}, step {done % 5} is on the disk: call again to resume"
+    assert line == f"Stopped: stopped, saved after {describe_position(divmod(done, 5))}: call again to resume"
 
 
 def iterate_errors(client):
@@ -178,7 +179,7 @@ def test_a_second_training_in_a_folder_waits_for_no_running_one_and_resumes_a_ki
     done = count_saved_steps(run_folder)
     third = process_groups.start_python(MAIN, *LONG)
     process_groups.wait_until(
-        lambda: f"resuming after epoch {done // 5}, step {done % 5}" in third.stdout.readline(), third
+        lambda: f"resuming after {describe_position(divmod(done, 5))}" in third.stdout.readline(), third
     )
     process_groups.interrupt(third)
     assert {path.name for path in run_folder.iterdir()} == {"log.jsonl", "last.pth"}

@@ -20,7 +20,7 @@ from avalib.data.layout import DatasetLayout
 from avalib.evaluation.evaluator import evaluate
 from avalib.evaluation.inference import detect_dataset, load_trained_model
 from avalib.training import checkpointing, epoch_validation, step
-from avalib.training.checkpointing import CheckpointSaver
+from avalib.training.checkpointing import CheckpointSaver, describe_position
 from avalib.training.engine import train_model
 from avalib.training.existing_run import RunExistsError, load_checkpoint_to_resume
 from avalib.training.initial_state import build_initial_model, initialize_state
@@ -134,7 +134,7 @@ def test_killed_at_any_instant_a_run_ends_bit_for_bit_the_same(uninterrupted, ti
             assert run_in_fork(work) == -signal.SIGKILL, place
     capsys.readouterr()
     rest = train_model(make_config(tiny), tmp_path / "run", progress=False)
-    assert "resuming after epoch 1, step 0" in capsys.readouterr().out
+    assert "resuming after 1 epoch\n" in capsys.readouterr().out
     whole, folder = uninterrupted
     for name in ("mode", "epoch", "iter", "lr", "loss_action_cls", "grad_norm", "mAP@0.5IOU", "recall@top3"):
         np.testing.assert_array_equal(whole[name], rest[name], err_msg=name)
@@ -341,9 +341,17 @@ def interrupt_saving(tiny, tmp_path, monkeypatch):
     return stop
 
 
+@pytest.mark.parametrize(
+    ("position", "text"),
+    [((0, 0), "nothing yet"), ((0, 1), "1 step"), ((3, 0), "3 epochs"), ((1, 12), "1 epoch and 12 steps")],
+)
+def test_a_position_counts_finished_epochs_and_the_steps_after_them(position, text):
+    assert describe_position(position) == text
+
+
 def test_a_second_ctrl_c_stops_without_saving(interrupt_saving, tmp_path):
     before = (tmp_path / "last.pth").read_bytes()
-    with pytest.raises(Stopped, match="without saving; no step yet is on the disk"):
+    with pytest.raises(Stopped, match="without saving; saved before: nothing yet"):
         interrupt_saving(signal.SIGINT)
     assert (tmp_path / "last.pth").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
@@ -351,7 +359,7 @@ def test_a_second_ctrl_c_stops_without_saving(interrupt_saving, tmp_path):
 
 @pytest.mark.slow
 def test_a_sigterm_after_ctrl_c_does_not_interrupt_saving(interrupt_saving, tmp_path):
-    with pytest.raises(Stopped, match="epoch 0, step 1 is on the disk"):
+    with pytest.raises(Stopped, match="saved after 1 step: call again to resume"):
         interrupt_saving(signal.SIGTERM)
     assert torch.load(tmp_path / "last.pth", weights_only=True)["step"] == 1
 

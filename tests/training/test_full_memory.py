@@ -28,11 +28,11 @@ def test_the_error_says_which_batch_fits(full_memory, tiny, tmp_path, monkeypatc
     memory = measure_step_memory(config, build_untrained_state(config))
     free_bytes = memory.fixed_bytes + 2.5 * memory.clip_bytes
     monkeypatch.setattr(planner, "get_free_memory_bytes", lambda device: free_bytes)
-    advice = "By the plan 2 of them would fit: batch_size=2, accumulate=3: the same clips in a step"
+    advice = "By the estimate 2 of them fit: batch_size=2, accumulate=3: the same clips in a step"
     with pytest.raises(GpuMemoryError, match=f"out of memory with a training step on 6 clips. {advice}"):
         train_model(config, tmp_path / "run", progress=False)
 
 
 def test_a_smaller_batch_than_the_one_that_failed_is_advised_whatever_the_estimate(full_memory, tiny, tmp_path):
-    with pytest.raises(GpuMemoryError, match="By the plan 3 of them would fit: batch_size=2, accumulate=2"):
+    with pytest.raises(GpuMemoryError, match="By the estimate 3 of them fit: batch_size=2, accumulate=2"):
         train_model(make_config(tiny, videos_per_gpu=4), tmp_path / "run", progress=False)

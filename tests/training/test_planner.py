@@ -20,6 +20,7 @@ from avalib.training.profiling import (
     choose_timed_steps,
     find_missing_caches,
     measure_activation_bytes,
+    time_clip_reading,
 )
 from avalib.training.time_limit import limit_epochs
 from avalib.utils.distributed import DistributedContext
@@ -112,6 +113,13 @@ def test_frame_caches_that_exist_are_not_missing(cached_config):
     assert sorted(videos) == sorted(path.stem for path in cached_config.layout.videos.iterdir())
     build_frame_caches(cached_config.layout, videos[:1], 256, workers=1, progress=False)
     assert find_missing_caches(cached_config, keyframes) == videos[1:]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_reading_is_timed_without_building_the_frame_caches(cached_config, split):
+    keyframes = load_splits(cached_config.layout, cached_config.recipe)[split]
+    assert time_clip_reading(cached_config, keyframes, split) > 0
+    assert not list(cached_config.layout.root.glob("cache/short_*"))
 
 
 @pytest.mark.parametrize("split", ["train", "val"])

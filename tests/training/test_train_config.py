@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from tiny_model import ENTRY, make_config
+from tiny_model import ENTRY, NO_DATASET, make_config
 
 from avalib import zoo
+from avalib.data.layout import DatasetLayout
 from avalib.training.train_config import configure_training
 
 
@@ -19,7 +20,16 @@ from avalib.training.train_config import configure_training
 )
 def test_the_checkpoint_is_the_recipes_unless_one_is_named(build_recipe, checkpoint, expected):
     entry = zoo.get("slowonly_r50")
-    assert configure_training(entry, build_recipe(entry), None, "cpu", checkpoint=checkpoint).checkpoint == expected
+    config = configure_training(entry, build_recipe(entry), NO_DATASET, "cpu", checkpoint=checkpoint)
+    assert config.checkpoint == expected
+
+
+@pytest.mark.parametrize(("version", "checkpoint", "warns"), [("own", None, 1), ("own", "a.pth", 0), ("mini", None, 0)])
+def test_random_weights_and_small_pictures_for_ones_own_videos_are_a_warning(version, checkpoint, warns, caplog):
+    entry = zoo.get("slowonly_r50")
+    layout = DatasetLayout("data/gym", version)
+    configure_training(entry, zoo.get_recipe(entry, "gym"), layout, "cpu", checkpoint=checkpoint)
+    assert caplog.text.count("random weights, a short side of 64 pixels") == warns
 
 
 def fail_to_compile(*args, **options):

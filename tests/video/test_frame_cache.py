@@ -12,7 +12,7 @@ from forks import fork
 from numbered_videos import draw_number, read_number, write_numbered_video
 
 from avalib.data.layout import DatasetLayout
-from avalib.video.frame_cache import FrameCache, write_frame_cache
+from avalib.video.frame_cache import FrameCache, FrameCachePreview, write_frame_cache
 from avalib.video.frame_cache_builder import build_frame_caches
 from avalib.video.frame_source import get_cache_path, open_video
 from avalib.video.reader import Video
@@ -148,3 +148,13 @@ def test_a_damaged_cache_is_an_error_that_names_it(tmp_path, damage):
     cache.write_bytes(damage(cache.read_bytes()))
     with pytest.raises(VideoError, match=r"v\.frames: not a complete frame cache"):
         FrameCache(cache)
+
+
+def test_a_preview_reads_the_frames_that_the_cache_will_hold(layout, tmp_path):
+    numbers = [40, 3, 3, 17]
+    with open_video(layout, names_of(layout)[0]) as video:
+        path = write_frame_cache(video, tmp_path / "a.frames", 48)
+    with FrameCachePreview(open_video(layout, names_of(layout)[0]), 48) as preview, FrameCache(path) as cache:
+        assert preview.n_ava_frames == cache.n_ava_frames
+        np.testing.assert_array_equal(preview.read_ava_frames(numbers), cache.read_ava_frames(numbers))
+        np.testing.assert_array_equal(preview.read_ava_frames(numbers), cache.read_ava_frames(numbers))

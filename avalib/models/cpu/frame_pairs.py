@@ -1,6 +1,6 @@
 """A convolution over time and space that computes two frames at once, for layers with few output channels.
 
-Eight channels, as in the stem of SlowFast's fast pathway, fill half of a 16-number AVX-512 register. Two neighbouring
+Eight channels, as in the stem of SlowFast's fast pathway, fill half of a 16-number AVX-512 register. Two neighboring
 frames' channels fill it. That takes a sixth more products for a kernel of five frames, and two thirds of the time.
 """
 
