@@ -32,7 +32,8 @@ from avalib.draw.predictions import load_predictions
 from avalib.draw.proposal_plots import plot_proposal_recall
 from avalib.draw.render import RenderOptions, SceneRenderer, render_side_by_side, save_gif, save_mp4, show_gif, show_mp4
 from avalib.draw.run_comparison import plot_run_comparison
-from avalib.draw.scene import Scene, find_busiest_video, load_scene, load_video_scene
+from avalib.draw.scene import Scene, load_scene, load_video_scene
+from avalib.draw.scene_choice import find_busiest_video
 from avalib.draw.sheets import draw_contact_sheet, draw_keyframe_sheet, draw_mistakes_sheet
 from avalib.draw.text_table import TextTable
 from avalib.draw.timeline import find_segments, plot_timeline

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from avalib.data.layout import DatasetLayout
 from avalib.draw.people import Person, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.predictions import align_person_ids
+from avalib.draw.scene_choice import find_busiest_start, find_busiest_video, select_detected_labels
 from avalib.video.cut_finder import find_cuts
 from avalib.video.frame_numbers import AVA_FPS, to_time_s
 from avalib.video.frame_source import open_video
@@ -84,33 +86,6 @@ class Scene:
         return pd.DataFrame(rows, columns=["time_s", "person_id", "action_id", "score"])
 
 
-def find_busiest_video(truth: pd.DataFrame) -> str:
-    """Find the video with the most different actions.
-
-    Parameters
-    ----------
-    truth : DataFrame
-        Ground truth: video_id, action_id.
-
-    Returns
-    -------
-    str
-        Its video_id.
-    """
-    return truth.groupby("video_id").action_id.nunique().idxmax()
-
-
-def find_busiest_start(truth: pd.DataFrame, seconds: float) -> float:
-    """The second of one video from which on the most different actions, then labels, are annotated within `seconds`."""
-    times = np.unique(truth.timestamp)
-    # A stretch of `seconds` from each annotated second on; the first of the busiest ones wins.
-    activity = []  # (different actions, labels) from each annotated second on
-    for time in times:
-        stretch = truth[truth.timestamp.between(time, time + seconds, inclusive="left")]
-        activity.append((stretch.action_id.nunique(), len(stretch)))
-    return float(times[activity.index(max(activity))])
-
-
 def load_scene(
     layout: DatasetLayout,
     truth: pd.DataFrame,
@@ -121,6 +96,7 @@ def load_scene(
     fps: float = 10,
     max_width: int = 640,
     label_map: dict[int, str] | None = None,
+    choose_by: Literal["annotated", "detected"] = "annotated",
 ) -> Scene:
     """Load a stretch of a data set's video; boxes follow the people between keyframes.
 
@@ -134,13 +110,16 @@ def load_scene(
     video : str
         A video_id; "": the video with the most different actions.
     start : float, optional
-        The first second; None: that of `find_busiest_start`.
+        The first second; None: where the most different actions are.
     seconds, fps : float
         Length of the stretch, frames per second.
     max_width : int
         Wider frames are scaled down to this many pixels.
     label_map : dict, optional
         {action_id: name}; default: the data set's.
+    choose_by : {"annotated", "detected"}
+        Which actions count in the choice of the video and the seconds: all, or those that the first model has detected
+        (`select_detected_labels`; all, if it has detected none).
 
     Returns
     -------
@@ -155,18 +134,7 @@ def load_scene(
         predictions = {}
     elif not isinstance(predictions, dict):
         predictions = {PREDICTED: predictions}
-    video_id = video or find_busiest_video(truth)
-    video_truth = truth[truth.video_id == video_id]
-    if not len(video_truth):
-        raise ValueError(f"video {video_id!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
-    if not video:
-        logger.info("video %s: the first with the most different annotated actions", video_id)
-    if start is None:
-        start = find_busiest_start(video_truth, seconds)
-        end = start + seconds
-        logger.info("seconds %g to %g of %s: the first with the most different annotated actions", start, end, video_id)
-    else:
-        start = float(start)
+    video_id, start = _choose_stretch(truth, predictions, video, start, seconds, choose_by)
     start_s = layout.get_start_s(video_id)
     with open_video(layout, video_id) as reader:
         # The AVA numbers (30 a second, from 1) of the stretch's frames, those that the video has: (N,)
@@ -184,6 +152,26 @@ def load_scene(
         tables[name] = table[table.timestamp.between(start - MARGIN_S, start + seconds + MARGIN_S)]
     times_s = to_time_s(numbers, start_s)
     return _build_scene(video_id, frames, times_s, fps, tables, label_map or layout.load_short_names())
+
+
+def _choose_stretch(truth, predictions, video, start, seconds, choose_by):
+    """The video_id and the first second of a scene; what is chosen here is logged with its rule."""
+    if video and not (truth.video_id == video).any():
+        raise ValueError(f"video {video!r}: not annotated here; there are {', '.join(sorted(set(truth.video_id)))}")
+    # the actions that count
+    labels, rule = truth, "the first with the most different annotated actions"
+    if choose_by == "detected" and predictions:
+        model, detections = next(iter(predictions.items()))
+        detected = select_detected_labels(truth, detections)
+        if (detected.video_id == video).any() if video else len(detected):
+            labels, rule = detected, f"the first with the most different actions that {model} has detected"
+    if not video:
+        video = find_busiest_video(labels)
+        logger.info("video %s: %s", video, rule)
+    if start is None:
+        start = find_busiest_start(labels[labels.video_id == video], seconds)
+        logger.info("seconds %g to %g of %s: %s", start, start + seconds, video, rule)
+    return video, float(start)
 
 
 def load_video_scene(

@@ -39,7 +39,7 @@ def write_zoo_gif(
     video : str
         A video_id; "": the video with the most different actions.
     start : float, optional
-        The first second; None: that of `find_busiest_start`.
+        The first second; None: where the most different actions are annotated.
     seconds, fps : float
         Length, frames per second.
     width : int

@@ -10,6 +10,8 @@ from avalib.utils.plurals import format_count
 
 logger = logging.getLogger(__name__)
 
+MAX_OVERRUN = 0.1  # of the limit, by which the last epoch may end later: a limit is "about" so many minutes
+
 
 def limit_epochs(
     config: TrainConfig, minutes: float | None, minutes_per_epoch: float, folder: str | Path, existing: str = "stop"
@@ -23,7 +25,8 @@ def limit_epochs(
     ----------
     config : TrainConfig
     minutes : float or None
-        The limit, without the validations. None: all of the recipe's epochs.
+        About how long the epochs may take, without the validations; by the estimate a tenth longer at most. None: all
+        of the recipe's epochs.
     minutes_per_epoch : float
         See CostEstimate.minutes_per_epoch.
     folder : str or Path
@@ -46,7 +49,8 @@ def limit_epochs(
     if not minutes > 0:
         raise ValueError(f"minutes={minutes!r}: expected a number above 0, or None for all of the recipe's epochs")
     recipe_epochs = config.recipe.epochs
-    epochs = max(1, min(recipe_epochs, int(minutes / max(minutes_per_epoch, 1e-9))))
+    fitting = int(minutes * (1 + MAX_OVERRUN) / max(minutes_per_epoch, 1e-9))
+    epochs = max(1, min(recipe_epochs, fitting))
     # a run that was started keeps its number of epochs, as its learning rates depend on it
     saved = load_run_of_same_settings(folder, config)
     if saved is not None:

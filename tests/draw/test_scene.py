@@ -5,7 +5,6 @@ import pytest
 from moving_square import VIDEO_ID, find_square
 
 from avalib import draw
-from avalib.draw.scene import find_busiest_start
 from avalib.video.cut_finder import find_cuts
 
 
@@ -76,13 +75,6 @@ def test_a_second_outside_of_the_video_is_an_error(square):
         draw.load_scene(square.layout, square.truth, start=990)
 
 
-def test_the_busiest_video_and_second_have_the_most_actions(square):
-    other = square.truth.assign(video_id="B", action_id=12)
-    other.loc[other.index[-1], "action_id"] = 80
-    assert draw.find_busiest_video(square.truth.assign(action_id=12)) == VIDEO_ID
-    assert find_busiest_start(other, seconds=1) == 905
-
-
 def test_what_is_chosen_comes_with_its_rule(square, capsys):
     scene = draw.load_scene(square.layout, square.truth, seconds=2)
     rule = "the first with the most different annotated actions"
@@ -90,6 +82,22 @@ def test_what_is_chosen_comes_with_its_rule(square, capsys):
     assert capsys.readouterr().out == f"video {VIDEO_ID}: {rule}\n{seconds}: {rule}\n"
     draw.load_scene(square.layout, square.truth, video=VIDEO_ID, start=902, seconds=1)
     assert capsys.readouterr().out == ""
+
+
+def test_the_seconds_can_be_those_of_which_a_model_has_detected_most(square, capsys):
+    detections = square.truth.assign(score=np.where(square.truth.timestamp == 904, 0.9, 0.1))
+    scene = draw.load_scene(square.layout, square.truth, {"net": detections}, seconds=1, choose_by="detected")
+    assert scene.start == 904
+    assert (
+        "seconds 904 to 905 of AAAAAAAAAAA: the first with the most different actions that net has"
+        in capsys.readouterr().out
+    )
+
+
+def test_where_a_model_has_detected_nothing_the_annotation_chooses(square, capsys):
+    nothing = square.truth.assign(score=0.1)
+    draw.load_scene(square.layout, square.truth, {"net": nothing}, seconds=1, choose_by="detected")
+    assert "the first with the most different annotated actions" in capsys.readouterr().out
 
 
 def test_a_cut_is_found():

@@ -140,7 +140,7 @@ def test_without_a_limit_nothing_changes(tiny, tmp_path):
     assert limit_epochs(config, None, 2.0, tmp_path) is config
 
 
-@pytest.mark.parametrize(("minutes", "epochs"), [(0.5, 1), (7, 3), (100, 8)])
+@pytest.mark.parametrize(("minutes", "epochs"), [(0.5, 1), (7, 3), (7.2, 3), (7.3, 4), (100, 8)])
 def test_epochs_fit_into_the_minutes(minutes, epochs, tiny, tmp_path):
     assert limit_epochs(make_config(tiny, epochs=8), minutes, 2.0, tmp_path).recipe.epochs == epochs
 
