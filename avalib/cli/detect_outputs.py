@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avalib.detection.detections_export import export_detections, get_export_path
 from avalib.detection.detections_file import write_detections_file
-from avalib.draw.video_overlay import get_overlay_path, write_overlay_video
+from avalib.draw.video_overlay import check_overlay_path, write_overlay_video
 from avalib.draw.video_page import get_page_path, write_video_page
 
 
@@ -23,7 +23,7 @@ def list_outputs(options):
     """The DetectOutputs of the options. Raises ValueError for a suffix that no format has."""
     return DetectOutputs(
         table=Path(options.csv) if options.csv else None,
-        overlay=get_overlay_path(options.out) if options.out else None,
+        overlay=check_overlay_path(options.out) if options.out else None,
         page=get_page_path(options.html) if options.html else None,
         exports=[get_export_path(path) for path in options.export],
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from avalib.data.row_checks import BOX_COLUMNS
-from avalib.detection.people_finder import WEAK_SHARE
+from avalib.detection.people_follower import WEAK_SHARE
 from avalib.utils.motion_tracker import MotionTracker
 from avalib.utils.tracker import MAX_GAP_S, link_boxes
 from avalib.video.live_buffer import LiveFrame

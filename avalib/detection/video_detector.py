@@ -12,7 +12,7 @@ import torch
 
 from avalib.data.row_checks import BOX_COLUMNS
 from avalib.detection.detections_table import FrameResult
-from avalib.detection.people_finder import PeopleFinder, SamplePeople
+from avalib.detection.people_follower import PeopleFollower, SamplePeople
 from avalib.detection.stretches import STRETCH_LEN, StretchResult, split_times, track_people
 from avalib.evaluation.inference import build_non_finite_error, score_batch
 from avalib.models.cpu.shared_frames import StreamingDetector
@@ -158,8 +158,8 @@ class VideoDetector:
         """The SamplePeople of samples, in order: from the person boxes, or detected."""
         if self.person_boxes is None:
             # Of this stretch alone; ids that last for the whole video come later.
-            finder = PeopleFinder(self.person_detector, self.detector_step, self.batch_size)
-            for people in finder.iter_people(samples):
+            follower = PeopleFollower(self.person_detector, self.detector_step, self.batch_size)
+            for people in follower.iter_people(samples):
                 yield replace(people, person_ids=None)
             return
         for sample in samples:

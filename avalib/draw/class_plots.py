@@ -54,7 +54,7 @@ def plot_per_class(report: Report, baseline: Report | None = None, title: str | 
     # The baseline's AP of the same actions, in the same order, as a vertical mark on each bar.
     if baseline is not None:
         marks = baseline.per_class.set_index("action_id")["AP"].reindex(table["action_id"]).to_numpy()
-        label = f"guessing by class frequencies, mAP {baseline.mAP:.4f}"
+        label = f"class frequencies, mAP {baseline.mAP:.4f}"
         handles += left.plot(marks, places, "|", color="black", markersize=11, markeredgewidth=2.2, label=label)
     _write_bar_values(left, places, table["AP"].to_numpy(), marks)
     left.set(xlabel="average precision at IoU 0.5", xlim=(0, 1.06))

@@ -98,7 +98,7 @@ def _iter_frames_at_rate(reader, start, stop, fps):
             yield float(time_s), frame
 
 
-def get_overlay_path(path: str | Path) -> Path:
+def check_overlay_path(path: str | Path) -> Path:
     """`path` as a Path, if a video can be written to it. Raises ValueError for another suffix."""
     path = Path(path)
     if path.suffix not in SUFFIXES:
@@ -142,7 +142,7 @@ def write_overlay_video(
     ValueError
         The path has another suffix, the GIF would be longer, or there is no such quality.
     """
-    path = get_overlay_path(path)
+    path = check_overlay_path(path)
     is_gif = path.suffix == ".gif"
     with Video(get_local_path(video)) as reader:
         seconds = (stop or reader.duration_s) - start

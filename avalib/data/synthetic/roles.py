@@ -143,7 +143,7 @@ def play_mover(script, reach=1.2, is_running=None):
     labels = [RUN if is_running else WALK]
     has_phone = False
     # Some walkers have a bag, some a phone, runners neither.
-    if not is_running and script.maybe_give_bag(0.3):
+    if not is_running and script.give_bag_at_random(0.3):
         labels.append(CARRY)
     elif not is_running and rng.random() < 0.5:
         motion = add_gesture(motion, rng, "phone")
@@ -220,7 +220,7 @@ def play_bender(script):
 def play_bystander(script):
     """Stand about."""
     script.yaw = draw_yaw(script.rng, -script.x, 0, 80)
-    script.maybe_give_bag(0.35)
+    script.give_bag_at_random(0.35)
     while script.remaining_s > 0:
         script.add_pastime(2.0, 4.0, is_quiet=script.holds_prop)
 

@@ -114,7 +114,7 @@ class Script:
         self.prop = Prop("box", self.rng.uniform(min_size, max_size), draw_object_color(self.rng))
         self.holds_prop = True
 
-    def maybe_give_bag(self, chance):
+    def give_bag_at_random(self, chance):
         """Perhaps give a bag to carry all the time, in a hand that hangs; returns whether."""
         if self.rng.random() >= chance:
             return False

@@ -25,7 +25,7 @@ class SamplePeople:
     scores: np.ndarray | None  # (n,) of the boxes, 0..1; None: unknown
 
 
-class PeopleFinder:
+class PeopleFollower:
     """Detects people, and tracks them from one detection to the next.
 
     Between two detections their boxes are interpolated; who is there at one of them alone is followed as the tracker
@@ -95,7 +95,7 @@ class PeopleFinder:
         boxes = detected.boxes_norm[is_tracked]
         current = SamplePeople(sample, person_ids[is_tracked], boxes, detected.scores[is_tracked])
         if is_same_shot:
-            filled = [interpolate_people(people, self._last, current) for people in filled]
+            filled = [interpolate_detections(people, self._last, current) for people in filled]
         self._last = current
         return [*filled, current]
 
@@ -108,7 +108,7 @@ class PeopleFinder:
         return SamplePeople(sample, person_ids, np.clip(boxes, 0, 1), scores)
 
 
-def interpolate_people(followed: SamplePeople, before: SamplePeople, after: SamplePeople) -> SamplePeople:
+def interpolate_detections(followed: SamplePeople, before: SamplePeople, after: SamplePeople) -> SamplePeople:
     """The people at a time between two detections.
 
     Parameters

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avalib.detection.people_finder import PeopleFinder
+from avalib.detection.people_follower import PeopleFollower
 from avalib.detection.person_detector import PersonDetector
 from avalib.video.clip_stream import ClipSample
 
@@ -38,10 +38,10 @@ def build_sample(time_s, columns, shot=0, level=255):
 def find(samples, **options):
     """(times of detections' pictures, [(time, {id: left side})]) of samples."""
     detector = PositionDetector()
-    finder = PeopleFinder(PersonDetector(detector), **options)
+    follower = PeopleFollower(PersonDetector(detector), **options)
     found = [
         (people.sample.time_s, dict(zip(people.person_ids.tolist(), people.boxes[:, 0].round(4).tolist(), strict=True)))
-        for people in finder.iter_people(samples)
+        for people in follower.iter_people(samples)
     ]
     return detector.n_pictures, found
 
