@@ -2,8 +2,7 @@
 
     python tools/publish_results.py outputs/runs/mini/zoo
 
-The notebooks of one model are published whole, those of the default one; of the others the records, figures and
-detections. Runs with uncommitted changes, missing records, files that are not the recorded ones, or a part of the
+Records, figures and detections of each run; with --notebooks also its executed notebooks 03 to 05, which are large. Runs with uncommitted changes, missing records, files that are not the recorded ones, or a part of the
 keyframes without a label are refused.
 """
 
@@ -17,7 +16,6 @@ from pathlib import Path
 
 from compact_notebook import compact_notebook, redact_paths_in
 
-from avalib import zoo
 from avalib.utils.console import allow_any_text, show_log_messages
 from avalib.utils.errors import AvalibError
 from avalib.utils.experiment import list_changed_files
@@ -37,14 +35,13 @@ MAX_DETECTIONS_BYTES = 1_500_000  # of packed detections that go into outputs/
 NOTEBOOKS = ("03_train", "04_evaluate", "05_visualise")
 ZOO_SUFFIXES = (".png", ".gif", ".csv")  # files of notebook 06 that are published
 FIGURES = ("train/curves.png", "evaluate/per_class.png")
-NOTEBOOKS_OF = zoo.DEFAULT_MODELS[0]  # the model whose notebooks are published
 
 
 class PublishError(AvalibError, ValueError):
     """Runs that cannot be published, and what to do."""
 
 
-def publish_runs(folders, outputs="outputs", name=None, label="", note="", page="docs/results.md"):
+def publish_runs(folders, outputs="outputs", name=None, label="", note="", page="docs/results.md", notebooks=False):
     """Publish executed runs: write results/*.json, published/<name>/ and the leaderboard.
 
     Parameters
@@ -61,6 +58,8 @@ def publish_runs(folders, outputs="outputs", name=None, label="", note="", page=
         Anything else to say about the result.
     page : str or Path
         The page of the documentation with the leaderboard, see `update_leaderboard`.
+    notebooks : bool
+        Also publish the executed notebooks 03 to 05 and the movie of notebook 05.
 
     Returns
     -------
@@ -99,7 +98,7 @@ def publish_runs(folders, outputs="outputs", name=None, label="", note="", page=
 
     written = []
     for result, group in zip(results, groups.values(), strict=True):
-        written += _write_result(result, group, outputs)
+        written += _write_result(result, group, outputs, notebooks)
     for zoo_folder in zoo_folders:
         written += _write_zoo(zoo_folder, outputs)
     return written + update_leaderboard(outputs, page)
@@ -198,7 +197,7 @@ def _check_record(path, maker):
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _write_result(result, folders, outputs):
+def _write_result(result, folders, outputs, notebooks):
     """Write the executed notebooks, figures and packed detections of a result's first seed, then the result.
 
     Each file is written atomically and the result last, so that an interruption leaves no half result in the tables.
@@ -206,7 +205,7 @@ def _write_result(result, folders, outputs):
     first = min(folders, key=_get_seed)
     published = outputs / "published" / result["name"]
     written = []
-    if result["name"] == f"{result['dataset']}_{NOTEBOOKS_OF}":
+    if notebooks:
         written += _write_notebooks([first / "notebooks" / f"{name}.ipynb" for name in NOTEBOOKS], published)
         written += [copy_file(movie, published / movie.name) for movie in sorted(first.glob("visualise/*.mp4"))]
     for figure in FIGURES:
@@ -258,6 +257,7 @@ def main(arguments=None):
     parser.add_argument("--note", default="", help="anything else to say about the result")
     parser.add_argument("--outputs", default="outputs", help="where everything goes (default: %(default)s)")
     parser.add_argument("--page", default="docs/results.md", help="page with the leaderboard (default: %(default)s)")
+    parser.add_argument("--notebooks", action="store_true", help="also publish the executed notebooks 03 to 05")
     options = vars(parser.parse_args(arguments))
     try:
         written = publish_runs(**options)

@@ -62,18 +62,18 @@ def test_the_seeds_of_a_model_become_one_result(tiny, repository):
 
 
 def test_notebooks_and_detections_are_published_and_missing_ones_are_named(repository, capsys):
-    publish_runs([RUN])
+    assert main([str(RUN), "--notebooks"]) == 0
     assert {path.name for path in PUBLISHED.iterdir()} == {"04_evaluate.ipynb", "detections.csv.gz"}
     assert "03_train.ipynb: does not exist, so it is not published" in capsys.readouterr().out
 
 
-def test_of_other_runs_than_the_default_models_no_notebook_is_published(repository):
+def test_notebooks_are_published_on_request_only(repository):
     publish_runs([RUN], name="tiny_slowonly_r50_long")
     assert {path.name for path in PUBLISHED.with_name("tiny_slowonly_r50_long").iterdir()} == {"detections.csv.gz"}
 
 
 def test_no_path_of_the_machine_is_published(repository):
-    publish_runs([RUN])
+    publish_runs([RUN], notebooks=True)
     for path in (RESULT, PUBLISHED / "04_evaluate.ipynb"):
         assert str(repository) not in read(path)
 
