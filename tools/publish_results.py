@@ -2,9 +2,9 @@
 
     python tools/publish_results.py outputs/runs/mini/zoo
 
-Records, figures and detections of each run; with --notebooks also its executed notebooks 03 to 05, which are large. Runs
-with uncommitted changes, missing records, files that are not the recorded ones, or a part of the keyframes without a label
-are refused.
+Records, figures and detections of each run; with --notebooks also its executed notebooks 03 to 05, which are large.
+Runs with uncommitted changes, missing records, files that are not the recorded ones, or a part of the keyframes without
+a label are refused.
 """
 
 import argparse
