@@ -11,9 +11,8 @@ from pathlib import Path
 
 from avalib import zoo
 from avalib.cli.detect_modes import LIVE, MANY, choose_mode
-from avalib.utils.credentials import hide_credentials
 from avalib.utils.download import is_url
-from avalib.utils.files import atomic_path
+from avalib.utils.files import atomic_path, check_not_input
 from avalib.utils.run_folder import get_run_folder, print_run_report, resolve_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -21,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 def run_prepare(options):
     """Prepare a data set and print where it is."""
+    if options.weights:
+        _check_weights(options.weights)
     from avalib.data.catalog import prepare
     from avalib.data.video_survey import survey_videos
     from avalib.video.frame_cache_builder import build_frame_caches
@@ -45,11 +46,23 @@ def run_prepare(options):
     return 0
 
 
+def _check_weights(weights):
+    """Raise an error for --weights that are neither a file nor a URL nor of a model that has some."""
+    if is_url(weights) or Path(weights).is_file():
+        return
+    if Path(weights).name != weights:
+        raise FileNotFoundError(f"--weights {weights}: no such file; expected a model of the zoo, a path or a URL")
+    zoo.get_mini_weights(zoo.get(weights).alias)
+
+
 def _download_weights(weights):
-    """Download trained weights of the mini-AVA: of a model of the zoo, or at a URL. Returns the file that was read."""
+    """Download trained weights of the mini-AVA: of a model of the zoo, or at a URL. Returns the file that was read.
+
+    A file of this machine is read where it is.
+    """
     from avalib.models.checkpoint import download_checkpoint, open_checkpoint
 
-    entry = None if is_url(weights) else zoo.get(weights)
+    entry = None if is_url(weights) or Path(weights).is_file() else zoo.get(weights)
     path = download_checkpoint(entry, "mini" if entry else weights)
     open_checkpoint(entry, path)  # raises CheckpointError for a file that holds no weights
     return path
@@ -113,11 +126,12 @@ def run_evaluate(options):
     # An option replaces what the data set, or AVA, prescribes.
     for name in rules:
         rules[name] = getattr(options, name) or rules[name]
-    report = evaluate(ground_truth, detections, iou=list(options.iou), ties=options.ties, **rules)
-    print(report.summary())
     # Beside the detections: detections.csv.gz -> detections.mmaction.json.
     stem = re.sub(r"(\.csv)?(\.gz)?$", "", str(detections))
     path = options.json or f"{stem}.{rules['protocol']}.json"
+    check_not_input(path, ground_truth, detections, rules["label_map"], rules["exclusions"])
+    report = evaluate(ground_truth, detections, iou=list(options.iou), ties=options.ties, **rules)
+    print(report.summary())
     report.to_json(path)
     print(f"written: {path}")
     # After the report is written, as these two are not possible with every input.
@@ -194,41 +208,9 @@ def run_detect(options):
         from avalib.cli.detect_folder import run_detect_folder
 
         return run_detect_folder(options)
-    if len(options.videos) != 1:
-        raise ValueError("expected one video; many need --out-dir FOLDER, a camera --live 0")
-    (video,) = options.videos
-    if not is_url(video) and not Path(video).is_file():
-        raise FileNotFoundError(f"{hide_credentials(video)}: no such video; folders, globs and lists need --out-dir")
-    _, checkpoint = find_run(options)
-    from avalib.cli.detect_outputs import list_outputs, write_outputs
-    from avalib.detection.detect_video import detect
+    from avalib.cli.detect_single import run_detect_single
 
-    # A wrong suffix is an error before the work begins.
-    outputs = list_outputs(options)
-    table = detect(
-        video,
-        options.model,
-        checkpoint,
-        options.boxes,
-        step=options.step,
-        start=options.start,
-        stop=options.stop,
-        detector=options.detector,
-        detector_weights=options.detector_weights,
-        detector_step=options.detector_step,
-        person_score=options.person_score,
-        smooth=options.smooth,
-        score_threshold=options.score_threshold,
-        batch_size=options.batch_size,
-        device=options.device,
-        precision=options.precision,
-        boxes_start=options.boxes_start,
-    )
-    # For the console: the likeliest action of each person at each time, the first twenty.
-    best = table.sort_values("score", ascending=False).drop_duplicates(["time_s", "person_id"]).sort_values("time_s")
-    print(best.head(20).to_string(index=False, float_format="%.2f"))
-    write_outputs(outputs, video, table, options)
-    return 0
+    return run_detect_single(options)
 
 
 def run_zoo(options):
@@ -290,6 +272,8 @@ def run_report(options):
     # The folder of one run has records one level down, the folder of all runs further down.
     folder = Path(options.folder)
     runs = [folder] if list(folder.glob("*/run.json")) else sorted({p.parents[1] for p in folder.rglob("*/run.json")})
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder; expected the folder of one run, or of all runs")
     if not runs:
         raise FileNotFoundError(f"{folder}: no run.json in it; train a model first (avalib train, or make demo)")
     for run in runs:

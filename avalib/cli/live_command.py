@@ -3,6 +3,7 @@
 import contextlib
 
 from avalib.cli.commands import find_run
+from avalib.utils.files import check_not_input
 from avalib.video.live_source import hide_secrets
 
 
@@ -18,6 +19,8 @@ def run_live(options):
 
     # Wrong suffixes and a port in use are errors before the work begins.
     out = options.out and get_live_path(options.out)
+    for path in filter(None, (out, options.csv)):
+        check_not_input(path, options.live, options.boxes, checkpoint)
     live = None
     with contextlib.ExitStack() as stack:
         viewers = []

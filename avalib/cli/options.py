@@ -29,10 +29,8 @@ class Prepare:
     again: bool = False  # try again to download what is missing
     cut: bool = False  # AVA only: also cut the annotated 15 minutes out of each video
     max_videos: int | None = None  # AVA only: at most this many videos
-    mirrors: dict[str, str] = field(
-        default_factory=dict
-    )  # AVA only: kinds (annotations, names, videos, …) with folder or URL
-    weights: str | None = None  # also download weights trained on the mini-AVA: a model of the zoo, or a file's URL
+    mirrors: dict[str, str] = field(default_factory=dict)  # AVA only: pairs of kind (videos, …) and folder or URL
+    weights: str | None = None  # also get weights trained on the mini-AVA: a model of the zoo, or a file's URL or path
     cache_short_side: int | None = None  # also build frame caches with this short side in pixels, for fast training
 
 

@@ -16,6 +16,7 @@ from avalib.data.row_checks import (
     LAST_COLUMN,
     NO_ACTION,
     NO_PERSON,
+    describe_expected_number,
     is_whole,
     parse_number,
 )
@@ -174,7 +175,7 @@ def parse_fields(fields, kind):
             if is_id and (abs(value) > LARGEST_EXACT_INT or value != int(value)):
                 raise ValueError(text)
         except ValueError:
-            expected = "a whole number" if is_id else "a finite number"
+            expected = describe_expected_number(column)
             return None, f"column {column}, value {text[:80]!r}: expected {expected}"
         values.append(value)
     # a frame without boxes

@@ -136,11 +136,18 @@ def _check_video_column(videos, locate):
         check_video_ids([names[codes[first]]], source="", locate=lambda _: locate(first))
 
 
+def describe_expected_number(column: str) -> str:
+    """What a column of an AVA csv holds, for a message about another value."""
+    if column == "person_id":
+        return "a whole number (for a file of detections with scores: it comes second, behind the ground truth)"
+    return "a whole number" if column in _WHOLE_COLUMNS else "a finite number"
+
+
 def _check_numbers(table, name, locate):
     """One column as float64 or int64 (N,). Raises ValueError for the first value that isn't a (whole) number."""
     column = table[name]
     is_whole_column = name in _WHOLE_COLUMNS
-    expected = "a whole number" if is_whole_column else "a finite number"
+    expected = describe_expected_number(name)
     values = _to_numbers(column, is_whole_column)
     if values.dtype.kind == "f":
         # (N,) which values can't be used

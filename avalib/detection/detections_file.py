@@ -32,6 +32,15 @@ UNITS = {
 }
 
 
+def check_table_path(path: str | Path) -> Path:
+    """`path` as a Path, if a table can be written to it. Raises ValueError for another suffix; a device needs none."""
+    path = Path(path)
+    is_device = path.exists() and not path.is_file()  # /dev/stdout
+    if path.suffix not in (".csv", ".parquet") and not is_device:
+        raise ValueError(f"{path}: expected a name that ends in .csv or .parquet")
+    return path
+
+
 def write_detections_file(table: pd.DataFrame, path: str | Path, settings: dict | None = None) -> Path:
     """Write the table of `detect` as parquet or csv, by the suffix.
 
@@ -47,8 +56,14 @@ def write_detections_file(table: pd.DataFrame, path: str | Path, settings: dict 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    ValueError
+        The path has another suffix.
     """
-    if Path(path).suffix != ".parquet":
+    path = check_table_path(path)
+    if path.suffix != ".parquet":
         return write_detections(table, path)
     metadata = {**table.attrs, "settings": settings or {}, "versions": get_versions()}
     return write_parquet(table[COLUMNS], path, TYPES, UNITS, metadata)

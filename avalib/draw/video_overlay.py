@@ -11,6 +11,7 @@ from avalib.draw.annotate import PERSON, FrameAnnotator
 from avalib.draw.people import LONGEST_GAP_S, group_people_by_time, interpolate_people, resolve_action_names
 from avalib.draw.render import save_gif
 from avalib.utils.download import get_local_path
+from avalib.utils.files import check_not_input
 from avalib.video.reader import Video
 from avalib.video.resize import resize_to_width
 from avalib.video.writer import write_mp4
@@ -140,9 +141,10 @@ def write_overlay_video(
     VideoError
         The video cannot be read.
     ValueError
-        The path has another suffix, the GIF would be longer, or there is no such quality.
+        The path has another suffix or is the video itself, the GIF would be longer, or there is no such quality.
     """
     path = check_overlay_path(path)
+    check_not_input(path, video)
     is_gif = path.suffix == ".gif"
     with Video(get_local_path(video)) as reader:
         seconds = (stop or reader.duration_s) - start

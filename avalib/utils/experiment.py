@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 PACKAGES = ("avalib", "torch", "torchvision", "numpy", "pandas", "av", "pillow", "matplotlib", "papermill")
 CPU_INFO = Path("/proc/cpuinfo")
+# what every record has beside its facts
+OWN_ENTRIES = frozenset(
+    ("name", "date", "parameters", "hashes", "git", "versions", "hardware", "wall_s", "peak_memory_GB")
+)
 
 
 def get_git_state() -> dict | None:
@@ -90,8 +94,12 @@ class ExperimentRecord:
         ------
         TypeError
             A fact is not serializable as json. Then no file is written.
+        ValueError
+            A fact has the name of one of the record's own entries, and would replace it.
         """
         self.facts |= facts
+        if reserved := OWN_ENTRIES & self.facts.keys():
+            raise ValueError(f"facts {', '.join(sorted(reserved))}: the record's own entries; choose other names")
         path = write_json(path, self.to_dict(), default=_to_json)
         clear_abandoned_parts(path.parent)
         # hidden files are not listed

@@ -207,6 +207,17 @@ def is_writable(folder: str | Path) -> bool:
     return True
 
 
+def check_not_input(path: str | Path, *inputs: str | Path | None) -> None:
+    """Raise ValueError if `path` is one of the files that a call reads: writing it would replace that file.
+
+    inputs: paths; None, URLs and names that are no files do not count.
+    """
+    for read_path in inputs:
+        both = (path, read_path)
+        if read_path is not None and all(map(os.path.isfile, both)) and os.path.samefile(*both):
+            raise ValueError(f"{path}: this call reads that file, and writing would replace it; choose another name")
+
+
 def join_inside(folder: str | Path, name: str) -> Path:
     """Join a folder and a name from other people's data. Raises ValueError if the path is not inside the folder."""
     path = Path(os.path.normpath(Path(folder) / name))

@@ -128,7 +128,7 @@ def print_run_report(run_folder: str | Path) -> None:
         if isinstance(headline, dict):
             for name, value in headline.items():
                 text = f"{value:.4g}" if isinstance(value, float) else str(value)
-                print(f"  {name:<44} {text}")
+                print(f"  {path.parent.name + ': ' + name:<54} {text}")
     print("files:")
     for path in sorted(run_folder.glob("*/*")):
         if path.suffix in REPORTED_SUFFIXES and not path.name.endswith(".inputs.json"):

@@ -134,6 +134,8 @@ def _verify_data_hashes(run, name):
 def _find_layout(record):
     """The layout of the data set that a record names; None if it is not on this machine."""
     parameters = record["parameters"]
+    if not isinstance(parameters, dict):  # records of notebook 02 had the network's parameters there
+        return None
     try:
         layout = find_dataset(parameters["dataset"], seed=parameters.get("data_seed", 0))
     except (KeyError, ValueError):

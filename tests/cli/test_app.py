@@ -77,10 +77,11 @@ finally:
         (["detect", "none.mp4"], "none.mp4: no such video"),
         (["evaluate", "none.csv", "none.csv"], "none.csv"),
         (["evaluate", "only_one.csv"], "expected two files"),
+        (["prepare", "tiny", "--weights", "folder/none.pth"], "--weights folder/none.pth: no such file"),
         (["lint", "none.csv"], "none.csv"),
         (["evaluate", "--checkpoint", "none.pth"], "none.pth: no such file"),
         (["export", "model.onnx"], "best.pth"),
-        (["report", "nowhere"], "nowhere: no run.json"),
+        (["report", "nowhere"], "nowhere: no such folder"),
         (["verify", "nowhere"], "nowhere"),
     ],
 )
@@ -160,3 +161,11 @@ def test_a_pattern_without_models_stops_the_zoo_before_its_first_run(tmp_path, c
     assert main(["zoo", "--models", "slowest*", "--output-dir", str(tmp_path / "runs")]) == 1
     assert "no model matches 'slowest*'. There are: slowonly_r50, " in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_report_does_not_replace_what_is_read(two_files, capsys, monkeypatch):
+    monkeypatch.chdir(two_files)
+    before = (two_files / "det.csv").read_bytes()
+    assert main(["evaluate", "gt.csv", "det.csv", "--json", "det.csv"]) == 1
+    assert "det.csv: this call reads that file" in capsys.readouterr().err
+    assert (two_files / "det.csv").read_bytes() == before

@@ -80,6 +80,27 @@ def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "v.mp4"], "v.mp4: this call reads that file, and writing would replace it"),
+        (["--csv", "boxes.csv"], "boxes.csv: this call reads that file, and writing would replace it"),
+        (["--csv", "v.mp4"], "v.mp4: expected a name that ends in .csv or .parquet"),
+        (["--csv", "d.xlsx"], "d.xlsx: expected a name that ends in .csv or .parquet"),
+        (["--export", "a.json", "a.json"], "a.json: two outputs have this name"),
+    ],
+)
+def test_no_output_replaces_what_is_read(options, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_calm_video(tmp_path / "v.mp4", n=5)
+    two_people(0, 1, 2).to_csv("boxes.csv", index=False)
+    Path("own.pth").write_bytes(b"x")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["detect", "v.mp4", "--checkpoint", "own.pth", "--boxes", "boxes.csv", *options]) == 1
+    assert message in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_messages_spell_parameters_as_options():
     message = "give boxes_start=0 or x_start=1"
     assert spell_as_options(message, "detect") == "give --boxes-start 0 or x_start=1"

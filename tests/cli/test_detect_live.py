@@ -128,6 +128,15 @@ def test_a_wrong_option_is_one_line(options, message, tmp_path, capsys):
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.parametrize("options", [["--out", "film.mp4"], ["--boxes", "b.csv", "--csv", "b.csv"]])
+def test_no_output_replaces_what_is_read(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("film.mp4", "b.csv", "own.pth"):
+        (tmp_path / name).write_bytes(b"x")
+    assert main(["detect", "--live", "film.mp4", *options, "--checkpoint", "own.pth"]) == 1
+    assert f"{options[-1]}: this call reads that file" in capsys.readouterr().err
+
+
 def test_a_port_in_use_is_an_error_before_the_work(tmp_path, capsys):
     (tmp_path / "own.pth").write_bytes(b"x")
     with socket.create_server(("127.0.0.1", 0)) as busy:

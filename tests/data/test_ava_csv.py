@@ -93,6 +93,7 @@ def test_an_empty_file_is_an_empty_table():
         ("a,0902,0.1,0.1,0.3,inf,1,1", "column y2, value 'inf'"),
         ("a,0902,0.1,0.1,0.3,0.4,1.0,1", "column action_id, value '1.0': expected a whole number"),
         ("a,0902,0.1,0.1,0.3,0.4,1,0.5", "column person_id, value '0.5': expected a whole number"),
+        ("a,0902,0.1,0.1,0.3,0.4,1,0.5", "for a file of detections with scores: it comes second"),
         ("a,0902,0.1,0.1,0.3,0.4,,1", "column action_id, value ''"),
         ("a,1_0,0.1,0.1,0.3,0.4,1,1", "column timestamp, value '1_0'"),
         ("a,0902,0.1", "3 columns"),

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from avalib.utils.experiment import ExperimentRecord, get_git_state, list_changed_files
+from avalib.utils.experiment import OWN_ENTRIES, ExperimentRecord, get_git_state, list_changed_files
 from avalib.utils.files import compute_sha256
 
 
@@ -116,3 +116,14 @@ def test_other_code_in_a_notebook_makes_the_git_state_dirty(repository, content)
         path.write_text("no notebook", encoding="utf-8")
     assert get_git_state()["dirty"] is True
     assert list_changed_files() == ["notebooks/01_a.ipynb"]
+
+
+@pytest.mark.parametrize("name", sorted(OWN_ENTRIES))
+def test_a_fact_does_not_replace_an_entry_of_the_record(name, tmp_path):
+    with pytest.raises(ValueError, match=f"facts {name}: the record's own entries"):
+        ExperimentRecord("02_build_model", {"model": "a"}).finish(tmp_path / "run.json", **{name: 1})
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_the_own_entries_are_those_of_a_record():
+    assert ExperimentRecord("02_build_model", {}).to_dict().keys() == OWN_ENTRIES

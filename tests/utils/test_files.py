@@ -9,7 +9,15 @@ import sys
 
 import pytest
 
-from avalib.utils.files import atomic_path, atomic_write, join_inside, link_or_copy, write_bytes, write_text
+from avalib.utils.files import (
+    atomic_path,
+    atomic_write,
+    check_not_input,
+    join_inside,
+    link_or_copy,
+    write_bytes,
+    write_text,
+)
 from avalib.utils.temporary_files import remove_abandoned_parts
 
 
@@ -103,3 +111,20 @@ def test_a_name_from_data_may_lead_inside(tmp_path, name):
 def test_an_error_of_the_system_names_the_file_that_was_asked_for(tmp_path):
     with pytest.raises(OSError, match=r"'.*/a\.csv'"), atomic_path(tmp_path / "a.csv") as part:
         raise PermissionError(errno.EACCES, "Permission denied", str(part))
+
+
+def test_an_output_must_not_be_an_input_whatever_its_spelling(tmp_path):
+    video = write_text(tmp_path / "a.mp4", "film")
+    link = tmp_path / "link.mp4"
+    link.symlink_to(video)
+    for path in (video, str(video), tmp_path / "folder" / ".." / "a.mp4", link):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        with pytest.raises(ValueError, match="this call reads that file, and writing would replace it"):
+            check_not_input(path, None, "http://host/a.mp4", video)
+
+
+def test_an_output_may_replace_another_file(tmp_path):
+    old = write_text(tmp_path / "old.mp4", "earlier result")
+    video = write_text(tmp_path / "a.mp4", "film")
+    check_not_input(old, video, None, "best")
+    check_not_input(tmp_path / "new.mp4", video, tmp_path / "new.mp4")

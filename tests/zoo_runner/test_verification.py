@@ -63,6 +63,14 @@ def test_without_the_data_set_its_files_are_not_here(repository):
     assert verdicts["mAP from detections.csv"] == "not here: the data set"
 
 
+def test_a_record_whose_parameters_are_the_networks_can_be_verified(repository):
+    folder = RUN / "build"
+    folder.mkdir()
+    record = {"name": "02_build_model", "parameters": 31_800_465, "hashes": {}}
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert "same" in set(verify_records([RUN]).verdict)
+
+
 def test_verdicts_are_counted():
     checks = pd.DataFrame({"verdict": ["same", "same", "differs: 1 now, 2 recorded", "not here: the data set"]})
     assert count_verdicts(checks) == {"same": 2, "differs": 1, "not here": 1}
