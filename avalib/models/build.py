@@ -1,4 +1,4 @@
-"""Build a detector of the zoo, with random, pretrained, published or own weights."""
+"""Build a detector of the zoo, with random, pretrained, published or own weights. The network is in detector.py."""
 
 import dataclasses
 import logging

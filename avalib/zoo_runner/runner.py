@@ -1,4 +1,7 @@
-"""Execute each model's notebooks, in sequence or in parallel; up-to-date results are kept."""
+"""Execute each model's notebooks, in sequence or in parallel; up-to-date results are kept.
+
+notebook_kernel executes one notebook; headless is what `avalib zoo` calls.
+"""
 
 import contextlib
 import logging
