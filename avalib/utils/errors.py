@@ -24,6 +24,8 @@ utils.pickled_arrays       ForbiddenNameError, PickleError
 utils.run_folder           DamagedRecordError
 video.live_source          StreamError, StreamRefusedError
 video.video_error          VideoError
+
+Ctrl-C and signals raise utils.interrupts.Stopped, a KeyboardInterrupt.
 """
 
 
