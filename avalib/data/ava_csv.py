@@ -1,8 +1,8 @@
 """Read and write AVA's csv files: ground truth and detections.
 
 Columns: `video_id, timestamp, x1, y1, x2, y2, action_id` and `person_id` (ground truth) or `score` (detections):
-timestamps in seconds, boxes in fractions of the frame (0..1), action ids AVA's 1..80. arrow_csv parses fast, csv_rows row
-by row with exact messages.
+timestamps in seconds, boxes in fractions of the frame (0..1), action ids AVA's 1..80. arrow_csv parses fast, csv_rows
+row by row with exact messages.
 """
 
 import os
